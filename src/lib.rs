@@ -1,0 +1,1 @@
+//! Empty a memcached, or one app's part of it, safely.

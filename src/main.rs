@@ -1,0 +1,3 @@
+//! The `mcflush` command.
+
+fn main() {}
