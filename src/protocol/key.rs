@@ -1,0 +1,227 @@
+//! Keys: what a text line can carry, and what must travel as base64.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::escape::Escaped;
+
+/// The longest key a memcached stores, in bytes (`KEY_MAX_LENGTH`).
+pub const KEY_MAX: usize = 250;
+
+/// The longest key whose base64 form still fits in [`KEY_MAX`]: 186 bytes give 248 characters, 187 give 252.
+pub const BASE64_KEY_MAX: usize = 186;
+
+/// Why bytes cannot be a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// A key has at least one byte.
+    #[error("a key cannot be empty")]
+    Empty,
+    /// The key is longer than its way of travelling allows.
+    #[error("a key of {len} bytes is too long: at most {max} can travel")]
+    TooLong {
+        /// Bytes in the key.
+        len: usize,
+        /// Bytes that could travel.
+        max: usize,
+    },
+    /// A byte that a text line cannot carry.
+    #[error("byte 0x{byte:02x} at {at} cannot travel in a text line")]
+    Byte {
+        /// The byte.
+        byte: u8,
+        /// Where it is, from 0.
+        at: usize,
+    },
+}
+
+/// Whether a text line can carry this byte inside a key.
+pub(crate) const fn travels_as_text(byte: u8) -> bool {
+    !matches!(byte, b' ' | b'\n' | b'\r' | 0)
+}
+
+/// A key that a text line can carry: 1 to 250 bytes without space, LF, CR and NUL.
+///
+/// ```
+/// use mcflush::protocol::{Key, KeyError};
+/// assert_eq!(Key::new("shop:1")?.as_bytes(), b"shop:1");
+/// assert!(matches!(Key::new("two words"), Err(KeyError::Byte { byte: b' ', at: 3 })));
+/// # Ok::<(), KeyError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Bytes);
+
+impl Key {
+    /// Takes bytes that are a key.
+    ///
+    /// # Errors
+    /// When they are empty, more than [`KEY_MAX`], or hold a byte that a text line cannot carry.
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
+        let bytes = bytes.into();
+        check_length(&bytes, KEY_MAX)?;
+        match bytes.iter().position(|&byte| !travels_as_text(byte)) {
+            Some(at) => Err(KeyError::Byte { byte: bytes.get(at).copied().unwrap_or_default(), at }),
+            None => Ok(Self(bytes)),
+        }
+    }
+
+    /// The key's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key's bytes, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", Escaped(&self.0))
+    }
+}
+
+/// A key of any bytes, 1 to 186 of them, that travels as base64 in a meta command (flag `b`, memcached 1.6.10 and later).
+///
+/// ```
+/// use mcflush::protocol::BinaryKey;
+/// assert_eq!(BinaryKey::new(&b"two words"[..])?.as_bytes(), b"two words");
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BinaryKey(Bytes);
+
+impl BinaryKey {
+    /// Takes bytes that are a key.
+    ///
+    /// # Errors
+    /// When they are empty or more than [`BASE64_KEY_MAX`].
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
+        let bytes = bytes.into();
+        check_length(&bytes, BASE64_KEY_MAX)?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads the form that travels.
+    ///
+    /// # Errors
+    /// [`None`] when the bytes are not canonical base64, or decode to no key.
+    pub(crate) fn from_base64(encoded: &[u8]) -> Option<Self> {
+        Self::new(BASE64.decode(encoded).ok()?).ok()
+    }
+
+    /// The key's bytes, decoded.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BinaryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BinaryKey({})", Escaped(&self.0))
+    }
+}
+
+/// A key as a meta command names it: plain, or as base64 with the `b` flag.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetaKey {
+    /// Travels as it is.
+    Text(Key),
+    /// Travels as base64.
+    Base64(BinaryKey),
+}
+
+impl MetaKey {
+    /// Chooses the form in which these bytes can travel: plain where that is possible.
+    ///
+    /// # Errors
+    /// When they are no key, or need base64 and are more than [`BASE64_KEY_MAX`]: such a key can be reached only by
+    /// the binary protocol.
+    ///
+    /// ```
+    /// use mcflush::protocol::MetaKey;
+    /// assert!(matches!(MetaKey::for_bytes("a")?, MetaKey::Text(_)));
+    /// assert!(matches!(MetaKey::for_bytes("a b")?, MetaKey::Base64(_)));
+    /// # Ok::<(), mcflush::protocol::KeyError>(())
+    /// ```
+    pub fn for_bytes(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
+        let bytes = bytes.into();
+        if bytes.iter().all(|&byte| travels_as_text(byte)) {
+            Key::new(bytes).map(Self::Text)
+        } else {
+            BinaryKey::new(bytes).map(Self::Base64)
+        }
+    }
+
+    /// The key's bytes as the server stores them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(key) => key.as_bytes(),
+            Self::Base64(key) => key.as_bytes(),
+        }
+    }
+
+    /// Whether the command needs the `b` flag.
+    #[must_use]
+    pub const fn is_base64(&self) -> bool {
+        matches!(self, Self::Base64(_))
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Text(key) => out.put_slice(key.as_bytes()),
+            Self::Base64(key) => {
+                let mut encoded = [0; KEY_MAX];
+                let length = BASE64.encode_slice(key.as_bytes(), &mut encoded).unwrap_or_default();
+                out.put_slice(encoded.get(..length).unwrap_or_default());
+            }
+        }
+    }
+}
+
+fn check_length(bytes: &[u8], max: usize) -> Result<(), KeyError> {
+    match bytes.len() {
+        0 => Err(KeyError::Empty),
+        len if len > max => Err(KeyError::TooLong { len, max }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_holds_what_a_line_can_carry() {
+        for good in [&b"a"[..], b"shop:1", "größe".as_bytes(), b"\x01\t\x7f", &[b'k'; KEY_MAX]] {
+            assert_eq!(Key::new(Bytes::copy_from_slice(good)).unwrap().as_bytes(), good);
+        }
+        for bad in [&b""[..], b" ", b"a\n", b"\rb", b"\0", &[b'k'; KEY_MAX + 1]] {
+            assert!(Key::new(Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn base64_is_only_for_what_needs_it() {
+        let wire = |bytes: &'static [u8]| {
+            let mut out = BytesMut::new();
+            MetaKey::for_bytes(bytes).map(|key| {
+                key.encode(&mut out);
+                out.to_vec()
+            })
+        };
+        assert_eq!(wire(b"a%b").unwrap(), b"a%b");
+        assert_eq!(wire(b"\0\x01\x02 \r\n").unwrap(), b"AAECIA0K");
+        assert_eq!(wire(&[b' '; BASE64_KEY_MAX]).unwrap().len(), 248);
+        assert!(wire(&[b' '; BASE64_KEY_MAX + 1]).is_err());
+    }
+}
