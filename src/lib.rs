@@ -1,4 +1,8 @@
 //! Empty a memcached, or one app's part of it, safely.
 
+pub mod address;
+pub mod client;
 pub mod codec;
+pub mod connection;
+pub mod error;
 pub mod protocol;

@@ -1,0 +1,250 @@
+//! Naming a server: what a user types, and what is shown of it.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::protocol::Escaped;
+
+/// The port of a server that names none.
+pub const DEFAULT_PORT: u16 = 11211;
+
+/// Where a server listens. Shown as `host:port`, `[v6]:port` or the socket's path, never with scheme or credentials.
+///
+/// ```
+/// use mcflush::address::ServerAddr;
+/// assert_eq!("cache1".parse::<ServerAddr>()?.to_string(), "cache1:11211");
+/// assert_eq!("memcached://[::1]:11311".parse::<ServerAddr>()?.to_string(), "[::1]:11311");
+/// assert!("cache1:port".parse::<ServerAddr>().is_err());
+/// # Ok::<(), mcflush::address::AddressError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ServerAddr {
+    /// A host, by name or address, and a port.
+    Tcp {
+        /// A name, an IPv4 address, or an IPv6 address without brackets.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ServerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => Escaped(path.as_os_str().as_encoded_bytes()).fmt(f),
+        }
+    }
+}
+
+/// A text that names no server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{input}\" is no server address: {problem}: write host, host:port, [v6]:port, /path/to.sock, memcached://host:port or memcached+unix:///path"
+)]
+pub struct AddressError {
+    input: String,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error("it is empty")]
+    Empty,
+    #[error("{character:?} at {at} cannot stand in a host name")]
+    Character { character: char, at: usize },
+    #[error("the host is missing")]
+    NoHost,
+    #[error("the host name is over 253 bytes long")]
+    LongHost,
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    #[error("an IPv6 address goes in brackets, as in [::1]:11211")]
+    Brackets,
+    #[error("there is no IPv6 address between the brackets")]
+    NotV6,
+    #[error("it is no URL ({0})")]
+    Url(url::ParseError),
+    #[error("the scheme is not memcached:// or memcached+unix://")]
+    Scheme,
+    #[error("user and password are not supported yet")]
+    Credentials,
+    #[error("a URL ends after the port")]
+    Trailing,
+    #[error("a socket's URL holds an absolute path and nothing else, as in memcached+unix:///run/memcached.sock")]
+    SocketUrl,
+}
+
+impl FromStr for ServerAddr {
+    type Err = AddressError;
+
+    fn from_str(input: &str) -> Result<Self, AddressError> {
+        let parsed = if input.contains("://") {
+            parse_url(input)
+        } else if input.starts_with('/') {
+            Ok(Self::Unix(PathBuf::from(input)))
+        } else {
+            parse_host_port(input)
+        };
+        parsed.map_err(|problem| AddressError { input: shown(input), problem })
+    }
+}
+
+/// The input without a password that it may hold.
+fn shown(input: &str) -> String {
+    let visible = match (input.split_once("://"), input.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => input.to_owned(),
+    };
+    Escaped(visible.as_bytes()).to_string()
+}
+
+fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
+    let url = url::Url::parse(input).map_err(|error| match error {
+        url::ParseError::InvalidPort => Problem::Port,
+        url::ParseError::EmptyHost => Problem::NoHost,
+        url::ParseError::InvalidIpv6Address => Problem::NotV6,
+        error => Problem::Url(error),
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Problem::Credentials);
+    }
+    let bare = url.query().is_none() && url.fragment().is_none();
+    match url.scheme() {
+        "memcached" => {
+            if !bare || !matches!(url.path(), "" | "/") {
+                return Err(Problem::Trailing);
+            }
+            let port = url.port().unwrap_or(DEFAULT_PORT);
+            match url.host() {
+                Some(url::Host::Ipv6(address)) => tcp(address.to_string(), port),
+                Some(url::Host::Ipv4(address)) => tcp(address.to_string(), port),
+                Some(url::Host::Domain(name)) => host_name(name).and_then(|host| tcp(host, port)),
+                None => Err(Problem::NoHost),
+            }
+        }
+        "memcached+unix" => {
+            let mut path = bytes::BytesMut::new();
+            let absolute = url.host_str().is_none_or(str::is_empty) && url.path().len() > 1;
+            match percent_decoded(url.path(), &mut path) {
+                Some(path) if bare && absolute => Ok(ServerAddr::Unix(path)),
+                _ => Err(Problem::SocketUrl),
+            }
+        }
+        _ => Err(Problem::Scheme),
+    }
+}
+
+fn percent_decoded(path: &str, out: &mut bytes::BytesMut) -> Option<PathBuf> {
+    crate::protocol::decode_percent(path.as_bytes(), out).ok()?;
+    String::from_utf8(out.to_vec()).ok().map(PathBuf::from)
+}
+
+fn parse_host_port(input: &str) -> Result<ServerAddr, Problem> {
+    if input.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if let Some(bracketed) = input.strip_prefix('[') {
+        let (address, after) = bracketed.split_once(']').ok_or(Problem::Brackets)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| Problem::NotV6)?;
+        let port = match after.strip_prefix(':') {
+            Some(port) => parse_port(port)?,
+            None if after.is_empty() => DEFAULT_PORT,
+            None => return Err(Problem::Port),
+        };
+        return tcp(address.to_string(), port);
+    }
+    match input.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err(Problem::Brackets),
+        Some((host, port)) => tcp(host_name(host)?, parse_port(port)?),
+        None => tcp(host_name(input)?, DEFAULT_PORT),
+    }
+}
+
+fn tcp(host: String, port: u16) -> Result<ServerAddr, Problem> {
+    if port == 0 { Err(Problem::Port) } else { Ok(ServerAddr::Tcp { host, port }) }
+}
+
+fn parse_port(text: &str) -> Result<u16, Problem> {
+    // A sign would be taken by the number's own parser.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().map_err(|_| Problem::Port)
+    } else {
+        Err(Problem::Port)
+    }
+}
+
+fn host_name(host: &str) -> Result<String, Problem> {
+    match host.len() {
+        0 => return Err(Problem::NoHost),
+        // The longest name that DNS knows.
+        254.. => return Err(Problem::LongHost),
+        _ => {}
+    }
+    let bad = |&(at, character): &(usize, char)| {
+        !(character.is_ascii_alphanumeric() || character == '.' || character == '_' || (character == '-' && at > 0))
+    };
+    match host.char_indices().find(bad) {
+        Some((at, character)) => Err(Problem::Character { character, at }),
+        None => Ok(host.to_ascii_lowercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for (input, shown) in [
+            ("cache1", "cache1:11211"),
+            ("Cache1.Example.org:11311", "cache1.example.org:11311"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]", "[::1]:11211"),
+            ("[::1]:65535", "[::1]:65535"),
+            ("/run/memcached.sock", "/run/memcached.sock"),
+            ("memcached://cache1", "cache1:11211"),
+            ("memcached://cache1:11311/", "cache1:11311"),
+            ("memcached://[2001:db8::1]", "[2001:db8::1]:11211"),
+            ("memcached+unix:///run/a%20b.sock", "/run/a b.sock"),
+        ] {
+            let address: ServerAddr = input.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(address.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (input, why) in [
+            ("", "empty"),
+            (":11211", "host is missing"),
+            ("a:", "port"),
+            ("a:0", "port"),
+            ("a:+1", "port"),
+            ("a:65536", "port"),
+            ("::1", "brackets"),
+            ("[::1", "brackets"),
+            ("[x]:1", "no IPv6"),
+            ("[::1]x", "port"),
+            ("a b", "' ' at 1"),
+            ("-a", "'-' at 0"),
+            ("a\x1b[2J", "at 1"),
+            ("memcached://", "host is missing"),
+            ("memcached://a/b", "ends after the port"),
+            ("memcached://a?b", "ends after the port"),
+            ("http://a", "scheme"),
+            ("memcached+unix://a/b", "absolute path"),
+            ("memcached://u:secret@a", "not supported yet"),
+        ] {
+            let error = input.parse::<ServerAddr>().unwrap_err().to_string();
+            assert!(error.contains(why), "{input:?}: {error}");
+            assert!(!error.contains('\x1b') && !error.contains("secret"), "{error}");
+        }
+    }
+}

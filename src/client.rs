@@ -1,0 +1,239 @@
+//! One server: typed calls over one connection, each wait with a deadline.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio_util::codec::{Framed, FramedParts};
+
+use crate::address::ServerAddr;
+use crate::codec::{Answer, ClientCodec, CodecError, Role};
+use crate::connection::{Connection, connect};
+use crate::error::{Error, Problem};
+use crate::protocol::admin::{FlushAll, ServerVersion};
+use crate::protocol::stats::{Stat, StatsGroup};
+use crate::protocol::{ErrorReply, Reply, Request};
+
+/// How patient to be with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For connecting, and for any silence of the server.
+    pub timeout: Duration,
+    /// Fresh connections after a refused or lost one.
+    pub retries: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(5), retries: 2 }
+    }
+}
+
+/// A connection to a server.
+///
+/// After an error it is out of step: drop it and connect again.
+pub struct Client {
+    framed: Framed<Connection, ClientCodec>,
+    server: ServerAddr,
+    timeout: Duration,
+    doing: &'static str,
+    answered: bool,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("server", &self.server).field("doing", &self.doing).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// More statistics than any server has; past it something else is talking.
+    const STATS_MAX: usize = 100_000;
+
+    /// Room for reading: large enough that a dump takes few calls, small enough for many servers at once.
+    const READ_BUFFER: usize = 64 * 1024;
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub async fn connect(server: &ServerAddr, timeout: Duration) -> Result<Self, Error> {
+        let connection = connect(server, timeout).await?;
+        let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());
+        parts.read_buf.reserve(Self::READ_BUFFER);
+        let mut framed = Framed::from_parts(parts);
+        framed.set_backpressure_boundary(Self::READ_BUFFER);
+        Ok(Self { framed, server: server.clone(), timeout, doing: "connecting", answered: false })
+    }
+
+    /// The server.
+    #[must_use]
+    pub const fn server(&self) -> &ServerAddr {
+        &self.server
+    }
+
+    /// Says what the following requests are for, in the words of an error message.
+    pub fn begin(&mut self, doing: &'static str) {
+        self.doing = doing;
+    }
+
+    /// Puts a request into the write buffer, which goes out when it is full or [flushed](Self::flush).
+    ///
+    /// # Errors
+    /// The connection is lost, or takes nothing for too long.
+    pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
+        let mut ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
+        let ready = match (&mut ready).now_or_never() {
+            Some(ready) => Ok(ready),
+            None => tokio::time::timeout(self.timeout, ready).await,
+        };
+        match ready {
+            Ok(Ok(())) => self.framed.start_send_unpin(request).map_err(|error| self.failed(error)),
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    /// Sends what is in the write buffer.
+    ///
+    /// # Errors
+    /// The connection is lost, or takes nothing for too long.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        let flushed = tokio::time::timeout(self.timeout, self.framed.flush()).await;
+        match flushed {
+            Ok(flushed) => flushed.map_err(|error| self.failed(error)),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// The connection is lost, or takes nothing for too long.
+    pub async fn send(&mut self, request: Request) -> Result<(), Error> {
+        self.feed(request).await?;
+        self.flush().await
+    }
+
+    /// The next reply.
+    ///
+    /// # Errors
+    /// The connection is lost or silent for too long, or what comes is not the protocol.
+    pub async fn next(&mut self) -> Result<Answer, Error> {
+        // Most replies of a dump are in the buffer: they need no timer.
+        let next = match self.framed.next().now_or_never() {
+            Some(next) => next,
+            None => match tokio::time::timeout(self.timeout, self.framed.next()).await {
+                Ok(next) => next,
+                Err(_) => return Err(self.silence()),
+            },
+        };
+        match next {
+            Some(Ok(answer)) => {
+                self.answered = true;
+                Ok(answer)
+            }
+            Some(Err(error)) => Err(self.failed(error)),
+            None => Err(self.failed(CodecError::Closed)),
+        }
+    }
+
+    /// The one reply to a request.
+    async fn call(&mut self, doing: &'static str, request: Request) -> Result<Reply, Error> {
+        self.begin(doing);
+        self.send(request).await?;
+        Ok(self.next().await?.reply)
+    }
+
+    /// `version`.
+    ///
+    /// # Errors
+    /// As [`Self::next`], or the server answered with an error.
+    pub async fn version(&mut self) -> Result<ServerVersion, Error> {
+        match self.call("version", Request::Version).await? {
+            Reply::Version(version) => Ok(version),
+            reply => Err(self.refused(reply)),
+        }
+    }
+
+    /// `flush_all`.
+    ///
+    /// # Errors
+    /// As [`Self::next`], or the server answered with an error (`-F`: kind disabled).
+    pub async fn flush_all(&mut self, flush: FlushAll) -> Result<(), Error> {
+        match self.call("flush_all", Request::FlushAll(flush)).await? {
+            Reply::Ok => Ok(()),
+            Reply::Error(reply) if reply.is_switched_off() => Err(self.error(Problem::Disabled {
+                what: "flush_all",
+                instead: "start memcached without -F, or clear by --prefix",
+                reply,
+            })),
+            reply => Err(self.refused(reply)),
+        }
+    }
+
+    /// A group of statistics.
+    ///
+    /// # Errors
+    /// As [`Self::next`], or the server answered with an error.
+    pub async fn stats(&mut self, group: StatsGroup) -> Result<Vec<Stat>, Error> {
+        self.begin("stats");
+        self.send(Request::Stats(group)).await?;
+        let mut stats = Vec::new();
+        loop {
+            match self.next().await? {
+                Answer { reply: Reply::Stat(stat), .. } if stats.len() < Self::STATS_MAX => {
+                    // A copy, so that a few short lines do not hold the whole read buffer.
+                    let [name, value] = [&stat.name, &stat.value].map(|text| Bytes::copy_from_slice(text));
+                    stats.push(Stat { name, value });
+                }
+                Answer { reply: Reply::Stat(_), .. } => {
+                    return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
+                }
+                Answer { reply: Reply::End, role: Role::Last } => return Ok(stats),
+                Answer { reply, .. } => return Err(self.refused(reply)),
+            }
+        }
+    }
+
+    /// An error of this connection's server.
+    #[must_use]
+    pub fn error(&self, problem: Problem) -> Error {
+        Error { server: self.server.clone(), problem }
+    }
+
+    /// The error for a reply that is not what was asked for.
+    pub(crate) fn refused(&self, reply: Reply) -> Error {
+        self.error(match reply {
+            Reply::Error(reply) => Problem::Refusal { command: self.doing, reply },
+            _ => Problem::Unexpected { command: self.doing },
+        })
+    }
+
+    fn silence(&self) -> Error {
+        self.error(Problem::Silence { doing: self.doing, after: self.timeout })
+    }
+
+    fn failed(&self, error: CodecError) -> Error {
+        let lost = |source| Problem::Lost {
+            doing: self.doing,
+            source,
+            like_a_proxy: !self.answered || matches!(self.doing, "flush_all" | "lru_crawler metadump"),
+        };
+        self.error(match error {
+            CodecError::Closed => lost(None),
+            CodecError::Io(error) => lost(Some(error)),
+            source => Problem::Codec { doing: self.doing, source },
+        })
+    }
+}
+
+impl ErrorReply {
+    /// Whether these words say that the command is known but not allowed.
+    pub(crate) fn is_switched_off(&self) -> bool {
+        [&b"not allowed"[..], b"disabled", b"not enabled"]
+            .iter()
+            .any(|words| memchr::memmem::find(&self.line, words).is_some())
+    }
+}

@@ -1,0 +1,217 @@
+//! What can go wrong with a server, by kind, with what to do about it.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::address::ServerAddr;
+use crate::codec::CodecError;
+use crate::protocol::{ErrorReply, Escaped};
+
+/// The kind of a failure: one word that scripts can match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Another crawl holds the server's crawler.
+    Busy,
+    /// The server was started with this switched off.
+    Disabled,
+    /// The clear could not be shown to be complete.
+    Incomplete,
+    /// Stopped by a signal.
+    Interrupted,
+    /// Something local failed.
+    Io,
+    /// The server sent more than a limit allows.
+    Limit,
+    /// The connection broke.
+    Lost,
+    /// The name does not resolve.
+    Name,
+    /// What came back is not memcached's protocol.
+    Protocol,
+    /// Nobody listens there.
+    Refused,
+    /// The server answered with an error.
+    Server,
+    /// The server was silent for too long.
+    Timeout,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Busy => "busy",
+            Self::Disabled => "disabled",
+            Self::Incomplete => "incomplete",
+            Self::Interrupted => "interrupted",
+            Self::Io => "io",
+            Self::Limit => "limit",
+            Self::Lost => "lost",
+            Self::Name => "name",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+        })
+    }
+}
+
+/// A failure on one server. Shown as `SERVER: KIND: what went wrong: what to do`.
+#[derive(Debug, thiserror::Error)]
+#[error("{server}: {kind}: {problem}: {advice}", kind = problem.kind(), advice = problem.advice())]
+pub struct Error {
+    /// Where.
+    pub server: ServerAddr,
+    /// What.
+    pub problem: Problem,
+}
+
+impl Error {
+    /// The kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.problem.kind()
+    }
+
+    /// Whether a fresh connection may help: it was refused, or broke.
+    #[must_use]
+    pub const fn is_worth_a_retry(&self) -> bool {
+        matches!(self.kind(), Kind::Refused | Kind::Lost)
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Nobody listens there, or the way there is closed.
+    #[error("cannot connect ({0})")]
+    Connect(#[source] io::Error),
+    /// The name does not resolve.
+    #[error("the name does not resolve ({0})")]
+    Resolve(#[source] io::Error),
+    /// Silence.
+    #[error("no answer for {} s while {doing}", .after.as_secs_f64())]
+    Silence {
+        /// What was being done.
+        doing: &'static str,
+        /// The wait that was allowed.
+        after: Duration,
+    },
+    /// The connection broke or was closed.
+    #[error("the connection was lost while {doing}{}", .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
+    Lost {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said; none when the peer closed.
+        source: Option<io::Error>,
+        /// Whether this is how proxies answer what they do not know.
+        like_a_proxy: bool,
+    },
+    /// As [`Problem::Lost`], but the flush had been sent.
+    #[error("the connection was lost after flush_all was sent: it is unknown whether it took effect")]
+    FlushUnknown {
+        /// Whether this is how proxies answer what they do not know.
+        like_a_proxy: bool,
+    },
+    /// Not memcached's protocol.
+    #[error("{source} while {doing}")]
+    Codec {
+        /// What was being done.
+        doing: &'static str,
+        /// Where and why.
+        source: CodecError,
+    },
+    /// More of something than a limit allows.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// An error line in place of an answer.
+    #[error("the server answered \"{}\" to {command}", Escaped(&.reply.line))]
+    Refusal {
+        /// The command.
+        command: &'static str,
+        /// The server's words.
+        reply: ErrorReply,
+    },
+    /// A reply that answers something else.
+    #[error("the server answered something else to {command}")]
+    Unexpected {
+        /// The command.
+        command: &'static str,
+    },
+    /// An error line that means: this is switched off.
+    #[error("{what} is switched off on this server, it answered \"{}\"", Escaped(&.reply.line))]
+    Disabled {
+        /// What is switched off.
+        what: &'static str,
+        /// What else would work.
+        instead: &'static str,
+        /// The server's words.
+        reply: ErrorReply,
+    },
+    /// Another crawl all the time.
+    #[error("the server's crawler was taken by others for {} s", .after.as_secs())]
+    Busy {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The clear is not complete.
+    #[error("{0}")]
+    Incomplete(String),
+    /// A signal.
+    #[error("stopped before the end")]
+    Interrupted,
+    /// Something local.
+    #[error("{doing}: {source}")]
+    Local {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Problem {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Connect(_) => Kind::Refused,
+            Self::Resolve(_) => Kind::Name,
+            Self::Silence { .. } => Kind::Timeout,
+            Self::Lost { .. } | Self::FlushUnknown { .. } => Kind::Lost,
+            Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
+            Self::Codec { .. } | Self::Unexpected { .. } => Kind::Protocol,
+            Self::Refusal { .. } => Kind::Server,
+            Self::Disabled { .. } => Kind::Disabled,
+            Self::Busy { .. } => Kind::Busy,
+            Self::Incomplete(_) => Kind::Incomplete,
+            Self::Interrupted => Kind::Interrupted,
+            Self::Local { .. } => Kind::Io,
+        }
+    }
+
+    const fn advice(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "check that memcached runs there, and host and port",
+            Self::Resolve(_) => "check the spelling of the host",
+            Self::Silence { .. } => "check the server and the network, or allow more with --timeout",
+            Self::Lost { like_a_proxy: true, .. } | Self::FlushUnknown { like_a_proxy: true } => {
+                "a proxy may be in front: name the memcached servers themselves"
+            }
+            Self::Lost { .. } => "check the server and run it again",
+            Self::FlushUnknown { .. } => "check the server and flush again",
+            Self::Codec { .. } | Self::Unexpected { .. } => "check that this port is a memcached's",
+            Self::TooMany { .. } => "check that this is a memcached",
+            Self::Refusal { .. } => "see the server's log and options",
+            Self::Disabled { instead, .. } => instead,
+            Self::Busy { .. } => "run it again when the other crawl has ended",
+            Self::Incomplete(_) | Self::Interrupted => "run it again",
+            Self::Local { .. } => "mend that and run it again",
+        }
+    }
+}
