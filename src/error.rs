@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::ServerAddr;
 use crate::codec::CodecError;
-use crate::protocol::{ErrorReply, Escaped};
+use crate::protocol::{ErrorReply, Escaped, Excerpt, PercentError};
 
 /// The kind of a failure: one word that scripts can match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ impl fmt::Display for Kind {
             Self::Busy => "busy",
             Self::Disabled => "disabled",
             Self::Incomplete => "incomplete",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted { .. } => "interrupted",
             Self::Io => "io",
             Self::Limit => "limit",
             Self::Lost => "lost",
@@ -155,6 +155,14 @@ pub enum Problem {
         /// The server's words.
         reply: ErrorReply,
     },
+    /// A listing with a key that no server would write.
+    #[error("{source}: \"{excerpt}\"")]
+    BadKey {
+        /// Why.
+        source: PercentError,
+        /// Its beginning.
+        excerpt: Excerpt,
+    },
     /// Another crawl all the time.
     #[error("the server's crawler was taken by others for {} s", .after.as_secs())]
     Busy {
@@ -165,8 +173,11 @@ pub enum Problem {
     #[error("{0}")]
     Incomplete(String),
     /// A signal.
-    #[error("stopped before the end")]
-    Interrupted,
+    #[error("stopped before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
+    Interrupted {
+        /// Whether a flush was on its way.
+        flush_sent: bool,
+    },
     /// Something local.
     #[error("{doing}: {source}")]
     Local {
@@ -185,12 +196,12 @@ impl Problem {
             Self::Silence { .. } => Kind::Timeout,
             Self::Lost { .. } | Self::FlushUnknown { .. } => Kind::Lost,
             Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
-            Self::Codec { .. } | Self::Unexpected { .. } => Kind::Protocol,
+            Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => Kind::Protocol,
             Self::Refusal { .. } => Kind::Server,
             Self::Disabled { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
             Self::Incomplete(_) => Kind::Incomplete,
-            Self::Interrupted => Kind::Interrupted,
+            Self::Interrupted { .. } => Kind::Interrupted,
             Self::Local { .. } => Kind::Io,
         }
     }
@@ -205,12 +216,14 @@ impl Problem {
             }
             Self::Lost { .. } => "check the server and run it again",
             Self::FlushUnknown { .. } => "check the server and flush again",
-            Self::Codec { .. } | Self::Unexpected { .. } => "check that this port is a memcached's",
+            Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => {
+                "check that this port is a memcached's"
+            }
             Self::TooMany { .. } => "check that this is a memcached",
             Self::Refusal { .. } => "see the server's log and options",
             Self::Disabled { instead, .. } => instead,
             Self::Busy { .. } => "run it again when the other crawl has ended",
-            Self::Incomplete(_) | Self::Interrupted => "run it again",
+            Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
             Self::Local { .. } => "mend that and run it again",
         }
     }

@@ -5,4 +5,7 @@ pub mod client;
 pub mod codec;
 pub mod connection;
 pub mod error;
+pub mod fleet;
+pub mod ops;
 pub mod protocol;
+pub mod scope;

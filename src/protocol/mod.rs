@@ -19,5 +19,5 @@ pub mod stats;
 pub use escape::{Escaped, Excerpt};
 pub use key::{BASE64_KEY_MAX, BinaryKey, KEY_MAX, Key, KeyError, MetaKey};
 pub use percent::{PercentError, decode_percent};
-pub use reply::{ErrorReply, Malformed, Reply};
+pub use reply::{ErrorKind, ErrorReply, Malformed, Reply};
 pub use request::{Expect, Request};

@@ -1,0 +1,100 @@
+//! The command line: arguments in, one line a server out, an exit status that scripts can trust.
+
+mod args;
+mod report;
+mod servers;
+mod signals;
+mod text;
+mod verbose;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use mcflush::fleet;
+use mcflush::ops::{Context, clear::clear, flush::flush, stats::stats};
+use mcflush::protocol::stats::StatsGroup;
+use tokio_util::sync::CancellationToken;
+
+use self::args::{Command, Invocation};
+use self::report::Report;
+use self::verbose::Verbose;
+
+/// The command line, config or address is wrong, or no server is named; nothing was sent.
+const WRONG_USE: u8 = 2;
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    let invocation = match args::parse() {
+        Ok(invocation) => invocation,
+        Err(refusal) => return refusal.print(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("io: cannot start ({error}): free some memory or threads and run it again"));
+            return ExitCode::from(1);
+        }
+    };
+    let status = runtime.block_on(run(invocation));
+    // A name that the resolver still asks for must not hold the process.
+    runtime.shutdown_background();
+    status
+}
+
+async fn run(invocation: Invocation) -> ExitCode {
+    let Invocation { command, servers, jobs, patience, quiet, verbose } = invocation;
+    let stop = CancellationToken::new();
+    let signal = match signals::watch(stop.clone()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            complain(&format!("io: cannot watch for signals ({error}): run it again"));
+            return ExitCode::from(1);
+        }
+    };
+    let verbose = Verbose::start(verbose > 0);
+    let context = |server: &_| Context { patience, stop: stop.clone(), events: verbose.events(server) };
+    let mut report = Report::new(servers.len(), quiet);
+    match command {
+        Command::Flush => {
+            let operation = |server| {
+                let context = context(&server);
+                async move { flush(&server, &context).await }
+            };
+            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
+            while let Some((server, result)) = results.next().await {
+                report.flushed(&server, result);
+            }
+        }
+        Command::Clear(scope) => {
+            let scope = Arc::new(scope);
+            let operation = |server| {
+                let (context, scope) = (context(&server), Arc::clone(&scope));
+                async move { clear(&server, &scope, &context).await }
+            };
+            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
+            while let Some((server, result)) = results.next().await {
+                report.cleared(&server, result);
+            }
+        }
+        Command::Stats => {
+            report.listing();
+            let operation = |server| {
+                let context = context(&server);
+                async move { stats(&server, StatsGroup::General, &context).await }
+            };
+            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
+            while let Some((server, result)) = results.next().await {
+                report.stats(&server, result);
+            }
+        }
+    }
+    verbose.finish();
+    report.finish(signal.caught())
+}
+
+/// A line on stderr. Where even that fails there is nobody left to tell; the exit status still says it.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "mcflush: {line}");
+}

@@ -1,0 +1,118 @@
+//! What is printed of the results, and the exit status they make.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use mcflush::address::ServerAddr;
+use mcflush::error::Error;
+use mcflush::ops::clear::{Cleared, Proof};
+use mcflush::ops::flush::Flushed;
+use mcflush::protocol::Escaped;
+use mcflush::protocol::stats::Stat;
+
+use super::complain;
+use super::text::{count, one_line};
+
+/// Prints results as they come and keeps count.
+#[derive(Debug)]
+pub struct Report {
+    servers: usize,
+    quiet: bool,
+    is_listing: bool,
+    done: usize,
+    failed: Vec<ServerAddr>,
+    /// Why stdout takes no more.
+    broken: Option<io::Error>,
+}
+
+impl Report {
+    pub fn new(servers: usize, quiet: bool) -> Self {
+        Self { servers, quiet, is_listing: false, done: 0, failed: Vec::new(), broken: None }
+    }
+
+    /// What follows is a listing, which a reader may cut short without a word.
+    pub fn listing(&mut self) {
+        self.is_listing = true;
+    }
+
+    pub fn flushed(&mut self, server: &ServerAddr, result: Result<Flushed, Error>) {
+        match result {
+            Ok(Flushed { items_before }) => {
+                let held = items_before.map(|items| format!(", it held {}", count(items, "item")));
+                self.done(&format!("{server}: flushed{}", held.unwrap_or_default()));
+            }
+            Err(error) => self.failed(server, &error),
+        }
+    }
+
+    pub fn cleared(&mut self, server: &ServerAddr, cleared: Cleared) {
+        let passes = count(cleared.passes.into(), "pass");
+        let seconds = cleared.took.as_secs_f64();
+        if let Some(error) = cleared.error {
+            self.failed(server, &error);
+            if cleared.matched > 0 {
+                let (deleted, matched) = (count(cleared.deleted, "key"), count(cleared.matched, "key"));
+                complain(&format!("{server}: {deleted} deleted until then, of {matched} listed in scope ({passes})"));
+            }
+            return;
+        }
+        let (deleted, listed) = (count(cleared.deleted, "key"), count(cleared.listed, "key"));
+        let how = match cleared.proof {
+            Some(Proof::Walk) => "one walk of the hash table".into(),
+            _ => format!("{passes} over the LRU lists"),
+        };
+        self.done(&format!("{server}: complete, {deleted} deleted of {listed} listed, by {how} in {seconds:.1} s"));
+    }
+
+    pub fn stats(&mut self, server: &ServerAddr, result: Result<Vec<Stat>, Error>) {
+        let stats = match result {
+            Ok(stats) => stats,
+            Err(error) => return self.failed(server, &error),
+        };
+        let mut text = if self.servers > 1 { format!("{server}\n") } else { String::new() };
+        let rows: Vec<_> =
+            stats.iter().map(|stat| [&stat.name, &stat.value].map(|it| Escaped(it).to_string())).collect();
+        let width = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
+        for [name, value] in rows {
+            text.push_str(format!("{name:width$}  {value}").trim_end());
+            text.push('\n');
+        }
+        self.done(text.trim_end_matches('\n'));
+    }
+
+    /// The last words, and the exit status.
+    pub fn finish(self, signal: Option<u8>) -> ExitCode {
+        if self.servers > 1 && !self.failed.is_empty() {
+            let failed: Vec<_> = self.failed.iter().map(ToString::to_string).collect();
+            complain(&format!("done on {} of {} servers, not on {}", self.done, self.servers, failed.join(", ")));
+        }
+        let broken = self.broken.filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+        if let Some(error) = &broken {
+            complain(&one_line(&format!(
+                "io: the result could not be written ({error}): mend stdout and run it again"
+            )));
+        }
+        ExitCode::from(match (signal, self.done, self.failed.len()) {
+            (Some(status), ..) => status,
+            _ if broken.is_some() => 1,
+            (None, _, 0) => 0,
+            (None, 0, _) => 1,
+            (None, ..) => 3,
+        })
+    }
+
+    fn done(&mut self, text: &str) {
+        self.done += 1;
+        // A listing is the result; of the rest, --quiet wants to hear nothing when it went well.
+        if (self.quiet && !self.is_listing) || self.broken.is_some() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        self.broken = writeln!(stdout, "{text}").and_then(|()| stdout.flush()).err();
+    }
+
+    fn failed(&mut self, server: &ServerAddr, error: &Error) {
+        complain(&error.to_string());
+        self.failed.push(server.clone());
+    }
+}

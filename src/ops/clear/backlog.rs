@@ -1,0 +1,240 @@
+//! What was listed and is not deleted yet. The listing never waits here: what memory does not hold goes to an
+//! unlinked temporary file, and where that cannot take it the listing is told to give the walk up.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::batch::Batch;
+
+/// Batches held for the deletes: half a megabyte, some 20,000 keys.
+const HEAD: usize = 32;
+
+/// Batches held until the file has taken them: what a listing brings in a fifth of a second.
+const TAIL: usize = 256;
+
+/// The two ends of a new backlog.
+pub(super) fn backlog(open: Opener) -> (Filler, Drainer) {
+    let shared = Arc::new(Shared::default());
+    (Filler { shared: Arc::clone(&shared), open: Some(open) }, Drainer { shared })
+}
+
+/// Opens the temporary file; called on the backlog's own thread, at the first batch that memory does not hold.
+pub(super) type Opener = fn() -> io::Result<File>;
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// For the drainer: there is a batch, or there will be none.
+    ready: Notify,
+    /// For the spool's thread: there is something to move, or it is over.
+    work: Condvar,
+}
+
+/// Oldest first: `head`, then the file, then `tail`.
+#[derive(Debug, Default)]
+struct State {
+    head: VecDeque<Batch>,
+    /// Batches in the file.
+    spooled: usize,
+    tail: VecDeque<Batch>,
+    /// No batch will come any more.
+    filled: bool,
+    /// Nobody takes batches any more.
+    abandoned: bool,
+    /// Why the file takes no more.
+    unwritable: Option<io::Error>,
+    /// Why what is in the file cannot be had.
+    unreadable: Option<io::Error>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two statements that hold the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end where batches come in.
+#[derive(Debug)]
+pub(super) struct Filler {
+    shared: Arc<Shared>,
+    open: Option<Opener>,
+}
+
+impl Filler {
+    /// Takes a batch without waiting; false when the next one could not be held any more.
+    pub(super) fn push(&mut self, batch: Batch) -> bool {
+        let mut state = self.shared.lock();
+        if state.spooled == 0 && state.tail.is_empty() && state.head.len() < HEAD {
+            state.head.push_back(batch);
+            self.shared.ready.notify_one();
+            return true;
+        }
+        state.tail.push_back(batch);
+        let room = state.unwritable.is_none() && state.tail.len() < TAIL;
+        drop(state);
+        if let Some(open) = self.open.take() {
+            let shared = Arc::clone(&self.shared);
+            let spawned = std::thread::Builder::new().name("mcflush-spool".into()).spawn(move || spool(&shared, open));
+            if let Err(error) = spawned {
+                self.shared.lock().unwritable = Some(error);
+                return false;
+            }
+        }
+        self.shared.work.notify_one();
+        room
+    }
+
+    /// Why the file could not be used, if it could not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.shared.lock().unwritable.as_ref().map(ToString::to_string)
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.shared.lock().filled = true;
+        self.shared.ready.notify_one();
+        self.shared.work.notify_one();
+    }
+}
+
+/// The end where batches go out.
+#[derive(Debug)]
+pub(super) struct Drainer {
+    shared: Arc<Shared>,
+}
+
+impl Drainer {
+    /// The next batch; none when all have gone out and no more will come.
+    ///
+    /// # Errors
+    /// What was in the file could not be read back.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Batch>> {
+        loop {
+            {
+                let mut state = self.shared.lock();
+                if let Some(batch) = state.head.pop_front() {
+                    if state.spooled > 0 || !state.tail.is_empty() {
+                        self.shared.work.notify_one();
+                    }
+                    return Ok(Some(batch));
+                }
+                if let Some(error) = state.unreadable.take() {
+                    return Err(error);
+                }
+                if state.spooled == 0 {
+                    // Whatever the file does: the tail is next.
+                    let tail = std::mem::take(&mut state.tail);
+                    state.head = tail;
+                    if !state.head.is_empty() {
+                        continue;
+                    }
+                    if state.filled {
+                        return Ok(None);
+                    }
+                }
+            }
+            self.shared.ready.notified().await;
+        }
+    }
+}
+
+impl Drop for Drainer {
+    fn drop(&mut self) {
+        self.shared.lock().abandoned = true;
+        self.shared.work.notify_one();
+    }
+}
+
+/// Moves batches from the tail into the file, and from the file to the head. Runs on a thread of its own, so that a
+/// slow disk holds nobody up.
+fn spool(shared: &Shared, open: Opener) {
+    let opened = open();
+    let mut state = shared.lock();
+    let mut file = match opened {
+        Ok(file) => Spool { file, read: 0, written: 0 },
+        Err(error) => {
+            state.unwritable = Some(error);
+            return;
+        }
+    };
+    loop {
+        if state.abandoned || (state.filled && state.spooled == 0 && state.tail.is_empty()) {
+            return;
+        }
+        if state.spooled > 0 && state.head.len() < HEAD / 2 {
+            drop(state);
+            let batch = file.take();
+            state = shared.lock();
+            match batch {
+                Ok(batch) => {
+                    state.spooled -= 1;
+                    state.head.push_back(batch);
+                    shared.ready.notify_one();
+                }
+                Err(error) => {
+                    state.unreadable = Some(error);
+                    shared.ready.notify_one();
+                    return;
+                }
+            }
+        } else if state.unwritable.is_none()
+            && let Some(batch) = state.tail.pop_front()
+        {
+            // Counted before it is written, so that the drainer does not take the tail past it.
+            state.spooled += 1;
+            drop(state);
+            let written = file.put(&batch);
+            state = shared.lock();
+            if let Err(error) = written {
+                state.spooled -= 1;
+                state.tail.push_front(batch);
+                state.unwritable = Some(error);
+                shared.ready.notify_one();
+            }
+        } else {
+            state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Batches in a file, a length before each, written at its end and read from its start.
+#[derive(Debug)]
+struct Spool {
+    file: File,
+    read: u64,
+    written: u64,
+}
+
+impl Spool {
+    fn put(&mut self, batch: &Batch) -> io::Result<()> {
+        let length = u32::try_from(batch.as_bytes().len()).map_err(io::Error::other)?;
+        self.file.seek(SeekFrom::Start(self.written))?;
+        self.file.write_all(&length.to_le_bytes())?;
+        self.file.write_all(batch.as_bytes())?;
+        self.written += 4 + u64::from(length);
+        Ok(())
+    }
+
+    fn take(&mut self) -> io::Result<Batch> {
+        let mut length = [0; 4];
+        self.file.seek(SeekFrom::Start(self.read))?;
+        self.file.read_exact(&mut length)?;
+        let length = u32::from_le_bytes(length);
+        let mut records = vec![0; length as usize];
+        self.file.read_exact(&mut records)?;
+        self.read += 4 + u64::from(length);
+        if self.read == self.written {
+            // Everything was read: the space is given back.
+            self.file.set_len(0)?;
+            (self.read, self.written) = (0, 0);
+        }
+        Ok(Batch::from_bytes(Bytes::from(records)))
+    }
+}

@@ -1,0 +1,79 @@
+//! Keys on their way from the listing to the deletes: many in one buffer, a length byte before each.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::protocol::PercentError;
+use crate::protocol::crawler::MetadumpItem;
+use crate::scope::Scope;
+
+/// Some keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Batch {
+    records: Bytes,
+}
+
+impl Batch {
+    /// Large enough that a fence costs nothing beside its deletes; small enough that the answers to a few batches fit
+    /// into any socket's buffer, so that neither side has to wait for the other.
+    pub(super) const BYTES: usize = 16 * 1024;
+
+    /// The records, for keeping them elsewhere.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.records
+    }
+
+    /// What [`Self::as_bytes`] gave.
+    pub(super) const fn from_bytes(records: Bytes) -> Self {
+        Self { records }
+    }
+
+    /// Its keys, slices of its buffer.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Bytes> + use<> {
+        let mut rest = self.records.clone();
+        std::iter::from_fn(move || {
+            let length = usize::from(*rest.first()?);
+            let record = rest.split_to(rest.len().min(length + 1));
+            Some(record.slice(1..))
+        })
+    }
+}
+
+/// Gathers keys into a batch.
+#[derive(Debug, Default)]
+pub(super) struct BatchBuilder {
+    records: BytesMut,
+}
+
+impl BatchBuilder {
+    /// Takes an item's key if it is in scope, and says whether it was.
+    ///
+    /// # Errors
+    /// The key is not encoded as a server would.
+    pub(super) fn take(&mut self, item: &MetadumpItem, scope: &Scope) -> Result<bool, PercentError> {
+        let start = self.records.len();
+        self.records.put_u8(0);
+        let decoded = item.decode_key(&mut self.records);
+        let key = self.records.get(start + 1..).unwrap_or_default();
+        // A key has at most 250 bytes: decoding saw to that.
+        let length = u8::try_from(key.len()).unwrap_or_default();
+        if decoded.is_err() || !scope.contains(key) {
+            self.records.truncate(start);
+            return decoded.map(|()| false);
+        }
+        if let Some(first) = self.records.get_mut(start) {
+            *first = length;
+        }
+        Ok(true)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.records.len() >= Batch::BYTES
+    }
+
+    /// What was gathered, if anything.
+    pub(super) fn finish(&mut self) -> Option<Batch> {
+        let records = self.records.split().freeze();
+        self.records.reserve(Batch::BYTES + 256);
+        (!records.is_empty()).then_some(Batch { records })
+    }
+}

@@ -1,0 +1,54 @@
+//! What a clear has done so far. The listing and the deletes write it side by side.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+
+/// Counts over all passes.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    listed: AtomicU64,
+    matched: AtomicU64,
+    deleted: AtomicU64,
+    out_of_reach: AtomicU64,
+    example: Mutex<Option<Bytes>>,
+}
+
+impl Tally {
+    pub(super) fn listed(&self, matched: bool) {
+        self.listed.fetch_add(1, Relaxed);
+        self.matched.fetch_add(u64::from(matched), Relaxed);
+    }
+
+    pub(super) fn deleted(&self, count: u64) {
+        self.deleted.fetch_add(count, Relaxed);
+    }
+
+    /// A key that no command here can name.
+    pub(super) fn out_of_reach(&self, key: &Bytes) {
+        self.out_of_reach.fetch_add(1, Relaxed);
+        if let Ok(mut example) = self.example.lock() {
+            example.get_or_insert_with(|| Bytes::copy_from_slice(key));
+        }
+    }
+
+    pub(super) fn count_listed(&self) -> u64 {
+        self.listed.load(Relaxed)
+    }
+
+    pub(super) fn count_matched(&self) -> u64 {
+        self.matched.load(Relaxed)
+    }
+
+    pub(super) fn count_deleted(&self) -> u64 {
+        self.deleted.load(Relaxed)
+    }
+
+    /// How many keys nothing could name, with one of them.
+    pub(super) fn unreachable(&self) -> Option<(u64, Bytes)> {
+        let count = self.out_of_reach.load(Relaxed);
+        let example = self.example.lock().ok()?.clone()?;
+        (count > 0).then_some((count, example))
+    }
+}

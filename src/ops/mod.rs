@@ -1,0 +1,81 @@
+//! What is done to one server: [`flush`](mod@flush), [`clear`](mod@clear), [`stats`](mod@stats). Operations print
+//! nothing; they return what they did, and tell the rest as [`Event`]s.
+
+pub mod clear;
+pub mod flush;
+mod listing;
+mod retry;
+pub mod stats;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Patience;
+
+/// What every operation is given.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// How patient to be.
+    pub patience: Patience,
+    /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
+    pub stop: CancellationToken,
+    /// Where events go.
+    pub events: Events,
+}
+
+/// Something an operation tells while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A failed try is made again on a fresh connection.
+    Retry {
+        /// What had failed.
+        error: String,
+        /// The wait before.
+        after: Duration,
+    },
+    /// How the keys are listed, and why so.
+    Strategy {
+        /// The way.
+        strategy: clear::Strategy,
+        /// Why.
+        why: String,
+    },
+    /// A pass begins; the first is 1.
+    Pass(u32),
+    /// The temporary file for listed keys could not be used; the walk is given up, and made again when what is held has
+    /// been deleted.
+    Spool(String),
+    /// The server is waited for.
+    Waiting {
+        /// Why.
+        why: &'static str,
+        /// How long.
+        after: Duration,
+    },
+}
+
+/// Takes the events of an operation. It is called in the middle of the work, so it must not wait.
+#[derive(Clone, Default)]
+pub struct Events(Option<std::sync::Arc<dyn Fn(Event) + Send + Sync>>);
+
+impl Events {
+    /// Events go to a function.
+    #[must_use]
+    pub fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Some(std::sync::Arc::new(listener)))
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(listener) = &self.0 {
+            listener(event);
+        }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Events(to a listener)" } else { "Events(to nobody)" })
+    }
+}

@@ -1,0 +1,72 @@
+//! Trying again on a fresh connection.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::{Context, Event};
+use crate::address::ServerAddr;
+use crate::error::{Error, Problem};
+
+/// How many tries are left, and how long to wait before the next.
+#[derive(Debug)]
+pub(super) struct Retries<'a> {
+    context: &'a Context,
+    left: u32,
+    backoff: Backoff,
+}
+
+impl<'a> Retries<'a> {
+    pub(super) fn new(context: &'a Context) -> Self {
+        Self { context, left: context.patience.retries, backoff: Backoff::new(Duration::from_millis(100)) }
+    }
+
+    /// Waits before a further try.
+    ///
+    /// # Errors
+    /// Gives the error back when another try would not help or none is left.
+    pub(super) async fn after(&mut self, error: Error) -> Result<(), Error> {
+        if self.left == 0 || !error.is_worth_a_retry() || self.context.stop.is_cancelled() {
+            return Err(error);
+        }
+        self.left -= 1;
+        let after = self.backoff.next();
+        self.context.events.tell(Event::Retry { error: error.to_string(), after });
+        pause(self.context, &error.server, after).await
+    }
+}
+
+/// Waits, unless the operation is stopped.
+///
+/// # Errors
+/// It was stopped.
+pub(super) async fn pause(context: &Context, server: &ServerAddr, time: Duration) -> Result<(), Error> {
+    let stopped = context.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none();
+    if stopped {
+        Err(Error { server: server.clone(), problem: Problem::Interrupted { flush_sent: false } })
+    } else {
+        Ok(())
+    }
+}
+
+/// Growing waits, each between half and all of its nominal length, so that many clients do not come back at once.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    nominal: Duration,
+}
+
+impl Backoff {
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    pub(super) const fn new(first: Duration) -> Self {
+        Self { nominal: first }
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        // The standard library's random hash keys are all the randomness that jitter needs.
+        let random = RandomState::new().hash_one(0);
+        let half = self.nominal / 2;
+        let jitter = half.mul_f64(random as f64 / u64::MAX as f64);
+        self.nominal = (self.nominal * 2).min(Self::LONGEST);
+        half + jitter
+    }
+}

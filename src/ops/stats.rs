@@ -1,0 +1,23 @@
+//! What a server says of itself.
+
+use super::Context;
+use super::retry::Retries;
+use crate::address::ServerAddr;
+use crate::client::Client;
+use crate::error::Error;
+use crate::protocol::stats::{Stat, StatsGroup};
+
+/// Asks for a group of statistics, in the server's order.
+///
+/// # Errors
+/// The server could not be reached or refused.
+pub async fn stats(server: &ServerAddr, group: StatsGroup, context: &Context) -> Result<Vec<Stat>, Error> {
+    let mut retries = Retries::new(context);
+    loop {
+        let attempt = async { Client::connect(server, context.patience.timeout).await?.stats(group).await };
+        match attempt.await {
+            Ok(stats) => return Ok(stats),
+            Err(error) => retries.after(error).await?,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Which keys an operation is about: those that begin with a prefix, less those to keep.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::protocol::{Escaped, KEY_MAX};
+
+/// The beginning of keys: 1 to 250 bytes, any bytes.
+///
+/// ```
+/// use mcflush::scope::{Prefix, PrefixError};
+/// assert!(Prefix::new("shop:")?.matches(b"shop:1"));
+/// assert_eq!(Prefix::new(""), Err(PrefixError::Empty));
+/// # Ok::<(), PrefixError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix(Bytes);
+
+/// Why bytes cannot be a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrefixError {
+    /// Every key begins with it.
+    #[error("an empty prefix would be every key of the server: use --all for that")]
+    Empty,
+    /// No key can begin with it.
+    #[error("a prefix of {0} bytes is longer than any key: a key has at most {KEY_MAX} bytes")]
+    TooLong(usize),
+}
+
+impl Prefix {
+    /// Takes bytes that keys can begin with.
+    ///
+    /// # Errors
+    /// When they are empty or more than a key holds.
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, PrefixError> {
+        let bytes = bytes.into();
+        match bytes.len() {
+            0 => Err(PrefixError::Empty),
+            1..=KEY_MAX => Ok(Self(bytes)),
+            len => Err(PrefixError::TooLong(len)),
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether a key begins with it.
+    #[must_use]
+    pub fn matches(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.0)
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prefix({})", Escaped(&self.0))
+    }
+}
+
+/// Any of several prefixes; looking a key up costs a binary search however many they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct PrefixSet {
+    /// Sorted, and none begins with another: so the only one that can match a key is its predecessor.
+    sorted: Vec<Prefix>,
+}
+
+impl PrefixSet {
+    fn new(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        let mut sorted: Vec<_> = prefixes.into_iter().collect();
+        sorted.sort_unstable();
+        sorted.dedup_by(|next, shorter| shorter.matches(next.as_bytes()));
+        Self { sorted }
+    }
+
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        let candidate = self.sorted.partition_point(|prefix| prefix.as_bytes() <= key).checked_sub(1)?;
+        self.sorted.get(candidate)?.matches(key).then_some(candidate)
+    }
+}
+
+/// Some keys of a server: those that begin with any of the prefixes (or all), and with none of those to keep.
+///
+/// ```
+/// use mcflush::scope::{Prefix, Scope};
+/// let scope = Scope::of([Prefix::new("shop:")?]).keeping([Prefix::new("shop:sess:")?]);
+/// assert!(scope.contains(b"shop:1") && !scope.contains(b"shop:sess:1") && !scope.contains(b"blog:1"));
+/// # Ok::<(), mcflush::scope::PrefixError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// None: every key.
+    include: Option<PrefixSet>,
+    keep: PrefixSet,
+}
+
+impl Scope {
+    /// The keys that begin with any of these; none when there are none.
+    #[must_use]
+    pub fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        Self { include: Some(PrefixSet::new(prefixes)), keep: PrefixSet::default() }
+    }
+
+    /// Every key.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { include: None, keep: PrefixSet::default() }
+    }
+
+    /// Less the keys that begin with any of these.
+    #[must_use]
+    pub fn keeping(self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        Self { keep: PrefixSet::new(prefixes), ..self }
+    }
+
+    /// Whether a key (decoded) is in scope.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.include.as_ref().is_none_or(|prefixes| prefixes.find(key).is_some()) && self.keep.find(key).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        Prefix::new(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_prefix_of_a_prefix_swallows_it() {
+        let set = PrefixSet::new(["b", "ab", "a", "abc", "a", "c:"].map(prefix));
+        assert_eq!(set.sorted, ["a", "b", "c:"].map(prefix));
+    }
+
+    #[test]
+    fn contains_is_what_trying_each_would_say() {
+        let texts = ["", "a", "aa", "ab", "a:", "a:b", "b", "b:", "b:a", "c", "ca", "\u{ff}", "a%3A"];
+        let choices = ["a", "aa", "a:", "b:", "c", "\u{ff}"];
+        for include in 0..1 << choices.len() {
+            for keep in [0, 1, 2, 4, 9, 33] {
+                let chosen = |bits: i32| {
+                    let picked = choices.iter().enumerate().filter(move |(at, _)| bits >> at & 1 == 1);
+                    picked.map(|(_, text)| prefix(text)).collect::<Vec<_>>()
+                };
+                let scope = Scope::of(chosen(include)).keeping(chosen(keep));
+                for key in texts.map(str::as_bytes) {
+                    let any = |bits| chosen(bits).iter().any(|prefix| prefix.matches(key));
+                    assert_eq!(scope.contains(key), any(include) && !any(keep), "{scope:?} {key:?}");
+                }
+            }
+        }
+        assert!(Scope::everything().contains(b"x"));
+    }
+}
