@@ -1,7 +1,6 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +16,13 @@ use super::{WRONG_USE, complain, servers};
 
 /// Empty a memcached, or one app's part of it, safely.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, help_expected = true, after_help = EXAMPLES)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    help_expected = true,
+    after_help = EXAMPLES
+)]
 struct Args {
     /// Flush whole instances (flush_all)
     #[arg(long, conflicts_with = "prefix")]
@@ -111,7 +116,7 @@ impl Refusal {
     /// Says so and gives the exit status.
     pub fn print(self) -> ExitCode {
         match self {
-            Self::Asked(text) => match write!(std::io::stdout().lock(), "{}", text.render().ansi()) {
+            Self::Asked(text) => match text.print() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::from(1),
             },

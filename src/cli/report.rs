@@ -11,7 +11,7 @@ use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 
 use super::complain;
-use super::text::{count, one_line};
+use super::text::{count, grouped, one_line};
 
 /// Prints results as they come and keeps count.
 #[derive(Debug)]
@@ -51,12 +51,12 @@ impl Report {
         if let Some(error) = cleared.error {
             self.failed(server, &error);
             if cleared.matched > 0 {
-                let (deleted, matched) = (count(cleared.deleted, "key"), count(cleared.matched, "key"));
-                complain(&format!("{server}: {deleted} deleted until then, of {matched} listed in scope ({passes})"));
+                let (deleted, matched) = (count(cleared.deleted, "key"), grouped(cleared.matched));
+                complain(&format!("{server}: {deleted} of {matched} listed in scope deleted until then, in {passes}"));
             }
             return;
         }
-        let (deleted, listed) = (count(cleared.deleted, "key"), count(cleared.listed, "key"));
+        let (deleted, listed) = (count(cleared.deleted, "key"), grouped(cleared.listed));
         let how = match cleared.proof {
             Some(Proof::Walk) => "one walk of the hash table".into(),
             _ => format!("{passes} over the LRU lists"),
