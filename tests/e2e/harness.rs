@@ -1,0 +1,87 @@
+//! What the other tests stand on must hold by itself: a loader that loses keys makes any clear look complete.
+
+use std::collections::BTreeSet;
+
+use crate::support::fake::{Answer, Fake};
+use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
+use crate::support::{signal, wait_for};
+
+each_version!(keys_come_back_as_they_were_stored, a_server_dies_with_its_thread);
+
+fn keys_come_back_as_they_were_stored(version: Version) {
+    let server = Server::start(version, &[]);
+    let mut keys: BTreeSet<Vec<u8>> = (0..=255).map(|byte| vec![b'k', byte, b'%']).collect();
+    server.store(&keys);
+    let by_binary_protocol = [vec![b' '; 250], b"\r\n".to_vec()];
+    set_by_binary_protocol(&server, &by_binary_protocol.each_ref().map(Vec::as_slice));
+    keys.extend(by_binary_protocol);
+    assert_eq!(server.keys(), keys);
+    assert_eq!(server.count(b"k"), 256);
+    assert_eq!(server.stat("curr_items"), 258);
+}
+
+fn a_server_dies_with_its_thread(version: Version) {
+    let pid = std::thread::spawn(move || {
+        let server = Server::start(version, &[]);
+        let pid = server.pid();
+        // As if the thread had been killed before it could clean up.
+        std::mem::forget(server);
+        pid
+    })
+    .join()
+    .expect("the server starts");
+    wait_for("the server to die", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Gone, or dead and waiting for someone to take note.
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+}
+
+#[test]
+fn a_killed_server_is_gone() {
+    let mut server = Server::start(Version::Sid, &[]);
+    server.kill();
+    assert!(std::net::TcpStream::connect(server.address()).is_err());
+}
+
+#[test]
+fn a_conversation_by_the_script() {
+    use std::io::{Read, Write};
+    let fake = Fake::start(|peer| {
+        assert_eq!(peer.number(), 0);
+        peer.expect("version");
+        peer.send("VERSION 1.6.38\r\n");
+    });
+    let mut client = std::net::TcpStream::connect(fake.address()).expect("it listens");
+    client.write_all(b"version\r\n").expect("it reads");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("it answers");
+    assert_eq!(answer, "VERSION 1.6.38\r\n");
+    assert_eq!(fake.lines(), ["version"]);
+    assert_eq!(fake.connections(), 1);
+}
+
+#[test]
+#[should_panic(expected = "expected \"version\", got Some(\"flush_all\")")]
+fn a_conversation_that_leaves_the_script() {
+    use std::io::{Read, Write};
+    let fake = Fake::start(|peer| peer.expect("version"));
+    let mut client = std::net::TcpStream::connect(fake.address()).expect("it listens");
+    client.write_all(b"flush_all\r\n").expect("it reads");
+    // Until it hangs up, so that it has seen the line.
+    client.read_to_end(&mut Vec::new()).expect("it hangs up");
+}
+
+#[test]
+fn an_idle_fake_stops_at_once() {
+    drop(Fake::silent());
+    let fake = Fake::answering(|_| Answer::Nothing);
+    let _client = std::net::TcpStream::connect(fake.address()).expect("it listens");
+}
+
+#[test]
+#[should_panic(expected = "cannot send SIGINT")]
+fn a_signal_to_nobody_is_noticed() {
+    // Above any process id of a Linux.
+    signal(u32::MAX >> 1, "INT");
+}

@@ -1,0 +1,20 @@
+//! The built binary against real servers and scripted ones. One binary, so that it is linked once.
+//!
+//! Real servers come from `scripts/fetch-memcached`; `make test` runs it first.
+
+// A test may stop at the first surprise; what it tests may not.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)]
+
+mod clear;
+mod clear_at_size;
+mod environment;
+mod faults;
+mod flush;
+mod harness;
+mod interrupts;
+mod output;
+mod several_servers;
+mod stats;
+#[path = "../support/mod.rs"]
+mod support;
+mod usage;

@@ -1,0 +1,254 @@
+//! A scripted server for what no real one would do. Tests read like the transcript of the conversation.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::{PATIENCE, wait_for};
+
+/// A listener on a free port of the loopback; each connection is handed to the script on a thread of its own.
+pub struct Fake {
+    address: String,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stopping: AtomicBool,
+    /// Every connection that came, kept so that closing them ends whatever its script waits for.
+    streams: Mutex<Vec<TcpStream>>,
+    lines: Mutex<Vec<String>>,
+    complaints: Mutex<Vec<String>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A script that fails an expectation does not take the rest of the test with it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fake {
+    /// Runs `script` for each connection; it is closed when the script returns.
+    pub fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let shared = Arc::new(Shared::default());
+        let script = Arc::new(script);
+        let acceptor = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let mut conversations = Vec::new();
+                for stream in listener.incoming() {
+                    let stream = stream.expect("a connection");
+                    if shared.stopping.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let number = {
+                        let mut streams = lock(&shared.streams);
+                        streams.push(stream.try_clone().expect("a second handle"));
+                        streams.len() - 1
+                    };
+                    let (script, shared) = (Arc::clone(&script), Arc::clone(&shared));
+                    conversations.push(std::thread::spawn(move || {
+                        let mut peer = Peer::new(stream, number, shared);
+                        script(&mut peer);
+                        peer.hang_up();
+                    }));
+                }
+                for conversation in conversations {
+                    // What went wrong was noted before the thread ended.
+                    let _ = conversation.join();
+                }
+            }
+        });
+        Fake { address, shared, acceptor: Some(acceptor) }
+    }
+
+    /// Answers every line with what `answer` says, on as many connections as come.
+    pub fn answering(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Fake {
+        Fake::start(move |peer| {
+            while let Some(line) = peer.line() {
+                match answer(&line) {
+                    Answer::Nothing => {}
+                    Answer::Bytes(bytes) => peer.send(bytes),
+                    Answer::BytesThenClose(bytes) => {
+                        peer.send(bytes);
+                        return;
+                    }
+                    Answer::BytesThenSilence(bytes) => {
+                        peer.send(bytes);
+                        peer.stay_silent();
+                        return;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Takes connections and says nothing on them.
+    pub fn silent() -> Fake {
+        Fake::start(Peer::stay_silent)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Every line that came, on whatever connection, without its end.
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.shared.lines).clone()
+    }
+
+    pub fn has_line(&self, line: &str) -> bool {
+        self.lines().iter().any(|found| found == line)
+    }
+
+    pub fn count_lines(&self, line: &str) -> usize {
+        self.lines().iter().filter(|found| *found == line).count()
+    }
+
+    pub fn wait_for_line(&self, line: &str) {
+        wait_for(&format!("the line {line:?}"), || self.has_line(line).then_some(()));
+    }
+
+    pub fn wait_for_connection(&self) {
+        wait_for("a connection", || (!lock(&self.shared.streams).is_empty()).then_some(()));
+    }
+
+    /// How many connections came. Those made before this call are counted, even if nobody has accepted them yet.
+    pub fn connections(&self) -> usize {
+        // Connections are accepted in the order in which they came, so ours closes the count.
+        let marker = TcpStream::connect(&self.address).expect("the fake listens");
+        let port = marker.local_addr().expect("it is bound").port();
+        wait_for("the fake to accept", || {
+            lock(&self.shared.streams)
+                .iter()
+                .position(|stream| stream.peer_addr().is_ok_and(|peer| peer.port() == port))
+        })
+    }
+
+    /// Fails unless nobody ever connected.
+    pub fn assert_untouched(&self) {
+        assert_eq!(self.connections(), 0, "the server was connected to");
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for stream in lock(&self.shared.streams).iter() {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // Wakes the acceptor; if even that fails there is nothing to wake.
+        let _ = TcpStream::connect(&self.address);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+        let complaints = lock(&self.shared.complaints);
+        if !std::thread::panicking() {
+            assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+        }
+    }
+}
+
+/// What a line is answered with.
+pub enum Answer {
+    Nothing,
+    Bytes(Vec<u8>),
+    BytesThenClose(Vec<u8>),
+    BytesThenSilence(Vec<u8>),
+}
+
+impl Answer {
+    pub fn text(text: &str) -> Answer {
+        Answer::Bytes(text.as_bytes().to_vec())
+    }
+}
+
+/// The script's end of one connection.
+pub struct Peer {
+    input: BufReader<TcpStream>,
+    number: usize,
+    shared: Arc<Shared>,
+}
+
+impl Peer {
+    fn new(stream: TcpStream, number: usize, shared: Arc<Shared>) -> Peer {
+        stream.set_nodelay(true).expect("a socket option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+        Peer { input: BufReader::new(stream), number, shared }
+    }
+
+    /// The how-manieth connection this is, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The next line without its end; nothing once the client has hung up. Bytes that are not UTF-8 are replaced.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        // A reset by the client, or our own stop, ends the conversation like a close.
+        self.input.read_until(b'\n', &mut line).ok()?;
+        let line = line.strip_suffix(b"\n")?;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = String::from_utf8_lossy(line).into_owned();
+        lock(&self.shared.lines).push(line.clone());
+        Some(line)
+    }
+
+    /// Takes the next line and notes a failure of the test if it is not this one.
+    pub fn expect(&mut self, line: &str) {
+        let got = self.line();
+        if got.as_deref() != Some(line) {
+            let number = self.number;
+            let complaint = format!("connection {number}: expected {line:?}, got {got:?}");
+            lock(&self.shared.complaints).push(complaint);
+        }
+    }
+
+    /// Sends; false once the client no longer takes it.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.input.get_mut().write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Sends; whether the client still listens is its own affair.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes);
+    }
+
+    /// Takes whatever comes and says nothing, until the client hangs up.
+    pub fn stay_silent(&mut self) {
+        let mut sink = [0; 4096];
+        while matches!(self.input.read(&mut sink), Ok(1..)) {}
+    }
+
+    fn hang_up(mut self) {
+        // What was sent must arrive: with unread input a close becomes a reset, which overtakes it.
+        let _ = self.input.get_ref().shutdown(Shutdown::Write);
+        self.stay_silent();
+    }
+}
+
+/// A loopback port where nobody listens, and where nobody else can while this is held.
+pub struct Nobody {
+    address: String,
+    _held: (TcpListener, TcpStream),
+}
+
+impl Nobody {
+    pub fn start() -> Nobody {
+        // The near end of a connection occupies its port without listening there.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("the listener is there");
+        Nobody { address: stream.local_addr().expect("it is bound").to_string(), _held: (listener, stream) }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}

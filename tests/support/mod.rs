@@ -1,0 +1,36 @@
+//! What the tests stand on: real servers, a scripted fake one, and a way to run the binary.
+
+// The end-to-end tests and the benches share this; neither uses all of it.
+#![allow(dead_code)]
+
+pub mod fake;
+pub mod run;
+pub mod server;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that should take no time at all. Generous, because CI machines are slow and loaded;
+/// no test passes or fails by being near it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` yields something, and fails with `what` if it does not in time.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends `signal` (a name without SIG) to a process that this test started.
+pub fn signal(pid: u32, signal: &str) {
+    // The shell's own kill, since a minimal Debian has no other.
+    let status = std::process::Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid.to_string()])
+        .status()
+        .expect("sh runs");
+    assert!(status.success(), "cannot send SIG{signal} to {pid}");
+}

@@ -1,0 +1,264 @@
+//! Runs the built binary as a deploy script would, and says what it did when a test fails.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{signal, wait_for};
+
+/// A run that takes longer than this hangs. Above every timeout a test gives.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A command line, before it runs.
+pub struct Mcflush {
+    arguments: Vec<OsString>,
+    environment: BTreeMap<String, OsString>,
+    stdout: Option<Stdio>,
+}
+
+/// The command line `mcflush ARGUMENTS`.
+pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflush {
+    Mcflush {
+        arguments: arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect(),
+        environment: BTreeMap::new(),
+        stdout: None,
+    }
+}
+
+impl Mcflush {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Mcflush {
+        self.environment.insert(name.to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Where its results go, instead of into the test's hands.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Mcflush {
+        self.stdout = Some(stdout.into());
+        self
+    }
+
+    pub fn spawn(self) -> Running {
+        let mut shown = String::from("mcflush");
+        for argument in &self.arguments {
+            shown.push_str(&format!(" {argument:?}"));
+        }
+        // An empty folder as home and working folder: no one's config file takes part.
+        let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcflush"));
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("HOME", home.path())
+            .current_dir(home.path())
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .stdout(self.stdout.unwrap_or_else(Stdio::piped));
+        // Coverage of the binary is written where the tools around the tests say.
+        if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command.env("LLVM_PROFILE_FILE", profile);
+        }
+        for (name, value) in &self.environment {
+            shown = format!("{name}={value:?} {shown}");
+        }
+        let mut child = command.spawn().expect("the binary runs");
+        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        Running { shown, child, stdout, stderr, started: Instant::now(), _home: home }
+    }
+
+    pub fn run(self) -> Run {
+        self.spawn().wait()
+    }
+}
+
+/// Reads on a thread of its own, so that neither stream can block the other.
+fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            stream.read_to_end(&mut bytes).expect("a pipe can be read");
+        }
+        // Nobody waits for it any more when the test has failed.
+        let _ = send.send(bytes);
+    });
+    receive
+}
+
+/// A run that has not ended yet.
+pub struct Running {
+    shown: String,
+    child: Child,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+    started: Instant,
+    _home: TempDir,
+}
+
+impl Running {
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// The most memory it has held so far, in KiB; 0 once it has ended.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        status
+            .unwrap_or_default()
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    pub fn wait(mut self) -> Run {
+        let deadline = self.started + DEADLINE;
+        let mut hung = false;
+        let mut collected = |receiver: &Receiver<Vec<u8>>, child: &mut Child| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            receiver.recv_timeout(left).unwrap_or_else(|_| {
+                hung = true;
+                // It may have ended just now.
+                let _ = child.kill();
+                receiver.recv().unwrap_or_default()
+            })
+        };
+        let stdout = collected(&self.stdout, &mut self.child);
+        let stderr = collected(&self.stderr, &mut self.child);
+        let status = wait_for("the process to end after its output did", || {
+            self.child.try_wait().expect("a child can be waited for")
+        });
+        let run = Run {
+            shown: std::mem::take(&mut self.shown),
+            status,
+            took: self.started.elapsed(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        };
+        assert!(!hung, "killed after {DEADLINE:?}: {run}");
+        run.check(!run.stderr.contains("panicked at"), "it should never panic");
+        run.check(
+            !run.stdout.chars().chain(run.stderr.chars()).any(is_raw_control),
+            "nothing raw may reach the terminal",
+        );
+        run
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only of use when the test failed before it waited.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_raw_control(character: char) -> bool {
+    character.is_control() && character != '\n'
+}
+
+/// What a run did. Each assertion prints all of it when it fails, and hands the run on.
+#[derive(Debug)]
+pub struct Run {
+    shown: String,
+    pub status: ExitStatus,
+    pub took: Duration,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "\n$ {}\n--- {}, {:?}\n--- stdout\n{}\n--- stderr\n{}\n---",
+            self.shown, self.status, self.took, self.stdout, self.stderr
+        )
+    }
+}
+
+impl Run {
+    #[track_caller]
+    fn check(&self, holds: bool, what: &str) -> &Run {
+        assert!(holds, "{what}{self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Run {
+        self.check(self.status.code() == Some(code), &format!("it should exit with {code}"))
+    }
+
+    /// Exit 0 and, as for every success, not a word on stderr.
+    #[track_caller]
+    pub fn succeeds(&self) -> &Run {
+        self.exits(0).check(self.stderr.is_empty(), "stderr should be empty")
+    }
+
+    /// A clear that says that it is complete everywhere.
+    #[track_caller]
+    pub fn is_complete(&self) -> &Run {
+        self.succeeds()
+            .check(self.stdout.contains("complete") && !self.stdout.contains("incomplete"), "it should say complete")
+    }
+
+    /// Nowhere does it claim to be complete.
+    #[track_caller]
+    pub fn claims_nothing(&self) -> &Run {
+        let said = format!("{}{}", self.stdout, self.stderr).replace("incomplete", "").replace("not complete", "");
+        self.check(!said.contains("complete"), "it should not say complete")
+    }
+
+    /// One error line `mcflush: SERVER: KIND: what went wrong…` for this server, of one of these kinds.
+    #[track_caller]
+    pub fn complains(&self, server: &str, kinds: &[&str]) -> &Run {
+        let begins = format!("mcflush: {server}: ");
+        let lines: Vec<&str> = self.stderr.lines().filter_map(|line| line.strip_prefix(&begins)).collect();
+        let fits = lines.len() == 1 && kinds.iter().any(|kind| lines[0].starts_with(&format!("{kind}: ")));
+        self.check(fits, &format!("stderr should have one line \"{begins}KIND: …\", KIND of {kinds:?}"))
+    }
+
+    /// Exit 1 and one error line of one of these kinds.
+    #[track_caller]
+    pub fn fails(&self, server: &str, kinds: &[&str]) -> &Run {
+        self.exits(1).complains(server, kinds)
+    }
+
+    /// Exit 2, one line that says why, nothing on stdout.
+    #[track_caller]
+    pub fn is_refused(&self) -> &Run {
+        self.exits(2)
+            .check(
+                self.stderr.starts_with("mcflush: ") && self.stderr.lines().count() == 1,
+                "stderr should be one line from mcflush",
+            )
+            .check(self.stdout.is_empty(), "stdout should be empty")
+    }
+
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Run {
+        self.check(self.stdout.contains(text), &format!("stdout should have {text:?}"))
+    }
+
+    #[track_caller]
+    pub fn warns(&self, text: &str) -> &Run {
+        self.check(self.stderr.contains(text), &format!("stderr should have {text:?}"))
+    }
+
+    /// The number stands in the results by itself, not as part of another one; separators may be in it.
+    #[track_caller]
+    pub fn counts(&self, number: usize) -> &Run {
+        let plain: String = self.stdout.replace([',', '_'], "");
+        let found = plain.split(|character: char| !character.is_ascii_digit()).any(|word| word == number.to_string());
+        self.check(found, &format!("stdout should have the number {number}"))
+    }
+}

@@ -1,0 +1,431 @@
+//! Real memcacheds, one private one a test.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tempfile::TempDir;
+
+use super::{PATIENCE, signal, wait_for};
+
+/// Which server; each speaks another dialect. What `scripts/fetch-memcached` brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The one of the Debian this runs on (1.6.18 on Debian 12): no leading `OK`, and a hash walk can freeze others.
+    Debian,
+    /// The newest of trixie.
+    Trixie,
+    /// The newest of all: dumps begin with `OK`, lines end in a space.
+    Sid,
+}
+
+impl Version {
+    pub const ALL: [Version; 3] = [Version::Debian, Version::Trixie, Version::Sid];
+
+    fn program(self) -> PathBuf {
+        let cache = std::env::var_os("MEMCACHED_CACHE")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/memcached"), PathBuf::from);
+        let program = cache
+            .join(match self {
+                Version::Debian => "debian",
+                Version::Trixie => "trixie",
+                Version::Sid => "sid",
+            })
+            .join("memcached");
+        assert!(program.exists(), "there is no {}: run scripts/fetch-memcached (make test does)", program.display());
+        program
+    }
+}
+
+/// Makes a test for each version of a function that takes one: `each_version!(name)` gives `name::debian`,
+/// `name::trixie` and `name::sid`.
+macro_rules! each_version {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use $crate::support::server::Version;
+
+            #[test]
+            fn debian() {
+                super::$name(Version::Debian);
+            }
+
+            #[test]
+            fn trixie() {
+                super::$name(Version::Trixie);
+            }
+
+            #[test]
+            fn sid() {
+                super::$name(Version::Sid);
+            }
+        }
+    )+};
+}
+pub(crate) use each_version;
+
+/// A running memcached that is gone when this is dropped.
+///
+/// It also dies with the *thread* that started it, whatever kills that, so start it from the one that outlives it.
+pub struct Server {
+    child: Child,
+    address: String,
+    unix: bool,
+    _directory: TempDir,
+}
+
+impl Server {
+    /// A server on a free port of the loopback, with `args` added to its command line.
+    pub fn start(version: Version, args: &[&str]) -> Server {
+        // Port -1 lets the kernel choose, and the server says which: nothing can take the port in between.
+        Server::launch(version, &["-p", "-1", "-l", "127.0.0.1", "-U", "0"], args, false)
+    }
+
+    /// A server on a unix socket in a folder of its own.
+    pub fn start_unix(version: Version, args: &[&str]) -> Server {
+        Server::launch(version, &[], args, true)
+    }
+
+    fn launch(version: Version, listen: &[&str], args: &[&str], unix: bool) -> Server {
+        let directory = TempDir::with_prefix("mcflush-test-").expect("a temporary folder");
+        let (port, socket) = (directory.path().join("port"), directory.path().join("sock"));
+        let log = directory.path().join("log");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        command.arg(version.program()).args(["-m", "256"]).args(listen);
+        if unix {
+            command.arg("-s").arg(&socket);
+        }
+        // memcached refuses to run as root unless told to; as any other user the option is an error.
+        if fs::metadata("/proc/self").expect("proc is mounted").uid() == 0 {
+            command.args(["-u", "root"]);
+        }
+        let child = command
+            .args(args)
+            .env("MEMCACHED_PORT_FILENAME", &port)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).expect("a log file"))
+            .spawn()
+            .expect("setpriv (of util-linux) runs");
+        let mut server = Server {
+            child,
+            address: socket.to_str().expect("temporary paths are text").to_owned(),
+            unix,
+            _directory: directory,
+        };
+        let mut still_runs = || {
+            if let Some(status) = server.child.try_wait().expect("a child can be waited for") {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                panic!("memcached {args:?} ended at once, {status}: {said}");
+            }
+        };
+        if !unix {
+            server.address = wait_for("memcached's port file", || {
+                still_runs();
+                let text = fs::read_to_string(&port).ok()?;
+                let line = text.lines().find(|line| line.starts_with("TCP INET: "))?;
+                Some(format!("127.0.0.1:{}", line.rsplit(' ').next()?))
+            });
+        }
+        wait_for("memcached's first answer", || {
+            if let Some(status) = server.child.try_wait().expect("a child can be waited for") {
+                panic!("memcached {args:?} ended at once, {status}");
+            }
+            let mut connection = Connection::open(&server.address, unix).ok()?;
+            connection.send(b"version\r\n");
+            // With -Y the answer is that one has to log in first, which will do.
+            connection.line().is_some().then_some(())
+        });
+        server
+    }
+
+    /// `host:port`, or the socket's path: the form in which mcflush takes it and names it.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.address, self.unix).expect("the server takes connections")
+    }
+
+    /// Stores `keys`, each with a one-byte value.
+    pub fn store<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) {
+        let mut loader = self.loader();
+        for key in keys {
+            loader.set(key.as_ref(), b"x");
+        }
+        loader.finish();
+    }
+
+    pub fn loader(&self) -> Loader {
+        Loader { out: BufWriter::with_capacity(1 << 16, self.connect().stream) }
+    }
+
+    /// Every key that is there, decoded. By the hash walk, which misses none; nobody else uses a test's server.
+    pub fn keys(&self) -> BTreeSet<Vec<u8>> {
+        let mut keys = BTreeSet::new();
+        self.each_key(|key| {
+            keys.insert(key.to_vec());
+        });
+        keys
+    }
+
+    /// The same for tables too large to hold.
+    pub fn each_key(&self, mut take: impl FnMut(&[u8])) {
+        // The server's own crawler may be at work; then it says so instead of the first line.
+        let mut input = wait_for("the crawler to be free", || {
+            let mut connection = self.connect();
+            connection.send(b"lru_crawler metadump hash\r\n");
+            let mut input = BufReader::with_capacity(1 << 16, connection.stream);
+            let first = peek_line(&mut input);
+            (!first.starts_with(b"BUSY") && !first.starts_with(b"ERROR locked")).then_some(input)
+        });
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            input.read_until(b'\n', &mut line).expect("the server answers");
+            match line.as_slice() {
+                b"OK\r\n" => {}
+                b"END\r\n" => return,
+                text => {
+                    let field = text.strip_prefix(b"key=").and_then(|rest| rest.split(|&byte| byte == b' ').next());
+                    let Some(field) = field else {
+                        panic!("not a dump line: {:?}", String::from_utf8_lossy(text));
+                    };
+                    take(&percent_decode(field));
+                }
+            }
+        }
+    }
+
+    /// How many keys begin with `prefix`.
+    pub fn count(&self, prefix: impl AsRef<[u8]>) -> usize {
+        let mut count = 0;
+        self.each_key(|key| count += usize::from(key.starts_with(prefix.as_ref())));
+        count
+    }
+
+    /// Whether a key that can be named on a text line is there, as another client sees it.
+    pub fn has(&self, key: &str) -> bool {
+        let mut connection = self.connect();
+        connection.send(format!("mg {key}\r\n").as_bytes());
+        match connection.line().as_deref() {
+            Some("HD") => true,
+            Some("EN") => false,
+            other => panic!("mg {key}: {other:?}"),
+        }
+    }
+
+    /// One number of `stats`.
+    pub fn stat(&self, name: &str) -> u64 {
+        let value = self.stats("stats").into_iter().find(|(found, _)| found == name);
+        let Some((_, value)) = value else {
+            panic!("stats has no {name}");
+        };
+        value.parse().expect("a number")
+    }
+
+    /// All names and values that `command` (`stats`, `stats slabs`, …) is answered with.
+    pub fn stats(&self, command: &str) -> Vec<(String, String)> {
+        let mut connection = self.connect();
+        connection.send(format!("{command}\r\n").as_bytes());
+        let mut found = Vec::new();
+        loop {
+            let line = connection.line().expect("the server answers");
+            if line == "END" {
+                return found;
+            }
+            let mut words = line.splitn(3, ' ').skip(1).map(str::to_owned);
+            let (Some(name), Some(value)) = (words.next(), words.next()) else {
+                panic!("not a stats line: {line}");
+            };
+            found.push((name, value));
+        }
+    }
+
+    /// Takes the processor away from the server: connections still open, and nothing is answered.
+    pub fn freeze(&self) {
+        signal(self.pid(), "STOP");
+    }
+
+    pub fn thaw(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server ends");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed already; either way nothing is left to do about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write(buffer),
+            Stream::Unix(stream) => stream.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A raw connection, on which every wait ends.
+pub struct Connection {
+    stream: Stream,
+}
+
+impl Connection {
+    fn open(address: &str, unix: bool) -> io::Result<Connection> {
+        let stream = if unix {
+            let stream = UnixStream::connect(address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Stream::Unix(stream)
+        } else {
+            let stream = TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Stream::Tcp(stream)
+        };
+        Ok(Connection { stream })
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server takes bytes");
+    }
+
+    /// The next line without its end, or nothing when the server hangs up. Byte by byte, so that nothing of what
+    /// follows is taken along; not for large replies.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\r\n") {
+            if self.stream.read(&mut byte).expect("the server answers") == 0 {
+                return None;
+            }
+            line.push(byte[0]);
+        }
+        line.truncate(line.len() - 2);
+        Some(String::from_utf8(line).expect("the server answers in text"))
+    }
+}
+
+/// Stores as fast as the server takes it: everything quiet and pipelined, and one fence at the end.
+pub struct Loader {
+    out: BufWriter<Stream>,
+}
+
+impl Loader {
+    pub fn set(&mut self, key: &[u8], value: &[u8]) {
+        let unsafe_in_text = |byte: &u8| matches!(byte, b' ' | b'\r' | b'\n' | 0);
+        if key.iter().any(unsafe_in_text) {
+            // The limit of 250 bytes counts the base64 form.
+            let encoded = BASE64.encode(key);
+            assert!(encoded.len() <= 250, "too long for base64: use set_by_binary_protocol");
+            write!(self.out, "ms {encoded} {} b q\r\n", value.len())
+        } else {
+            self.out
+                .write_all(b"set ")
+                .and_then(|()| self.out.write_all(key))
+                .and_then(|()| write!(self.out, " 0 0 {} noreply\r\n", value.len()))
+        }
+        .and_then(|()| self.out.write_all(value))
+        .and_then(|()| self.out.write_all(b"\r\n"))
+        .expect("the server takes bytes");
+    }
+
+    /// Waits until the server has stored all that was sent, and fails if it complained about any of it.
+    pub fn finish(mut self) {
+        self.out.write_all(b"mn\r\n").expect("the server takes bytes");
+        self.out.flush().expect("the server takes bytes");
+        let stream = self.out.into_inner().unwrap_or_else(|error| panic!("the server takes bytes: {error}"));
+        let mut connection = Connection { stream };
+        assert_eq!(connection.line().as_deref(), Some("MN"), "while loading");
+    }
+}
+
+/// Stores keys as PHP's and other clients of the binary protocol do: any bytes, up to 250 of them.
+pub fn set_by_binary_protocol(server: &Server, keys: &[&[u8]]) {
+    const SET: u8 = 0x01;
+    const RESPONSE_HEADER: usize = 24;
+    let mut connection = server.connect();
+    for key in keys {
+        let value = b"x";
+        let extras = [0u8; 8];
+        let body = u32::try_from(extras.len() + key.len() + value.len()).expect("a short body");
+        let mut request = vec![0x80, SET];
+        request.extend(u16::try_from(key.len()).expect("a short key").to_be_bytes());
+        request.extend([u8::try_from(extras.len()).expect("eight"), 0, 0, 0]);
+        request.extend(body.to_be_bytes());
+        request.extend([0; 12]);
+        request.extend(extras);
+        request.extend(*key);
+        request.extend(value);
+        connection.send(&request);
+        let mut answer = [0; RESPONSE_HEADER];
+        connection.stream.read_exact(&mut answer).expect("the server answers");
+        assert_eq!((answer[0], answer[6], answer[7]), (0x81, 0, 0), "a set by the binary protocol failed: {key:?}");
+    }
+    if let Stream::Tcp(stream) = &connection.stream {
+        // The other side may have gone first, which is as good.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn peek_line(input: &mut BufReader<Stream>) -> Vec<u8> {
+    // One read brings the whole first line or the beginning of a long one: enough to tell a refusal from a key.
+    input.fill_buf().expect("the server answers").to_vec()
+}
+
+fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let (code, tail) = tail.split_at_checked(2).expect("two digits after a %");
+        let code = std::str::from_utf8(code).expect("digits");
+        decoded.push(u8::from_str_radix(code, 16).expect("hexadecimal digits"));
+        rest = tail;
+    }
+    decoded
+}
