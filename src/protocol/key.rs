@@ -109,14 +109,6 @@ impl BinaryKey {
         Ok(Self(bytes))
     }
 
-    /// Reads the form that travels.
-    ///
-    /// # Errors
-    /// [`None`] when the bytes are not canonical base64, or decode to no key.
-    pub(crate) fn from_base64(encoded: &[u8]) -> Option<Self> {
-        Self::new(BASE64.decode(encoded).ok()?).ok()
-    }
-
     /// The key's bytes, decoded.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 use nom::bytes::complete::{tag, take_while1};
-use nom::character::complete::{digit1, space1};
-use nom::combinator::{map_opt, rest};
+use nom::character::complete::space1;
+use nom::combinator::rest;
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
@@ -12,11 +12,6 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 /// A run of bytes up to the next space.
 pub(super) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
     take_while1(|byte| byte != b' ').parse(input)
-}
-
-/// A decimal number that fits.
-pub(super) fn number<T: std::str::FromStr>(input: &[u8]) -> Parsed<'_, T> {
-    map_opt(digit1, |digits| std::str::from_utf8(digits).ok()?.parse().ok()).parse(input)
 }
 
 /// A word with what follows it: nothing, or a space and anything.

@@ -46,6 +46,7 @@ impl Version {
 
 /// Makes a test for each version of a function that takes one: `each_version!(name)` gives `name::debian`,
 /// `name::trixie` and `name::sid`.
+#[allow(unused_macros, reason = "the benches make no tests")]
 macro_rules! each_version {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -68,6 +69,7 @@ macro_rules! each_version {
         }
     )+};
 }
+#[allow(unused_imports, reason = "the benches make no tests")]
 pub(crate) use each_version;
 
 /// A running memcached that is gone when this is dropped.

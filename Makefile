@@ -1,0 +1,33 @@
+# What this project can do, each by one command. `make` alone lists them.
+
+CARGO ?= cargo
+
+.PHONY: help demo test torture fmt lint doc ci
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
+
+demo: ## two apps on a private memcached, one of them cleared, then all flushed
+	@scripts/demo
+
+test: ## install what the tests need and run them all
+	@scripts/test
+
+torture: ## clear 1,000,000 of 2,000,000 keys, three times, on each memcached
+	@scripts/fetch-memcached
+	$(CARGO) bench --locked --bench million
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+lint: ## rustfmt and clippy, warnings denied, with and without the command line
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+
+doc: ## the library's documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+ci: ## what CI runs
+	.ci/run
