@@ -191,7 +191,7 @@ impl Client {
                 Answer { reply: Reply::Stat(_), .. } => {
                     return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
                 }
-                Answer { reply: Reply::End, role: Role::Last } => return Ok(stats),
+                Answer { reply: Reply::End, role: Role::Last, .. } => return Ok(stats),
                 Answer { reply, .. } => return Err(self.refused(reply)),
             }
         }

@@ -57,6 +57,6 @@ async fn attempt(server: &ServerAddr, context: &Context, sent: &mut bool) -> Res
         Err(error) => return Err(error),
     };
     *sent = true;
-    client.flush_all(FlushAll { delay: None }).await?;
+    client.flush_all(FlushAll::default()).await?;
     Ok(Flushed { items_before })
 }

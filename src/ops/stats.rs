@@ -14,7 +14,7 @@ use crate::protocol::stats::{Stat, StatsGroup};
 pub async fn stats(server: &ServerAddr, group: StatsGroup, context: &Context) -> Result<Vec<Stat>, Error> {
     let mut retries = Retries::new(context);
     loop {
-        let attempt = async { Client::connect(server, context.patience.timeout).await?.stats(group).await };
+        let attempt = async { Client::connect(server, context.patience.timeout).await?.stats(group.clone()).await };
         match attempt.await {
             Ok(stats) => return Ok(stats),
             Err(error) => retries.after(error).await?,

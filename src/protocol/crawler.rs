@@ -1,24 +1,93 @@
-//! The LRU crawler's dumps: `lru_crawler metadump`.
+//! The LRU crawler: its dumps `metadump` and `mgdump`, and the commands that steer it.
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use super::line::{put_number, put_words};
+use super::key::{BinaryKey, KEY_MAX};
+use super::line::{Words, decimal, is_line, put_decimal};
 use super::percent::{PercentError, decode_percent};
+use super::scalar::Cas;
 
-/// Which items a dump walks.
+/// Which items a crawl walks.
+///
+/// ```
+/// use mcflush::protocol::crawler::{Classes, CrawlTarget};
+/// let target = CrawlTarget::Classes(Classes::new(vec![1, 5]).unwrap());
+/// assert_ne!(target, CrawlTarget::All);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CrawlTarget {
-    /// The hash table, bucket by bucket: complete, and safe for other clients from 1.6.19 on.
+    /// `hash`: the hash table, bucket by bucket: complete. Since 1.6.9; safe for other clients from 1.6.19 on.
     Hash,
-    /// Every LRU list: recently read items are missing.
+    /// `all`: every LRU list; recently read items are missing.
     All,
     /// The LRU lists of some slab classes.
-    Classes(Vec<u8>),
+    Classes(Classes),
 }
 
-/// `lru_crawler metadump TARGET`: a line for each item.
+/// One slab class or more.
+///
+/// ```
+/// use mcflush::protocol::crawler::Classes;
+/// assert_eq!(Classes::new(vec![1, 5]).unwrap().as_slice(), [1, 5]);
+/// assert_eq!(Classes::new(vec![]), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classes(Vec<u8>);
+
+impl Classes {
+    /// Takes the classes, unless there is none.
+    #[must_use]
+    pub fn new(classes: Vec<u8>) -> Option<Self> {
+        (!classes.is_empty()).then_some(Self(classes))
+    }
+
+    /// Them all.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl CrawlTarget {
+    fn parse(mut words: Words<'_>) -> Option<Self> {
+        let word = words.next()?;
+        words.end()?;
+        match word {
+            b"hash" => Some(Self::Hash),
+            b"all" => Some(Self::All),
+            list => list
+                .split(|&byte| byte == b',')
+                .map(decimal)
+                .collect::<Option<_>>()
+                .and_then(Classes::new)
+                .map(Self::Classes),
+        }
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Hash => out.put_slice(b"hash"),
+            Self::All => out.put_slice(b"all"),
+            Self::Classes(classes) => {
+                for (index, class) in classes.0.iter().enumerate() {
+                    if index > 0 {
+                        out.put_u8(b',');
+                    }
+                    put_decimal(out, *class);
+                }
+            }
+        }
+    }
+}
+
+/// `lru_crawler metadump TARGET`: a [`MetadumpItem`] for each item, then `END` (upstream's text, "LRU_Crawler"; since
+/// 1.4.31).
+///
+/// An `OK` line comes first since 1.6.43. In place of the end, or of it all, comes an error line: `BUSY` when another
+/// crawl runs, `ERROR locked try again later` from a `hash` dump while the table grows. Nothing may be pipelined before or
+/// behind it.
 ///
 /// ```
 /// use mcflush::protocol::{Request, crawler::{CrawlTarget, Metadump}};
@@ -32,17 +101,97 @@ pub struct Metadump {
     pub target: CrawlTarget,
 }
 
+/// `lru_crawler mgdump TARGET`: an [`MgdumpLine`] for each item, then `EN` (since 1.6.19). Keys are printed raw there:
+/// one with a newline in it, stored through the binary protocol, forges lines and the end. Never act on it.
+///
+/// ```
+/// use mcflush::protocol::{Request, crawler::{CrawlTarget, Mgdump}};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Mgdump(Mgdump { target: CrawlTarget::All }).encode(&mut wire);
+/// assert_eq!(wire, &b"lru_crawler mgdump all\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mgdump {
+    /// What to walk.
+    pub target: CrawlTarget,
+}
+
+/// What else the crawler is told; answered by `OK` (upstream's text, "LRU_Crawler").
+///
+/// ```
+/// use mcflush::protocol::{Request, crawler::CrawlerControl};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Crawler(CrawlerControl::Sleep(100)).encode(&mut wire);
+/// assert_eq!(wire, &b"lru_crawler sleep 100\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrawlerControl {
+    /// `crawl TARGET`: frees what has expired.
+    Crawl(CrawlTarget),
+    /// `enable`.
+    Enable,
+    /// `disable`.
+    Disable,
+    /// `sleep MICROSECONDS`: between two items; one second at most.
+    Sleep(u32),
+    /// `tocrawl ITEMS`: how many items of a class a crawl looks at; 0 for all.
+    Tocrawl(u32),
+}
+
+/// Any `lru_crawler` command.
+pub(super) enum CrawlerCommand {
+    Control(CrawlerControl),
+    Metadump(Metadump),
+    Mgdump(Mgdump),
+}
+
+impl CrawlerCommand {
+    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
+        let control = match words.next()? {
+            b"metadump" => return CrawlTarget::parse(words).map(|target| Self::Metadump(Metadump { target })),
+            b"mgdump" => return CrawlTarget::parse(words).map(|target| Self::Mgdump(Mgdump { target })),
+            b"crawl" => return CrawlTarget::parse(words).map(CrawlerControl::Crawl).map(Self::Control),
+            b"enable" => CrawlerControl::Enable,
+            b"disable" => CrawlerControl::Disable,
+            b"sleep" => CrawlerControl::Sleep(words.decimal()?),
+            b"tocrawl" => CrawlerControl::Tocrawl(words.decimal()?),
+            _ => return None,
+        };
+        words.end().map(|()| Self::Control(control))
+    }
+}
+
 impl Metadump {
     pub(super) fn encode(&self, out: &mut BytesMut) {
-        put_words(out, &[b"lru_crawler", b"metadump", b""]);
-        match &self.target {
-            CrawlTarget::Hash => put_words(out, &[b"hash"]),
-            CrawlTarget::All => put_words(out, &[b"all"]),
-            CrawlTarget::Classes(classes) => {
-                for (index, class) in classes.iter().enumerate() {
-                    put_words(out, if index > 0 { &[b","] } else { &[] });
-                    put_number(out, class);
-                }
+        out.put_slice(b"lru_crawler metadump ");
+        self.target.encode(out);
+    }
+}
+
+impl Mgdump {
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"lru_crawler mgdump ");
+        self.target.encode(out);
+    }
+}
+
+impl CrawlerControl {
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"lru_crawler ");
+        match self {
+            Self::Crawl(target) => {
+                out.put_slice(b"crawl ");
+                target.encode(out);
+            }
+            Self::Enable => out.put_slice(b"enable"),
+            Self::Disable => out.put_slice(b"disable"),
+            Self::Sleep(microseconds) => {
+                out.put_slice(b"sleep ");
+                put_decimal(out, *microseconds);
+            }
+            Self::Tocrawl(items) => {
+                out.put_slice(b"tocrawl ");
+                put_decimal(out, *items);
             }
         }
     }
@@ -52,22 +201,52 @@ impl Metadump {
 ///
 /// The tokens may stand in any order and new ones may come (`flags=` since 1.6.24), so a field is looked for when it is
 /// asked for; only the key is found at once.
+///
+/// ```
+/// use mcflush::protocol::{Cas, crawler::MetadumpItem};
+/// let item = MetadumpItem::new("key=shop%3A1 exp=-1 cas=2 size=66").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// item.decode_key(&mut key)?;
+/// assert_eq!((&key[..], item.cas(), item.size()), (&b"shop:1"[..], Some(Cas(2)), Some(66)));
+/// # Ok::<(), mcflush::protocol::PercentError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadumpItem {
     line: Bytes,
-    key: Range<usize>,
+    key: Range<u32>,
 }
 
 impl MetadumpItem {
-    /// Reads a line (without its LF).
+    /// Takes a line (without its LF); None when it is no such line.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(line) } else { None }
+    }
+
     pub(super) fn parse(line: Bytes) -> Option<Self> {
+        let key = Self::find_key(&line)?;
+        Some(Self { line, key })
+    }
+
+    pub(super) const fn from_parts(line: Bytes, key: Range<u32>) -> Self {
+        Self { line, key }
+    }
+
+    /// Nearly always the key is the first token. Where it is not, the first is `name=value` all the same: an error line
+    /// is never taken for an item.
+    fn find_key(line: &[u8]) -> Option<Range<u32>> {
         let mut from = 0;
         for token in line.split(|&byte| byte == b' ') {
+            let end = from + token.len();
             if let Some(value) = token.strip_prefix(b"key=") {
-                let end = from + token.len();
-                return (!value.is_empty()).then_some(Self { key: from + 4..end, line });
+                let start = u32::try_from(from + 4).ok()?;
+                return (!value.is_empty()).then_some(start..u32::try_from(end).ok()?);
             }
-            from += token.len() + 1;
+            if from == 0 && !token.contains(&b'=') {
+                return None;
+            }
+            from = end + 1;
         }
         None
     }
@@ -75,7 +254,7 @@ impl MetadumpItem {
     /// The key, percent-encoded as it came.
     #[must_use]
     pub fn encoded_key(&self) -> &[u8] {
-        self.line.get(self.key.clone()).unwrap_or_default()
+        self.line.get(self.key.start as usize..self.key.end as usize).unwrap_or_default()
     }
 
     /// Appends the key, decoded once, to `out`.
@@ -94,14 +273,14 @@ impl MetadumpItem {
 
     /// The item's CAS; 0 on a server that runs without (-C).
     #[must_use]
-    pub fn cas(&self) -> Option<u64> {
-        self.number("cas")
+    pub fn cas(&self) -> Option<Cas> {
+        Cas::parse(self.field("cas")?)
     }
 
     /// The item's whole footprint in bytes: header, key and value.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.number("size")
+        decimal(self.field("size")?)
     }
 
     /// The line as it came, without its LF.
@@ -110,8 +289,77 @@ impl MetadumpItem {
         &self.line
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
-        std::str::from_utf8(self.field(name)?).ok()?.parse().ok()
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.line);
+    }
+}
+
+/// A line of an mgdump, kept as it came: `mg KEY`, or `mg BASE64 b`. The key is printed raw, and may be anything.
+///
+/// ```
+/// use mcflush::protocol::crawler::MgdumpLine;
+/// let line = MgdumpLine::new("mg AAECIA0K b").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// assert!(line.decode_key(&mut key));
+/// assert_eq!(&key[..], b"\0\x01\x02 \r\n");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MgdumpLine(Bytes);
+
+impl MgdumpLine {
+    /// Takes a line (without its end); None when it is no such line.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(line) } else { None }
+    }
+
+    pub(super) fn parse(line: Bytes) -> Option<Self> {
+        (line.len() > 3 && line.starts_with(b"mg ")).then_some(Self(line))
+    }
+
+    pub(super) const fn from_line(line: Bytes) -> Self {
+        Self(line)
+    }
+
+    fn words(&self) -> &[u8] {
+        self.0.get(3..).unwrap_or_default()
+    }
+
+    /// The key as it stands in the line: up to the first space.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        let words = self.words();
+        words.get(..memchr::memchr(b' ', words).unwrap_or(words.len())).unwrap_or_default()
+    }
+
+    /// What follows the key: `b` where it is base64.
+    #[must_use]
+    pub fn flags(&self) -> &[u8] {
+        let words = self.words();
+        memchr::memchr(b' ', words).and_then(|space| words.get(space + 1..)).unwrap_or_default()
+    }
+
+    /// Appends the key as the server stores it to `out`; false when it is no base64 although it should be.
+    pub fn decode_key(&self, out: &mut BytesMut) -> bool {
+        if self.flags() != b"b" {
+            out.put_slice(self.key());
+            return true;
+        }
+        let mut decoded = [0; KEY_MAX];
+        let Some(key) = BinaryKey::decode_base64(self.key(), &mut decoded) else { return false };
+        out.put_slice(key);
+        true
+    }
+
+    /// The line as it came, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
     }
 }
 
@@ -127,14 +375,31 @@ mod tests {
             "key=shop%3A1 exp=-1 la=1 cas=2 fetch=no cls=1 size=66 flags=0 ",
             "cas=2 new=key=x size=66 key=shop%3A1",
         ] {
-            let item = MetadumpItem::parse(Bytes::from(line)).unwrap();
+            let item = MetadumpItem::new(line).unwrap();
             let mut key = BytesMut::new();
             item.decode_key(&mut key).unwrap();
             assert_eq!(key, &b"shop:1"[..], "{line}");
-            assert_eq!((item.cas(), item.size()), (Some(2), Some(66)), "{line}");
+            assert_eq!((item.cas(), item.size()), (Some(Cas(2)), Some(66)), "{line}");
         }
-        for line in ["", "key=", "exp=-1 la=1", "xkey=a", "END"] {
-            assert_eq!(MetadumpItem::parse(Bytes::from(line)), None, "{line}");
+        for line in ["", "key=", "exp=-1 la=1", "xkey=a", "END", "ERROR key=a", "key=a\nkey=b"] {
+            assert_eq!(MetadumpItem::new(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn an_mgdump_line_is_taken_as_it_is() {
+        for (line, key, flags) in [
+            ("mg shop:1", &b"shop:1"[..], &b""[..]),
+            ("mg AAECIA0K b", b"AAECIA0K", b"b"),
+            ("mg two words", b"two", b"words"),
+            ("mg  x", b"", b"x"),
+        ] {
+            let line = MgdumpLine::new(line).unwrap();
+            assert_eq!((line.key(), line.flags()), (key, flags), "{line:?}");
+        }
+        for line in ["mg", "mg ", "md a", "EN", "mg a\nEN"] {
+            assert_eq!(MgdumpLine::new(line), None, "{line}");
+        }
+        assert!(!MgdumpLine::new("mg AAE! b").unwrap().decode_key(&mut BytesMut::new()));
     }
 }

@@ -109,6 +109,20 @@ impl BinaryKey {
         Ok(Self(bytes))
     }
 
+    /// Reads the form that travels: None when the bytes are not canonical base64, or decode to no key.
+    pub(crate) fn from_base64(encoded: &[u8]) -> Option<Self> {
+        Self::decode_base64(encoded, &mut [0; KEY_MAX]).and_then(|key| Self::new(Bytes::copy_from_slice(key)).ok())
+    }
+
+    /// As [`Self::from_base64`], into bytes of the caller's.
+    pub(crate) fn decode_base64<'a>(encoded: &[u8], decoded: &'a mut [u8; KEY_MAX]) -> Option<&'a [u8]> {
+        if encoded.len() > KEY_MAX {
+            return None;
+        }
+        let length = BASE64.decode_slice(encoded, decoded).ok()?;
+        decoded.get(..length)
+    }
+
     /// The key's bytes, decoded.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -1,39 +1,202 @@
 //! What the lines of all families are made of. Private: nom's types do not leave the protocol.
 
 use bytes::{BufMut, BytesMut};
-use nom::bytes::complete::{tag, take_while1};
-use nom::character::complete::space1;
-use nom::combinator::rest;
+use nom::bytes::complete::{take_while, take_while1};
+use nom::combinator::{map_opt, rest};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
+/// Only the space separates: a tab, which nom's own `space1` would take as well, is a byte like any other in a key.
+const fn is_space(byte: u8) -> bool {
+    byte == b' '
+}
+
 /// A run of bytes up to the next space.
 pub(super) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
-    take_while1(|byte| byte != b' ').parse(input)
+    take_while1(|byte| !is_space(byte)).parse(input)
+}
+
+/// Spaces.
+pub(super) fn spaces(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while1(is_space).parse(input)
+}
+
+/// A decimal number that fits; leading zeros are read, signs are not.
+pub(super) fn number<T: TryFrom<u64>>(input: &[u8]) -> Parsed<'_, T> {
+    map_opt(take_while1(|byte: u8| byte.is_ascii_digit()), decimal).parse(input)
 }
 
 /// A word with what follows it: nothing, or a space and anything.
-pub(super) fn word<'a>(word: &'static str) -> impl FnMut(&'a [u8]) -> Parsed<'a, &'a [u8]> {
-    move |input| {
-        let (input, _) = tag(word).parse(input)?;
-        if input.is_empty() { Ok((input, input)) } else { preceded(space1, rest).parse(input) }
+pub(super) fn after_word<'a>(line: &'a [u8], word: &str) -> Option<&'a [u8]> {
+    let after = line.strip_prefix(word.as_bytes())?;
+    if after.is_empty() { Some(after) } else { preceded(spaces, rest::<_, ()>).parse(after).ok().map(|(_, rest)| rest) }
+}
+
+/// The whole of a word as a decimal number that fits.
+pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
+    if word.is_empty() {
+        return None;
+    }
+    let mut value = 0_u64;
+    for byte in word {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    T::try_from(value).ok()
+}
+
+/// The whole of a word as a decimal number with or without a minus sign.
+pub(super) fn signed_decimal(word: &[u8]) -> Option<i64> {
+    match word.strip_prefix(b"-") {
+        Some(digits) => 0_i64.checked_sub_unsigned(decimal(digits)?),
+        None => decimal(word),
     }
 }
 
-/// Appends a number in decimal.
-pub(super) fn put_number(out: &mut BytesMut, number: impl std::fmt::Display) {
-    use std::fmt::Write as _;
-    // Writing into a growing buffer does not fail.
-    let _ = write!(out, "{number}");
+/// The words of a line, however many spaces are between them and at its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (rest, word) = preceded(take_while(is_space), token).parse(self.0).ok()?;
+        self.0 = rest;
+        Some(word)
+    }
 }
 
+impl<'a> Words<'a> {
+    /// Nothing more.
+    pub(super) fn end(mut self) -> Option<()> {
+        self.next().is_none().then_some(())
+    }
+
+    /// Nothing more but perhaps `noreply`.
+    pub(super) fn noreply(mut self) -> Option<bool> {
+        match self.next() {
+            None => Some(false),
+            Some(b"noreply") => self.end().map(|()| true),
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn decimal<T: TryFrom<u64>>(&mut self) -> Option<T> {
+        decimal(self.next()?)
+    }
+}
+
+/// Whether these bytes can be a line: they hold no LF, and no CR at the end that would be taken for the line's end.
+pub(super) fn is_line(bytes: &[u8]) -> bool {
+    memchr::memchr(b'\n', bytes).is_none() && !bytes.ends_with(b"\r")
+}
+
+/// Appends a number in decimal.
+pub(super) fn put_decimal(out: &mut BytesMut, number: impl Into<u64>) {
+    let mut rest: u64 = number.into();
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + (rest % 10) as u8;
+        start -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(digits.get(start..).unwrap_or_default());
+}
+
+/// How many digits a number has.
+pub(super) const fn decimal_len(number: u64) -> usize {
+    match number.checked_ilog10() {
+        Some(log) => log as usize + 1,
+        None => 1,
+    }
+}
+
+/// Appends a number in decimal, with its sign where that is a minus.
+pub(super) fn put_signed(out: &mut BytesMut, number: i64) {
+    if number < 0 {
+        out.put_u8(b'-');
+    }
+    put_decimal(out, number.unsigned_abs());
+}
+
+/// Appends words with single spaces between them.
 pub(super) fn put_words(out: &mut BytesMut, words: &[&[u8]]) {
     for (index, word) in words.iter().enumerate() {
         if index > 0 {
             out.put_u8(b' ');
         }
         out.put_slice(word);
+    }
+}
+
+/// Appends ` noreply` where it is asked for.
+pub(super) fn put_noreply(out: &mut BytesMut, noreply: bool) {
+    if noreply {
+        out.put_slice(b" noreply");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_digits_that_fit() {
+        for (word, value) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1a", None),
+        ] {
+            assert_eq!(decimal::<u64>(word.as_bytes()), value, "{word}");
+        }
+        assert_eq!(decimal::<u32>(b"4294967296"), None);
+        for (word, value) in [
+            ("-1", Some(-1)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-", None),
+            ("--1", None),
+        ] {
+            assert_eq!(signed_decimal(word.as_bytes()), value, "{word}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for number in [0_u64, 9, 10, 12345, u64::MAX] {
+            let mut out = BytesMut::new();
+            put_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+        for number in [0, -1, i64::MIN, i64::MAX] {
+            let mut out = BytesMut::new();
+            put_signed(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn only_a_space_separates_words() {
+        let words: Vec<_> = Words(b"  a\tb   c ").collect();
+        assert_eq!(words, [&b"a\tb"[..], b"c"]);
+        assert_eq!(after_word(b"VERSION\t1", "VERSION"), None);
+        assert_eq!(after_word(b"VERSION 1 2", "VERSION"), Some(&b"1 2"[..]));
+        assert_eq!(after_word(b"VERSION", "VERSION"), Some(&b""[..]));
     }
 }

@@ -1,23 +1,42 @@
 //! The memcached text protocol: types, parsers and encoders, without I/O.
 //!
-//! One file a command family, holding its requests, what answers them, and both directions of each:
-//! [`admin`], [`crawler`], [`meta`], [`stats`]. [`Request`] and [`Reply`] gather them.
+//! One file a command family, holding its requests, what answers them, and both directions of each: [`storage`],
+//! [`retrieval`], [`item`], [`meta`], [`admin`], [`crawler`], [`cachedump`], [`tuning`], [`stats`], [`watch`],
+//! [`config`]. [`Request`] and [`Reply`] gather them; [`Expect`] says which replies answer which request.
 //!
-//! A line reaches the parsers whole, without its line end; finding it is the [codec](crate::codec)'s work.
+//! A line reaches the parsers whole, without its line end; finding it, and the data block behind it, is the
+//! [codec](crate::codec)'s work.
 
 pub mod admin;
+pub mod cachedump;
+pub mod config;
 pub mod crawler;
+mod error;
 mod escape;
+mod expect;
+pub mod item;
 mod key;
 mod line;
 pub mod meta;
 mod percent;
 mod reply;
 mod request;
+pub mod retrieval;
+mod scalar;
+mod spelling;
 pub mod stats;
+pub mod storage;
+pub mod tuning;
+pub mod watch;
 
+pub use error::{ErrorKind, ErrorReply};
 pub use escape::{Escaped, Excerpt};
+pub use expect::Expect;
 pub use key::{BASE64_KEY_MAX, BinaryKey, KEY_MAX, Key, KeyError, MetaKey};
 pub use percent::{PercentError, decode_percent};
-pub use reply::{ErrorKind, ErrorReply, Malformed, Reply};
-pub use request::{Expect, Request};
+pub(crate) use reply::{BlockLine, Listed};
+pub use reply::{OtherLine, Reply};
+pub(crate) use request::Quiet;
+pub use request::{Request, UnknownLine};
+pub use scalar::{Cas, Exptime, Fraction, ItemFlags, Opaque};
+pub use spelling::Spelling;

@@ -1,112 +1,347 @@
 //! Any reply.
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::admin::ServerVersion;
-use super::crawler::MetadumpItem;
-use super::line::word;
-use super::meta::MetaReply;
-use super::request::Expect;
-use super::stats::Stat;
+use super::cachedump::CachedumpItem;
+use super::config::Config;
+use super::crawler::{MetadumpItem, MgdumpLine};
+use super::error::ErrorReply;
+use super::expect::Expect;
+use super::line::{Words, is_line, put_decimal};
+use super::meta::{MetaCode, MetaDebugReply, MetaReply, MetaValue};
+use super::retrieval::{Value, ValueHeader};
+use super::stats::{PrefixStat, Stat};
+use super::watch::LogLine;
 
 /// Something a server says.
+///
+/// ```
+/// use mcflush::protocol::Reply;
+/// let mut wire = bytes::BytesMut::new();
+/// Reply::Number(15).encode(&mut wire);
+/// assert_eq!(wire, &b"15\r\n"[..]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
+    /// The empty line that 1.6.45 sends behind some `CLIENT_ERROR` lines. It belongs to no answer.
+    Blank,
+    /// A line of a cachedump.
+    Cachedump(CachedumpItem),
+    /// A `CONFIG` block.
+    Config(Config),
+    /// `DELETED`.
+    Deleted,
     /// `END`.
     End,
     /// `ERROR…`, `CLIENT_ERROR…`, `SERVER_ERROR…`, `BUSY…` and their kin.
     Error(ErrorReply),
+    /// `EXISTS`: the CAS differs.
+    Exists,
+    /// A line of a watched log.
+    Log(LogLine),
     /// A meta line.
     Meta(MetaReply),
+    /// A `ME` line.
+    MetaDebug(MetaDebugReply),
+    /// A `VA` block.
+    MetaValue(MetaValue),
     /// A line of a metadump.
     Metadump(MetadumpItem),
+    /// A line of an mgdump.
+    Mgdump(MgdumpLine),
+    /// `EN` at the end of an mgdump.
+    MgdumpEnd,
     /// `MN`.
     Noop,
+    /// `NOT_FOUND`.
+    NotFound,
+    /// `NOT_STORED`.
+    NotStored,
+    /// A number that was counted up or down.
+    Number(u64),
     /// `OK`.
     Ok,
+    /// Whatever answers a request that this crate does not know.
+    Other(OtherLine),
+    /// What was counted for a prefix.
+    Prefix(PrefixStat),
+    /// `RESET`.
+    Reset,
     /// A statistic.
     Stat(Stat),
+    /// `STORED`.
+    Stored,
+    /// `TOUCHED`.
+    Touched,
+    /// A `VALUE` block.
+    Value(Value),
     /// `VERSION …`.
     Version(ServerVersion),
 }
 
-/// A line that no server says in answer to what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an answer to what was asked")]
-pub struct Malformed;
+/// A line that is kept as it came, because nothing is known of it.
+///
+/// ```
+/// use mcflush::protocol::OtherLine;
+/// assert_eq!(OtherLine::new("HELLO 1").unwrap().as_bytes(), b"HELLO 1");
+/// assert_eq!(OtherLine::new("ERROR"), None, "that one is known");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherLine(Bytes);
+
+impl OtherLine {
+    /// Takes a line (without its end); None when it holds an end, or is an error line.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        (is_line(&line) && ErrorReply::parse(&line).is_none()).then_some(Self(line))
+    }
+
+    /// The line, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The line of a reply that a data block follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockLine {
+    Value(ValueHeader),
+    /// With where in the line its flags begin.
+    MetaValue(usize),
+    Config,
+}
+
+impl BlockLine {
+    /// Reads a line (without its end) as one that a data block follows, with the length of the block; None when it is none
+    /// that answers this.
+    pub(crate) fn parse(line: &[u8], expect: Expect) -> Option<(Self, u64)> {
+        match expect {
+            Expect::Values => ValueHeader::parse(line).map(|header| (Self::Value(header), header.length)),
+            Expect::Meta(verb) if verb.has_values() => {
+                MetaValue::parse(line).map(|(length, flags_start)| (Self::MetaValue(flags_start), length))
+            }
+            Expect::Config => Config::parse(&Bytes::copy_from_slice(line)).map(|(_, length)| (Self::Config, length)),
+            _ => None,
+        }
+    }
+}
+
+/// A line that comes by the million, in its usual spelling: found without being taken off the buffer, so that taking it
+/// costs no more than its slices.
+pub(crate) enum Listed {
+    Metadump { length: usize, key: std::ops::Range<u32> },
+    Mgdump { length: usize },
+    Stat { name: usize, value: usize },
+}
+
+impl Listed {
+    /// Looks at a line, and at its length with its end.
+    pub(crate) fn find(expect: Option<Expect>, line: &[u8], length: usize) -> Option<Self> {
+        match expect? {
+            Expect::Metadump if length == line.len() + 1 => {
+                let value = line.strip_prefix(b"key=")?;
+                let end = 4 + memchr::memchr(b' ', value).unwrap_or(value.len());
+                (end > 4).then_some(Self::Metadump { length: line.len(), key: 4..u32::try_from(end).ok()? })
+            }
+            Expect::Mgdump if length == line.len() + 2 && line.starts_with(b"mg ") && line.len() > 3 => {
+                Some(Self::Mgdump { length: line.len() })
+            }
+            Expect::Stats if length == line.len() + 2 => {
+                let words = line.strip_prefix(b"STAT ")?;
+                let name = memchr::memchr(b' ', words).filter(|&name| name > 0)?;
+                Some(Self::Stat { name, value: words.len() - name - 1 })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes it off the buffer.
+    pub(crate) fn take(self, buffer: &mut BytesMut) -> Reply {
+        match self {
+            Self::Metadump { length, key } => {
+                let line = buffer.split_to(length).freeze();
+                buffer.advance(1);
+                Reply::Metadump(MetadumpItem::from_parts(line, key))
+            }
+            Self::Mgdump { length } => {
+                let line = buffer.split_to(length).freeze();
+                buffer.advance(2);
+                Reply::Mgdump(MgdumpLine::from_line(line))
+            }
+            Self::Stat { name, value } => {
+                buffer.advance(5);
+                let name = buffer.split_to(name).freeze();
+                buffer.advance(1);
+                let value = buffer.split_to(value).freeze();
+                buffer.advance(2);
+                Reply::Stat(Stat::from_parts(name, value))
+            }
+        }
+    }
+}
 
 impl Reply {
-    /// Reads a line (without its line end) in the light of what was asked. Says whether it is the last of its answer.
-    ///
-    /// # Errors
-    /// [`Malformed`] when it is no answer to that.
-    pub fn parse(line: Bytes, expect: Expect) -> Result<(Self, bool), Malformed> {
-        if let Some(error) = ErrorReply::parse(&line) {
-            return Ok((Self::Error(error), true));
+    /// Reads a line (without its end) in the light of what was asked and whether its answer has begun. Says whether it is
+    /// the last of its answer. Lines that a data block follows are [`BlockLine`]'s.
+    pub(crate) fn parse(line: &Bytes, expect: Expect, begun: bool) -> Option<(Self, bool)> {
+        if expect == Expect::Watch && begun {
+            return LogLine::new(line.clone()).map(|line| (Self::Log(line), false));
+        }
+        if let Some(error) = ErrorReply::parse(line) {
+            let fits = error.kind.answers_anything() || refusals_answer(expect);
+            return fits.then_some((Self::Error(error), true));
         }
         let last = |reply: Self| Some((reply, true));
         let part = |reply: Self| Some((reply, false));
         match (expect, &line[..]) {
-            (Expect::Metadump | Expect::Stats, b"END") => last(Self::End),
+            (
+                Expect::Metadump
+                | Expect::Cachedump
+                | Expect::Stats
+                | Expect::StatsOther
+                | Expect::PrefixStats
+                | Expect::Values
+                | Expect::Config,
+                b"END",
+            ) => last(Self::End),
             // Since 1.6.43 a dump begins with this line.
-            (Expect::Metadump, b"OK") => part(Self::Ok),
-            (Expect::Metadump, _) => MetadumpItem::parse(line).map(|item| (Self::Metadump(item), false)),
-            (Expect::Noop, b"MN") => last(Self::Noop),
-            (Expect::Ok, b"OK") => last(Self::Ok),
-            (Expect::Stats, _) => Stat::parse(&line).and_then(|stat| part(Self::Stat(stat))),
-            (Expect::Version, _) => {
-                let (_, version) = word("VERSION")(&line).map_err(|_| Malformed)?;
-                last(Self::Version(ServerVersion(line.slice_ref(version))))
+            (Expect::Metadump | Expect::Mgdump, b"OK") if !begun => part(Self::Ok),
+            (Expect::Watch, b"OK") => part(Self::Ok),
+            (Expect::Metadump, _) => part(Self::Metadump(MetadumpItem::parse(line.clone())?)),
+            (Expect::Mgdump, [b'm', b'g', b' ', ..]) => part(Self::Mgdump(MgdumpLine::parse(line.clone())?)),
+            (Expect::Mgdump, b"EN") => last(Self::MgdumpEnd),
+            (Expect::Cachedump, _) => part(Self::Cachedump(CachedumpItem::parse(line.clone())?)),
+            (Expect::Store, b"STORED") => last(Self::Stored),
+            (Expect::Store, b"NOT_STORED") => last(Self::NotStored),
+            (Expect::Store, b"EXISTS") => last(Self::Exists),
+            (Expect::Store | Expect::Delete | Expect::Touch | Expect::Number, b"NOT_FOUND") => last(Self::NotFound),
+            (Expect::Delete, b"DELETED") => last(Self::Deleted),
+            (Expect::Touch, b"TOUCHED") => last(Self::Touched),
+            (Expect::Number, _) => {
+                let mut words = Words(line);
+                let number = words.decimal()?;
+                words.end()?;
+                last(Self::Number(number))
             }
-            (Expect::Meta | Expect::QuietMeta, _) => MetaReply::parse(&line).and_then(|reply| last(Self::Meta(reply))),
+            (Expect::Noop, b"MN") => last(Self::Noop),
+            (Expect::Ok | Expect::StatsOther, b"OK") => last(Self::Ok),
+            (Expect::Reset | Expect::StatsOther, b"RESET") => last(Self::Reset),
+            (Expect::SizesSwitch, _) => {
+                let stat = Stat::parse(line)?;
+                let more = stat.name == b"sizes_status"[..] && stat.value == b"error"[..];
+                Some((Self::Stat(stat), !more))
+            }
+            (Expect::Stats | Expect::StatsOther, _) => part(Self::Stat(Stat::parse(line)?)),
+            (Expect::PrefixStats, _) => part(Self::Prefix(PrefixStat::parse(line.clone())?)),
+            (Expect::Version, _) => last(Self::Version(ServerVersion::parse(line)?)),
+            (Expect::Meta(verb), _) => MetaReply::parse(line)
+                .filter(|reply| verb.answers(reply.code))
+                .and_then(|reply| last(Self::Meta(reply))),
+            (Expect::MetaDebug, _) => match MetaDebugReply::new(line.clone()) {
+                Some(reply) => last(Self::MetaDebug(reply)),
+                None => MetaReply::parse(line)
+                    .filter(|reply| reply.code == MetaCode::En)
+                    .and_then(|reply| last(Self::Meta(reply))),
+            },
+            (Expect::Unknown, _) => last(Self::Other(OtherLine::new(line.clone())?)),
             _ => None,
         }
-        .ok_or(Malformed)
+    }
+
+    /// Reads a line (without its end) as something that a quiet request says.
+    pub(crate) fn parse_quiet(line: &Bytes) -> Option<Self> {
+        match ErrorReply::parse(line) {
+            Some(error) => error.kind.answers_anything().then_some(Self::Error(error)),
+            None => MetaReply::parse(line).map(Self::Meta),
+        }
+    }
+
+    /// Appends the reply as it goes over the wire.
+    pub fn encode(&self, out: &mut BytesMut) {
+        self.encode_line(out);
+        out.put_slice(self.line_end());
+        self.encode_data(out);
+    }
+
+    /// Crawler and logger end their lines in LF alone.
+    pub(crate) const fn line_end(&self) -> &'static [u8] {
+        match self {
+            Self::Metadump(_) | Self::Log(_) => b"\n",
+            _ => b"\r\n",
+        }
+    }
+
+    pub(crate) fn encode_data(&self, out: &mut BytesMut) {
+        let data = match self {
+            Self::Value(value) => value.data(),
+            Self::MetaValue(value) => &value.data,
+            Self::Config(config) => &config.data,
+            _ => return,
+        };
+        out.put_slice(data);
+        out.put_slice(b"\r\n");
+    }
+
+    pub(crate) fn encode_line(&self, out: &mut BytesMut) {
+        match self {
+            Self::Blank => {}
+            Self::Cachedump(item) => item.encode(out),
+            Self::Config(config) => config.encode_line(out),
+            Self::Deleted => out.put_slice(b"DELETED"),
+            Self::End => out.put_slice(b"END"),
+            Self::Error(error) => error.encode(out),
+            Self::Exists => out.put_slice(b"EXISTS"),
+            Self::Log(line) => line.encode(out),
+            Self::Meta(reply) => reply.encode(out),
+            Self::MetaDebug(reply) => reply.encode(out),
+            Self::MetaValue(value) => value.encode_line(out),
+            Self::Metadump(item) => item.encode(out),
+            Self::Mgdump(line) => line.encode(out),
+            Self::MgdumpEnd => out.put_slice(b"EN"),
+            Self::Noop => out.put_slice(b"MN"),
+            Self::NotFound => out.put_slice(b"NOT_FOUND"),
+            Self::NotStored => out.put_slice(b"NOT_STORED"),
+            Self::Number(number) => put_decimal(out, *number),
+            Self::Ok => out.put_slice(b"OK"),
+            Self::Other(line) => out.put_slice(&line.0),
+            Self::Prefix(stat) => stat.encode(out),
+            Self::Reset => out.put_slice(b"RESET"),
+            Self::Stat(stat) => stat.encode(out),
+            Self::Stored => out.put_slice(b"STORED"),
+            Self::Touched => out.put_slice(b"TOUCHED"),
+            Self::Value(value) => value.encode_line(out),
+            Self::Version(version) => version.encode(out),
+        }
+    }
+
+    /// Whether `line`, with its end, is what [`Self::encode`] would write. Cheap for what comes by the million: those keep
+    /// their line. The others are written into `scratch` and compared.
+    pub(crate) fn is_spelled(&self, line: &[u8], scratch: &mut BytesMut) -> bool {
+        let Some(words) = line.strip_suffix(self.line_end()) else { return false };
+        match self {
+            // CR LF where LF alone is usual.
+            Self::Metadump(_) | Self::Log(_) => !words.ends_with(b"\r"),
+            Self::Mgdump(_)
+            | Self::Cachedump(_)
+            | Self::Error(_)
+            | Self::MetaDebug(_)
+            | Self::Prefix(_)
+            | Self::Other(_) => true,
+            Self::Stat(stat) => words.len() == stat.encoded_len() && words.get(5) != Some(&b' '),
+            _ => {
+                scratch.clear();
+                self.encode_line(scratch);
+                words == &scratch[..]
+            }
+        }
     }
 }
 
-/// What a server says in place of an answer. Decide by the kind, never by the text: it differs between versions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorReply {
-    /// Whose fault the server thinks it is.
-    pub kind: ErrorKind,
-    /// The whole line as it came.
-    pub line: Bytes,
-}
-
-/// The kinds of error lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// `ERROR`, with or without text: the command is unknown, switched off, or cannot be done now.
-    Error,
-    /// `CLIENT_ERROR …`.
-    Client,
-    /// `SERVER_ERROR …`.
-    Server,
-    /// `BUSY …`: another crawl runs.
-    Busy,
-    /// `BADCLASS …`: no such slab class.
-    BadClass,
-    /// `NOTSTARTED …`: the crawl found nothing to walk.
-    NotStarted,
-}
-
-impl ErrorReply {
-    fn parse(line: &Bytes) -> Option<Self> {
-        const KINDS: [(&[u8], ErrorKind); 7] = [
-            (b"ERROR", ErrorKind::Error),
-            (b"Error", ErrorKind::Error),
-            (b"CLIENT_ERROR", ErrorKind::Client),
-            (b"SERVER_ERROR", ErrorKind::Server),
-            (b"BUSY", ErrorKind::Busy),
-            (b"BADCLASS", ErrorKind::BadClass),
-            (b"NOTSTARTED", ErrorKind::NotStarted),
-        ];
-        let (_, kind) = KINDS.into_iter().find(|(word, _)| {
-            line.strip_prefix(*word).is_some_and(|after| matches!(after.first(), None | Some(b' ' | b':')))
-        })?;
-        Some(Self { kind, line: line.clone() })
-    }
+/// Whether this can be answered by a refusal such as `BUSY`.
+const fn refusals_answer(expect: Expect) -> bool {
+    matches!(expect, Expect::Ok | Expect::Metadump | Expect::Mgdump | Expect::Watch | Expect::Unknown)
 }

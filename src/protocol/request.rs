@@ -1,77 +1,337 @@
-//! Any request, and what will answer it.
+//! Any request.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use super::admin::FlushAll;
-use super::crawler::Metadump;
-use super::meta::MetaDelete;
+use super::admin::{CacheMemlimit, FlushAll, Shutdown, Verbosity};
+use super::cachedump::Cachedump;
+use super::config::ConfigGet;
+use super::crawler::{CrawlerCommand, CrawlerControl, Metadump, Mgdump};
+use super::expect::Expect;
+use super::item::{Arithmetic, Delete, Direction, Touch};
+use super::line::{Words, is_line};
+use super::meta::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaSet, MetaVerb};
+use super::retrieval::Retrieve;
+use super::scalar::Opaque;
 use super::stats::StatsGroup;
+use super::storage::{Credentials, Store};
+use super::tuning::{Extstore, Lru, Slabs};
+use super::watch::Watch;
 
 /// Something a client asks of a server.
+///
+/// ```
+/// use mcflush::protocol::{Key, Request, item::Delete};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Delete(Delete::new(Key::new("a")?)).encode(&mut wire);
+/// assert_eq!(wire, &b"delete a\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
+    /// `incr`, `decr`.
+    Arithmetic(Arithmetic),
+    /// The `set` that says who this is.
+    Authenticate(Credentials),
+    /// `cache_memlimit`.
+    CacheMemlimit(CacheMemlimit),
+    /// `stats cachedump`.
+    Cachedump(Cachedump),
+    /// `config get`.
+    ConfigGet(ConfigGet),
+    /// `lru_crawler`, its dumps aside.
+    Crawler(CrawlerControl),
+    /// `delete`.
+    Delete(Delete),
+    /// `extstore`.
+    Extstore(Extstore),
     /// `flush_all`.
     FlushAll(FlushAll),
-    /// `lru_crawler metadump`.
-    Metadump(Metadump),
+    /// `lru`.
+    Lru(Lru),
+    /// `ma`.
+    MetaArithmetic(MetaArithmetic),
+    /// `me`.
+    MetaDebug(MetaDebug),
     /// `md`.
     MetaDelete(MetaDelete),
+    /// `mg`.
+    MetaGet(MetaGet),
     /// `mn`: answered by `MN` when everything before it is answered, quiet or not. The fence.
     MetaNoop,
+    /// `ms`.
+    MetaSet(MetaSet),
+    /// `lru_crawler metadump`.
+    Metadump(Metadump),
+    /// `lru_crawler mgdump`.
+    Mgdump(Mgdump),
+    /// `quit`: the server closes the connection.
+    Quit,
+    /// `refresh_certs`: the server reads its TLS certificates again.
+    RefreshCerts,
+    /// `get`, `gets`, `gat`, `gats`.
+    Retrieve(Retrieve),
+    /// `shutdown`.
+    Shutdown(Shutdown),
+    /// `slabs`.
+    Slabs(Slabs),
     /// `stats`.
     Stats(StatsGroup),
+    /// `set` and its kin.
+    Store(Store),
+    /// `touch`.
+    Touch(Touch),
+    /// A line that is no request this crate knows, kept as it came.
+    Unknown(UnknownLine),
+    /// `verbosity`.
+    Verbosity(Verbosity),
     /// `version`.
     Version,
+    /// `watch`.
+    Watch(Watch),
+}
+
+/// A request line that is none of those this crate knows.
+///
+/// ```
+/// use mcflush::protocol::UnknownLine;
+/// assert_eq!(UnknownLine::new("nonsense").unwrap().as_bytes(), b"nonsense");
+/// assert_eq!(UnknownLine::new("version"), None, "that one is known");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownLine(Bytes);
+
+impl UnknownLine {
+    /// Takes a line (without its end); None when it holds an end, or is a request that this crate knows.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        (is_line(&line) && Request::known(&line).is_none()).then_some(Self(line))
+    }
+
+    /// The line, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Which quiet requests may still say something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    /// `noreply`: error lines only.
+    Noreply,
+    /// `q`: what is not the usual outcome, and error lines.
+    Meta(MetaVerb),
 }
 
 impl Request {
+    /// Reads a line (without its end). The number is how many bytes of data follow it.
+    pub(crate) fn parse(line: Bytes) -> (Self, Option<u64>) {
+        Self::known(&line).unwrap_or_else(|| (Self::Unknown(UnknownLine(line)), None))
+    }
+
+    fn known(line: &Bytes) -> Option<(Self, Option<u64>)> {
+        // Servers disagree on spaces before the first word: no line that begins so is known.
+        if line.starts_with(b" ") {
+            return None;
+        }
+        let mut words = Words(line);
+        let verb = words.next()?;
+        let request = match verb {
+            b"get" | b"gets" | b"gat" | b"gats" => Self::Retrieve(Retrieve::parse(line, verb, words)?),
+            b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => {
+                let (store, length) = Store::parse(line, verb, words)?;
+                return Some((Self::Store(store), Some(length)));
+            }
+            b"delete" => Self::Delete(Delete::parse(line, words)?),
+            b"incr" => Self::Arithmetic(Arithmetic::parse(line, Direction::Incr, words)?),
+            b"decr" => Self::Arithmetic(Arithmetic::parse(line, Direction::Decr, words)?),
+            b"touch" => Self::Touch(Touch::parse(line, words)?),
+            b"mg" => Self::MetaGet(MetaGet::parse(line, words)?),
+            b"ms" => {
+                let (set, length) = MetaSet::parse(line, words)?;
+                return Some((Self::MetaSet(set), Some(length)));
+            }
+            b"md" => Self::MetaDelete(MetaDelete::parse(line, words)?),
+            b"ma" => Self::MetaArithmetic(MetaArithmetic::parse(line, words)?),
+            b"me" => Self::MetaDebug(MetaDebug::parse(line, words)?),
+            b"stats" => match words.clone().next() {
+                Some(b"cachedump") => {
+                    words.next();
+                    Self::Cachedump(Cachedump::parse(words)?)
+                }
+                _ => Self::Stats(StatsGroup::parse(words)?),
+            },
+            b"lru_crawler" => match CrawlerCommand::parse(words)? {
+                CrawlerCommand::Control(control) => Self::Crawler(control),
+                CrawlerCommand::Metadump(dump) => Self::Metadump(dump),
+                CrawlerCommand::Mgdump(dump) => Self::Mgdump(dump),
+            },
+            b"flush_all" => Self::FlushAll(FlushAll::parse(words)?),
+            b"verbosity" => Self::Verbosity(Verbosity::parse(words)?),
+            b"cache_memlimit" => Self::CacheMemlimit(CacheMemlimit::parse(words)?),
+            b"shutdown" => Self::Shutdown(Shutdown::parse(words)?),
+            b"slabs" => Self::Slabs(Slabs::parse(words)?),
+            b"lru" => Self::Lru(Lru::parse(words)?),
+            b"extstore" => Self::Extstore(Extstore::parse(words)?),
+            b"watch" => Self::Watch(Watch::parse(words)?),
+            b"config" => Self::ConfigGet(ConfigGet::parse(line, words)?),
+            b"mn" | b"version" | b"quit" | b"refresh_certs" => {
+                words.end()?;
+                match verb {
+                    b"mn" => Self::MetaNoop,
+                    b"version" => Self::Version,
+                    b"quit" => Self::Quit,
+                    _ => Self::RefreshCerts,
+                }
+            }
+            _ => return None,
+        };
+        Some((request, None))
+    }
+
+    /// Puts the data block into a request whose line was read.
+    pub(crate) fn set_data(&mut self, data: Bytes) {
+        match self {
+            Self::Store(store) => store.data = data,
+            Self::MetaSet(set) => set.data = data,
+            _ => {}
+        }
+    }
+
     /// Appends the request as it goes over the wire.
     pub fn encode(&self, out: &mut BytesMut) {
-        match self {
-            Self::FlushAll(flush) => flush.encode(out),
-            Self::Metadump(dump) => dump.encode(out),
-            Self::MetaDelete(delete) => delete.encode(out),
-            Self::MetaNoop => out.put_slice(b"mn"),
-            Self::Stats(group) => group.encode(out),
-            Self::Version => out.put_slice(b"version"),
-        }
+        self.encode_line(out);
+        out.put_slice(b"\r\n");
+        self.encode_data(out);
+    }
+
+    pub(crate) fn encode_data(&self, out: &mut BytesMut) {
+        let data = match self {
+            Self::Store(store) => &store.data,
+            Self::MetaSet(set) => &set.data,
+            Self::Authenticate(credentials) => &credentials.token,
+            _ => return,
+        };
+        out.put_slice(data);
         out.put_slice(b"\r\n");
     }
 
-    /// What will answer.
+    pub(crate) fn encode_line(&self, out: &mut BytesMut) {
+        match self {
+            Self::Arithmetic(arithmetic) => arithmetic.encode(out),
+            Self::Authenticate(credentials) => credentials.encode_line(out),
+            Self::CacheMemlimit(limit) => limit.encode(out),
+            Self::Cachedump(dump) => dump.encode(out),
+            Self::ConfigGet(get) => get.encode(out),
+            Self::Crawler(control) => control.encode(out),
+            Self::Delete(delete) => delete.encode(out),
+            Self::Extstore(extstore) => extstore.encode(out),
+            Self::FlushAll(flush) => flush.encode(out),
+            Self::Lru(lru) => lru.encode(out),
+            Self::MetaArithmetic(arithmetic) => arithmetic.encode(out),
+            Self::MetaDebug(debug) => debug.encode(out),
+            Self::MetaDelete(delete) => delete.encode(out),
+            Self::MetaGet(get) => get.encode(out),
+            Self::MetaNoop => out.put_slice(b"mn"),
+            Self::MetaSet(set) => set.encode_line(out),
+            Self::Metadump(dump) => dump.encode(out),
+            Self::Mgdump(dump) => dump.encode(out),
+            Self::Quit => out.put_slice(b"quit"),
+            Self::RefreshCerts => out.put_slice(b"refresh_certs"),
+            Self::Retrieve(retrieve) => retrieve.encode(out),
+            Self::Shutdown(shutdown) => shutdown.encode(out),
+            Self::Slabs(slabs) => slabs.encode(out),
+            Self::Stats(group) => group.encode(out),
+            Self::Store(store) => store.encode_line(out),
+            Self::Touch(touch) => touch.encode(out),
+            Self::Unknown(line) => out.put_slice(&line.0),
+            Self::Verbosity(verbosity) => verbosity.encode(out),
+            Self::Version => out.put_slice(b"version"),
+            Self::Watch(watch) => watch.encode(out),
+        }
+    }
+
+    /// What will answer it, if anything does: a [quiet](Self::is_quiet) one says something only when it did not go well.
     #[must_use]
     pub const fn expect(&self) -> Expect {
         match self {
-            Self::FlushAll(_) => Expect::Ok,
-            Self::Metadump(_) => Expect::Metadump,
-            Self::MetaDelete(delete) if delete.quiet => Expect::QuietMeta,
-            Self::MetaDelete(_) => Expect::Meta,
+            Self::Arithmetic(_) => Expect::Number,
+            Self::Authenticate(_) | Self::Store(_) => Expect::Store,
+            Self::CacheMemlimit(_)
+            | Self::Crawler(_)
+            | Self::Extstore(_)
+            | Self::FlushAll(_)
+            | Self::Lru(_)
+            | Self::RefreshCerts
+            | Self::Slabs(_)
+            | Self::Verbosity(_)
+            | Self::Stats(StatsGroup::DetailOn | StatsGroup::DetailOff) => Expect::Ok,
+            Self::Cachedump(_) => Expect::Cachedump,
+            Self::ConfigGet(_) => Expect::Config,
+            Self::Delete(_) => Expect::Delete,
+            Self::MetaArithmetic(_) => Expect::Meta(MetaVerb::Arithmetic),
+            Self::MetaDebug(_) => Expect::MetaDebug,
+            Self::MetaDelete(_) => Expect::Meta(MetaVerb::Delete),
+            Self::MetaGet(_) => Expect::Meta(MetaVerb::Get),
             Self::MetaNoop => Expect::Noop,
+            Self::MetaSet(_) => Expect::Meta(MetaVerb::Set),
+            Self::Metadump(_) => Expect::Metadump,
+            Self::Mgdump(_) => Expect::Mgdump,
+            Self::Quit | Self::Shutdown(_) => Expect::Close,
+            Self::Retrieve(_) => Expect::Values,
+            Self::Stats(StatsGroup::DetailDump) => Expect::PrefixStats,
+            Self::Stats(StatsGroup::Reset) => Expect::Reset,
+            Self::Stats(StatsGroup::SizesEnable | StatsGroup::SizesDisable) => Expect::SizesSwitch,
+            Self::Stats(StatsGroup::Other(_)) => Expect::StatsOther,
             Self::Stats(_) => Expect::Stats,
+            Self::Touch(_) => Expect::Touch,
+            Self::Unknown(_) => Expect::Unknown,
             Self::Version => Expect::Version,
+            Self::Watch(_) => Expect::Watch,
         }
     }
-}
 
-/// What answers a request: replies cannot be told from their bytes alone (`END` closes five different things).
-///
-/// An error line is an answer to anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Expect {
-    /// A meta line.
-    Meta,
-    /// `metadump` lines, then `END`.
-    Metadump,
-    /// `MN`.
-    Noop,
-    /// `OK`.
-    Ok,
-    /// Nothing when all went well, else a meta line.
-    QuietMeta,
-    /// `STAT` lines, then `END`.
-    Stats,
-    /// `VERSION …`.
-    Version,
+    /// Whether it is answered only when it did not go well (`noreply`, or the meta flag `q`).
+    ///
+    /// ```
+    /// use mcflush::protocol::{Key, Request, item::Delete};
+    /// assert!(Request::Delete(Delete { key: Key::new("a")?, noreply: true }).is_quiet());
+    /// assert!(!Request::Version.is_quiet());
+    /// # Ok::<(), mcflush::protocol::KeyError>(())
+    /// ```
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet().is_some()
+    }
+
+    pub(crate) const fn quiet(&self) -> Option<Quiet> {
+        let (quiet, what) = match self {
+            Self::Arithmetic(Arithmetic { noreply, .. })
+            | Self::CacheMemlimit(CacheMemlimit { noreply, .. })
+            | Self::Delete(Delete { noreply, .. })
+            | Self::FlushAll(FlushAll { noreply, .. })
+            | Self::Store(Store { noreply, .. })
+            | Self::Touch(Touch { noreply, .. })
+            | Self::Verbosity(Verbosity { noreply, .. }) => (*noreply, Quiet::Noreply),
+            Self::MetaArithmetic(MetaArithmetic { quiet, .. }) => (*quiet, Quiet::Meta(MetaVerb::Arithmetic)),
+            Self::MetaDelete(MetaDelete { quiet, .. }) => (*quiet, Quiet::Meta(MetaVerb::Delete)),
+            Self::MetaGet(MetaGet { quiet, .. }) => (*quiet, Quiet::Meta(MetaVerb::Get)),
+            Self::MetaSet(MetaSet { quiet, .. }) => (*quiet, Quiet::Meta(MetaVerb::Set)),
+            _ => return None,
+        };
+        if quiet { Some(what) } else { None }
+    }
+
+    /// The token by which its answer can be told from others.
+    pub(crate) const fn opaque(&self) -> Option<&Opaque> {
+        match self {
+            Self::MetaArithmetic(request) => request.opaque.as_ref(),
+            Self::MetaDelete(request) => request.opaque.as_ref(),
+            Self::MetaGet(request) => request.opaque.as_ref(),
+            Self::MetaSet(request) => request.opaque.as_ref(),
+            _ => None,
+        }
+    }
 }

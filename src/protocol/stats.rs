@@ -1,36 +1,152 @@
 //! `stats` and its groups.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
 use nom::bytes::complete::tag;
-use nom::combinator::rest;
+use nom::sequence::preceded;
 
-use super::line::{put_words, token};
+use super::line::{Words, after_word, is_line, put_words, spaces, token};
 
-/// A group of statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A group of statistics, or what is done with them (upstream's text, "Statistics").
+///
+/// ```
+/// use mcflush::protocol::{Request, stats::StatsGroup};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Stats(StatsGroup::Items).encode(&mut wire);
+/// assert_eq!(wire, &b"stats items\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum StatsGroup {
     /// `stats`: the general ones.
     #[default]
     General,
     /// `stats settings`.
     Settings,
+    /// `stats items`: per slab class, of the items.
+    Items,
+    /// `stats slabs`: per slab class, of the memory.
+    Slabs,
+    /// `stats sizes`: how many items of each size.
+    Sizes,
+    /// `stats sizes_enable`: answered by one `STAT` line without an end, or two when it fails; gone in 1.6.45.
+    SizesEnable,
+    /// `stats sizes_disable`: as [`Self::SizesEnable`].
+    SizesDisable,
+    /// `stats conns` (since 1.4.17): of the connections.
+    Conns,
+    /// `stats extstore` (since 1.5.4).
+    Extstore,
+    /// `stats proxy` (since 1.6.23).
+    Proxy,
+    /// `stats threads`: of the worker threads, where it is known.
+    Threads,
+    /// `stats detail on`: counts per prefix. Answered by `OK`.
+    DetailOn,
+    /// `stats detail off`. Answered by `OK`.
+    DetailOff,
+    /// `stats detail dump`: a [`PrefixStat`] for each prefix.
+    DetailDump,
+    /// `stats reset`: zeroes the counters. Answered by `RESET`.
+    Reset,
+    /// Any other: whatever it is that a server or a proxy counts.
+    Other(StatsArgument),
+}
+
+/// The words behind `stats`, where this crate has no name for them.
+///
+/// ```
+/// use mcflush::protocol::stats::StatsArgument;
+/// assert_eq!(StatsArgument::new("mysterious thing").unwrap().as_bytes(), b"mysterious thing");
+/// assert_eq!(StatsArgument::new("items"), None, "that one has a name");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsArgument(Bytes);
+
+impl StatsArgument {
+    /// Takes words with single spaces between them; None when they are not that, or when [`StatsGroup`] or
+    /// [`Cachedump`](super::cachedump::Cachedump) has a name for them.
+    #[must_use]
+    pub fn new(words: impl Into<Bytes>) -> Option<Self> {
+        let words = words.into();
+        let sound = words.split(|&byte| byte == b' ').all(|word| !word.is_empty());
+        let named = StatsGroup::named(Words(&words)).is_some() || Words(&words).next() == Some(b"cachedump");
+        (sound && is_line(&words) && !named).then_some(Self(words))
+    }
+
+    /// The words.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl StatsGroup {
-    pub(super) fn encode(self, out: &mut BytesMut) {
-        put_words(
-            out,
-            match self {
-                Self::General => &[b"stats"],
-                Self::Settings => &[b"stats", b"settings"],
+    fn named(mut words: Words<'_>) -> Option<Self> {
+        let group = match words.next() {
+            None => Self::General,
+            Some(b"settings") => Self::Settings,
+            Some(b"items") => Self::Items,
+            Some(b"slabs") => Self::Slabs,
+            Some(b"sizes") => Self::Sizes,
+            Some(b"sizes_enable") => Self::SizesEnable,
+            Some(b"sizes_disable") => Self::SizesDisable,
+            Some(b"conns") => Self::Conns,
+            Some(b"extstore") => Self::Extstore,
+            Some(b"proxy") => Self::Proxy,
+            Some(b"threads") => Self::Threads,
+            Some(b"reset") => Self::Reset,
+            Some(b"detail") => match words.next()? {
+                b"on" => Self::DetailOn,
+                b"off" => Self::DetailOff,
+                b"dump" => Self::DetailDump,
+                _ => return None,
             },
-        );
+            Some(_) => return None,
+        };
+        words.end().map(|()| group)
+    }
+
+    /// Reads the words behind `stats`, `cachedump` aside.
+    pub(super) fn parse(words: Words<'_>) -> Option<Self> {
+        Self::named(words).or_else(|| {
+            let words: Vec<&[u8]> = words.collect();
+            StatsArgument::new(words.join(&b' ')).map(Self::Other)
+        })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        let words: &[&[u8]] = match self {
+            Self::General => &[b"stats"],
+            Self::Settings => &[b"stats settings"],
+            Self::Items => &[b"stats items"],
+            Self::Slabs => &[b"stats slabs"],
+            Self::Sizes => &[b"stats sizes"],
+            Self::SizesEnable => &[b"stats sizes_enable"],
+            Self::SizesDisable => &[b"stats sizes_disable"],
+            Self::Conns => &[b"stats conns"],
+            Self::Extstore => &[b"stats extstore"],
+            Self::Proxy => &[b"stats proxy"],
+            Self::Threads => &[b"stats threads"],
+            Self::DetailOn => &[b"stats detail on"],
+            Self::DetailOff => &[b"stats detail off"],
+            Self::DetailDump => &[b"stats detail dump"],
+            Self::Reset => &[b"stats reset"],
+            Self::Other(argument) => &[b"stats", &argument.0],
+        };
+        put_words(out, words);
     }
 }
 
 /// `STAT NAME VALUE`. The value may hold spaces.
+///
+/// ```
+/// use mcflush::protocol::stats::Stat;
+/// let stat = Stat::new("curr_items", "7").unwrap();
+/// assert_eq!((&stat.name[..], &stat.value[..]), (&b"curr_items"[..], &b"7"[..]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stat {
     /// The name.
     pub name: Bytes,
@@ -39,14 +155,91 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// Takes a name without spaces and a value; None when they do not fit a line.
+    #[must_use]
+    pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Option<Self> {
+        let (name, value) = (name.into(), value.into());
+        let sound =
+            !name.is_empty() && !name.contains(&b' ') && is_line(&value) && memchr::memchr(b'\n', &name).is_none();
+        sound.then_some(Self { name, value })
+    }
+
+    pub(super) const fn from_parts(name: Bytes, value: Bytes) -> Self {
+        Self { name, value }
+    }
+
+    /// `STAT NAME [VALUE]`
     pub(super) fn parse(line: &Bytes) -> Option<Self> {
-        let (value, (_, name)) = (tag::<_, _, ()>(&b"STAT "[..]), token).parse(line).ok()?;
-        let value = match value {
-            [b' ', value @ ..] => value,
-            value => value,
-        };
-        let (_, value) = rest::<_, ()>(value).ok()?;
+        let (value, name) = preceded((tag::<_, _, ()>("STAT"), spaces), token).parse(line).ok()?;
+        let value = value.strip_prefix(b" ").unwrap_or(value);
         Some(Self { name: line.slice_ref(name), value: line.slice_ref(value) })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        put_words(out, &[b"STAT", &self.name, &self.value]);
+    }
+
+    /// Bytes in the line that [`Self::encode`] writes.
+    pub(super) fn encoded_len(&self) -> usize {
+        b"STAT  ".len() + self.name.len() + self.value.len()
+    }
+}
+
+/// `PREFIX NAME get N hit N set N del N`: what `stats detail` counted for the keys that begin so, kept as it came.
+///
+/// ```
+/// use mcflush::protocol::stats::PrefixStat;
+/// let stat = PrefixStat::new("PREFIX shop get 2 hit 1 set 1 del 1").unwrap();
+/// assert_eq!((stat.prefix(), stat.count("get")), (&b"shop"[..], Some(2)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixStat(Bytes);
+
+impl PrefixStat {
+    /// Takes a line (without its end); None when it is no such line.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(line) } else { None }
+    }
+
+    pub(super) fn parse(line: Bytes) -> Option<Self> {
+        let words = after_word(&line, "PREFIX")?;
+        (!words.is_empty()).then_some(Self(line))
+    }
+
+    fn words(&self) -> Words<'_> {
+        Words(self.0.get(6..).unwrap_or_default())
+    }
+
+    /// The prefix, without its separator.
+    #[must_use]
+    pub fn prefix(&self) -> &[u8] {
+        self.words().next().unwrap_or_default()
+    }
+
+    /// A named count: `count("hit")`.
+    #[must_use]
+    pub fn count(&self, name: &str) -> Option<u64> {
+        let mut words = self.words();
+        words.next();
+        while let Some(word) = words.next() {
+            let count = words.decimal();
+            if word == name.as_bytes() {
+                return count;
+            }
+        }
+        None
+    }
+
+    /// The line as it came, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
     }
 }
 
@@ -63,10 +256,23 @@ mod tests {
             ("STAT x ", "x", ""),
             ("STAT x", "x", ""),
         ] {
-            assert_eq!(Stat::parse(&line.into()), Some(Stat { name: name.into(), value: value.into() }));
+            let stat = Stat::parse(&line.into()).unwrap();
+            assert_eq!(stat, Stat::new(name, value).unwrap(), "{line}");
+            let mut out = BytesMut::new();
+            stat.encode(&mut out);
+            assert_eq!(out.len(), stat.encoded_len(), "{line}");
         }
         for line in ["", "STAT", "STAT ", "STATx 1", "END"] {
             assert_eq!(Stat::parse(&line.into()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn prefixes() {
+        let stat = PrefixStat::new("PREFIX shop get 2 hit 1 set 1 del 0").unwrap();
+        assert_eq!((stat.count("hit"), stat.count("del"), stat.count("x")), (Some(1), Some(0), None));
+        for line in ["", "PREFIX", "PREFIX ", "PREFIXa", "END"] {
+            assert_eq!(PrefixStat::new(line), None, "{line}");
         }
     }
 }

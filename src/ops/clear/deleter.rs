@@ -113,7 +113,7 @@ impl<'a> Deleter<'a> {
         for key in keys {
             match MetaKey::for_bytes(key.clone()) {
                 Ok(key) => {
-                    client.feed(Request::MetaDelete(MetaDelete { key, quiet: true, invalidate: false })).await?;
+                    client.feed(Request::MetaDelete(MetaDelete { quiet: true, ..MetaDelete::new(key) })).await?;
                     deletes += 1;
                 }
                 Err(_) => self.tally.out_of_reach(&key),
@@ -129,8 +129,10 @@ impl<'a> Deleter<'a> {
     fn answered(&mut self, client: &Client, answer: Answer) -> Result<(), Error> {
         let Some(sent) = self.in_flight.front_mut() else { return Err(client.refused(answer.reply)) };
         match answer {
-            Answer { reply: Reply::Meta(reply), role: Role::Quiet } if reply.code == MetaCode::Nf => sent.missing += 1,
-            Answer { reply: Reply::Error(reply), role: Role::Quiet } => {
+            Answer { reply: Reply::Meta(reply), role: Role::Quiet, .. } if reply.code == MetaCode::Nf => {
+                sent.missing += 1
+            }
+            Answer { reply: Reply::Error(reply), role: Role::Quiet, .. } => {
                 sent.refused += 1;
                 self.refusal.get_or_insert(reply);
             }

@@ -151,7 +151,7 @@ impl Run<'_> {
         } else {
             (Strategy::Lru, "before 1.6.19 a walk of the hash table can freeze other clients")
         };
-        let why = format!("version {}: {why}", Escaped(&version.0));
+        let why = format!("version {}: {why}", Escaped(version.as_bytes()));
         self.context.events.tell(Event::Strategy { strategy, why });
         Ok(strategy)
     }

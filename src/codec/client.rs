@@ -1,0 +1,313 @@
+//! The client's side.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::in_flight::{InFlight, Line, Whose};
+use super::lines::{Extent, Lines, put_back, without_end};
+use super::{Answer, Asked, CodecError, Limit, Limits, Role};
+use crate::protocol::config::Config;
+use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
+use crate::protocol::retrieval::Value;
+use crate::protocol::{BlockLine, ErrorKind, Expect, Listed, Reply, Request, Spelling};
+
+/// The client's side: encodes requests, decodes replies in the light of the requests in flight.
+///
+/// A run of quiet requests (`noreply`, `q`) in flight costs a counter. Close it with a fence that no server answers with an
+/// error when it knows it: `mn`, or `version`. Then what the quiet ones say is [`Role::Quiet`], and even on a server that
+/// answers each of them and the fence with `ERROR` the last error is the fence's. Before another request, a line that could
+/// be the quiet ones' or that request's is told by its opaque (`O`) where there is one. Where there is none, an error is the
+/// quiet ones', and a meta line is the request's: the framing is right all the same, the attribution may not be.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use mcflush::codec::{ClientCodec, Role};
+/// use mcflush::protocol::{Key, Reply, Request, retrieval::Retrieve};
+/// use tokio_util::codec::{Decoder, Encoder};
+///
+/// let mut codec = ClientCodec::default();
+/// let mut wire = BytesMut::new();
+/// codec.encode(Request::Retrieve(Retrieve::new(Key::new("a").unwrap())), &mut wire)?;
+/// assert_eq!(wire, &b"get a\r\n"[..]);
+///
+/// let mut buffer = BytesMut::from("VALUE a 0 3\r\nabc\r\nEND\r\n");
+/// let value = codec.decode(&mut buffer)?.unwrap();
+/// assert!(matches!(value.reply, Reply::Value(value) if value.data() == "abc"));
+/// let end = codec.decode(&mut buffer)?.unwrap();
+/// assert_eq!((end.reply, end.role), (Reply::End, Role::Last));
+/// # Ok::<(), mcflush::codec::CodecError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ClientCodec {
+    limits: Limits,
+    in_flight: InFlight,
+    lines: Lines,
+    block: Option<(BlockLine, Extent)>,
+    /// The line before was a `CLIENT_ERROR`, behind which some servers send an empty line.
+    after_client_error: bool,
+    keep_blank_lines: bool,
+    failed: bool,
+    /// Where replies are written to see whether they were spelled so.
+    scratch: BytesMut,
+}
+
+/// What a step of decoding came to.
+enum Step {
+    Answer(Answer),
+    /// Something was read that is not delivered.
+    Skipped,
+    /// More bytes are needed.
+    More,
+}
+
+impl ClientCodec {
+    /// A codec with limits of its own.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Delivers the empty line that 1.6.45 sends behind some `CLIENT_ERROR` lines, as [`Reply::Blank`], instead of dropping
+    /// it: for who passes the replies on as they came.
+    #[must_use]
+    pub fn keep_blank_lines(mut self) -> Self {
+        self.keep_blank_lines = true;
+        self
+    }
+
+    /// Writes a request as it was spelled: for who passes requests on.
+    ///
+    /// # Errors
+    /// [`CodecError::Poisoned`].
+    pub fn encode_asked(&mut self, asked: &Asked, out: &mut BytesMut) -> Result<(), CodecError> {
+        self.encode_request(&asked.request, &asked.spelling, out)
+    }
+
+    fn encode_request(&mut self, request: &Request, spelling: &Spelling, out: &mut BytesMut) -> Result<(), CodecError> {
+        if self.failed {
+            return Err(CodecError::Poisoned);
+        }
+        match spelling.line() {
+            Some(line) => {
+                out.put_slice(line);
+                request.encode_data(out);
+            }
+            None => request.encode(out),
+        }
+        self.in_flight.push(request);
+        Ok(())
+    }
+
+    fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, CodecError> {
+        if let Some((block, extent)) = self.block {
+            return self.finish_block(block, extent, buffer);
+        }
+        let Some(length) = self.lines.find(buffer, self.limits.line)? else { return Ok(Step::More) };
+        let line = without_end(buffer.get(..length).unwrap_or_default());
+        if self.after_client_error && line.is_empty() {
+            return Ok(self.blank(length, buffer));
+        }
+        if let Some(listed) = Listed::find(self.in_flight.lists(), line, length) {
+            self.one_more(buffer)?;
+            self.lines.taken(length);
+            return Ok(Step::Answer(Answer::new(listed.take(buffer), Role::Part)));
+        }
+        if let Some((block, data)) = self.block_line(line) {
+            return self.start_block(block, length, data, buffer);
+        }
+        self.line(length, buffer)
+    }
+
+    /// The items limit, before an item is taken.
+    fn one_more(&mut self, buffer: &[u8]) -> Result<(), CodecError> {
+        if self.in_flight.part() > self.limits.items {
+            return Err(self.lines.too_long(Limit::Items, self.limits.items, buffer));
+        }
+        Ok(())
+    }
+
+    fn blank(&mut self, length: usize, buffer: &mut BytesMut) -> Step {
+        self.after_client_error = false;
+        let line = buffer.split_to(length).freeze();
+        self.lines.taken(length);
+        if !self.keep_blank_lines {
+            return Step::Skipped;
+        }
+        let spelling = if line == b"\r\n"[..] { Spelling::CANONICAL } else { Spelling::other(line) };
+        Step::Answer(Answer { reply: Reply::Blank, role: Role::Quiet, spelling })
+    }
+
+    /// Whether a data block follows this line.
+    fn block_line(&self, line: &[u8]) -> Option<(BlockLine, u64)> {
+        if !matches!(line.first(), Some(b'V' | b'C')) {
+            return None;
+        }
+        let front = self.in_flight.front().and_then(|expect| BlockLine::parse(line, expect));
+        front.or_else(|| {
+            let quiet_get = self.in_flight.quiet_may_give_values();
+            if quiet_get { BlockLine::parse(line, Expect::Meta(MetaVerb::Get)) } else { None }
+        })
+    }
+
+    fn start_block(
+        &mut self,
+        block: BlockLine,
+        line: usize,
+        data: u64,
+        buffer: &mut BytesMut,
+    ) -> Result<Step, CodecError> {
+        let data = usize::try_from(data).ok().filter(|&data| data <= self.limits.value);
+        let Some(data) = data else {
+            return Err(self.lines.too_long(Limit::Value, self.limits.value as u64, buffer));
+        };
+        let extent = Extent { line, data };
+        // Once, so that a large value is not moved again and again while it comes.
+        buffer.reserve(extent.total().saturating_sub(buffer.len()));
+        self.block = Some((block, extent));
+        self.finish_block(block, extent, buffer)
+    }
+
+    fn finish_block(&mut self, block: BlockLine, extent: Extent, buffer: &mut BytesMut) -> Result<Step, CodecError> {
+        if buffer.len() < extent.total() {
+            return Ok(Step::More);
+        }
+        if buffer.get(extent.line + extent.data..extent.total()) != Some(b"\r\n") {
+            return Err(self.lines.bad_block(buffer));
+        }
+        let answer = match block {
+            BlockLine::Value(header) => {
+                self.one_more(buffer)?;
+                let line = buffer.get(..extent.line).unwrap_or_default();
+                let spelling = match line.strip_suffix(b"\r\n") {
+                    Some(line) if header.is_spelled(line) => Spelling::CANONICAL,
+                    _ => Spelling::other(Bytes::copy_from_slice(line)),
+                };
+                buffer.advance(header.key_start);
+                let key = buffer.split_to(header.key_len).freeze();
+                buffer.advance(extent.line - header.key_start - header.key_len);
+                let data = buffer.split_to(extent.data).freeze();
+                Answer { reply: Reply::Value(Value::from_parts(key, header, data)), role: Role::Part, spelling }
+            }
+            BlockLine::MetaValue(flags_start) => {
+                let line = buffer.split_to(extent.line).freeze();
+                let data = buffer.split_to(extent.data).freeze();
+                let flags = ReturnFlags::of_line(&line.slice(..without_end(&line).len()), flags_start);
+                let role = self.meta_role(&Line::Value(&flags));
+                self.spelled(Reply::MetaValue(MetaValue { flags, data }), role, line)
+            }
+            BlockLine::Config => {
+                self.one_more(buffer)?;
+                let line = buffer.split_to(extent.line).freeze();
+                let data = buffer.split_to(extent.data).freeze();
+                let Some((config, _)) = Config::parse(&line.slice(..without_end(&line).len())) else {
+                    return Err(self.lines.malformed(&line));
+                };
+                self.spelled(Reply::Config(Config { data, ..config }), Role::Part, line)
+            }
+        };
+        buffer.advance(2);
+        self.block = None;
+        self.lines.taken(extent.total());
+        Ok(Step::Answer(answer))
+    }
+
+    /// Whose this meta reply is, and that it has come. It has been seen to be somebody's.
+    fn meta_role(&mut self, line: &Line<'_>) -> Role {
+        let fits =
+            self.in_flight.front().is_some_and(|expect| matches!(expect, Expect::Meta(verb) if verb.has_values()));
+        if self.in_flight.whose(line, fits) == Some(Whose::Front) {
+            self.in_flight.last(line);
+            Role::Last
+        } else {
+            self.in_flight.quiet_spoke();
+            Role::Quiet
+        }
+    }
+
+    fn spelled(&mut self, reply: Reply, role: Role, line: Bytes) -> Answer {
+        let spelling =
+            if reply.is_spelled(&line, &mut self.scratch) { Spelling::CANONICAL } else { Spelling::other(line) };
+        Answer { reply, role, spelling }
+    }
+
+    /// A line that no data block follows.
+    fn line(&mut self, length: usize, buffer: &mut BytesMut) -> Result<Step, CodecError> {
+        let whole = buffer.split_to(length).freeze();
+        let text = whole.slice(..without_end(&whole).len());
+        let begun = self.in_flight.has_begun();
+        let front = self.in_flight.front().and_then(|expect| Reply::parse(&text, expect, begun));
+        let quiet = if self.in_flight.quiet_may_speak() { Reply::parse_quiet(&text) } else { None };
+        let kind = match &quiet {
+            Some(Reply::Error(_)) => Line::Error,
+            Some(Reply::Meta(meta)) => Line::Meta(meta.code, &meta.flags),
+            _ => Line::Other,
+        };
+        let answer = match (self.in_flight.whose(&kind, front.is_some()), front, quiet.as_ref()) {
+            (Some(Whose::Front), Some((reply, true)), _) => {
+                self.in_flight.last(&kind);
+                (reply, Role::Last)
+            }
+            (Some(Whose::Front), Some((reply, false)), _) => {
+                if let Err(error) = self.one_more(&whole) {
+                    put_back(&whole, buffer);
+                    return Err(error);
+                }
+                (reply, Role::Part)
+            }
+            (Some(Whose::Quiet), _, Some(reply)) => {
+                self.in_flight.quiet_spoke();
+                (reply.clone(), Role::Quiet)
+            }
+            _ => {
+                let error = self.lines.malformed(&whole);
+                put_back(&whole, buffer);
+                return Err(error);
+            }
+        };
+        self.lines.taken(length);
+        let (reply, role) = answer;
+        self.after_client_error = matches!(&reply, Reply::Error(error) if error.kind == ErrorKind::Client);
+        Ok(Step::Answer(self.spelled(reply, role, whole)))
+    }
+}
+
+impl Encoder<Request> for ClientCodec {
+    type Error = CodecError;
+
+    fn encode(&mut self, request: Request, out: &mut BytesMut) -> Result<(), CodecError> {
+        self.encode_request(&request, &Spelling::CANONICAL, out)
+    }
+}
+
+impl Decoder for ClientCodec {
+    type Item = Answer;
+    type Error = CodecError;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Answer>, CodecError> {
+        if self.failed {
+            return Err(CodecError::Poisoned);
+        }
+        loop {
+            match self.step(buffer) {
+                Ok(Step::Answer(answer)) => return Ok(Some(answer)),
+                Ok(Step::Skipped) => {}
+                Ok(Step::More) => return Ok(None),
+                Err(error) => {
+                    self.failed = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Answer>, CodecError> {
+        match self.decode(buffer)? {
+            Some(answer) => Ok(Some(answer)),
+            None if buffer.is_empty() && self.in_flight.may_close() => Ok(None),
+            None => {
+                self.failed = true;
+                Err(CodecError::Closed)
+            }
+        }
+    }
+}

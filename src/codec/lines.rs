@@ -1,0 +1,82 @@
+//! Finding lines, and remembering how far the search went.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{CodecError, Limit};
+use crate::protocol::Excerpt;
+
+/// Where a stream of lines and blocks is.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Bytes of the buffer that hold no line end.
+    scanned: usize,
+    /// Bytes of the stream before the buffer.
+    pub offset: u64,
+}
+
+impl Lines {
+    /// How many bytes the first line of the buffer has, its end included; None when its end is not there yet.
+    pub(super) fn find(&mut self, buffer: &BytesMut, limit: usize) -> Result<Option<usize>, CodecError> {
+        let fresh = buffer.get(self.scanned..).unwrap_or_default();
+        let length = memchr::memchr(b'\n', fresh).map(|at| self.scanned + at + 1);
+        if length.unwrap_or(buffer.len()) > limit {
+            return Err(self.too_long(Limit::Line, limit as u64, buffer));
+        }
+        // A line that was found is found again at once.
+        self.scanned = length.map_or(buffer.len(), |length| length - 1);
+        Ok(length)
+    }
+
+    /// These bytes of the buffer are a frame, and leave it.
+    pub(super) const fn taken(&mut self, length: usize) {
+        self.scanned = 0;
+        self.offset += length as u64;
+    }
+
+    pub(super) fn too_long(&self, what: Limit, limit: u64, buffer: &[u8]) -> CodecError {
+        CodecError::TooLong { what, limit, offset: self.offset, excerpt: excerpt(buffer) }
+    }
+
+    pub(super) fn malformed(&self, buffer: &[u8]) -> CodecError {
+        CodecError::Malformed { offset: self.offset, excerpt: excerpt(buffer) }
+    }
+
+    pub(super) fn bad_block(&self, buffer: &[u8]) -> CodecError {
+        CodecError::BadBlock { offset: self.offset, excerpt: excerpt(buffer) }
+    }
+}
+
+/// Of the first line.
+fn excerpt(buffer: &[u8]) -> Excerpt {
+    let line = buffer.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    Excerpt::of(without_end(line))
+}
+
+/// A line without its CR LF, or its LF.
+pub(super) fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// What cannot be read stays in the buffer.
+pub(super) fn put_back(line: &[u8], buffer: &mut BytesMut) {
+    let mut restored = BytesMut::with_capacity(line.len() + buffer.len());
+    restored.put_slice(line);
+    restored.put_slice(buffer);
+    *buffer = restored;
+}
+
+/// A data block that is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    /// Bytes in its line, the end included.
+    pub line: usize,
+    /// Bytes in its data, without the CR LF that closes it.
+    pub data: usize,
+}
+
+impl Extent {
+    pub(super) const fn total(self) -> usize {
+        self.line + self.data + 2
+    }
+}

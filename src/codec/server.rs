@@ -1,0 +1,221 @@
+//! The server's side.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::lines::{Lines, put_back, without_end};
+use super::{Answer, CodecError, Limit, Limits, Role};
+use crate::protocol::storage::Credentials;
+use crate::protocol::{Reply, Request, Spelling};
+
+/// A request as it came.
+///
+/// ```
+/// use mcflush::codec::Asked;
+/// use mcflush::protocol::Request;
+/// assert_eq!(Asked::new(Request::Version).spelling.line(), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What the client asks.
+    pub request: Request,
+    /// How its line was spelled.
+    pub spelling: Spelling,
+}
+
+impl Asked {
+    /// In canonical spelling.
+    #[must_use]
+    pub const fn new(request: Request) -> Self {
+        Self { request, spelling: Spelling::CANONICAL }
+    }
+}
+
+/// The server's side: decodes requests, encodes replies.
+///
+/// A line that is no known request is [`Request::Unknown`], not an error: a server answers it `ERROR`, a proxy passes it
+/// on. A request whose data block does not end where its line says is an error: nobody knows where the next one begins.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use mcflush::codec::ServerCodec;
+/// use mcflush::protocol::{Reply, Request};
+/// use tokio_util::codec::{Decoder, Encoder};
+///
+/// let mut codec = ServerCodec::default();
+/// let mut buffer = BytesMut::from("set a 0 0 3\r\nabc\r\n");
+/// let asked = codec.decode(&mut buffer)?.unwrap();
+/// assert!(matches!(asked.request, Request::Store(store) if &store.data[..] == b"abc"));
+///
+/// let mut wire = BytesMut::new();
+/// codec.encode(Reply::Stored, &mut wire)?;
+/// assert_eq!(wire, &b"STORED\r\n"[..]);
+/// # Ok::<(), mcflush::codec::CodecError>(())
+/// ```
+#[derive(Debug)]
+pub struct ServerCodec {
+    limits: Limits,
+    lines: Lines,
+    block: Option<Block>,
+    /// Whether a `set` says who the client is.
+    unauthenticated: bool,
+    failed: bool,
+    /// Where requests are written to see whether they were spelled so.
+    scratch: BytesMut,
+}
+
+/// A request whose data is waited for.
+#[derive(Debug)]
+struct Block {
+    request: Request,
+    /// Its line, which is off the buffer already.
+    line: Bytes,
+    data: usize,
+}
+
+impl Default for ServerCodec {
+    fn default() -> Self {
+        Self::new(Limits::for_requests())
+    }
+}
+
+impl ServerCodec {
+    /// The first byte of a request of the binary protocol.
+    const BINARY: u8 = 0x80;
+
+    /// A codec with limits of its own.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            lines: Lines::default(),
+            block: None,
+            unauthenticated: false,
+            failed: false,
+            scratch: BytesMut::new(),
+        }
+    }
+
+    /// Reads a `set` as [`Request::Authenticate`] until one is answered by `STORED`, as a server with `-Y` does.
+    #[must_use]
+    pub fn with_authentication(mut self) -> Self {
+        self.unauthenticated = true;
+        self
+    }
+
+    /// Puts a line that has been read, and whose data is waited for, back into the buffer: for who copies the rest of the
+    /// stream as it is. The codec refuses to go on then.
+    pub fn give_back(&mut self, buffer: &mut BytesMut) {
+        self.failed = true;
+        if let Some(block) = self.block.take() {
+            put_back(&block.line, buffer);
+        }
+    }
+
+    fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Asked>, CodecError> {
+        if let Some(block) = self.block.take() {
+            return self.finish_block(block, buffer);
+        }
+        if buffer.first() == Some(&Self::BINARY) && self.lines.offset == 0 {
+            return Err(CodecError::Binary);
+        }
+        let Some(length) = self.lines.find(buffer, self.limits.line)? else { return Ok(None) };
+        let line = buffer.split_to(length).freeze();
+        let (request, data) = Request::parse(line.slice(..without_end(&line).len()));
+        let Some(data) = data else {
+            self.lines.taken(length);
+            return Ok(Some(self.spelled(request, line)));
+        };
+        let Some(data) = usize::try_from(data).ok().filter(|&data| data <= self.limits.value) else {
+            put_back(&line, buffer);
+            return Err(self.lines.too_long(Limit::Value, self.limits.value as u64, buffer));
+        };
+        // Once, so that a large value is not moved again and again while it comes.
+        buffer.reserve((data + 2).saturating_sub(buffer.len()));
+        self.finish_block(Block { request, line, data }, buffer)
+    }
+
+    fn finish_block(&mut self, block: Block, buffer: &mut BytesMut) -> Result<Option<Asked>, CodecError> {
+        if buffer.len() < block.data + 2 {
+            self.block = Some(block);
+            return Ok(None);
+        }
+        let Block { mut request, line, data } = block;
+        if buffer.get(data..data + 2) != Some(b"\r\n") {
+            let error = self.lines.bad_block(&line);
+            put_back(&line, buffer);
+            return Err(error);
+        }
+        request.set_data(buffer.split_to(data).freeze());
+        buffer.advance(2);
+        self.lines.taken(line.len() + data + 2);
+        if self.unauthenticated
+            && let Request::Store(store) = &request
+            && let Some(credentials) = Credentials::from_store(store)
+        {
+            request = Request::Authenticate(credentials);
+        }
+        Ok(Some(self.spelled(request, line)))
+    }
+
+    fn spelled(&mut self, request: Request, line: Bytes) -> Asked {
+        self.scratch.clear();
+        request.encode_line(&mut self.scratch);
+        let spelled = line.strip_suffix(b"\r\n") == Some(&self.scratch[..]);
+        Asked { request, spelling: if spelled { Spelling::CANONICAL } else { Spelling::other(line) } }
+    }
+
+    /// Writes a reply as it was spelled: for who passes replies on.
+    ///
+    /// # Errors
+    /// [`CodecError::Poisoned`].
+    pub fn encode_answer(&mut self, answer: &Answer, out: &mut BytesMut) -> Result<(), CodecError> {
+        if self.failed {
+            return Err(CodecError::Poisoned);
+        }
+        if answer.reply == Reply::Stored {
+            self.unauthenticated = false;
+        }
+        match answer.spelling.line() {
+            Some(line) => {
+                out.put_slice(line);
+                answer.reply.encode_data(out);
+            }
+            None => answer.reply.encode(out),
+        }
+        Ok(())
+    }
+}
+
+impl Encoder<Reply> for ServerCodec {
+    type Error = CodecError;
+
+    fn encode(&mut self, reply: Reply, out: &mut BytesMut) -> Result<(), CodecError> {
+        self.encode_answer(&Answer::new(reply, Role::Last), out)
+    }
+}
+
+impl Decoder for ServerCodec {
+    type Item = Asked;
+    type Error = CodecError;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Asked>, CodecError> {
+        if self.failed {
+            return Err(CodecError::Poisoned);
+        }
+        let result = self.next(buffer);
+        self.failed = result.is_err();
+        result
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Asked>, CodecError> {
+        match self.decode(buffer)? {
+            Some(asked) => Ok(Some(asked)),
+            None if buffer.is_empty() && self.block.is_none() => Ok(None),
+            None => {
+                self.failed = true;
+                Err(CodecError::Closed)
+            }
+        }
+    }
+}

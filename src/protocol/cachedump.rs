@@ -1,0 +1,129 @@
+//! `stats cachedump`, the old listing.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::bytes::complete::tag;
+use nom::combinator::all_consuming;
+use nom::sequence::{delimited, preceded};
+
+use super::line::{Parsed, Words, is_line, number, put_decimal};
+
+/// `stats cachedump CLASS LIMIT`: a [`CachedumpItem`] for some of the items of a slab class, then `END`.
+///
+/// It shows the cold list only, about 2 MB of a class at most, and skips keys that were stored as base64 without a word:
+/// what it lists is never everything.
+///
+/// ```
+/// use mcflush::protocol::{Request, cachedump::Cachedump};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Cachedump(Cachedump { class: 1, limit: 0 }).encode(&mut wire);
+/// assert_eq!(wire, &b"stats cachedump 1 0\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cachedump {
+    /// The slab class.
+    pub class: u32,
+    /// How many items at most; 0 for as many as fit.
+    pub limit: u32,
+}
+
+impl Cachedump {
+    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
+        let (class, limit) = (words.decimal()?, words.decimal()?);
+        words.end().map(|()| Self { class, limit })
+    }
+
+    pub(super) fn encode(self, out: &mut BytesMut) {
+        out.put_slice(b"stats cachedump ");
+        put_decimal(out, self.class);
+        out.put_u8(b' ');
+        put_decimal(out, self.limit);
+    }
+}
+
+/// `ITEM KEY [N b; EXP s]`, kept as it came. The key is printed raw: it may hold spaces, and one with a newline, stored
+/// through the binary protocol, forges lines.
+///
+/// ```
+/// use mcflush::protocol::cachedump::CachedumpItem;
+/// let item = CachedumpItem::new("ITEM two words [7 b; 1795449769 s]").unwrap();
+/// assert_eq!((item.key(), item.size(), item.expires()), (&b"two words"[..], 7, 1_795_449_769));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedumpItem {
+    line: Bytes,
+    key_end: usize,
+    size: u64,
+    expires: u64,
+}
+
+impl CachedumpItem {
+    /// Takes a line (without its end); None when it is no such line.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(line) } else { None }
+    }
+
+    pub(super) fn parse(line: Bytes) -> Option<Self> {
+        /// `[N b; EXP s]`
+        fn fields(input: &[u8]) -> Parsed<'_, (u64, u64)> {
+            all_consuming(delimited(tag("["), (number, preceded(tag(" b; "), number)), tag(" s]"))).parse(input)
+        }
+        // From the behind, because the key may hold anything, even what looks like the fields.
+        let bracket = memchr::memrchr(b'[', line.strip_prefix(b"ITEM ")?)? + 5;
+        let (_, (size, expires)) = fields(line.get(bracket..)?).ok()?;
+        let key_end = bracket.checked_sub(1)?;
+        (key_end > 5 && line.get(key_end) == Some(&b' ')).then_some(Self { line, key_end, size, expires })
+    }
+
+    /// The key as it was printed.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.line.get(5..self.key_end).unwrap_or_default()
+    }
+
+    /// The value's length, in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When it expires, as a Unix time. For one that never does, 0, or on old servers the time the server was started.
+    #[must_use]
+    pub const fn expires(&self) -> u64 {
+        self.expires
+    }
+
+    /// The line as it came, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.line
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        for (line, key, size, expires) in [
+            ("ITEM gr\u{f6}\u{df}e [1 b; 0 s]", "gr\u{f6}\u{df}e", 1, 0),
+            ("ITEM two words [1 b; 2 s]", "two words", 1, 2),
+            ("ITEM x [1 b; 2 s] [3 b; 4 s]", "x [1 b; 2 s]", 3, 4),
+        ] {
+            let item = CachedumpItem::new(line).unwrap();
+            assert_eq!((item.key(), item.size(), item.expires()), (key.as_bytes(), size, expires), "{line}");
+        }
+        for line in
+            ["", "ITEM", "ITEM a", "ITEM [1 b; 2 s]", "ITEM  [1 b; 2 s]", "ITEM a [1 b; 2 s", "ITEM a[1 b; 2 s]"]
+        {
+            assert_eq!(CachedumpItem::new(line), None, "{line}");
+        }
+    }
+}

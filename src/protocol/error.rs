@@ -1,0 +1,134 @@
+//! What a server says in place of an answer.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::line::is_line;
+
+/// What a server says in place of an answer. Decide by the kind, never by the text: it differs between versions, and an
+/// older server says `ERROR` where a newer one says `CLIENT_ERROR bad command line format`.
+///
+/// ```
+/// use mcflush::protocol::{ErrorKind, ErrorReply};
+/// let error = ErrorReply::new("ERROR: shutdown not enabled").unwrap();
+/// assert_eq!(error.kind, ErrorKind::Error);
+/// assert_eq!(ErrorReply::new("STORED"), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorReply {
+    /// Whose fault the server thinks it is.
+    pub kind: ErrorKind,
+    /// The whole line as it came.
+    pub line: Bytes,
+}
+
+/// The kinds of error lines.
+///
+/// ```
+/// use mcflush::protocol::ErrorKind;
+/// assert!(ErrorKind::Client.answers_anything());
+/// assert!(!ErrorKind::Busy.answers_anything());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// `ERROR`, with or without text: the command is unknown, switched off, or cannot be done now.
+    Error,
+    /// `CLIENT_ERROR …`.
+    Client,
+    /// `SERVER_ERROR …`.
+    Server,
+    /// `BUSY …`: another crawl runs, or another page is moved.
+    Busy,
+    /// `BADCLASS …`: no such slab class.
+    BadClass,
+    /// `NOTSTARTED …`: the crawl found nothing to walk.
+    NotStarted,
+    /// `SAME …`: the two slab classes are the same.
+    Same,
+    /// `NOSPARE …`: the slab class has no page to give.
+    NoSpare,
+    /// `NOTFULL …`: the slab class needs no page.
+    NotFull,
+    /// `UNSAFE …`: the slab class cannot give a page now.
+    Unsafe,
+    /// `MEMLIMIT_TOO_SMALL …`: below 8 MiB.
+    MemlimitTooSmall,
+    /// `MEMLIMIT_ADJUST_FAILED …`.
+    MemlimitAdjustFailed,
+    /// `WATCHER_TOO_MANY …`.
+    WatcherTooMany,
+    /// `WATCHER_FAILED …`.
+    WatcherFailed,
+}
+
+impl ErrorKind {
+    const WORDS: [(&'static [u8], Self); 15] = [
+        (b"ERROR", Self::Error),
+        (b"CLIENT_ERROR", Self::Client),
+        (b"SERVER_ERROR", Self::Server),
+        // What `refresh_certs` says: "Error TLS not enabled".
+        (b"Error", Self::Error),
+        (b"BUSY", Self::Busy),
+        (b"BADCLASS", Self::BadClass),
+        (b"NOTSTARTED", Self::NotStarted),
+        (b"SAME", Self::Same),
+        (b"NOSPARE", Self::NoSpare),
+        (b"NOTFULL", Self::NotFull),
+        (b"UNSAFE", Self::Unsafe),
+        (b"MEMLIMIT_TOO_SMALL", Self::MemlimitTooSmall),
+        (b"MEMLIMIT_ADJUST_FAILED", Self::MemlimitAdjustFailed),
+        (b"WATCHER_TOO_MANY", Self::WatcherTooMany),
+        (b"WATCHER_FAILED", Self::WatcherFailed),
+    ];
+
+    /// Whether any request can be answered so; the others refuse a request for the whole server.
+    #[must_use]
+    pub const fn answers_anything(self) -> bool {
+        matches!(self, Self::Error | Self::Client | Self::Server)
+    }
+}
+
+impl ErrorReply {
+    /// Takes a line (without its end); None when it begins with none of the words.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(&line) } else { None }
+    }
+
+    /// The word ends where the line does, at a space, or at a colon (`ERROR: shutdown not enabled`).
+    pub(super) fn parse(line: &Bytes) -> Option<Self> {
+        let (_, kind) = ErrorKind::WORDS.into_iter().find(|(word, _)| {
+            line.strip_prefix(*word).is_some_and(|after| matches!(after.first(), None | Some(b' ' | b':')))
+        })?;
+        Some(Self { kind, line: line.clone() })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        for (line, kind) in [
+            ("ERROR", Some(ErrorKind::Error)),
+            ("ERROR metadump not allowed", Some(ErrorKind::Error)),
+            ("ERROR: shutdown not enabled", Some(ErrorKind::Error)),
+            ("Error TLS not enabled", Some(ErrorKind::Error)),
+            ("SERVER_ERROR: shutdown not enabled", Some(ErrorKind::Server)),
+            ("CLIENT_ERROR bad data chunk", Some(ErrorKind::Client)),
+            ("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m", Some(ErrorKind::MemlimitTooSmall)),
+            ("ERRORS", None),
+            ("error", None),
+            ("", None),
+        ] {
+            assert_eq!(ErrorReply::new(line).map(|error| error.kind), kind, "{line}");
+        }
+    }
+}

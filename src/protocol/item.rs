@@ -1,0 +1,138 @@
+//! The small commands on one item: `delete`, `incr`, `decr`, `touch`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::key::Key;
+use super::line::{Words, put_decimal, put_noreply};
+use super::scalar::Exptime;
+
+/// `delete KEY [noreply]`. Answered by `DELETED` or `NOT_FOUND` (upstream's text, "Deletion").
+///
+/// `delete KEY 0`, a relic that servers accept, is read as this; any other number is not.
+///
+/// ```
+/// use mcflush::protocol::{Key, Request, item::Delete};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Delete(Delete { key: Key::new("a")?, noreply: true }).encode(&mut wire);
+/// assert_eq!(wire, &b"delete a noreply\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// What to delete.
+    pub key: Key,
+    /// No answer, unless it is an error.
+    pub noreply: bool,
+}
+
+impl Delete {
+    /// `delete KEY`.
+    #[must_use]
+    pub const fn new(key: Key) -> Self {
+        Self { key, noreply: false }
+    }
+
+    pub(super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
+        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
+        let mut hold = words;
+        let noreply = if hold.next() == Some(b"0") { hold.noreply()? } else { words.noreply()? };
+        Some(Self { key, noreply })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"delete ");
+        out.put_slice(self.key.as_bytes());
+        put_noreply(out, self.noreply);
+    }
+}
+
+/// Up or down.
+///
+/// ```
+/// use mcflush::protocol::item::Direction;
+/// assert_ne!(Direction::Incr, Direction::Decr);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// `incr`: wraps at 2^64.
+    Incr,
+    /// `decr`: stops at 0.
+    Decr,
+}
+
+/// `incr KEY DELTA [noreply]`, `decr …`. Answered by the new number or `NOT_FOUND` (upstream's text,
+/// "Increment/Decrement"). A stored number that got shorter may keep its length with spaces behind it.
+///
+/// ```
+/// use mcflush::protocol::{Key, Request, item::{Arithmetic, Direction}};
+/// let mut wire = bytes::BytesMut::new();
+/// let key = Key::new("n")?;
+/// Request::Arithmetic(Arithmetic { direction: Direction::Incr, key, delta: 5, noreply: false }).encode(&mut wire);
+/// assert_eq!(wire, &b"incr n 5\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// Up or down.
+    pub direction: Direction,
+    /// Where the number is.
+    pub key: Key,
+    /// By how much.
+    pub delta: u64,
+    /// No answer, unless it is an error.
+    pub noreply: bool,
+}
+
+impl Arithmetic {
+    pub(super) fn parse(line: &Bytes, direction: Direction, mut words: Words<'_>) -> Option<Self> {
+        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
+        let delta = words.decimal()?;
+        Some(Self { direction, key, delta, noreply: words.noreply()? })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(match self.direction {
+            Direction::Incr => b"incr ",
+            Direction::Decr => b"decr ",
+        });
+        out.put_slice(self.key.as_bytes());
+        out.put_u8(b' ');
+        put_decimal(out, self.delta);
+        put_noreply(out, self.noreply);
+    }
+}
+
+/// `touch KEY EXPTIME [noreply]`: a new expiry. Answered by `TOUCHED` or `NOT_FOUND` (upstream's text, "Touch").
+///
+/// ```
+/// use mcflush::protocol::{Exptime, Key, Request, item::Touch};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Touch(Touch { key: Key::new("a")?, exptime: Exptime::NOW, noreply: false }).encode(&mut wire);
+/// assert_eq!(wire, &b"touch a -1\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touch {
+    /// What.
+    pub key: Key,
+    /// Until when.
+    pub exptime: Exptime,
+    /// No answer, unless it is an error.
+    pub noreply: bool,
+}
+
+impl Touch {
+    pub(super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
+        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
+        let exptime = Exptime::parse(words.next()?)?;
+        Some(Self { key, exptime, noreply: words.noreply()? })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"touch ");
+        out.put_slice(self.key.as_bytes());
+        out.put_u8(b' ');
+        self.exptime.encode(out);
+        put_noreply(out, self.noreply);
+    }
+}

@@ -1,0 +1,131 @@
+//! `ma`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::super::MetaKey;
+use super::super::item::Direction;
+use super::super::line::Words;
+use super::super::scalar::{Cas, Exptime, Opaque};
+use super::flags::{Known, OtherFlag, Writer, read_flags};
+
+/// `ma KEY flags…`: count up or down (upstream's text, "Meta Arithmetic"; since 1.6.0). Answered by `HD`, or `VA` with
+/// the new number where [`value`](Self::value) asks for it; `NF` not found, `NS` not stored, `EX` the CAS differs.
+///
+/// ```
+/// use mcflush::protocol::{MetaKey, Request, meta::MetaArithmetic};
+/// let mut wire = bytes::BytesMut::new();
+/// let count = MetaArithmetic { delta: Some(10), value: true, ..MetaArithmetic::new(MetaKey::for_bytes("n")?) };
+/// Request::MetaArithmetic(count).encode(&mut wire);
+/// assert_eq!(wire, &b"ma n v D10\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaArithmetic {
+    /// Where the number is.
+    pub key: MetaKey,
+    /// `M`: up or down.
+    pub direction: Direction,
+    /// `c`: say the new CAS.
+    pub return_cas: bool,
+    /// `k`: repeat the key.
+    pub return_key: bool,
+    /// `t`: say in how many seconds it expires.
+    pub ttl: bool,
+    /// `v`: give the new number.
+    pub value: bool,
+    /// `q`: no answer when it counted.
+    pub quiet: bool,
+    /// `O`: repeated in the answer.
+    pub opaque: Option<Opaque>,
+    /// `C`: only when what is there has this CAS.
+    pub cas: Option<Cas>,
+    /// `E`: the CAS that it gets (since 1.6.29).
+    pub new_cas: Option<Cas>,
+    /// `D`: by how much; 1 without.
+    pub delta: Option<u64>,
+    /// `J`: what it starts from when [`vivify`](Self::vivify) makes it.
+    pub initial: Option<u64>,
+    /// `N`: make it when it is not there, with this expiry.
+    pub vivify: Option<Exptime>,
+    /// `T`: a new expiry.
+    pub exptime: Option<Exptime>,
+    /// Flags without a name here.
+    pub others: Vec<OtherFlag>,
+}
+
+impl MetaArithmetic {
+    /// One up.
+    #[must_use]
+    pub const fn new(key: MetaKey) -> Self {
+        Self {
+            key,
+            direction: Direction::Incr,
+            return_cas: false,
+            return_key: false,
+            ttl: false,
+            value: false,
+            quiet: false,
+            opaque: None,
+            cas: None,
+            new_cas: None,
+            delta: None,
+            initial: None,
+            vivify: None,
+            exptime: None,
+            others: Vec::new(),
+        }
+    }
+
+    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
+        let key = words.next()?;
+        let mut count = Self::new(super::placeholder()?);
+        let (key, others) = read_flags(line, key, words, |flag| {
+            match flag.letter() {
+                b'c' => count.return_cas = true,
+                b'k' => count.return_key = true,
+                b't' => count.ttl = true,
+                b'v' => count.value = true,
+                b'q' => count.quiet = true,
+                b'O' => count.opaque = Some(flag.opaque()?),
+                b'C' => count.cas = Some(flag.cas()?),
+                b'E' => count.new_cas = Some(flag.cas()?),
+                b'D' => count.delta = Some(flag.number()?),
+                b'J' => count.initial = Some(flag.number()?),
+                b'N' => count.vivify = Some(flag.exptime()?),
+                b'T' => count.exptime = Some(flag.exptime()?),
+                b'M' => {
+                    count.direction = match flag.token().first()? {
+                        b'I' | b'i' | b'+' => Direction::Incr,
+                        b'D' | b'd' | b'-' => Direction::Decr,
+                        _ => return None,
+                    }
+                }
+                _ => return Some(Known::No),
+            }
+            Some(Known::Yes)
+        })?;
+        Some(Self { key, others, ..count })
+    }
+
+    pub(in super::super) fn encode(&self, out: &mut BytesMut) {
+        let mut out = Writer(out);
+        out.start(b"ma", &self.key);
+        out.base64(&self.key)
+            .set(b'c', self.return_cas)
+            .set(b'k', self.return_key)
+            .set(b't', self.ttl)
+            .set(b'v', self.value)
+            .set(b'q', self.quiet)
+            .opaque(self.opaque.as_ref())
+            .number(b'C', self.cas)
+            .number(b'E', self.new_cas)
+            .number(b'D', self.delta)
+            .number(b'J', self.initial)
+            .exptime(b'N', self.vivify)
+            .exptime(b'T', self.exptime);
+        if self.direction == Direction::Decr {
+            out.0.put_slice(b" MD");
+        }
+        out.others(&self.others);
+    }
+}

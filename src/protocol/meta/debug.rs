@@ -1,0 +1,94 @@
+//! `me`.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::super::MetaKey;
+use super::super::line::{Words, is_line};
+use super::flags::{Known, OtherFlag, Writer, read_flags};
+
+/// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"; since 1.6.0). Answered by an
+/// [`MetaDebugReply`] or `EN`. With a base64 key it answers on 1.6.18 and 1.6.38, and always says `EN` on 1.6.45.
+///
+/// ```
+/// use mcflush::protocol::{MetaKey, Request, meta::MetaDebug};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::MetaDebug(MetaDebug::new(MetaKey::for_bytes("a")?)).encode(&mut wire);
+/// assert_eq!(wire, &b"me a\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaDebug {
+    /// Which item.
+    pub key: MetaKey,
+    /// Flags without a name here.
+    pub others: Vec<OtherFlag>,
+}
+
+impl MetaDebug {
+    /// `me KEY`.
+    #[must_use]
+    pub const fn new(key: MetaKey) -> Self {
+        Self { key, others: Vec::new() }
+    }
+
+    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
+        let key = words.next()?;
+        let (key, others) = read_flags(line, key, words, |_| Some(Known::No))?;
+        Some(Self { key, others })
+    }
+
+    pub(in super::super) fn encode(&self, out: &mut BytesMut) {
+        let mut out = Writer(out);
+        out.start(b"me", &self.key);
+        out.base64(&self.key).others(&self.others);
+    }
+}
+
+/// `ME KEY name=value…`, kept as it came. The key is as the request had it: plain or base64, never percent-encoded.
+///
+/// ```
+/// use mcflush::protocol::meta::MetaDebugReply;
+/// let reply = MetaDebugReply::new("ME a exp=-1 la=1 cas=7 fetch=yes cls=1 size=67").unwrap();
+/// assert_eq!((reply.key(), reply.field("cas")), (&b"a"[..], Some(&b"7"[..])));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaDebugReply {
+    line: Bytes,
+    key: Range<usize>,
+}
+
+impl MetaDebugReply {
+    /// Takes a line (without its end); None when it is no such line.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        let after = line.strip_prefix(b"ME ").filter(|_| is_line(&line))?;
+        let length = after.iter().position(|&byte| byte == b' ').unwrap_or(after.len());
+        (length > 0).then_some(Self { key: 3..3 + length, line })
+    }
+
+    /// The key as it stands in the line.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.line.get(self.key.clone()).unwrap_or_default()
+    }
+
+    /// The value of a named field as it came: `field("exp")`.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        let fields = self.line.get(self.key.end..)?;
+        Words(fields).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// The line as it came, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.line
+    }
+
+    pub(in super::super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.line);
+    }
+}

@@ -1,0 +1,99 @@
+//! `md`.
+
+use bytes::{Bytes, BytesMut};
+
+use super::super::MetaKey;
+use super::super::line::Words;
+use super::super::scalar::{Cas, Exptime, Opaque};
+use super::flags::{Known, OtherFlag, Writer, read_flags};
+
+/// `md KEY flags…`: delete, or mark as stale (upstream's text, "Meta Delete"; since 1.6.0). Answered by `HD`, `NF` not
+/// found, `EX` the CAS differs.
+///
+/// Quiet (`q`) it says nothing when it deleted, but **does** say `NF` for a key that is not there.
+///
+/// ```
+/// use mcflush::protocol::{MetaKey, Request, meta::MetaDelete};
+/// let mut wire = bytes::BytesMut::new();
+/// let key = MetaKey::for_bytes("two words")?;
+/// Request::MetaDelete(MetaDelete { quiet: true, ..MetaDelete::new(key) }).encode(&mut wire);
+/// assert_eq!(wire, &b"md dHdvIHdvcmRz b q\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaDelete {
+    /// What to delete.
+    pub key: MetaKey,
+    /// `q`: no answer when it deleted.
+    pub quiet: bool,
+    /// `I`: mark as stale with a fresh CAS in place of deleting.
+    pub invalidate: bool,
+    /// `k`: repeat the key.
+    pub return_key: bool,
+    /// `x`: drop the value and the client flags, keep the item (since 1.6.29).
+    pub remove_value: bool,
+    /// `O`: repeated in the answer.
+    pub opaque: Option<Opaque>,
+    /// `C`: only when what is there has this CAS.
+    pub cas: Option<Cas>,
+    /// `E`: the CAS that a stale item gets (since 1.6.29).
+    pub new_cas: Option<Cas>,
+    /// `T`: with [`invalidate`](Self::invalidate), a new expiry.
+    pub exptime: Option<Exptime>,
+    /// Flags without a name here.
+    pub others: Vec<OtherFlag>,
+}
+
+impl MetaDelete {
+    /// `md KEY`.
+    #[must_use]
+    pub const fn new(key: MetaKey) -> Self {
+        Self {
+            key,
+            quiet: false,
+            invalidate: false,
+            return_key: false,
+            remove_value: false,
+            opaque: None,
+            cas: None,
+            new_cas: None,
+            exptime: None,
+            others: Vec::new(),
+        }
+    }
+
+    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
+        let key = words.next()?;
+        let mut delete = Self::new(super::placeholder()?);
+        let (key, others) = read_flags(line, key, words, |flag| {
+            match flag.letter() {
+                b'q' => delete.quiet = true,
+                b'I' => delete.invalidate = true,
+                b'k' => delete.return_key = true,
+                b'x' => delete.remove_value = true,
+                b'O' => delete.opaque = Some(flag.opaque()?),
+                b'C' => delete.cas = Some(flag.cas()?),
+                b'E' => delete.new_cas = Some(flag.cas()?),
+                b'T' => delete.exptime = Some(flag.exptime()?),
+                _ => return Some(Known::No),
+            }
+            Some(Known::Yes)
+        })?;
+        Some(Self { key, others, ..delete })
+    }
+
+    pub(in super::super) fn encode(&self, out: &mut BytesMut) {
+        let mut out = Writer(out);
+        out.start(b"md", &self.key);
+        out.base64(&self.key)
+            .set(b'I', self.invalidate)
+            .set(b'k', self.return_key)
+            .set(b'x', self.remove_value)
+            .opaque(self.opaque.as_ref())
+            .number(b'C', self.cas)
+            .number(b'E', self.new_cas)
+            .exptime(b'T', self.exptime)
+            .set(b'q', self.quiet)
+            .others(&self.others);
+    }
+}

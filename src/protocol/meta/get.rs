@@ -1,0 +1,134 @@
+//! `mg`.
+
+use bytes::{Bytes, BytesMut};
+
+use super::super::MetaKey;
+use super::super::line::Words;
+use super::super::scalar::{Cas, Exptime, Opaque};
+use super::flags::{Known, OtherFlag, Writer, read_flags};
+
+/// `mg KEY flags…`: get an item, or only what is known of it (upstream's text, "Meta Get"; since 1.6.0).
+///
+/// Answered by `VA` with the value where [`value`](Self::value) asks for it, else `HD`; `EN` for a miss, which
+/// [`quiet`](Self::quiet) hides.
+///
+/// ```
+/// use mcflush::protocol::{MetaKey, Request, meta::MetaGet};
+/// let mut wire = bytes::BytesMut::new();
+/// let get = MetaGet { cas: true, ..MetaGet::new(MetaKey::for_bytes("a")?) };
+/// Request::MetaGet(get).encode(&mut wire);
+/// assert_eq!(wire, &b"mg a c\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaGet {
+    /// What to get.
+    pub key: MetaKey,
+    /// `c`: say its CAS.
+    pub cas: bool,
+    /// `f`: say its client flags.
+    pub client_flags: bool,
+    /// `h`: say whether it has been got before.
+    pub hit_before: bool,
+    /// `k`: repeat the key.
+    pub return_key: bool,
+    /// `l`: say how many seconds ago it was last accessed.
+    pub last_access: bool,
+    /// `s`: say how long the value is.
+    pub size: bool,
+    /// `t`: say in how many seconds it expires.
+    pub ttl: bool,
+    /// `v`: give the value.
+    pub value: bool,
+    /// `u`: do not count this as an access.
+    pub no_bump: bool,
+    /// `q`: no answer for a miss.
+    pub quiet: bool,
+    /// `O`: repeated in the answer.
+    pub opaque: Option<Opaque>,
+    /// `E`: the CAS that an item made by this gets (since 1.6.29).
+    pub new_cas: Option<Cas>,
+    /// `N`: on a miss, make an empty item with this expiry.
+    pub vivify: Option<Exptime>,
+    /// `R`: win the right to recache when less than this is left.
+    pub recache: Option<Exptime>,
+    /// `T`: a new expiry.
+    pub touch: Option<Exptime>,
+    /// Flags without a name here.
+    pub others: Vec<OtherFlag>,
+}
+
+impl MetaGet {
+    /// Asks for nothing but whether it is there.
+    #[must_use]
+    pub const fn new(key: MetaKey) -> Self {
+        Self {
+            key,
+            cas: false,
+            client_flags: false,
+            hit_before: false,
+            return_key: false,
+            last_access: false,
+            size: false,
+            ttl: false,
+            value: false,
+            no_bump: false,
+            quiet: false,
+            opaque: None,
+            new_cas: None,
+            vivify: None,
+            recache: None,
+            touch: None,
+            others: Vec::new(),
+        }
+    }
+
+    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
+        let key = words.next()?;
+        let mut get = Self::new(super::placeholder()?);
+        let (key, others) = read_flags(line, key, words, |flag| {
+            match flag.letter() {
+                b'c' => get.cas = true,
+                b'f' => get.client_flags = true,
+                b'h' => get.hit_before = true,
+                b'k' => get.return_key = true,
+                b'l' => get.last_access = true,
+                b's' => get.size = true,
+                b't' => get.ttl = true,
+                b'v' => get.value = true,
+                b'u' => get.no_bump = true,
+                b'q' => get.quiet = true,
+                b'O' => get.opaque = Some(flag.opaque()?),
+                b'E' => get.new_cas = Some(flag.cas()?),
+                b'N' => get.vivify = Some(flag.exptime()?),
+                b'R' => get.recache = Some(flag.exptime()?),
+                b'T' => get.touch = Some(flag.exptime()?),
+                _ => return Some(Known::No),
+            }
+            Some(Known::Yes)
+        })?;
+        Some(Self { key, others, ..get })
+    }
+
+    pub(in super::super) fn encode(&self, out: &mut BytesMut) {
+        let mut out = Writer(out);
+        out.start(b"mg", &self.key);
+        out.base64(&self.key)
+            .set(b'c', self.cas)
+            .set(b'f', self.client_flags)
+            .set(b'h', self.hit_before)
+            .set(b'k', self.return_key)
+            .set(b'l', self.last_access)
+            .set(b's', self.size)
+            .set(b't', self.ttl)
+            .set(b'v', self.value)
+            .set(b'u', self.no_bump)
+            .set(b'q', self.quiet)
+            .opaque(self.opaque.as_ref())
+            .number(b'E', self.new_cas)
+            .exptime(b'N', self.vivify)
+            .exptime(b'R', self.recache)
+            .exptime(b'T', self.touch)
+            .others(&self.others);
+    }
+}

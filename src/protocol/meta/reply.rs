@@ -1,0 +1,316 @@
+//! What answers meta commands.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::super::line::{Words, decimal, is_line, put_decimal, signed_decimal};
+use super::super::scalar::{Cas, ItemFlags};
+
+/// The two letters that begin the answer to a meta command.
+///
+/// ```
+/// use mcflush::protocol::meta::MetaCode;
+/// assert_ne!(MetaCode::En, MetaCode::Nf);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetaCode {
+    /// `HD`: done, or found (no value follows).
+    Hd,
+    /// `EN`: a miss of `mg` or `me`.
+    En,
+    /// `NS`: not stored.
+    Ns,
+    /// `EX`: the CAS differs.
+    Ex,
+    /// `NF`: not found.
+    Nf,
+}
+
+impl MetaCode {
+    const fn letters(self) -> [u8; 2] {
+        match self {
+            Self::Hd => *b"HD",
+            Self::En => *b"EN",
+            Self::Ns => *b"NS",
+            Self::Ex => *b"EX",
+            Self::Nf => *b"NF",
+        }
+    }
+}
+
+/// A flag in the answer to a meta command.
+///
+/// ```
+/// use mcflush::protocol::{Cas, meta::{ReturnFlag, ReturnFlags}};
+/// let flags = ReturnFlags::new("c12 W").unwrap();
+/// assert_eq!(flags.iter().collect::<Vec<_>>(), [ReturnFlag::Cas(Cas(12)), ReturnFlag::Won]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReturnFlag<'a> {
+    /// `b`: the key is base64.
+    Base64,
+    /// `c`: the CAS.
+    Cas(Cas),
+    /// `f`: the client flags.
+    ClientFlags(ItemFlags),
+    /// `h`: whether it had been got before.
+    HitBefore(bool),
+    /// `k`: the key as it was sent.
+    Key(&'a [u8]),
+    /// `l`: seconds since it was last accessed.
+    LastAccess(u64),
+    /// `O`: the request's opaque.
+    Opaque(&'a [u8]),
+    /// `s`: how long the value is, in bytes.
+    Size(u64),
+    /// `t`: seconds until it expires; None for never.
+    Ttl(Option<u64>),
+    /// `W`: this client may recache.
+    Won,
+    /// `X`: the item is stale.
+    Stale,
+    /// `Z`: another client has won the right to recache.
+    AlreadyWon,
+    /// Without a name here, or with a token that is not what its letter says.
+    Other(&'a [u8]),
+}
+
+impl<'a> ReturnFlag<'a> {
+    fn parse(word: &'a [u8]) -> Self {
+        Self::named(word).unwrap_or(Self::Other(word))
+    }
+
+    fn named(word: &'a [u8]) -> Option<Self> {
+        let (letter, token) = word.split_first()?;
+        Some(match (letter, token) {
+            (b'b', []) => Self::Base64,
+            (b'c', _) => Self::Cas(Cas::parse(token)?),
+            (b'f', _) => Self::ClientFlags(ItemFlags(decimal(token)?)),
+            (b'h', b"0") => Self::HitBefore(false),
+            (b'h', b"1") => Self::HitBefore(true),
+            (b'k', _) => Self::Key(token),
+            (b'l', _) => Self::LastAccess(decimal(token)?),
+            (b'O', _) => Self::Opaque(token),
+            (b's', _) => Self::Size(decimal(token)?),
+            (b't', _) => Self::Ttl(u64::try_from(signed_decimal(token)?).ok()),
+            (b'W', []) => Self::Won,
+            (b'X', []) => Self::Stale,
+            (b'Z', []) => Self::AlreadyWon,
+            _ => return None,
+        })
+    }
+}
+
+/// The flags of an answer, kept as they came and read when they are asked for.
+///
+/// ```
+/// use mcflush::protocol::{Cas, meta::ReturnFlags};
+/// let flags = ReturnFlags::new("ka c2 O9").unwrap();
+/// assert_eq!((flags.cas(), flags.opaque(), flags.key()), (Some(Cas(2)), Some(&b"9"[..]), Some(&b"a"[..])));
+/// assert_eq!(ReturnFlags::new("a\nb"), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReturnFlags(Bytes);
+
+impl ReturnFlags {
+    /// Takes words with single spaces between them; None when they are not that.
+    #[must_use]
+    pub fn new(words: impl Into<Bytes>) -> Option<Self> {
+        let words = words.into();
+        let sound = words.is_empty() || words.split(|&byte| byte == b' ').all(|word| !word.is_empty());
+        (sound && is_line(&words)).then_some(Self(words))
+    }
+
+    /// As they came.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = ReturnFlag<'_>> {
+        Words(&self.0).map(ReturnFlag::parse)
+    }
+
+    /// `c`: the CAS.
+    #[must_use]
+    pub fn cas(&self) -> Option<Cas> {
+        self.iter().find_map(|flag| if let ReturnFlag::Cas(cas) = flag { Some(cas) } else { None })
+    }
+
+    /// `k`: the key as it was sent.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.iter().find_map(|flag| if let ReturnFlag::Key(key) = flag { Some(key) } else { None })
+    }
+
+    /// `O`: the request's opaque.
+    #[must_use]
+    pub fn opaque(&self) -> Option<&[u8]> {
+        self.iter().find_map(|flag| if let ReturnFlag::Opaque(opaque) = flag { Some(opaque) } else { None })
+    }
+
+    /// The words of a line from there on.
+    pub(crate) fn of_line(line: &Bytes, start: usize) -> Self {
+        line.get(start..).and_then(|rest| flags_behind(line, rest)).unwrap_or_default()
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        if !self.0.is_empty() {
+            out.put_u8(b' ');
+            out.put_slice(&self.0);
+        }
+    }
+}
+
+/// The answer to a meta command, without a value.
+///
+/// ```
+/// use mcflush::protocol::{Reply, meta::{MetaCode, MetaReply, ReturnFlags}};
+/// let mut wire = bytes::BytesMut::new();
+/// Reply::Meta(MetaReply { code: MetaCode::Hd, flags: ReturnFlags::new("c12").unwrap() }).encode(&mut wire);
+/// assert_eq!(wire, &b"HD c12\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaReply {
+    /// What happened.
+    pub code: MetaCode,
+    /// What was asked to be returned.
+    pub flags: ReturnFlags,
+}
+
+impl MetaReply {
+    pub(in super::super) fn parse(line: &Bytes) -> Option<Self> {
+        let code = match line.get(..2)? {
+            b"HD" => MetaCode::Hd,
+            b"EN" => MetaCode::En,
+            b"NS" => MetaCode::Ns,
+            b"EX" => MetaCode::Ex,
+            b"NF" => MetaCode::Nf,
+            _ => return None,
+        };
+        Some(Self { code, flags: flags_behind(line, line.get(2..)?)? })
+    }
+
+    pub(in super::super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.code.letters());
+        self.flags.encode(out);
+    }
+}
+
+/// `VA LENGTH flags…` with its data block: the answer to a meta command that asked for the value.
+///
+/// ```
+/// use mcflush::protocol::{Reply, meta::{MetaValue, ReturnFlags}};
+/// let mut wire = bytes::BytesMut::new();
+/// Reply::MetaValue(MetaValue { flags: ReturnFlags::new("f7").unwrap(), data: "abc".into() }).encode(&mut wire);
+/// assert_eq!(wire, &b"VA 3 f7\r\nabc\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaValue {
+    /// What was asked to be returned beside the value.
+    pub flags: ReturnFlags,
+    /// The value.
+    pub data: Bytes,
+}
+
+impl MetaValue {
+    /// Reads a line: how many bytes of data follow it, and where in it the flags begin.
+    pub(in super::super) fn parse(line: &[u8]) -> Option<(u64, usize)> {
+        let mut words = Words(line.strip_prefix(b"VA ").filter(|_| is_line(line))?);
+        let length = words.decimal()?;
+        Some((length, line.len() - words.0.len()))
+    }
+
+    pub(in super::super) fn encode_line(&self, out: &mut BytesMut) {
+        out.put_slice(b"VA ");
+        put_decimal(out, self.data.len() as u64);
+        self.flags.encode(out);
+    }
+}
+
+/// The flags in what is left of a line: nothing, or a space and words. Spaces at both ends are left away.
+fn flags_behind(line: &Bytes, rest: &[u8]) -> Option<ReturnFlags> {
+    let words = match rest {
+        [] => return Some(ReturnFlags::default()),
+        [b' ', words @ ..] => trim_spaces(words),
+        _ => return None,
+    };
+    // What is spelled with more than single spaces is kept beside the reply, by the codec.
+    ReturnFlags::new(line.slice_ref(words)).or_else(|| {
+        let words: Vec<&[u8]> = Words(words).collect();
+        ReturnFlags::new(words.join(&b' '))
+    })
+}
+
+fn trim_spaces(mut words: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = words {
+        words = rest;
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies() {
+        for (line, code, flags) in [
+            ("HD", MetaCode::Hd, ""),
+            ("NF", MetaCode::Nf, ""),
+            ("HD c12 O9", MetaCode::Hd, "c12 O9"),
+            ("HD  c12   O9 ", MetaCode::Hd, "c12 O9"),
+            ("EN ", MetaCode::En, ""),
+        ] {
+            let flags = ReturnFlags::new(flags).unwrap();
+            assert_eq!(MetaReply::parse(&line.into()), Some(MetaReply { code, flags }), "{line}");
+        }
+        for line in ["", "H", "HDx", "MN", "hd"] {
+            assert_eq!(MetaReply::parse(&line.into()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn values() {
+        for (line, flags, length) in [
+            ("VA 3", "", 3),
+            ("VA 3 ka f7 c2 t100 l0 h1 s3 O12", "ka f7 c2 t100 l0 h1 s3 O12", 3),
+            ("VA 0 W", "W", 0),
+            ("VA 18446744073709551615", "", u64::MAX),
+        ] {
+            let (parsed, flags_start) = MetaValue::parse(line.as_bytes()).unwrap();
+            assert_eq!(parsed, length, "{line}");
+            assert_eq!(ReturnFlags::of_line(&line.into(), flags_start), ReturnFlags::new(flags).unwrap(), "{line}");
+        }
+        for line in ["VA", "VA ", "VA x", "VA -1", "VA3"] {
+            assert_eq!(MetaValue::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn return_flags_are_typed() {
+        let flags = ReturnFlags::new("ka f7 c2 t100 t-1 l0 h1 s3 O12 W X Z b cx y9").unwrap();
+        let typed: Vec<_> = flags.iter().collect();
+        assert_eq!(
+            typed,
+            [
+                ReturnFlag::Key(b"a"),
+                ReturnFlag::ClientFlags(ItemFlags(7)),
+                ReturnFlag::Cas(Cas(2)),
+                ReturnFlag::Ttl(Some(100)),
+                ReturnFlag::Ttl(None),
+                ReturnFlag::LastAccess(0),
+                ReturnFlag::HitBefore(true),
+                ReturnFlag::Size(3),
+                ReturnFlag::Opaque(b"12"),
+                ReturnFlag::Won,
+                ReturnFlag::Stale,
+                ReturnFlag::AlreadyWon,
+                ReturnFlag::Base64,
+                ReturnFlag::Other(b"cx"),
+                ReturnFlag::Other(b"y9"),
+            ]
+        );
+    }
+}

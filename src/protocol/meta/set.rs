@@ -1,0 +1,158 @@
+//! `ms`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::super::MetaKey;
+use super::super::line::{Words, put_decimal};
+use super::super::scalar::{Cas, Exptime, ItemFlags, Opaque};
+use super::flags::{Known, OtherFlag, Writer, read_flags};
+
+/// What an `ms` does when something is there, or nothing.
+///
+/// ```
+/// use mcflush::protocol::meta::MetaSetMode;
+/// assert_eq!(MetaSetMode::default(), MetaSetMode::Set);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetaSetMode {
+    /// Stores whatever is there.
+    #[default]
+    Set,
+    /// `ME`: only when nothing is there.
+    Add,
+    /// `MA`: behind what is there.
+    Append,
+    /// `MP`: before what is there.
+    Prepend,
+    /// `MR`: only when something is there.
+    Replace,
+}
+
+/// `ms KEY LENGTH flags…` with the data block (upstream's text, "Meta Set"; since 1.6.0). Answered by `HD` (which
+/// [`quiet`](Self::quiet) hides), `NS` not stored, `EX` the CAS differs, `NF` not found.
+///
+/// ```
+/// use mcflush::protocol::{MetaKey, Request, meta::MetaSet};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::MetaSet(MetaSet::new(MetaKey::for_bytes("two words")?, "hi")).encode(&mut wire);
+/// assert_eq!(wire, &b"ms dHdvIHdvcmRz 2 b\r\nhi\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaSet {
+    /// Where.
+    pub key: MetaKey,
+    /// What to store.
+    pub data: Bytes,
+    /// `M`: what to do when something is there, or nothing.
+    pub mode: MetaSetMode,
+    /// `c`: say the new CAS.
+    pub return_cas: bool,
+    /// `k`: repeat the key.
+    pub return_key: bool,
+    /// `s`: say how long the stored value is (since 1.6.32).
+    pub return_size: bool,
+    /// `q`: no answer when it stored.
+    pub quiet: bool,
+    /// `I`: with a CAS that is too old, store as stale.
+    pub invalidate: bool,
+    /// `O`: repeated in the answer.
+    pub opaque: Option<Opaque>,
+    /// `C`: only when what is there has this CAS.
+    pub cas: Option<Cas>,
+    /// `E`: the CAS that it gets (since 1.6.29).
+    pub new_cas: Option<Cas>,
+    /// `F`: stored beside the data.
+    pub client_flags: Option<ItemFlags>,
+    /// `T`: how long it is kept.
+    pub exptime: Option<Exptime>,
+    /// `N`: in append mode, make the item when nothing is there, with this expiry.
+    pub vivify: Option<Exptime>,
+    /// Flags without a name here.
+    pub others: Vec<OtherFlag>,
+}
+
+impl MetaSet {
+    /// Stores, whatever is there, for ever.
+    pub fn new(key: MetaKey, data: impl Into<Bytes>) -> Self {
+        Self {
+            key,
+            data: data.into(),
+            mode: MetaSetMode::Set,
+            return_cas: false,
+            return_key: false,
+            return_size: false,
+            quiet: false,
+            invalidate: false,
+            opaque: None,
+            cas: None,
+            new_cas: None,
+            client_flags: None,
+            exptime: None,
+            vivify: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// The number beside it is how many bytes of data follow the line.
+    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<(Self, u64)> {
+        let key = words.next()?;
+        let length = words.decimal()?;
+        let mut set = Self::new(super::placeholder()?, Bytes::new());
+        let (key, others) = read_flags(line, key, words, |flag| {
+            match flag.letter() {
+                b'c' => set.return_cas = true,
+                b'k' => set.return_key = true,
+                b's' => set.return_size = true,
+                b'q' => set.quiet = true,
+                b'I' => set.invalidate = true,
+                b'O' => set.opaque = Some(flag.opaque()?),
+                b'C' => set.cas = Some(flag.cas()?),
+                b'E' => set.new_cas = Some(flag.cas()?),
+                b'F' => set.client_flags = Some(ItemFlags(flag.number()?)),
+                b'T' => set.exptime = Some(flag.exptime()?),
+                b'N' => set.vivify = Some(flag.exptime()?),
+                b'M' => {
+                    set.mode = match flag.token().first()? {
+                        b'S' | b's' => MetaSetMode::Set,
+                        b'E' | b'e' => MetaSetMode::Add,
+                        b'A' | b'a' => MetaSetMode::Append,
+                        b'P' | b'p' => MetaSetMode::Prepend,
+                        b'R' | b'r' => MetaSetMode::Replace,
+                        _ => return None,
+                    }
+                }
+                _ => return Some(Known::No),
+            }
+            Some(Known::Yes)
+        })?;
+        Some((Self { key, others, ..set }, length))
+    }
+
+    pub(in super::super) fn encode_line(&self, out: &mut BytesMut) {
+        let mut out = Writer(out);
+        out.start(b"ms", &self.key);
+        out.0.put_u8(b' ');
+        put_decimal(out.0, self.data.len() as u64);
+        out.base64(&self.key)
+            .set(b'c', self.return_cas)
+            .set(b'k', self.return_key)
+            .set(b's', self.return_size)
+            .set(b'q', self.quiet)
+            .set(b'I', self.invalidate)
+            .opaque(self.opaque.as_ref())
+            .number(b'C', self.cas)
+            .number(b'E', self.new_cas)
+            .number(b'F', self.client_flags.map(|flags| flags.0))
+            .exptime(b'T', self.exptime)
+            .exptime(b'N', self.vivify);
+        match self.mode {
+            MetaSetMode::Set => {}
+            MetaSetMode::Add => out.0.put_slice(b" ME"),
+            MetaSetMode::Append => out.0.put_slice(b" MA"),
+            MetaSetMode::Prepend => out.0.put_slice(b" MP"),
+            MetaSetMode::Replace => out.0.put_slice(b" MR"),
+        }
+        out.others(&self.others);
+    }
+}

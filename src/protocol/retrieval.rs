@@ -1,0 +1,245 @@
+//! The retrieval commands `get`, `gets`, `gat`, `gats`, and the `VALUE` blocks that answer them.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::bytes::complete::tag;
+use nom::combinator::{all_consuming, opt};
+use nom::sequence::preceded;
+
+use super::key::Key;
+use super::line::{Parsed, Words, decimal_len, number, put_decimal, spaces, token};
+use super::scalar::{Cas, Exptime, ItemFlags};
+
+/// One key or more.
+///
+/// ```
+/// use mcflush::protocol::{Key, retrieval::Keys};
+/// let mut keys = Keys::from(Key::new("a")?);
+/// keys.push(Key::new("b")?);
+/// assert_eq!(keys.as_slice().len(), 2);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys(Vec<Key>);
+
+impl Keys {
+    /// Takes the keys, unless there is none.
+    #[must_use]
+    pub fn new(keys: Vec<Key>) -> Option<Self> {
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, key: Key) {
+        self.0.push(key);
+    }
+
+    /// Them all.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Key] {
+        &self.0
+    }
+}
+
+impl From<Key> for Keys {
+    fn from(key: Key) -> Self {
+        Self(vec![key])
+    }
+}
+
+/// `get KEY…`, `gets KEY…` (with CAS), `gat EXPTIME KEY…`, `gats EXPTIME KEY…` (get and touch, since 1.5.3). Answered by a
+/// [`Value`] for each key that is there, then `END` (upstream's text, "Retrieval command").
+///
+/// ```
+/// use mcflush::protocol::{Exptime, Key, Request, retrieval::{Keys, Retrieve}};
+/// let mut wire = bytes::BytesMut::new();
+/// let keys = Keys::from(Key::new("a")?);
+/// Request::Retrieve(Retrieve { keys, with_cas: true, touch: Some(Exptime::new(100)) }).encode(&mut wire);
+/// assert_eq!(wire, &b"gats 100 a\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrieve {
+    /// What to get.
+    pub keys: Keys,
+    /// Whether the answer says each item's CAS.
+    pub with_cas: bool,
+    /// A new expiry for what is found.
+    pub touch: Option<Exptime>,
+}
+
+impl Retrieve {
+    /// `get KEY`.
+    pub fn new(key: Key) -> Self {
+        Self { keys: key.into(), with_cas: false, touch: None }
+    }
+
+    pub(super) fn parse(line: &Bytes, verb: &[u8], mut words: Words<'_>) -> Option<Self> {
+        let (with_cas, touches) = match verb {
+            b"get" => (false, false),
+            b"gets" => (true, false),
+            b"gat" => (false, true),
+            b"gats" => (true, true),
+            _ => return None,
+        };
+        let touch = if touches { Some(Exptime::parse(words.next()?)?) } else { None };
+        let keys: Option<Vec<_>> = words.map(|word| Key::new(line.slice_ref(word)).ok()).collect();
+        Some(Self { keys: Keys::new(keys?)?, with_cas, touch })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(match (self.with_cas, self.touch) {
+            (false, None) => b"get",
+            (true, None) => b"gets",
+            (false, Some(_)) => b"gat",
+            (true, Some(_)) => b"gats",
+        });
+        if let Some(exptime) = self.touch {
+            out.put_u8(b' ');
+            exptime.encode(out);
+        }
+        for key in self.keys.as_slice() {
+            out.put_u8(b' ');
+            out.put_slice(key.as_bytes());
+        }
+    }
+}
+
+/// `VALUE KEY FLAGS LENGTH [CAS]` with its data block. Key and data are slices of the read buffer.
+///
+/// ```
+/// use mcflush::protocol::{Cas, ItemFlags, Key, Reply, retrieval::Value};
+/// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
+/// assert_eq!((value.key(), &value.data()[..]), (&b"a"[..], &b"abc"[..]));
+/// let mut wire = bytes::BytesMut::new();
+/// Reply::Value(value).encode(&mut wire);
+/// assert_eq!(wire, &b"VALUE a 5 3 7\r\nabc\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    key: Bytes,
+    flags: ItemFlags,
+    cas: Option<Cas>,
+    data: Bytes,
+}
+
+impl Value {
+    /// What a server says of an item it found.
+    pub fn new(key: Key, flags: ItemFlags, cas: Option<Cas>, data: impl Into<Bytes>) -> Self {
+        Self { key: key.into_bytes(), flags, cas, data: data.into() }
+    }
+
+    pub(crate) const fn from_parts(key: Bytes, header: ValueHeader, data: Bytes) -> Self {
+        Self { key, flags: header.flags, cas: header.cas, data }
+    }
+
+    /// The key as the server printed it: not checked, no space in it.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// What was stored beside the data.
+    #[must_use]
+    pub const fn flags(&self) -> ItemFlags {
+        self.flags
+    }
+
+    /// The item's CAS, where the request asked for it.
+    #[must_use]
+    pub const fn cas(&self) -> Option<Cas> {
+        self.cas
+    }
+
+    /// The data.
+    #[must_use]
+    pub const fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    /// The data, without a copy.
+    #[must_use]
+    pub fn into_data(self) -> Bytes {
+        self.data
+    }
+
+    pub(super) fn encode_line(&self, out: &mut BytesMut) {
+        out.put_slice(b"VALUE ");
+        out.put_slice(&self.key);
+        out.put_u8(b' ');
+        put_decimal(out, self.flags.0);
+        out.put_u8(b' ');
+        put_decimal(out, self.data.len() as u64);
+        if let Some(cas) = self.cas {
+            out.put_u8(b' ');
+            cas.encode(out);
+        }
+    }
+}
+
+/// A `VALUE` line: what is known before the data is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ValueHeader {
+    /// Where in the line the key begins.
+    pub key_start: usize,
+    /// Bytes in the key.
+    pub key_len: usize,
+    pub flags: ItemFlags,
+    pub cas: Option<Cas>,
+    /// Bytes in the data block.
+    pub length: u64,
+}
+
+impl ValueHeader {
+    /// `VALUE KEY FLAGS LENGTH [CAS]`
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        fn fields(input: &[u8]) -> Parsed<'_, (&[u8], u32, u64, Option<u64>)> {
+            let (input, _) = (tag("VALUE"), spaces).parse(input)?;
+            let (input, key) = token(input)?;
+            let (input, flags) = preceded(spaces, number).parse(input)?;
+            let (input, length) = preceded(spaces, number).parse(input)?;
+            let (input, cas) = opt(preceded(spaces, number)).parse(input)?;
+            let (input, _) = all_consuming(opt(spaces)).parse(input)?;
+            Ok((input, (key, flags, length, cas)))
+        }
+        let (_, (key, flags, length, cas)) = fields(line).ok()?;
+        // The key's place in the line, without pointer arithmetic: only spaces are between the word and the key.
+        let key_start = line.get(5..)?.iter().take_while(|&&byte| byte == b' ').count() + 5;
+        Some(Self { key_start, key_len: key.len(), flags: ItemFlags(flags), cas: cas.map(Cas), length })
+    }
+
+    /// Whether the line (without its end) is spelled as this crate would: another spelling that is read is always longer.
+    pub(crate) fn is_spelled(&self, line: &[u8]) -> bool {
+        let cas = self.cas.map_or(0, |cas| 1 + decimal_len(cas.0));
+        line.len() == 8 + self.key_len + decimal_len(self.flags.0.into()) + decimal_len(self.length) + cas
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_lines() {
+        let header = |key_start, key_len, flags, length, cas: Option<u64>| {
+            Some(ValueHeader { key_start, key_len, flags: ItemFlags(flags), cas: cas.map(Cas), length })
+        };
+        for (line, expected) in [
+            ("VALUE a 5 6", header(6, 1, 5, 6, None)),
+            ("VALUE a 5 6 7", header(6, 1, 5, 6, Some(7))),
+            ("VALUE  ab 05 6  7 ", header(7, 2, 5, 6, Some(7))),
+            ("VALUE k 0 18446744073709551615", header(6, 1, 0, u64::MAX, None)),
+            ("VALUE a 5", None),
+            ("VALUE a 5 -1", None),
+            ("VALUE a 5 6 7 8", None),
+            ("VALUE a 4294967296 1", None),
+            ("VALUE a 0 18446744073709551616", None),
+            ("VALUEa 5 6", None),
+            ("VALUE", None),
+            ("", None),
+        ] {
+            assert_eq!(ValueHeader::parse(line.as_bytes()), expected, "{line}");
+        }
+    }
+}

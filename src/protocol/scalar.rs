@@ -1,0 +1,203 @@
+//! The small values that lines are made of, each its own type, so that none can stand in another's place.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use super::escape::Escaped;
+use super::key::travels_as_text;
+use super::line::{decimal, put_decimal, put_signed, signed_decimal};
+
+/// When an item expires, as a client says it: seconds from now up to 30 days, a Unix time beyond that, 0 for never, and
+/// anything negative for at once.
+///
+/// ```
+/// use mcflush::protocol::Exptime;
+/// assert_eq!(Exptime::new(300).get(), 300);
+/// assert!(!Exptime::new(300).is_date());
+/// assert!(Exptime::new(1_795_448_769).is_date());
+/// assert_eq!(Exptime::NEVER.get(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Exptime(i64);
+
+impl Exptime {
+    /// Never.
+    pub const NEVER: Self = Self(0);
+    /// At once.
+    pub const NOW: Self = Self(-1);
+    /// The longest time, in seconds, that is read as from now (`REALTIME_MAXDELTA`: 30 days).
+    pub const LONGEST_DELAY: i64 = 60 * 60 * 24 * 30;
+
+    /// Takes the number that travels. Servers read 32 bits of it with a sign; what is beyond, some refuse.
+    #[must_use]
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number that travels.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// Whether a server reads it as a Unix time.
+    #[must_use]
+    pub const fn is_date(self) -> bool {
+        self.0 > Self::LONGEST_DELAY
+    }
+
+    pub(super) fn parse(word: &[u8]) -> Option<Self> {
+        signed_decimal(word).map(Self)
+    }
+
+    pub(super) fn encode(self, out: &mut BytesMut) {
+        put_signed(out, self.0);
+    }
+}
+
+impl From<u32> for Exptime {
+    fn from(seconds: u32) -> Self {
+        Self(seconds.into())
+    }
+}
+
+/// The 32 bits that clients store beside a value (most say there how it is serialised). Upstream's text says 16 bits;
+/// servers since 1.2.1 keep 32.
+///
+/// ```
+/// use mcflush::protocol::ItemFlags;
+/// assert_eq!(ItemFlags(7).0, 7);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ItemFlags(pub u32);
+
+/// The number that an item gets anew whenever it changes. A server that runs without (-C) says 0 for all.
+///
+/// ```
+/// use mcflush::protocol::Cas;
+/// assert!(Cas(2) > Cas(1));
+/// assert!(!Cas(0).is_kept());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Cas(pub u64);
+
+impl Cas {
+    /// Whether the server keeps such numbers: false for 0, which is all that one without CAS (-C) says.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        self.0 != 0
+    }
+
+    pub(super) fn parse(word: &[u8]) -> Option<Self> {
+        decimal(word).map(Self)
+    }
+
+    pub(super) fn encode(self, out: &mut BytesMut) {
+        put_decimal(out, self.0);
+    }
+}
+
+impl From<Cas> for u64 {
+    fn from(cas: Cas) -> Self {
+        cas.0
+    }
+}
+
+/// A token of a meta request that its reply repeats: up to 31 bytes of what a line can carry.
+///
+/// ```
+/// use mcflush::protocol::Opaque;
+/// assert_eq!(Opaque::new("42").unwrap().as_bytes(), b"42");
+/// assert_eq!(Opaque::new("two words"), None);
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Opaque(Bytes);
+
+impl Opaque {
+    /// The longest, in bytes: servers allow 32 with the letter before it (`MFLAG_MAX_OPAQUE_LENGTH`).
+    pub const MAX: usize = 31;
+
+    /// Takes bytes that can be such a token; None when they are too long or hold what a line cannot carry.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
+        let bytes = bytes.into();
+        (bytes.len() <= Self::MAX && bytes.iter().all(|&byte| travels_as_text(byte))).then_some(Self(bytes))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opaque({})", Escaped(&self.0))
+    }
+}
+
+/// A number with a decimal point, kept as it is written: what `lru tune` and `slabs automove ratio` take.
+///
+/// ```
+/// use mcflush::protocol::Fraction;
+/// assert_eq!(Fraction::new("0.20").unwrap().to_f64(), 0.2);
+/// assert_eq!(Fraction::new("1e9"), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fraction(Bytes);
+
+impl Fraction {
+    /// Takes digits with at most one point among them; None for anything else.
+    #[must_use]
+    pub fn new(text: impl Into<Bytes>) -> Option<Self> {
+        let text = text.into();
+        let points = text.iter().filter(|&&byte| byte == b'.').count();
+        let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+        // 32 bytes write any number that makes a difference to a server.
+        (points <= 1 && digits > 0 && points + digits == text.len() && text.len() <= 32).then_some(Self(text))
+    }
+
+    /// The nearest number.
+    #[must_use]
+    pub fn to_f64(&self) -> f64 {
+        std::str::from_utf8(&self.0).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn parse(word: &[u8]) -> Option<Self> {
+        Self::new(Bytes::copy_from_slice(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opaque_fits_a_line() {
+        assert!(Opaque::new("").is_some());
+        assert!(Opaque::new(vec![b'x'; Opaque::MAX]).is_some());
+        assert_eq!(Opaque::new(vec![b'x'; Opaque::MAX + 1]), None);
+        for bad in ["a b", "a\n", "\r", "\0"] {
+            assert_eq!(Opaque::new(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_digits_and_a_point() {
+        for good in ["0", "2.0", ".5", "5."] {
+            assert!(Fraction::new(good).is_some(), "{good}");
+        }
+        for bad in ["", ".", "1.2.3", "-1", "inf", "1 "] {
+            assert_eq!(Fraction::new(bad), None, "{bad}");
+        }
+        assert!((Fraction::new(".5").unwrap().to_f64() - 0.5).abs() < f64::EPSILON);
+    }
+}

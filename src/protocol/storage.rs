@@ -1,0 +1,193 @@
+//! The storage commands: `set`, `add`, `replace`, `append`, `prepend`, `cas`, and the `set` that authenticates.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::key::Key;
+use super::line::{Words, put_decimal, put_noreply};
+use super::scalar::{Cas, Exptime, ItemFlags};
+
+/// What a [`Store`] does.
+///
+/// ```
+/// use mcflush::protocol::{Cas, storage::StoreVerb};
+/// assert_ne!(StoreVerb::Set, StoreVerb::Cas(Cas(7)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreVerb {
+    /// `set`: whatever is there.
+    Set,
+    /// `add`: only when nothing is there.
+    Add,
+    /// `replace`: only when something is there.
+    Replace,
+    /// `append`: behind what is there; flags and exptime are ignored.
+    Append,
+    /// `prepend`: before what is there; flags and exptime are ignored.
+    Prepend,
+    /// `cas`: only when what is there has this CAS.
+    Cas(Cas),
+}
+
+impl StoreVerb {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Set => b"set",
+            Self::Add => b"add",
+            Self::Replace => b"replace",
+            Self::Append => b"append",
+            Self::Prepend => b"prepend",
+            Self::Cas(_) => b"cas",
+        }
+    }
+}
+
+/// `set KEY FLAGS EXPTIME LENGTH [noreply]` and its kin, with the data block. Answered by `STORED`, `NOT_STORED`,
+/// `EXISTS` or `NOT_FOUND` (upstream's text, "Storage commands").
+///
+/// When a server rejects one, it may read the data block as commands and answer those too: close such a connection.
+///
+/// ```
+/// use mcflush::protocol::{Exptime, Key, Request, storage::{Store, StoreVerb}};
+/// let mut wire = bytes::BytesMut::new();
+/// let store = Store { exptime: Exptime::new(60), ..Store::new(StoreVerb::Set, Key::new("a")?, "hello") };
+/// Request::Store(store).encode(&mut wire);
+/// assert_eq!(wire, &b"set a 0 60 5\r\nhello\r\n"[..]);
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// What to do.
+    pub verb: StoreVerb,
+    /// Where.
+    pub key: Key,
+    /// Stored beside the data.
+    pub flags: ItemFlags,
+    /// How long it is kept.
+    pub exptime: Exptime,
+    /// What to store.
+    pub data: Bytes,
+    /// No answer, unless it is an error.
+    pub noreply: bool,
+}
+
+impl Store {
+    /// With no flags, kept for ever, answered.
+    pub fn new(verb: StoreVerb, key: Key, data: impl Into<Bytes>) -> Self {
+        Self { verb, key, flags: ItemFlags::default(), exptime: Exptime::NEVER, data: data.into(), noreply: false }
+    }
+
+    /// Reads the words behind the verb; the second is how many bytes of data follow the line.
+    pub(super) fn parse(line: &Bytes, verb: &[u8], mut words: Words<'_>) -> Option<(Self, u64)> {
+        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
+        let flags = ItemFlags(words.decimal()?);
+        let exptime = Exptime::parse(words.next()?)?;
+        let length = words.decimal()?;
+        let verb = match verb {
+            b"set" => StoreVerb::Set,
+            b"add" => StoreVerb::Add,
+            b"replace" => StoreVerb::Replace,
+            b"append" => StoreVerb::Append,
+            b"prepend" => StoreVerb::Prepend,
+            b"cas" => StoreVerb::Cas(Cas::parse(words.next()?)?),
+            _ => return None,
+        };
+        let noreply = words.noreply()?;
+        Some((Self { verb, key, flags, exptime, data: Bytes::new(), noreply }, length))
+    }
+
+    pub(super) fn encode_line(&self, out: &mut BytesMut) {
+        out.put_slice(self.verb.name());
+        out.put_u8(b' ');
+        out.put_slice(self.key.as_bytes());
+        out.put_u8(b' ');
+        put_decimal(out, self.flags.0);
+        out.put_u8(b' ');
+        self.exptime.encode(out);
+        out.put_u8(b' ');
+        put_decimal(out, self.data.len() as u64);
+        if let StoreVerb::Cas(cas) = self.verb {
+            out.put_u8(b' ');
+            cas.encode(out);
+        }
+        put_noreply(out, self.noreply);
+    }
+}
+
+/// User and password for a server with `-Y`, which reads them from the data of a `set` with any key, and answers
+/// `STORED` or `CLIENT_ERROR authentication failure` (upstream's text, "Authentication"; since 1.5.15).
+///
+/// Until then such a server answers everything else `CLIENT_ERROR unauthenticated`, and from 1.6.45 on closes the
+/// connection at the third such line: authenticate first.
+///
+/// ```
+/// use mcflush::protocol::{Request, storage::Credentials};
+/// let mut wire = bytes::BytesMut::new();
+/// let credentials = Credentials::new("app", "secret").unwrap();
+/// assert!(!format!("{credentials:?}").contains("secret"));
+/// Request::Authenticate(credentials).encode(&mut wire);
+/// assert_eq!(wire, &b"set auth 0 0 10\r\napp secret\r\n"[..]);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub(super) key: Key,
+    /// `user password`.
+    pub(super) token: Bytes,
+}
+
+impl Credentials {
+    /// The longest user with its password and the space between, in bytes: far more than the server's file can hold.
+    pub const MAX: usize = 1024;
+
+    /// Takes what the server's password file can hold: both are non-empty, and hold no space, CR, LF or NUL; the user
+    /// holds no colon, which ends it in that file. None otherwise.
+    #[must_use]
+    pub fn new(user: &str, password: &str) -> Option<Self> {
+        let sound = |text: &str| !text.is_empty() && !text.contains([' ', '\r', '\n', '\0']);
+        if !sound(user) || !sound(password) || user.contains(':') || user.len() + password.len() >= Self::MAX {
+            return None;
+        }
+        Some(Self { key: Key::new("auth").ok()?, token: format!("{user} {password}").into() })
+    }
+
+    /// Who.
+    #[must_use]
+    pub fn user(&self) -> &[u8] {
+        self.token.split(|&byte| byte == b' ').next().unwrap_or_default()
+    }
+
+    /// Reads a store as a server with `-Y` reads it before authentication.
+    pub(crate) fn from_store(store: &Store) -> Option<Self> {
+        let canonical = Store::new(StoreVerb::Set, store.key.clone(), store.data.clone());
+        if *store != canonical {
+            return None;
+        }
+        Some(Self { key: store.key.clone(), token: store.data.clone() })
+    }
+
+    pub(super) fn encode_line(&self, out: &mut BytesMut) {
+        Store::new(StoreVerb::Set, self.key.clone(), self.token.clone()).encode_line(out);
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_what_a_password_file_can_hold() {
+        assert_eq!(Credentials::new("app", "secret").unwrap().user(), b"app");
+        for (user, password) in [("", "x"), ("a", ""), ("a b", "x"), ("a", "x\r\nflush_all"), ("a:b", "c"), ("a", "\0")]
+        {
+            assert!(Credentials::new(user, password).is_none(), "{user:?} {password:?}");
+        }
+        assert!(Credentials::new("a", &"x".repeat(Credentials::MAX)).is_none());
+    }
+}

@@ -1,0 +1,237 @@
+//! Commands that tune a running server: `slabs`, `lru`, `extstore`.
+
+use bytes::{BufMut, BytesMut};
+
+use super::line::{Words, put_decimal, put_signed, signed_decimal};
+use super::scalar::Fraction;
+
+/// `slabs …`. Answered by `OK`, or a refusal such as `SAME`, `NOSPARE`, `BUSY`, `BADCLASS` (upstream's text, "Slabs
+/// Reassign", "Slabs Automove").
+///
+/// ```
+/// use mcflush::protocol::{Request, tuning::Slabs};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Slabs(Slabs::Reassign { from: None, to: 2 }).encode(&mut wire);
+/// assert_eq!(wire, &b"slabs reassign -1 2\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slabs {
+    /// `reassign FROM TO`: moves a page of memory between classes; None takes it from any (-1).
+    Reassign {
+        /// The class that loses a page.
+        from: Option<u32>,
+        /// The class that gets it.
+        to: u32,
+    },
+    /// `automove LEVEL`: 0 off, 1 on, 2 at every eviction.
+    Automove(u32),
+    /// `automove ratio RATIO`.
+    AutomoveRatio(Fraction),
+}
+
+impl Slabs {
+    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
+        let slabs = match words.next()? {
+            b"reassign" => {
+                let from = match words.next()? {
+                    b"-1" => None,
+                    word => Some(super::line::decimal(word)?),
+                };
+                Self::Reassign { from, to: words.decimal()? }
+            }
+            b"automove" => match words.next()? {
+                b"ratio" => Self::AutomoveRatio(Fraction::parse(words.next()?)?),
+                level => Self::Automove(super::line::decimal(level)?),
+            },
+            _ => return None,
+        };
+        words.end().map(|()| slabs)
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Reassign { from, to } => {
+                out.put_slice(b"slabs reassign ");
+                match from {
+                    Some(from) => put_decimal(out, *from),
+                    None => out.put_slice(b"-1"),
+                }
+                out.put_u8(b' ');
+                put_decimal(out, *to);
+            }
+            Self::Automove(level) => {
+                out.put_slice(b"slabs automove ");
+                put_decimal(out, *level);
+            }
+            Self::AutomoveRatio(ratio) => {
+                out.put_slice(b"slabs automove ratio ");
+                out.put_slice(ratio.as_bytes());
+            }
+        }
+    }
+}
+
+/// `lru …`. Answered by `OK` or `ERROR` (upstream's text, "LRU Tuning"; since 1.4.32).
+///
+/// ```
+/// use mcflush::protocol::{Request, tuning::{Lru, LruMode}};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Lru(Lru::Mode(LruMode::Segmented)).encode(&mut wire);
+/// assert_eq!(wire, &b"lru mode segmented\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lru {
+    /// `tune HOT WARM HOT_FACTOR WARM_FACTOR`.
+    Tune {
+        /// Percent of the memory for the hot list.
+        hot: u32,
+        /// Percent of the memory for the warm list.
+        warm: u32,
+        /// How old the hot list may be, as a part of the cold list's age.
+        hot_factor: Fraction,
+        /// The same for the warm list.
+        warm_factor: Fraction,
+    },
+    /// `mode flat` or `mode segmented`.
+    Mode(LruMode),
+    /// `temp_ttl SECONDS`: items with less go into a list of their own; a negative number ends that.
+    TempTtl(i32),
+}
+
+/// How the LRU lists are kept.
+///
+/// ```
+/// use mcflush::protocol::tuning::LruMode;
+/// assert_ne!(LruMode::Flat, LruMode::Segmented);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LruMode {
+    /// One list a class.
+    Flat,
+    /// Hot, warm and cold.
+    Segmented,
+}
+
+impl Lru {
+    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
+        let lru = match words.next()? {
+            b"tune" => Self::Tune {
+                hot: words.decimal()?,
+                warm: words.decimal()?,
+                hot_factor: Fraction::parse(words.next()?)?,
+                warm_factor: Fraction::parse(words.next()?)?,
+            },
+            b"mode" => Self::Mode(match words.next()? {
+                b"flat" => LruMode::Flat,
+                b"segmented" => LruMode::Segmented,
+                _ => return None,
+            }),
+            b"temp_ttl" => Self::TempTtl(signed_decimal(words.next()?)?.try_into().ok()?),
+            _ => return None,
+        };
+        words.end().map(|()| lru)
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Tune { hot, warm, hot_factor, warm_factor } => {
+                out.put_slice(b"lru tune ");
+                put_decimal(out, *hot);
+                out.put_u8(b' ');
+                put_decimal(out, *warm);
+                for factor in [hot_factor, warm_factor] {
+                    out.put_u8(b' ');
+                    out.put_slice(factor.as_bytes());
+                }
+            }
+            Self::Mode(LruMode::Flat) => out.put_slice(b"lru mode flat"),
+            Self::Mode(LruMode::Segmented) => out.put_slice(b"lru mode segmented"),
+            Self::TempTtl(seconds) => {
+                out.put_slice(b"lru temp_ttl ");
+                put_signed(out, (*seconds).into());
+            }
+        }
+    }
+}
+
+/// `extstore …`: settings of the storage on disk. Answered by `OK` or `ERROR` (since 1.5.4, where it is compiled in).
+///
+/// ```
+/// use mcflush::protocol::{Request, tuning::Extstore};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Extstore(Extstore::ItemAge(60)).encode(&mut wire);
+/// assert_eq!(wire, &b"extstore item_age 60\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extstore {
+    /// `free_memchunks CLASS CHUNKS`: accepted and ignored by newer servers.
+    FreeMemchunks {
+        /// The slab class.
+        class: u32,
+        /// How many to keep free.
+        chunks: u32,
+    },
+    /// `item_size BYTES`: smaller ones stay in memory.
+    ItemSize(u32),
+    /// `item_age SECONDS`: younger ones stay in memory.
+    ItemAge(u32),
+    /// `low_ttl SECONDS`.
+    LowTtl(u32),
+    /// `recache_rate N`: one of N reads brings an item back into memory.
+    RecacheRate(u32),
+    /// `compact_under PAGES`.
+    CompactUnder(u32),
+    /// `drop_under PAGES`.
+    DropUnder(u32),
+    /// `max_sleep MICROSECONDS`.
+    MaxSleep(u32),
+    /// `max_frag FRACTION`.
+    MaxFrag(Fraction),
+    /// `drop_unread 0|1`.
+    DropUnread(bool),
+}
+
+impl Extstore {
+    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
+        let extstore = match words.next()? {
+            b"free_memchunks" => Self::FreeMemchunks { class: words.decimal()?, chunks: words.decimal()? },
+            b"item_size" => Self::ItemSize(words.decimal()?),
+            b"item_age" => Self::ItemAge(words.decimal()?),
+            b"low_ttl" => Self::LowTtl(words.decimal()?),
+            b"recache_rate" => Self::RecacheRate(words.decimal()?),
+            b"compact_under" => Self::CompactUnder(words.decimal()?),
+            b"drop_under" => Self::DropUnder(words.decimal()?),
+            b"max_sleep" => Self::MaxSleep(words.decimal()?),
+            b"max_frag" => Self::MaxFrag(Fraction::parse(words.next()?)?),
+            b"drop_unread" => Self::DropUnread(words.decimal::<u32>()? != 0),
+            _ => return None,
+        };
+        words.end().map(|()| extstore)
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        let (name, number): (&[u8], u32) = match self {
+            Self::FreeMemchunks { class, chunks } => {
+                out.put_slice(b"extstore free_memchunks ");
+                put_decimal(out, *class);
+                out.put_u8(b' ');
+                return put_decimal(out, *chunks);
+            }
+            Self::MaxFrag(fraction) => {
+                out.put_slice(b"extstore max_frag ");
+                return out.put_slice(fraction.as_bytes());
+            }
+            Self::ItemSize(bytes) => (b"item_size ", *bytes),
+            Self::ItemAge(seconds) => (b"item_age ", *seconds),
+            Self::LowTtl(seconds) => (b"low_ttl ", *seconds),
+            Self::RecacheRate(rate) => (b"recache_rate ", *rate),
+            Self::CompactUnder(pages) => (b"compact_under ", *pages),
+            Self::DropUnder(pages) => (b"drop_under ", *pages),
+            Self::MaxSleep(microseconds) => (b"max_sleep ", *microseconds),
+            Self::DropUnread(drop) => (b"drop_unread ", u32::from(*drop)),
+        };
+        out.put_slice(b"extstore ");
+        out.put_slice(name);
+        put_decimal(out, number);
+    }
+}

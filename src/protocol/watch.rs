@@ -1,0 +1,132 @@
+//! `watch`: the connection becomes a stream of log lines.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::line::{Words, is_line};
+use super::percent::{PercentError, decode_percent};
+
+/// A kind of log lines.
+///
+/// ```
+/// use mcflush::protocol::watch::LogStream;
+/// assert_ne!(LogStream::Fetchers, LogStream::Mutations);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogStream {
+    /// `connevents`: connections that come and go (since 1.6.11).
+    ConnEvents,
+    /// `deletions`: items that are deleted (since 1.6.22).
+    Deletions,
+    /// `evictions`: items that have to go.
+    Evictions,
+    /// `fetchers`: items that are looked up.
+    Fetchers,
+    /// `mutations`: items that are stored.
+    Mutations,
+    /// `proxyevents`: what the proxy's back ends do (since 1.6.13).
+    ProxyEvents,
+    /// `proxyreqs`: requests through the proxy.
+    ProxyReqs,
+    /// `proxyuser`: what the proxy's configuration logs.
+    ProxyUser,
+    /// `rawcmds`: requests as they came.
+    RawCmds,
+    /// `sysevents`: what the server does by itself.
+    SysEvents,
+}
+
+impl LogStream {
+    const NAMES: [(&'static [u8], Self); 10] = [
+        (b"connevents", Self::ConnEvents),
+        (b"deletions", Self::Deletions),
+        (b"evictions", Self::Evictions),
+        (b"fetchers", Self::Fetchers),
+        (b"mutations", Self::Mutations),
+        (b"proxyevents", Self::ProxyEvents),
+        (b"proxyreqs", Self::ProxyReqs),
+        (b"proxyuser", Self::ProxyUser),
+        (b"rawcmds", Self::RawCmds),
+        (b"sysevents", Self::SysEvents),
+    ];
+
+    fn parse(word: &[u8]) -> Option<Self> {
+        Self::NAMES.into_iter().find_map(|(name, stream)| (name == word).then_some(stream))
+    }
+
+    fn name(self) -> &'static [u8] {
+        Self::NAMES.into_iter().find_map(|(name, stream)| (stream == self).then_some(name)).unwrap_or_default()
+    }
+}
+
+/// `watch STREAM…`: answered by `OK`, then by a [`LogLine`] for whatever happens, until the connection is closed
+/// (upstream's text, "Watchers"; since 1.4.26). What is sent behind it is not read any more.
+///
+/// ```
+/// use mcflush::protocol::{Request, watch::{LogStream, Watch}};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Watch(Watch { streams: vec![LogStream::Mutations] }).encode(&mut wire);
+/// assert_eq!(wire, &b"watch mutations\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// What to watch; none of them is the same as the fetchers.
+    pub streams: Vec<LogStream>,
+}
+
+impl Watch {
+    pub(super) fn parse(words: Words<'_>) -> Option<Self> {
+        words.map(LogStream::parse).collect::<Option<_>>().map(|streams| Self { streams })
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"watch");
+        for stream in &self.streams {
+            out.put_u8(b' ');
+            out.put_slice(stream.name());
+        }
+    }
+}
+
+/// A line of a watched log, kept as it came: `ts=… gid=… type=item_get key=… status=found …`, or `skipped=N`.
+///
+/// ```
+/// use mcflush::protocol::watch::LogLine;
+/// let line = LogLine::new("ts=1.2 gid=7 type=item_get key=shop%3A1 status=found").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// line.decode_key(&mut key).unwrap()?;
+/// assert_eq!((line.field("type"), &key[..]), (Some(&b"item_get"[..]), &b"shop:1"[..]));
+/// # Ok::<(), mcflush::protocol::PercentError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine(Bytes);
+
+impl LogLine {
+    /// Takes a line (without its LF); None when it holds one.
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        is_line(&line).then_some(Self(line))
+    }
+
+    /// The value of a named field as it came: `field("status")`.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        Words(&self.0).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// Appends the key, decoded once, to `out`; None when the line names none.
+    pub fn decode_key(&self, out: &mut BytesMut) -> Option<Result<(), PercentError>> {
+        Some(decode_percent(self.field("key")?, out))
+    }
+
+    /// The line as it came, without its LF.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
