@@ -9,3 +9,7 @@ pub mod fleet;
 pub mod ops;
 pub mod protocol;
 pub mod scope;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -1,0 +1,270 @@
+//! The bodies of the fuzz targets, which the tests run too, over the corpus in `fuzz/corpus`.
+//!
+//! Each takes bytes and asserts what must hold of them. Feature `fuzzing`; not part of the crate's interface.
+
+mod values;
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::address::ServerAddr;
+use crate::codec::{Answer, ClientCodec, CodecError, Limits, ServerCodec};
+use crate::protocol::crawler::MgdumpLine;
+use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
+
+use values::Bag;
+
+/// Small, so that the fuzzer reaches them.
+const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
+
+/// Every fuzz target with its body.
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("address", address),
+    ("client_codec", client_codec),
+    ("encodings", encodings),
+    ("round_trip", round_trip),
+    ("server_codec", server_codec),
+];
+
+/// What a decoder made of some bytes: the frames, how it failed, and how many bytes it left.
+#[derive(Debug, PartialEq)]
+struct Outcome<T> {
+    frames: Vec<T>,
+    error: Option<String>,
+    left: usize,
+}
+
+/// Decodes the bytes in chunks whose sizes `chunk` says.
+fn decode<D: Decoder<Error = CodecError>>(
+    mut decoder: D,
+    bytes: &[u8],
+    mut chunk: impl FnMut() -> usize,
+) -> Outcome<D::Item> {
+    let mut buffer = BytesMut::new();
+    let mut outcome = Outcome { frames: Vec::new(), error: None, left: 0 };
+    let mut rest = bytes;
+    loop {
+        let (now, later) = rest.split_at(chunk().clamp(1, rest.len().max(1)).min(rest.len()));
+        rest = later;
+        buffer.extend_from_slice(now);
+        loop {
+            match decoder.decode(&mut buffer) {
+                Ok(Some(frame)) => outcome.frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    assert!(matches!(decoder.decode(&mut buffer), Err(CodecError::Poisoned)));
+                    outcome.error = Some(error.to_string());
+                    outcome.left = buffer.len() + rest.len();
+                    return outcome;
+                }
+            }
+        }
+        if rest.is_empty() {
+            outcome.left = buffer.len();
+            return outcome;
+        }
+    }
+}
+
+/// Whatever a server says, in whatever pieces: the same answers, and they are written again as they came.
+pub fn client_codec(data: &[u8]) {
+    let mut bag = Bag::new(data);
+    let count = bag.below(8);
+    let requests: Vec<_> = (0..count).map(|_| bag.request()).collect();
+    let chunks = bag.chunks();
+    let bytes = bag.rest();
+    let codec = || {
+        let mut codec = ClientCodec::new(LIMITS).keep_blank_lines();
+        for request in &requests {
+            assert!(codec.encode(request.clone(), &mut BytesMut::new()).is_ok());
+        }
+        codec
+    };
+    let whole = decode(codec(), bytes, || usize::MAX);
+    let mut sizes = chunks.iter().cycle();
+    let pieces = decode(codec(), bytes, || sizes.next().map_or(1, |&size| size.into()));
+    assert_eq!(whole.frames, pieces.frames);
+    assert_eq!(whole.error.is_some(), pieces.error.is_some());
+    if whole.error.is_none() || whole.error == pieces.error {
+        assert_eq!(written(&whole.frames), bytes.get(..bytes.len() - whole.left).unwrap_or_default());
+    }
+}
+
+fn written(answers: &[Answer]) -> BytesMut {
+    let mut server = ServerCodec::default();
+    let mut out = BytesMut::new();
+    for answer in answers {
+        assert!(server.encode_answer(answer, &mut out).is_ok());
+    }
+    out
+}
+
+/// Whatever a client says, in whatever pieces: the same requests, and they are written again as they came.
+pub fn server_codec(data: &[u8]) {
+    let mut bag = Bag::new(data);
+    let authenticates = bag.flag();
+    let chunks = bag.chunks();
+    let bytes = bag.rest();
+    let codec = || {
+        let codec = ServerCodec::new(LIMITS);
+        if authenticates { codec.with_authentication() } else { codec }
+    };
+    let whole = decode(codec(), bytes, || usize::MAX);
+    let mut sizes = chunks.iter().cycle();
+    let pieces = decode(codec(), bytes, || sizes.next().map_or(1, |&size| size.into()));
+    assert_eq!(whole.frames, pieces.frames);
+    assert_eq!(whole.error.is_some(), pieces.error.is_some());
+    let mut client = ClientCodec::default();
+    let mut out = BytesMut::new();
+    for asked in &whole.frames {
+        assert!(client.encode_asked(asked, &mut out).is_ok());
+    }
+    assert!(bytes.starts_with(&out));
+}
+
+/// Any requests with any answers, there and back, in any pieces.
+pub fn round_trip(data: &[u8]) {
+    let mut bag = Bag::new(data);
+    let chunks = bag.chunks();
+    let mut sizes = chunks.iter().cycle();
+    let mut chunk = || sizes.next().map_or(1, |&size| size.into());
+    let mut client = ClientCodec::default();
+    let (mut asked, mut said) = (BytesMut::new(), BytesMut::new());
+    let (mut requests, mut answers) = (Vec::new(), Vec::new());
+    let mut server = ServerCodec::default();
+    while !bag.is_empty() && requests.len() < 32 {
+        let request = bag.request();
+        if matches!(request, Request::Quit | Request::Shutdown(_) | Request::Watch(_)) {
+            continue;
+        }
+        for request in [Some(request.clone()), request.is_quiet().then_some(Request::MetaNoop)].into_iter().flatten() {
+            assert!(client.encode(request.clone(), &mut asked).is_ok());
+            if !request.is_quiet() {
+                for answer in bag.answer(request.expect()) {
+                    assert!(server.encode(answer.reply.clone(), &mut said).is_ok());
+                    answers.push(answer);
+                }
+            }
+            requests.push(match request {
+                // Without authentication a server reads it as what it looks like.
+                Request::Authenticate(_) => None,
+                request => Some(request),
+            });
+        }
+    }
+    let got = decode(ServerCodec::default(), &asked, &mut chunk);
+    assert_eq!((&got.error, got.left), (&None, 0), "{asked:?}");
+    assert_eq!(got.frames.len(), requests.len(), "{asked:?}");
+    for (got, sent) in got.frames.iter().zip(&requests) {
+        assert_eq!(got.spelling.line(), None, "{got:?}");
+        assert!(sent.as_ref().is_none_or(|sent| *sent == got.request), "{sent:?} {got:?}");
+    }
+    let got = decode(client, &said, &mut chunk);
+    assert_eq!((&got.error, got.left), (&None, 0), "{requests:?} {said:?}");
+    assert_eq!(got.frames, answers, "{requests:?} {said:?}");
+}
+
+/// Percent and base64: what decodes is a key, and decodes from its own encoding.
+pub fn encodings(data: &[u8]) {
+    let mut key = BytesMut::from(&b"before"[..]);
+    if decode_percent(data, &mut key).is_ok() {
+        let key = key.split_off(6);
+        assert!((1..=KEY_MAX).contains(&key.len()));
+        let mut encoded = String::new();
+        for byte in &key {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        let mut again = BytesMut::new();
+        assert!(decode_percent(encoded.as_bytes(), &mut again).is_ok());
+        assert_eq!(again, key);
+    } else {
+        assert_eq!(key, &b"before"[..]);
+    }
+    if let Some(line) = MgdumpLine::new([b"mg ", data, b" b"].concat()) {
+        let mut key = BytesMut::new();
+        if line.decode_key(&mut key) && line.flags() == b"b" {
+            assert!(key.len() <= BASE64_KEY_MAX + 2);
+        }
+    }
+    if let Ok(key) = MetaKey::for_bytes(Bytes::copy_from_slice(data)) {
+        let mut line = BytesMut::new();
+        Request::MetaDelete(crate::protocol::meta::MetaDelete::new(key.clone())).encode(&mut line);
+        assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1, "one command, whatever the key");
+        let got = decode(ServerCodec::default(), &line, || usize::MAX).frames;
+        let keys: Vec<_> = got
+            .iter()
+            .filter_map(|asked| if let Request::MetaDelete(delete) = &asked.request { Some(&delete.key) } else { None })
+            .collect();
+        assert_eq!(keys, [&key]);
+    }
+}
+
+/// Addresses: no panic, and what is shown is one line that holds no password.
+pub fn address(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<ServerAddr>() {
+        Ok(address) => assert!(!address.to_string().contains(['\n', '\r', '@'].as_slice()) || !text.contains("://")),
+        Err(error) => assert!(!error.to_string().contains('\n')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_corpus() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        for (name, body) in TARGETS {
+            let mut files = 0;
+            for file in fs::read_dir(corpus.join(name)).unwrap() {
+                body(&fs::read(file.unwrap().path()).unwrap());
+                files += 1;
+            }
+            assert!(files > 0, "{name} has no corpus");
+        }
+    }
+
+    #[test]
+    fn each_target_is_a_file() {
+        let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+        let mut names: Vec<_> =
+            fs::read_dir(targets).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, TARGETS.map(|(name, _)| format!("{name}.rs")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_request_and_reply_survives_any_chunking(data in proptest::collection::vec(any::<u8>(), 0..600)) {
+            round_trip(&data);
+        }
+
+        #[test]
+        fn any_bytes_from_a_server(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+            client_codec(&data);
+        }
+
+        #[test]
+        fn any_bytes_from_a_client(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+            server_codec(&data);
+        }
+
+        #[test]
+        fn any_line_from_a_client(line in "(get|set|mg|ms|md|ma|me|stats|delete|incr|flush_all|lru_crawler|slabs|watch)[ a-zA-Z0-9]{0,30}\r?\n", seed in any::<u8>()) {
+            server_codec(&[&[0, seed], line.as_bytes()].concat());
+        }
+
+        #[test]
+        fn any_key(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+            encodings(&data);
+        }
+    }
+}
