@@ -488,15 +488,6 @@ fn a_busy_crawler_is_waited_for() {
 }
 
 #[test]
-fn a_crawler_that_is_always_busy() {
-    let fake = Fake::answering(|line| {
-        let busy = "BUSY currently processing crawler request\r\n";
-        answer("1.6.38", busy, line)
-    });
-    once(&["--prefix", "shop:", "--timeout", "1"], fake.address()).fails(fake.address(), &["busy"]).claims_nothing();
-}
-
-#[test]
 fn a_key_that_never_goes_ends_incomplete() {
     let fake = Fake::answering(|line| answer("1.6.18", &(dump_line("shop%3A1") + "END\r\n"), line));
     clear(&fake).fails(fake.address(), &["incomplete"]).claims_nothing();

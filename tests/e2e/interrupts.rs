@@ -1,8 +1,12 @@
 //! Ctrl-C and its sister: it ends at once, says so, and leaves no half-written command.
 
+use crate::support::PATIENCE;
 use crate::support::fake::{Answer, Fake};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
+
+/// A silence that no test waits for: what ends before did so because of the signal.
+const LONG: &str = "1000";
 
 const SIGNALS: [(&str, i32); 2] = [("INT", 130), ("TERM", 143)];
 
@@ -11,11 +15,11 @@ fn while_a_server_is_silent() {
     for (signal, status) in SIGNALS {
         for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
             let fake = Fake::silent();
-            let arguments = [command, &["--timeout", "100", fake.address()]].concat();
+            let arguments = [command, &["--timeout", LONG, fake.address()]].concat();
             let run = mcflush(arguments).spawn();
             fake.wait_for_connection();
             run.signal(signal);
-            run.wait().exits(status).claims_nothing();
+            run.wait_at_most(PATIENCE).exits(status).claims_nothing();
         }
     }
 }
@@ -33,10 +37,26 @@ fn between_two_passes() {
         let run = mcflush(["--prefix", "shop:", fake.address()]).spawn();
         fake.wait_for_line("mn");
         run.signal(signal);
-        let run = run.wait();
+        let run = run.wait_at_most(PATIENCE);
         run.exits(status).claims_nothing();
         // What was done is said even so.
         assert!(format!("{}{}", run.stdout, run.stderr).contains(fake.address()), "{run}");
+    }
+}
+
+#[test]
+fn while_the_crawler_is_busy() {
+    const DUMP: &str = "lru_crawler metadump hash";
+    for (signal, status) in SIGNALS {
+        let fake = Fake::answering(|line| match line {
+            "version" => Answer::text("VERSION 1.6.38\r\n"),
+            DUMP => Answer::text("BUSY currently processing crawler request\r\n"),
+            _ => Answer::text("ERROR\r\n"),
+        });
+        let run = mcflush(["--prefix", "shop:", fake.address()]).spawn();
+        crate::support::wait_for("a second try", || (fake.count_lines(DUMP) > 1).then_some(()));
+        run.signal(signal);
+        run.wait_at_most(PATIENCE).exits(status).claims_nothing();
     }
 }
 
@@ -45,11 +65,11 @@ fn one_server_done_another_silent() {
     let server = Server::start(Version::Sid, &[]);
     server.store(["shop:1"]);
     let silent = Fake::silent();
-    let run = mcflush(["--all", "--timeout", "100", server.address(), silent.address()]).spawn();
+    let run = mcflush(["--all", "--timeout", LONG, server.address(), silent.address()]).spawn();
     silent.wait_for_connection();
     crate::support::wait_for("the flush", || (server.count("") == 0).then_some(()));
     run.signal("INT");
-    let run = run.wait();
+    let run = run.wait_at_most(PATIENCE);
     run.exits(130);
     let said = format!("{}{}", run.stdout, run.stderr);
     assert!(said.contains(server.address()) && said.contains(silent.address()), "{run}");
