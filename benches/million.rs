@@ -1,6 +1,15 @@
 //! Clears 1,000,000 of 2,000,000 keys three times on each memcached, and fails when one key is left or one too many is
 //! gone: `make torture`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench that meets a surprise should stop there, and its table is its result"
+)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

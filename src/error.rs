@@ -74,6 +74,12 @@ impl Error {
         self.problem.kind()
     }
 
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        self.problem.advice()
+    }
+
     /// Whether a fresh connection may help: it was refused, or broke.
     #[must_use]
     pub const fn is_worth_a_retry(&self) -> bool {

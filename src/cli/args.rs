@@ -57,15 +57,15 @@ struct Common {
     servers: Vec<String>,
 
     /// Servers worked on at once
-    #[arg(long, value_name = "N", default_value = "16")]
+    #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
     jobs: NonZeroUsize,
 
     /// Seconds for connecting (name resolution included), and for any silence of a server
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
 
     /// Tries again after a refused or lost connection
-    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(long, value_name = "N", default_value = "2", allow_negative_numbers = true)]
     retries: u32,
 
     /// Print nothing on stdout when all went well

@@ -49,12 +49,9 @@ impl Report {
         let passes = count(cleared.passes.into(), "pass");
         let seconds = cleared.took.as_secs_f64();
         if let Some(error) = cleared.error {
-            self.failed(server, &error);
-            if cleared.matched > 0 {
-                let (deleted, matched) = (count(cleared.deleted, "key"), grouped(cleared.matched));
-                complain(&format!("{server}: {deleted} of {matched} listed in scope deleted until then, in {passes}"));
-            }
-            return;
+            let (deleted, matched) = (count(cleared.deleted, "key"), grouped(cleared.matched));
+            let so_far = format!("{deleted} deleted of {matched} listed in scope, in {passes}");
+            return self.failed_after(server, &error, &so_far);
         }
         let (deleted, listed) = (count(cleared.deleted, "key"), grouped(cleared.listed));
         let how = match cleared.proof {
@@ -69,7 +66,7 @@ impl Report {
             Ok(stats) => stats,
             Err(error) => return self.failed(server, &error),
         };
-        let mut text = if self.servers > 1 { format!("{server}\n") } else { String::new() };
+        let mut text = format!("{server}\n");
         let rows: Vec<_> =
             stats.iter().map(|stat| [&stat.name, &stat.value].map(|it| Escaped(it).to_string())).collect();
         let width = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
@@ -109,6 +106,12 @@ impl Report {
         }
         let mut stdout = io::stdout().lock();
         self.broken = writeln!(stdout, "{text}").and_then(|()| stdout.flush()).err();
+    }
+
+    fn failed_after(&mut self, server: &ServerAddr, error: &Error, so_far: &str) {
+        let Error { problem, .. } = error;
+        complain(&format!("{server}: {}: {problem} ({so_far}): {}", error.kind(), error.advice()));
+        self.failed.push(server.clone());
     }
 
     fn failed(&mut self, server: &ServerAddr, error: &Error) {
