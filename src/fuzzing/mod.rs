@@ -17,8 +17,11 @@ use values::Bag;
 /// Small, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
 
-/// Every fuzz target with its body.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// A fuzz target: its name and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every fuzz target.
+pub const TARGETS: [Target; 5] = [
     ("address", address),
     ("client_codec", client_codec),
     ("encodings", encodings),
