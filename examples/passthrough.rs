@@ -1,0 +1,207 @@
+//! `passthrough LISTEN UPSTREAM`: a transparent proxy made of the two codecs.
+//!
+//! Every request is decoded, encoded again and sent on; every reply the same way back, byte for byte what a direct connection
+//! would give. Behind a line that is no valid request replies can no longer be attributed (some versions answer one bad request
+//! by two error lines): from there that one connection is copied as it is. At its end (SIGINT, SIGTERM, or its standard input
+//! closed) it prints how many frames it decoded each way and how many connections were copied, so that nobody mistakes a
+//! tunnel for a codec.
+
+// An example prints, and stops where a program of one's own would report.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::BytesMut;
+use mcflush::codec::{ClientCodec, CodecError, Limits, ServerCodec};
+use mcflush::protocol::Request;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::codec::Decoder;
+
+/// As much as a server that was started with the largest `-I` stores.
+const LIMITS: Limits = Limits { value: 1 << 30, ..Limits::for_requests() };
+
+/// What has been seen.
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    replies: AtomicU64,
+    connections: AtomicU64,
+    raw: AtomicU64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [listen, upstream] = &arguments[..] else {
+        eprintln!("usage: passthrough LISTEN UPSTREAM");
+        return ExitCode::from(2);
+    };
+    let counts = Arc::new(Counts::default());
+    let served = serve(listen, upstream, &counts).await;
+    println!(
+        "requests decoded: {}\nreplies decoded: {}\nconnections: {}\nconnections copied raw: {}",
+        counts.requests.load(Relaxed),
+        counts.replies.load(Relaxed),
+        counts.connections.load(Relaxed),
+        counts.raw.load(Relaxed)
+    );
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("passthrough: {listen}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(listen: &str, upstream: &str, counts: &Arc<Counts>) -> std::io::Result<()> {
+    let listener = TcpListener::bind(listen).await?;
+    println!("listening on {}", listener.local_addr()?);
+    let mut end = std::pin::pin!(ended());
+    loop {
+        let client = tokio::select! {
+            accepted = listener.accept() => accepted?.0,
+            () = &mut end => return Ok(()),
+        };
+        let (upstream, counts) = (upstream.to_owned(), Arc::clone(counts));
+        counts.connections.fetch_add(1, Relaxed);
+        tokio::spawn(async move {
+            let Ok(server) = TcpStream::connect(upstream).await else { return };
+            // Neither side's small packets wait for the other's.
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            if Proxy::new(client, server, &counts).run().await.unwrap_or(false) {
+                counts.raw.fetch_add(1, Relaxed);
+            }
+        });
+    }
+}
+
+/// Until standard input is closed, or somebody says so.
+async fn ended() {
+    // A thread of its own, which nobody waits for: the runtime's would hold the process until a terminal is closed.
+    let (closing, closed) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(closing);
+    });
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = closed => {}
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// One client's connection.
+struct Proxy<'a> {
+    client: TcpStream,
+    server: TcpStream,
+    /// Reads what the client asks, and writes what it is told.
+    requests: ServerCodec,
+    /// Writes what the server is asked, and reads what it says.
+    replies: ClientCodec,
+    asked: BytesMut,
+    said: BytesMut,
+    counts: &'a Counts,
+}
+
+impl<'a> Proxy<'a> {
+    fn new(client: TcpStream, server: TcpStream, counts: &'a Counts) -> Self {
+        Self {
+            client,
+            server,
+            requests: ServerCodec::new(LIMITS),
+            replies: ClientCodec::new(LIMITS).keep_blank_lines(),
+            asked: BytesMut::new(),
+            said: BytesMut::new(),
+            counts,
+        }
+    }
+
+    /// Until one side closes. Says whether the connection was copied raw from some point on.
+    async fn run(mut self) -> std::io::Result<bool> {
+        let (mut client_in, mut client_out) = self.client.split();
+        let (mut server_in, mut server_out) = self.server.split();
+        let (mut to_server, mut to_client) = (BytesMut::new(), BytesMut::new());
+        let (mut client_closed, mut end_sent) = (false, false);
+        let mut raw = false;
+        while !raw {
+            // One buffer is empty whenever its side is read, so that neither grows while the other is waited for.
+            tokio::select! {
+                read = client_in.read_buf(&mut self.asked), if !client_closed && to_server.is_empty() => client_closed = read? == 0,
+                read = server_in.read_buf(&mut self.said), if to_client.is_empty() => if read? == 0 {
+                    // What the server left in the middle of a frame is the client's all the same.
+                    client_out.write_all(&self.said).await?;
+                    return Ok(false);
+                },
+                written = server_out.write_buf(&mut to_server), if !to_server.is_empty() => drop(written?),
+                written = client_out.write_buf(&mut to_client), if !to_client.is_empty() => drop(written?),
+            }
+            raw |=
+                requests(&mut self.requests, &mut self.replies, &mut self.asked, &mut to_server, self.counts).is_err();
+            raw |= replies(&mut self.requests, &mut self.replies, &mut self.said, &mut to_client, self.counts).is_err();
+            if client_closed && to_server.is_empty() && !end_sent {
+                // The server sees the end where the client put it, in the middle of a request too, and says what is left to say.
+                end_sent = true;
+                self.requests.give_back(&mut self.asked);
+                server_out.write_all(&self.asked.split()).await?;
+                server_out.shutdown().await?;
+            }
+        }
+        self.requests.give_back(&mut self.asked);
+        to_server.extend_from_slice(&self.asked);
+        to_client.extend_from_slice(&self.said);
+        tokio::try_join!(copy(&to_server, client_in, server_out), copy(&to_client, server_in, client_out))?;
+        Ok(true)
+    }
+}
+
+/// What is there, then all that comes.
+async fn copy(there: &[u8], mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+    to.write_all(there).await?;
+    tokio::io::copy(&mut from, &mut to).await?;
+    to.shutdown().await
+}
+
+/// Passes on the requests that are there. An error: from here on nobody can say what answers what.
+fn requests(
+    from: &mut ServerCodec,
+    to: &mut ClientCodec,
+    asked: &mut BytesMut,
+    wire: &mut BytesMut,
+    counts: &Counts,
+) -> Result<(), CodecError> {
+    while let Some(request) = from.decode(asked)? {
+        to.encode_asked(&request, wire)?;
+        if matches!(request.request, Request::Unknown(_)) {
+            return Err(CodecError::Poisoned);
+        }
+        counts.requests.fetch_add(1, Relaxed);
+    }
+    Ok(())
+}
+
+fn replies(
+    to: &mut ServerCodec,
+    from: &mut ClientCodec,
+    said: &mut BytesMut,
+    wire: &mut BytesMut,
+    counts: &Counts,
+) -> Result<(), CodecError> {
+    while let Some(answer) = from.decode(said)? {
+        to.encode_answer(&answer, wire)?;
+        counts.replies.fetch_add(1, Relaxed);
+    }
+    Ok(())
+}

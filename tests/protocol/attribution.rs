@@ -1,0 +1,201 @@
+//! Whose answer a reply is.
+
+use bytes::BytesMut;
+use mcflush::codec::{Answer, ClientCodec, CodecError, Fault, Role};
+use mcflush::protocol::item::Delete;
+use mcflush::protocol::meta::{MetaCode, MetaDelete, MetaGet};
+use mcflush::protocol::watch::Watch;
+use mcflush::protocol::{Key, MetaKey, Opaque, Reply, Request};
+use tokio_util::codec::{Decoder, Encoder};
+
+fn codec(requests: &[Request]) -> ClientCodec {
+    let mut codec = ClientCodec::default();
+    for request in requests {
+        codec.encode(request.clone(), &mut BytesMut::new()).unwrap();
+    }
+    codec
+}
+
+fn key() -> MetaKey {
+    MetaKey::for_bytes("k").unwrap()
+}
+
+fn md(quiet: bool) -> Request {
+    Request::MetaDelete(MetaDelete { quiet, ..MetaDelete::new(key()) })
+}
+
+fn delete_noreply() -> Request {
+    Request::Delete(Delete { key: Key::new("k").unwrap(), noreply: true })
+}
+
+fn decode(codec: &mut ClientCodec, bytes: &[u8], chunk: usize) -> Vec<Answer> {
+    let mut buffer = BytesMut::new();
+    let mut answers = Vec::new();
+    for chunk in bytes.chunks(chunk) {
+        buffer.extend_from_slice(chunk);
+        while let Some(answer) = codec.decode(&mut buffer).unwrap() {
+            answers.push(answer);
+        }
+    }
+    answers
+}
+
+fn roles(requests: &[Request], bytes: &[u8]) -> Vec<Role> {
+    let roles = |chunk| decode(&mut codec(requests), bytes, chunk).iter().map(|answer| answer.role).collect::<Vec<_>>();
+    let whole = roles(usize::MAX);
+    for chunk in [1, 3] {
+        assert_eq!(roles(chunk), whole);
+    }
+    whole
+}
+
+#[test]
+fn quiet_deletes_speak_only_when_they_fail() {
+    let requests = [md(true), md(true), md(true), Request::MetaNoop, Request::Version];
+    let bytes = b"NF\r\nSERVER_ERROR x\r\nMN\r\nVERSION 1.6.18\r\n";
+    assert_eq!(roles(&requests, bytes), [Role::Quiet, Role::Quiet, Role::Last, Role::Last]);
+}
+
+/// A server without meta commands answers each of them, and the fence, with an error: the last is the fence's.
+#[test]
+fn the_fence_of_a_server_that_knows_none_is_the_last_error() {
+    for count in [0_usize, 1, 2, 1000] {
+        let mut requests = vec![md(true); count];
+        requests.extend([Request::MetaNoop, Request::Version]);
+        let bytes = [&b"ERROR\r\n".repeat(count + 1)[..], b"VERSION 1.4.0\r\n"].concat();
+        let mut expected = vec![Role::Quiet; count];
+        expected.extend([Role::Last, Role::Last]);
+        assert_eq!(roles(&requests, &bytes), expected, "{count}");
+    }
+}
+
+#[test]
+fn errors_of_noreply_requests_are_beside_the_answer() {
+    let requests = [delete_noreply(), delete_noreply(), Request::Version];
+    assert_eq!(roles(&requests, b"CLIENT_ERROR x\r\nVERSION 1\r\n"), [Role::Quiet, Role::Last]);
+    assert_eq!(roles(&requests, b"ERROR\r\nERROR\r\nERROR\r\n"), [Role::Quiet, Role::Quiet, Role::Last]);
+}
+
+#[test]
+fn runs_of_quiet_requests_do_not_mix() {
+    let requests = [md(true), Request::MetaNoop, md(true), md(true), Request::MetaNoop];
+    assert_eq!(
+        roles(&requests, b"NF\r\nMN\r\nNF\r\nNF\r\nMN\r\n"),
+        [Role::Quiet, Role::Last, Role::Quiet, Role::Quiet, Role::Last]
+    );
+    // The first fence closes its run: what comes later is not that run's any more.
+    assert_eq!(
+        roles(&requests, b"MN\r\nERROR\r\nERROR\r\nERROR\r\n"),
+        [Role::Last, Role::Quiet, Role::Quiet, Role::Last]
+    );
+}
+
+#[test]
+fn a_quiet_get_gives_its_hits_beside_the_answer() {
+    let get = Request::MetaGet(MetaGet { quiet: true, value: true, ..MetaGet::new(key()) });
+    let requests = [get.clone(), get, Request::MetaNoop];
+    assert_eq!(roles(&requests, b"VA 1 kx\r\ny\r\nMN\r\n"), [Role::Quiet, Role::Last]);
+    assert_eq!(roles(&requests, b"VA 2\r\n\r\n\r\nHD\r\nMN\r\n"), [Role::Quiet, Role::Quiet, Role::Last]);
+}
+
+#[test]
+fn an_opaque_tells_whose_a_meta_line_is() {
+    let opaque = |text| Some(Opaque::new(text).unwrap());
+    let quiet = Request::MetaDelete(MetaDelete { quiet: true, opaque: opaque("1"), ..MetaDelete::new(key()) });
+    let loud = Request::MetaDelete(MetaDelete { opaque: opaque("2"), ..MetaDelete::new(key()) });
+    let requests = [quiet, loud, Request::MetaNoop];
+    assert_eq!(roles(&requests, b"NF O1\r\nNF O2\r\nMN\r\n"), [Role::Quiet, Role::Last, Role::Last]);
+    assert_eq!(roles(&requests, b"NF O2\r\nMN\r\n"), [Role::Last, Role::Last]);
+}
+
+/// Documented: `md a q` then `md b`, and one `NF`. It is taken for the answer; if it was the quiet one's, the answer comes
+/// as the quiet one's. Either way the fence is the fence.
+#[test]
+fn without_opaques_the_framing_holds() {
+    let requests = [md(true), md(false), Request::MetaNoop];
+    assert_eq!(roles(&requests, b"NF\r\nMN\r\n"), [Role::Last, Role::Last]);
+    assert_eq!(roles(&requests, b"NF\r\nHD\r\nMN\r\n"), [Role::Last, Role::Quiet, Role::Last]);
+    assert_eq!(roles(&requests, b"HD\r\nMN\r\n"), [Role::Last, Role::Last]);
+}
+
+#[test]
+fn a_dump_comes_line_by_line_in_both_dialects() {
+    let dump = Request::Metadump(mcflush::protocol::crawler::Metadump {
+        target: mcflush::protocol::crawler::CrawlTarget::Hash,
+    });
+    for bytes in [&b"OK\r\nkey=a exp=-1 flags=0 \nkey=b exp=-1\nEND\r\n"[..], b"key=a exp=-1\nkey=b exp=-1\nEND\r\n"] {
+        let answers = decode(&mut codec(std::slice::from_ref(&dump)), bytes, 1);
+        let keys: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| match &answer.reply {
+                Reply::Metadump(item) => Some(item.encoded_key()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(keys, [b"a", b"b"]);
+        assert_eq!(answers.last().unwrap().role, Role::Last);
+    }
+}
+
+#[test]
+fn the_empty_line_behind_a_client_error_belongs_to_nobody() {
+    let requests = [Request::Version, Request::Version];
+    let bytes = b"CLIENT_ERROR bad command line format\r\n\r\nVERSION 1\r\n";
+    assert_eq!(roles(&requests, bytes), [Role::Last, Role::Last]);
+    let mut keeping = ClientCodec::default().keep_blank_lines();
+    for request in requests {
+        keeping.encode(request, &mut BytesMut::new()).unwrap();
+    }
+    let replies: Vec<_> = decode(&mut keeping, bytes, 1).into_iter().map(|answer| answer.reply).collect();
+    assert!(matches!(&replies[..], [Reply::Error(_), Reply::Blank, Reply::Version(_)]), "{replies:?}");
+    // Nowhere else.
+    let mut buffer = BytesMut::from(&b"\r\n"[..]);
+    assert!(codec(&[Request::Version]).decode(&mut buffer).is_err());
+}
+
+#[test]
+fn a_watched_connection_logs_for_ever() {
+    let mut codec = codec(&[Request::Watch(Watch { streams: Vec::new() }), Request::Version]);
+    let answers = decode(&mut codec, b"OK\r\nts=1.2 gid=1 type=item_get\nERROR\nskipped=2\n", 5);
+    assert!(answers.iter().all(|answer| answer.role == Role::Part));
+    assert!(answers[1..].iter().all(|answer| matches!(answer.reply, Reply::Log(_))));
+    assert!(codec.decode_eof(&mut BytesMut::new()).unwrap().is_none());
+}
+
+#[test]
+fn a_close_is_an_answer_only_where_it_was_asked_for() {
+    let empty = &mut BytesMut::new();
+    assert!(codec(&[Request::Quit]).decode_eof(empty).unwrap().is_none());
+    assert!(codec(&[md(true)]).decode_eof(empty).unwrap().is_none());
+    assert!(matches!(codec(&[Request::MetaNoop]).decode_eof(empty), Err(CodecError::Closed)));
+    assert!(matches!(codec(&[]).decode_eof(&mut BytesMut::from("x")), Err(CodecError::Closed)));
+}
+
+#[test]
+fn out_of_step_is_the_end() {
+    let mut codec = codec(&[Request::MetaNoop, Request::Version]);
+    let mut buffer = BytesMut::from(&b"MN\r\nSSH-2.0-OpenSSH\r\nVERSION 1\r\n"[..]);
+    assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().reply, Reply::Noop);
+    let error = codec.decode(&mut buffer).unwrap_err();
+    assert!(matches!(error, CodecError::Malformed { offset: 4, .. }), "{error}");
+    assert_eq!(error.fault(), Fault::Peer);
+    assert_eq!(buffer, &b"SSH-2.0-OpenSSH\r\nVERSION 1\r\n"[..]);
+    for _ in 0..2 {
+        assert!(matches!(codec.decode(&mut buffer), Err(CodecError::Poisoned)));
+        assert!(matches!(codec.encode(Request::Version, &mut buffer), Err(CodecError::Poisoned)));
+    }
+}
+
+#[test]
+fn nobody_asked() {
+    let mut buffer = BytesMut::from(&b"VERSION 1\r\n"[..]);
+    assert!(matches!(codec(&[]).decode(&mut buffer), Err(CodecError::Malformed { .. })));
+}
+
+#[test]
+fn the_cas_of_an_answer_is_typed() {
+    let get = Request::MetaGet(MetaGet { cas: true, ..MetaGet::new(key()) });
+    let answers = decode(&mut codec(&[get]), b"HD c123\r\n", 100);
+    let Reply::Meta(meta) = &answers[0].reply else { panic!("{answers:?}") };
+    assert_eq!((meta.code, meta.flags.cas()), (MetaCode::Hd, Some(mcflush::protocol::Cas(123))));
+}

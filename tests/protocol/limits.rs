@@ -1,0 +1,119 @@
+//! What a peer may not do: sizes, absurd lengths, endless answers; and that the work is linear.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use mcflush::codec::{ClientCodec, CodecError, Limit, Limits, ServerCodec};
+use mcflush::protocol::crawler::{CrawlTarget, Metadump};
+use mcflush::protocol::retrieval::Retrieve;
+use mcflush::protocol::{Key, Reply, Request};
+use tokio_util::codec::{Decoder, Encoder};
+
+fn client(limits: Limits, request: Request) -> ClientCodec {
+    let mut codec = ClientCodec::new(limits);
+    codec.encode(request, &mut BytesMut::new()).unwrap();
+    codec
+}
+
+fn get() -> Request {
+    Request::Retrieve(Retrieve::new(Key::new("k").unwrap()))
+}
+
+#[test]
+fn an_endless_line_is_stopped() {
+    let mut buffer = BytesMut::zeroed(Limits::LINE);
+    let mut codec = client(Limits::default(), Request::Version);
+    assert!(codec.decode(&mut buffer).unwrap().is_none());
+    buffer.extend_from_slice(b"x");
+    let error = codec.decode(&mut buffer).unwrap_err();
+    assert!(matches!(error, CodecError::TooLong { what: Limit::Line, limit: 8192, offset: 0, .. }), "{error}");
+
+    let mut buffer = BytesMut::zeroed(Limits::REQUEST_LINE + 1);
+    let error = ServerCodec::default().decode(&mut buffer).unwrap_err();
+    assert!(matches!(error, CodecError::TooLong { what: Limit::Line, .. }), "{error}");
+}
+
+#[test]
+fn an_absurd_length_is_an_error_and_no_memory() {
+    for length in ["18446744073709551615", "9223372036854775807", "16777217"] {
+        let info = allocation_counter::measure(|| {
+            let mut buffer = BytesMut::from(format!("VALUE k 0 {length}\r\n").as_bytes());
+            let error = client(Limits::default(), get()).decode(&mut buffer).unwrap_err();
+            assert!(matches!(error, CodecError::TooLong { what: Limit::Value, .. }), "{error}");
+            let mut buffer = BytesMut::from(format!("set k 0 0 {length}\r\n").as_bytes());
+            let error = ServerCodec::default().decode(&mut buffer).unwrap_err();
+            assert!(matches!(error, CodecError::TooLong { what: Limit::Value, .. }), "{error}");
+            assert!(buffer.starts_with(b"set k"), "it stays in the buffer");
+        });
+        assert!(info.bytes_max < 16 * 1024, "{info:?}");
+    }
+}
+
+#[test]
+fn an_endless_answer_is_stopped() {
+    let limits = Limits { items: 3, ..Limits::default() };
+    let dump = || Request::Metadump(Metadump { target: CrawlTarget::All });
+    for (request, item) in [
+        (get(), "VALUE k 0 1\r\nx\r\n"),
+        (dump(), "key=a\n"),
+        (dump(), "exp=1 key=a\n"),
+        (Request::Stats(Default::default()), "STAT a 1\r\n"),
+    ] {
+        let mut codec = client(limits, request);
+        let mut buffer = BytesMut::from(item.repeat(4).as_bytes());
+        for _ in 0..3 {
+            codec.decode(&mut buffer).unwrap().unwrap();
+        }
+        let error = codec.decode(&mut buffer).unwrap_err();
+        assert!(matches!(error, CodecError::TooLong { what: Limit::Items, limit: 3, .. }), "{error}");
+        assert_eq!(buffer, item.as_bytes());
+    }
+}
+
+#[test]
+fn a_block_that_does_not_end_is_an_error() {
+    let mut buffer = BytesMut::from("VALUE k 0 3\r\nabcdef\r\n");
+    let error = client(Limits::default(), get()).decode(&mut buffer).unwrap_err();
+    assert!(matches!(error, CodecError::BadBlock { offset: 0, .. }), "{error}");
+    let mut buffer = BytesMut::from("version\r\nset k 0 0 3\r\nabcdef\r\n");
+    let mut codec = ServerCodec::default();
+    codec.decode(&mut buffer).unwrap().unwrap();
+    let error = codec.decode(&mut buffer).unwrap_err();
+    assert!(matches!(error, CodecError::BadBlock { offset: 9, .. }), "{error}");
+    assert_eq!(buffer, &b"set k 0 0 3\r\nabcdef\r\n"[..]);
+}
+
+#[test]
+fn the_binary_protocol_is_recognised_at_its_first_byte() {
+    let mut buffer = BytesMut::from(&b"\x80\x0a\0\0"[..]);
+    assert!(matches!(ServerCodec::default().decode(&mut buffer), Err(CodecError::Binary)));
+}
+
+/// Feeds as a transport does: reads of this size, a decode after each.
+fn feed(codec: &mut ClientCodec, wire: &[u8], chunk: usize) -> Duration {
+    let start = Instant::now();
+    let mut buffer = BytesMut::new();
+    let mut got = 0;
+    for chunk in wire.chunks(chunk) {
+        buffer.extend_from_slice(chunk);
+        while let Some(answer) = codec.decode(&mut buffer).unwrap() {
+            if let Reply::Value(value) = answer.reply {
+                got += value.data().len();
+            }
+        }
+    }
+    assert_eq!(got, 1 << 20);
+    start.elapsed()
+}
+
+/// A parser that begins anew at each read would take 2^19 times as long for the one-byte reads as for one: minutes. The bound
+/// says no more than that it does not.
+#[test]
+fn a_large_value_in_one_byte_reads_is_linear() {
+    let mut wire = format!("VALUE k 0 {}\r\n", 1 << 20).into_bytes();
+    wire.resize(wire.len() + (1 << 20), b'\n');
+    wire.extend_from_slice(b"\r\nEND\r\n");
+    let whole = feed(&mut client(Limits::default(), get()), &wire, usize::MAX);
+    let bytewise = feed(&mut client(Limits::default(), get()), &wire, 1);
+    assert!(bytewise < whole * 1000 + Duration::from_secs(20), "{whole:?} whole, {bytewise:?} byte by byte");
+}

@@ -1,0 +1,277 @@
+//! `examples/passthrough`: what a client gets through it is what it gets without it, byte for byte.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::cases::REQUESTS;
+use super::support::PATIENCE;
+use super::support::server::{Server, Version, each_version};
+
+/// The running example.
+struct Passthrough {
+    child: Child,
+    address: String,
+}
+
+/// What it says at its end.
+#[derive(Debug)]
+struct Said {
+    requests: u64,
+    replies: u64,
+    connections: u64,
+    raw: u64,
+}
+
+impl Passthrough {
+    fn start(server: &Server) -> Self {
+        // The examples are built beside the tests: target/debug/deps/protocol-… and target/debug/examples.
+        let mut program: PathBuf = std::env::current_exe().unwrap();
+        program.pop();
+        program.pop();
+        program.push("examples/passthrough");
+        let mut child = Command::new(program)
+            .args(["127.0.0.1:0", server.address()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example is built with the tests");
+        let mut line = String::new();
+        BufReader::with_capacity(64, child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, address }
+    }
+
+    fn stop(mut self) -> Said {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let count = |name: &str| -> u64 {
+            let line =
+                text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+            line.trim().parse().unwrap()
+        };
+        Said {
+            requests: count("requests decoded:"),
+            replies: count("replies decoded:"),
+            connections: count("connections:"),
+            raw: count("connections copied raw:"),
+        }
+    }
+}
+
+impl Drop for Passthrough {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends all, says that that was all, and reads to the end.
+fn talk(address: &str, script: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(script).unwrap();
+    let mut said = Vec::new();
+    stream.shutdown(Shutdown::Write).unwrap();
+    stream.read_to_end(&mut said).unwrap();
+    said
+}
+
+/// One command after another, each with its answer: a fence behind it says when it is there. Dumps take no fence.
+fn step(address: &str, command: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(command.as_bytes()).unwrap();
+    let ends: &[&[u8]] = if command.contains("dump ") {
+        &[b"END\r\n", b"EN\r\n", b"ERROR\r\n"]
+    } else if command.starts_with("quit") || command.starts_with("shutdown") {
+        &[b"\r\n"]
+    } else if command.starts_with("watch") {
+        &[b"OK\r\n", b"ERROR\r\n"]
+    } else if command == "mn\r\n" {
+        &[b"MN\r\n"]
+    } else {
+        stream.write_all(b"mn\r\n").unwrap();
+        &[b"MN\r\n"]
+    };
+    let mut said = Vec::new();
+    let mut chunk = [0; 4096];
+    while !ends.iter().any(|end| said.ends_with(end)) {
+        match stream.read(&mut chunk).unwrap() {
+            0 => break,
+            length => said.extend_from_slice(&chunk[..length]),
+        }
+    }
+    said
+}
+
+/// What differs between two connections in any case: times, counters, descriptors.
+fn steady(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines = text.split_inclusive('\n').map(|line| {
+        if let Some(stat) = line.strip_prefix("STAT ") {
+            let name = stat.split(' ').next().unwrap_or_default();
+            return format!("STAT {}", name.trim_start_matches(|c: char| c.is_ascii_digit()));
+        }
+        line.split(' ')
+            .filter(|word| !["la=", "cas=", "exp="].iter().any(|name| word.starts_with(name)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    lines.collect()
+}
+
+fn every_command_is_answered_as_without(version: Version) {
+    // Two servers, so that both have seen the same.
+    let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
+    let passthrough = Passthrough::start(&proxied);
+    let commands = REQUESTS.iter().filter(|request| !request.starts_with("lru_crawler crawl"));
+    for command in commands {
+        // The crawler may be at work by itself.
+        let busy = |said: &[u8]| said.starts_with(b"BUSY") || said.starts_with(b"ERROR locked");
+        let until_free = |address: &str| {
+            loop {
+                let said = step(address, command);
+                if !busy(&said) {
+                    return said;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        let (said, expected) = (until_free(&passthrough.address), until_free(direct.address()));
+        assert_eq!(steady(&said), steady(&expected), "{command:?}");
+    }
+    let said = passthrough.stop();
+    assert_eq!(said.raw, 0, "{said:?}");
+    assert!(said.requests > 100 && said.replies > 60, "{said:?}");
+}
+
+fn a_pipelined_session_is_the_same_byte_for_byte(version: Version) {
+    let script = "set a 5 0 3\r\nabc\r\nadd a 0 0 1\r\nx\r\ngets a b\r\nget  a \r\ndelete a 0\r\nget a\n\
+        incr n 1\r\nset n 0 0 2\r\n10\r\nincr n 5\r\ndecr n 100\r\nget n\r\ntouch n 100 noreply\r\nmg n v t s\r\n\
+        ms x 2 c\r\nhi\r\nmd x q\r\nmd x q\r\nmn\r\nmg x v q\r\nmn\r\nverbosity 0\r\nflush_all 1000\r\ncache_memlimit 0\r\n\
+        slabs reassign 1 1\r\nset big 0 0 2000000\r\n";
+    let script = [script.as_bytes(), &vec![b'x'; 2_000_000], b"\r\nget big\r\nversion\r\nquit\r\n"].concat();
+    let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
+    let passthrough = Passthrough::start(&proxied);
+    assert_eq!(
+        String::from_utf8_lossy(&talk(&passthrough.address, &script)),
+        String::from_utf8_lossy(&talk(direct.address(), &script))
+    );
+    assert_eq!(passthrough.stop().raw, 0);
+}
+
+fn behind_a_bad_line_it_is_a_tunnel_and_says_so(version: Version) {
+    for script in [
+        &b"version\r\nnonsense\r\nversion\r\nget a\r\n"[..],
+        b"set k 0 0 3\r\nabcdef\r\nversion\r\n",
+        b"set k 0 0 abc\r\nversion\r\nmn\r\n",
+    ] {
+        let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
+        let passthrough = Passthrough::start(&proxied);
+        assert_eq!(
+            String::from_utf8_lossy(&talk(&passthrough.address, script)),
+            String::from_utf8_lossy(&talk(direct.address(), script))
+        );
+        let said = passthrough.stop();
+        assert_eq!((said.connections, said.raw), (1, 1), "{said:?}");
+    }
+}
+
+fn a_watched_connection_passes_its_log(version: Version) {
+    let server = Server::start(version, &[]);
+    let passthrough = Passthrough::start(&server);
+    let mut watcher = TcpStream::connect(&passthrough.address).unwrap();
+    watcher.set_read_timeout(Some(PATIENCE)).unwrap();
+    watcher.write_all(b"watch mutations\r\n").unwrap();
+    let mut lines = BufReader::new(watcher);
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert_eq!(line, "OK\r\n");
+    talk(&passthrough.address, b"set watched 0 0 1\r\nx\r\n");
+    line.clear();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.contains("key=watched"), "{line}");
+}
+
+fn many_clients_at_once(version: Version) {
+    let server = Server::start(version, &[]);
+    let passthrough = Passthrough::start(&server);
+    std::thread::scope(|scope| {
+        for client in 0..50 {
+            let address = &passthrough.address;
+            scope.spawn(move || {
+                let value = format!("{client}-").repeat(1000);
+                let length = value.len();
+                let script = format!("set k{client} 0 0 {length}\r\n{value}\r\nget k{client}\r\n").repeat(20);
+                let answer = format!("STORED\r\nVALUE k{client} 0 {length}\r\n{value}\r\nEND\r\n").repeat(20);
+                assert_eq!(String::from_utf8_lossy(&talk(address, script.as_bytes())), answer);
+            });
+        }
+    });
+    let said = passthrough.stop();
+    assert_eq!((said.requests, said.replies, said.raw), (2000, 3000, 0), "{said:?}");
+}
+
+/// Runs a program that must succeed, and gives what it printed.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| {
+        panic!("{program}: {error}: scripts/fetch-clients brings it (make test does)");
+    });
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{program}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Where scripts/fetch-clients puts them.
+fn clients() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".cache/clients")
+}
+
+fn pymemcache_notices_nothing(version: Version) {
+    let server = Server::start(version, &[]);
+    let passthrough = Passthrough::start(&server);
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/protocol/pymemcache_session.py");
+    let python = clients().join("python/bin/python");
+    let (host, port) = passthrough.address.split_once(':').unwrap();
+    let said = run(python.to_str().unwrap(), &[script.to_str().unwrap(), host, port]);
+    assert_eq!(said.trim(), "ok");
+    let said = passthrough.stop();
+    assert_eq!(said.raw, 0, "{said:?}");
+    assert!(said.requests > 30 && said.replies > 30, "{said:?}");
+}
+
+fn libmemcached_tools_notice_nothing(version: Version) {
+    let server = Server::start(version, &[]);
+    let passthrough = Passthrough::start(&server);
+    let servers = format!("--servers={}", passthrough.address);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stored-by-memcp");
+    std::fs::write(&file, "some text").unwrap();
+    run("memcping", &[&servers]);
+    run("memccp", &[&servers, file.to_str().unwrap()]);
+    run("memcexist", &[&servers, "stored-by-memcp"]);
+    assert_eq!(run("memccat", &[&servers, "stored-by-memcp"]).trim(), "some text");
+    run("memctouch", &[&servers, "--expire=100", "stored-by-memcp"]);
+    assert!(run("memcstat", &[&servers]).contains("curr_items: 1"));
+    run("memcdump", &[&servers]);
+    run("memcrm", &[&servers, "stored-by-memcp"]);
+    run("memcflush", &[&servers]);
+    let said = passthrough.stop();
+    assert_eq!(said.raw, 0, "{said:?}");
+    assert!(said.requests > 10 && said.replies > 50, "{said:?}");
+}
+
+each_version!(
+    pymemcache_notices_nothing,
+    libmemcached_tools_notice_nothing,
+    every_command_is_answered_as_without,
+    a_pipelined_session_is_the_same_byte_for_byte,
+    behind_a_bad_line_it_is_a_tunnel_and_says_so,
+    a_watched_connection_passes_its_log,
+    many_clients_at_once,
+);

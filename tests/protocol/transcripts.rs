@@ -1,0 +1,205 @@
+//! What real servers said, recorded: it decodes fully, in any pieces, and is written again as it came.
+
+use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use mcflush::codec::{Answer, Asked, ClientCodec, Role, ServerCodec};
+use mcflush::protocol::{Reply, Request};
+use tokio_util::codec::Decoder;
+
+/// An exchange: what was sent, and what came back.
+struct Exchange {
+    sent: Vec<u8>,
+    received: Vec<u8>,
+    closed: bool,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for version in std::fs::read_dir(folder()).unwrap() {
+        for file in std::fs::read_dir(version.unwrap().path()).unwrap() {
+            files.push(file.unwrap().path());
+        }
+    }
+    files.sort();
+    assert_eq!(files.len(), 51);
+    files
+}
+
+fn exchanges(path: &Path) -> Vec<Exchange> {
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        match line.split_at(2) {
+            ("> ", text) => exchanges.push(Exchange { sent: unescape(text), received: Vec::new(), closed: false }),
+            ("< ", text) => exchanges.last_mut().unwrap().received.extend(unescape(text)),
+            ("! ", _) => exchanges.last_mut().unwrap().closed = true,
+            _ => {}
+        }
+    }
+    exchanges
+}
+
+/// `\r \n \\ \xNN`, and `\{c*N}` for a run of one character.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let code = &rest[at + 1..];
+        let used = match code.as_bytes()[0] {
+            b'r' => {
+                bytes.push(b'\r');
+                1
+            }
+            b'n' => {
+                bytes.push(b'\n');
+                1
+            }
+            b'\\' => {
+                bytes.push(b'\\');
+                1
+            }
+            b'x' => {
+                bytes.push(u8::from_str_radix(&code[1..3], 16).unwrap());
+                3
+            }
+            b'{' => {
+                let end = code.find('}').unwrap();
+                let count: usize = code[3..end].parse().unwrap();
+                bytes.extend(std::iter::repeat_n(code.as_bytes()[1], count));
+                end + 1
+            }
+            other => panic!("\\{}", char::from(other)),
+        };
+        rest = &code[used..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+fn requests(sent: &[u8]) -> Option<Vec<Asked>> {
+    let mut server = ServerCodec::default();
+    let mut buffer = BytesMut::from(sent);
+    let mut asked = Vec::new();
+    loop {
+        match server.decode(&mut buffer) {
+            Ok(Some(request)) => asked.push(request),
+            Ok(None) => return buffer.is_empty().then_some(asked),
+            Err(_) => return None,
+        }
+    }
+}
+
+fn client(asked: &[Asked]) -> (ClientCodec, BytesMut) {
+    let mut codec = ClientCodec::default().keep_blank_lines();
+    let mut wire = BytesMut::new();
+    for asked in asked {
+        codec.encode_asked(asked, &mut wire).unwrap();
+    }
+    (codec, wire)
+}
+
+/// Decodes in pieces of this size.
+fn replies(mut codec: ClientCodec, received: &[u8], chunk: usize, context: &str) -> Vec<Answer> {
+    let mut buffer = BytesMut::new();
+    let mut answers = Vec::new();
+    for chunk in received.chunks(chunk) {
+        buffer.extend_from_slice(chunk);
+        while let Some(answer) = codec.decode(&mut buffer).unwrap_or_else(|error| panic!("{context}: {error}")) {
+            answers.push(answer);
+        }
+    }
+    assert!(buffer.is_empty(), "{context}: {buffer:?}");
+    answers
+}
+
+#[test]
+fn they_decode_fully_and_encode_back_to_the_same_bytes() {
+    let mut after_unknown = 0;
+    let mut known = 0;
+    for file in files() {
+        for exchange in exchanges(&file) {
+            let context = format!(
+                "{}: {:?}",
+                file.display(),
+                String::from_utf8_lossy(&exchange.sent[..exchange.sent.len().min(60)])
+            );
+            let Some(asked) = requests(&exchange.sent) else {
+                // A data block that is longer than its line says: nobody knows where the next request begins.
+                assert!(exchange.sent.starts_with(b"set k 0 0 3\r\nabcdef"), "{context}");
+                continue;
+            };
+            let (_, wire) = client(&asked);
+            assert_eq!(wire, exchange.sent, "{context}");
+            if asked.iter().any(|asked| matches!(asked.request, Request::Unknown(_))) {
+                // One bad request, two error lines on some versions: every line is an error all the same.
+                after_unknown += 1;
+                for line in
+                    exchange.received.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && *line != b"\r")
+                {
+                    let line = line.strip_suffix(b"\r").unwrap().to_vec();
+                    let known = mcflush::protocol::ErrorReply::new(line.clone()).is_some();
+                    assert!(known || asked.len() > 1 || exchange_is_tolerant(&exchange.sent), "{context} {line:?}");
+                }
+                continue;
+            }
+            known += 1;
+            let whole = replies(client(&asked).0, &exchange.received, usize::MAX, &context);
+            for chunk in [1, 2, 3, 7, 100] {
+                assert_eq!(replies(client(&asked).0, &exchange.received, chunk, &context), whole, "{context}");
+            }
+            let mut server = ServerCodec::default();
+            let mut wire = BytesMut::new();
+            for answer in &whole {
+                server.encode_answer(answer, &mut wire).unwrap();
+            }
+            assert_eq!(wire, exchange.received, "{context}");
+            let loud = asked.iter().filter(|asked| !asked.request.is_quiet()).count();
+            let last = whole.iter().filter(|answer| answer.role == Role::Last).count();
+            let unanswered = asked.iter().any(|asked| matches!(asked.request, Request::Watch(_))) || exchange.closed;
+            assert!(unanswered || loud == last || watched(&file), "{context}: {whole:?}");
+        }
+    }
+    assert!(known > 250, "{known}");
+    assert!(after_unknown > 20, "{after_unknown}");
+}
+
+/// What newer servers accept although it is no request: `incr k 1 2 3 4`, `delete s 5`.
+fn exchange_is_tolerant(sent: &[u8]) -> bool {
+    [&b"incr k 1 2 3 4"[..], b"delete s 5", b"mg AAEC! b", b"stats sizes_enable"]
+        .iter()
+        .any(|known| sent.starts_with(known))
+}
+
+/// A connection that was watched answers nothing any more.
+fn watched(file: &Path) -> bool {
+    file.ends_with("watch.txt")
+}
+
+#[test]
+fn a_negative_exptime_and_a_bare_line_feed_are_kept_as_they_came() {
+    let asked = requests(b"get a\nset neg 0 -1 1\r\nx\r\ndelete s 0\r\n").unwrap();
+    assert_eq!(asked[0].spelling.line(), Some(&b"get a\n"[..]));
+    assert_eq!(asked[1].spelling.line(), None);
+    assert_eq!(asked[2].spelling.line(), Some(&b"delete s 0\r\n"[..]));
+}
+
+#[test]
+fn an_item_of_a_crawl_keeps_its_key_encoded() {
+    let file = folder().join("1.6.45/crawler.txt");
+    let dump = exchanges(&file).into_iter().find(|exchange| exchange.sent.ends_with(b"metadump hash\r\n")).unwrap();
+    let asked = requests(&dump.sent).unwrap();
+    let mut key = BytesMut::new();
+    for answer in replies(client(&asked).0, &dump.received, usize::MAX, "") {
+        if let Reply::Metadump(item) = answer.reply
+            && item.encoded_key() == b"%00%01%02%20%0D%0A"
+        {
+            item.decode_key(&mut key).unwrap();
+        }
+    }
+    assert_eq!(key, &b"\0\x01\x02 \r\n"[..]);
+}
