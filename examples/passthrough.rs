@@ -148,10 +148,12 @@ impl<'a> Proxy<'a> {
                 written = server_out.write_buf(&mut to_server), if !to_server.is_empty() => drop(written?),
                 written = client_out.write_buf(&mut to_client), if !to_client.is_empty() => drop(written?),
             }
-            raw |=
-                requests(&mut self.requests, &mut self.replies, &mut self.asked, &mut to_server, self.counts).is_err();
-            raw |= replies(&mut self.requests, &mut self.replies, &mut self.said, &mut to_client, self.counts).is_err();
-            if client_closed && to_server.is_empty() && !end_sent {
+            // An answer is taken off only where it can be written: not behind a request that ended the reading.
+            raw = !end_sent
+                && requests(&mut self.requests, &mut self.replies, &mut self.asked, &mut to_server, self.counts)
+                    .is_err()
+                || replies(&mut self.requests, &mut self.replies, &mut self.said, &mut to_client, self.counts).is_err();
+            if client_closed && to_server.is_empty() && !end_sent && !raw {
                 // The server sees the end where the client put it, in the middle of a request too, and says what is left to say.
                 end_sent = true;
                 self.requests.give_back(&mut self.asked);

@@ -38,7 +38,12 @@ impl QuietRun {
         self.count > 0 && self.verbs & Self::bit(verb) != 0
     }
 
-    /// The codes that `q` does not hide: `HD` is hidden but for `mg`, and `EN` is what `mg` hides.
+    /// Some quiet one may still give a value.
+    fn gives_values(self) -> bool {
+        self.count > 0 && (self.loose || self.has(MetaVerb::Get) || self.has(MetaVerb::Arithmetic))
+    }
+
+    /// The codes that `q` does not hide: `EN` is what `mg` hides, and `HD` what the others hide.
     fn says(self, code: MetaCode) -> bool {
         let says = |verb| self.has(verb) && verb_says(verb, code);
         self.count > 0
@@ -65,7 +70,9 @@ impl QuietRun {
 const fn verb_says(verb: MetaVerb, code: MetaCode) -> bool {
     match verb {
         MetaVerb::Get => matches!(code, MetaCode::Hd),
-        MetaVerb::Set | MetaVerb::Arithmetic => matches!(code, MetaCode::Ns | MetaCode::Ex | MetaCode::Nf),
+        MetaVerb::Set => matches!(code, MetaCode::Ns | MetaCode::Ex | MetaCode::Nf),
+        // `q` does not hide that an item was made (`N`): seen on 1.6.38.
+        MetaVerb::Arithmetic => matches!(code, MetaCode::Hd | MetaCode::Ns | MetaCode::Ex | MetaCode::Nf),
         MetaVerb::Delete => matches!(code, MetaCode::Ex | MetaCode::Nf),
     }
 }
@@ -143,10 +150,9 @@ impl InFlight {
         self.quiet().count > 0
     }
 
-    /// Whether a quiet `mg` may still give a value.
+    /// Whether a quiet `mg` or `ma` may still give a value.
     pub(super) fn quiet_may_give_values(&self) -> bool {
-        let quiet = self.quiet();
-        quiet.count > 0 && (quiet.loose || quiet.has(MetaVerb::Get))
+        self.quiet().gives_values()
     }
 
     /// What is being listed, when no line can be anything else's.
@@ -166,7 +172,7 @@ impl InFlight {
         let can_be_quiet = match line {
             Line::Error => quiet.count > 0,
             Line::Meta(code, _) => quiet.says(*code),
-            Line::Value(_) => quiet.count > 0 && (quiet.loose || quiet.verbs & QuietRun::bit(MetaVerb::Get) != 0),
+            Line::Value(_) => quiet.gives_values(),
             Line::Other => false,
         };
         match (can_be_quiet, fits) {
@@ -209,7 +215,7 @@ impl InFlight {
         let Some(entry) = self.entries.pop_front() else { return };
         let could_be_quiet = match line {
             Line::Meta(code, _) => entry.before.says(*code),
-            Line::Value(_) => entry.before.has(MetaVerb::Get),
+            Line::Value(_) => entry.before.gives_values(),
             Line::Error | Line::Other => false,
         };
         if could_be_quiet && entry.opaque.is_none() {

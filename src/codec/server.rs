@@ -60,6 +60,7 @@ pub struct ServerCodec {
     /// Whether a `set` says who the client is.
     unauthenticated: bool,
     failed: bool,
+    given_back: bool,
     /// Where requests are written to see whether they were spelled so.
     scratch: BytesMut,
 }
@@ -92,6 +93,7 @@ impl ServerCodec {
             block: None,
             unauthenticated: false,
             failed: false,
+            given_back: false,
             scratch: BytesMut::new(),
         }
     }
@@ -104,9 +106,9 @@ impl ServerCodec {
     }
 
     /// Puts a line that has been read, and whose data is waited for, back into the buffer: for who copies the rest of the
-    /// stream as it is. The codec refuses to go on then.
+    /// stream as it is. No request is read any more then; replies are still written.
     pub fn give_back(&mut self, buffer: &mut BytesMut) {
-        self.failed = true;
+        self.given_back = true;
         if let Some(block) = self.block.take() {
             put_back(&block.line, buffer);
         }
@@ -200,7 +202,7 @@ impl Decoder for ServerCodec {
     type Error = CodecError;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Asked>, CodecError> {
-        if self.failed {
+        if self.failed || self.given_back {
             return Err(CodecError::Poisoned);
         }
         let result = self.next(buffer);

@@ -98,6 +98,19 @@ fn a_quiet_get_gives_its_hits_beside_the_answer() {
     assert_eq!(roles(&requests, b"VA 2\r\n\r\n\r\nHD\r\nMN\r\n"), [Role::Quiet, Role::Quiet, Role::Last]);
 }
 
+/// `q` does not hide that a count was made anew (`N`): seen on 1.6.38.
+#[test]
+fn a_quiet_count_that_is_made_anew_speaks() {
+    let count = mcflush::protocol::meta::MetaArithmetic {
+        quiet: true,
+        value: true,
+        vivify: Some(mcflush::protocol::Exptime::NEVER),
+        ..mcflush::protocol::meta::MetaArithmetic::new(key())
+    };
+    let requests = [Request::MetaArithmetic(count), Request::MetaNoop];
+    assert_eq!(roles(&requests, b"VA 1 t-1\r\n5\r\nMN\r\n"), [Role::Quiet, Role::Last]);
+}
+
 #[test]
 fn an_opaque_tells_whose_a_meta_line_is() {
     let opaque = |text| Some(Opaque::new(text).unwrap());

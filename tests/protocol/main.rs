@@ -7,6 +7,7 @@
 mod allocations;
 mod attribution;
 mod cases;
+mod differential;
 mod limits;
 mod passthrough;
 #[path = "../support/mod.rs"]

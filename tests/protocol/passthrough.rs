@@ -101,9 +101,12 @@ fn step(address: &str, command: &str) -> Vec<u8> {
     let mut said = Vec::new();
     let mut chunk = [0; 4096];
     while !ends.iter().any(|end| said.ends_with(end)) {
-        match stream.read(&mut chunk).unwrap() {
-            0 => break,
-            length => said.extend_from_slice(&chunk[..length]),
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => said.extend_from_slice(&chunk[..length]),
+            // A server that closes with something unread resets the connection: that is its end too.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("{command:?}: {error}"),
         }
     }
     said
@@ -129,7 +132,10 @@ fn every_command_is_answered_as_without(version: Version) {
     // Two servers, so that both have seen the same.
     let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
     let passthrough = Passthrough::start(&proxied);
-    let commands = REQUESTS.iter().filter(|request| !request.starts_with("lru_crawler crawl"));
+    // Not those whose answer depends on what the server's own threads happen to do; and `slabs reassign -1 2` ends 1.6.38 with a
+    // segmentation fault.
+    let unsteady = ["lru_crawler crawl", "slabs reassign"];
+    let commands = REQUESTS.iter().filter(|request| !unsteady.iter().any(|name| request.starts_with(name)));
     for command in commands {
         // The crawler may be at work by itself.
         let busy = |said: &[u8]| said.starts_with(b"BUSY") || said.starts_with(b"ERROR locked");
@@ -154,7 +160,7 @@ fn a_pipelined_session_is_the_same_byte_for_byte(version: Version) {
     let script = "set a 5 0 3\r\nabc\r\nadd a 0 0 1\r\nx\r\ngets a b\r\nget  a \r\ndelete a 0\r\nget a\n\
         incr n 1\r\nset n 0 0 2\r\n10\r\nincr n 5\r\ndecr n 100\r\nget n\r\ntouch n 100 noreply\r\nmg n v t s\r\n\
         ms x 2 c\r\nhi\r\nmd x q\r\nmd x q\r\nmn\r\nmg x v q\r\nmn\r\nverbosity 0\r\nflush_all 1000\r\ncache_memlimit 0\r\n\
-        slabs reassign 1 1\r\nset big 0 0 2000000\r\n";
+        set big 0 0 2000000\r\n";
     let script = [script.as_bytes(), &vec![b'x'; 2_000_000], b"\r\nget big\r\nversion\r\nquit\r\n"].concat();
     let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
     let passthrough = Passthrough::start(&proxied);
@@ -162,7 +168,8 @@ fn a_pipelined_session_is_the_same_byte_for_byte(version: Version) {
         String::from_utf8_lossy(&talk(&passthrough.address, &script)),
         String::from_utf8_lossy(&talk(direct.address(), &script))
     );
-    assert_eq!(passthrough.stop().raw, 0);
+    let said = passthrough.stop();
+    assert_eq!((said.raw, said.requests > 20, said.replies > 20), (0, true, true), "{said:?}");
 }
 
 fn behind_a_bad_line_it_is_a_tunnel_and_says_so(version: Version) {
@@ -209,7 +216,7 @@ fn many_clients_at_once(version: Version) {
                 let length = value.len();
                 let script = format!("set k{client} 0 0 {length}\r\n{value}\r\nget k{client}\r\n").repeat(20);
                 let answer = format!("STORED\r\nVALUE k{client} 0 {length}\r\n{value}\r\nEND\r\n").repeat(20);
-                assert_eq!(String::from_utf8_lossy(&talk(address, script.as_bytes())), answer);
+                assert!(talk(address, script.as_bytes()) == answer.as_bytes(), "client {client}");
             });
         }
     });
