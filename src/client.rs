@@ -12,6 +12,7 @@ use crate::codec::{Answer, ClientCodec, CodecError, Role};
 use crate::connection::{Connection, connect};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
+use crate::protocol::meta::{MetaCode, ReturnFlags};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Reply, Request};
 
@@ -121,6 +122,16 @@ impl Client {
     /// # Errors
     /// The connection is lost or silent for too long, or what comes is not the protocol.
     pub async fn next(&mut self) -> Result<Answer, Error> {
+        loop {
+            let answer = self.next_line().await?;
+            // Some versions send an empty line behind an error; it belongs to nothing.
+            if answer.reply != Reply::Blank {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn next_line(&mut self) -> Result<Answer, Error> {
         // Most replies of a dump are in the buffer: they need no timer.
         let next = match self.framed.next().now_or_never() {
             Some(next) => next,
@@ -169,6 +180,31 @@ impl Client {
                 instead: "start memcached without -F, or clear by --prefix",
                 reply,
             })),
+            reply => Err(self.refused(reply)),
+        }
+    }
+
+    /// Whether the server knows the meta commands (since 1.6), by trying the one that does nothing.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn speaks_meta(&mut self) -> Result<bool, Error> {
+        match self.call("mn", Request::MetaNoop).await? {
+            Reply::Noop => Ok(true),
+            Reply::Error(_) => Ok(false),
+            reply => Err(self.refused(reply)),
+        }
+    }
+
+    /// A meta command that is answered by one line without a value: its return flags, or None when the key is not
+    /// there.
+    ///
+    /// # Errors
+    /// As [`Self::next`], or the server answered with an error.
+    pub async fn meta(&mut self, request: Request) -> Result<Option<ReturnFlags>, Error> {
+        match self.call("marking a key", request).await? {
+            Reply::Meta(reply) if reply.code == MetaCode::Hd => Ok(Some(reply.flags)),
+            Reply::Meta(_) => Ok(None),
             reply => Err(self.refused(reply)),
         }
     }

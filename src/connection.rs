@@ -11,8 +11,8 @@ use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 
 /// A byte stream to a server, whatever it goes over.
-pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
 /// An open connection.
 pub type Connection = Box<dyn Transport>;

@@ -22,7 +22,7 @@ pub struct Prefix(Bytes);
 #[non_exhaustive]
 pub enum PrefixError {
     /// Every key begins with it.
-    #[error("an empty prefix would be every key of the server: use --all for that")]
+    #[error("an empty prefix is every key of the server: use --all for that")]
     Empty,
     /// No key can begin with it.
     #[error("a prefix of {0} bytes is longer than any key: a key has at most {KEY_MAX} bytes")]
@@ -117,10 +117,27 @@ impl Scope {
         Self { keep: PrefixSet::new(prefixes), ..self }
     }
 
+    /// The prefixes, sorted, without those that begin with another of them; none when it is every key.
+    #[must_use]
+    pub fn prefixes(&self) -> &[Prefix] {
+        self.include.as_ref().map_or(&[], |prefixes| &prefixes.sorted)
+    }
+
+    /// Which of [`Self::prefixes`] a key in scope begins with, by its place; 0 when the scope is every key. None for a
+    /// key that is not in scope.
+    #[must_use]
+    pub fn find(&self, key: &[u8]) -> Option<usize> {
+        let place = match &self.include {
+            Some(prefixes) => prefixes.find(key)?,
+            None => 0,
+        };
+        self.keep.find(key).is_none().then_some(place)
+    }
+
     /// Whether a key (decoded) is in scope.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.include.as_ref().is_none_or(|prefixes| prefixes.find(key).is_some()) && self.keep.find(key).is_none()
+        self.find(key).is_some()
     }
 }
 

@@ -1,15 +1,17 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use mcflush::address::ServerAddr;
 use mcflush::client::Patience;
+use mcflush::ops::clear::{self, Strategy};
+use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
 use super::{WRONG_USE, complain, servers};
@@ -32,11 +34,48 @@ struct Args {
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     prefix: Vec<OsString>,
 
+    /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    keep: Vec<OsString>,
+
+    /// Read \xNN and \\ in --prefix and --keep
+    #[arg(long)]
+    escaped: bool,
+
+    /// Change nothing; say what would go
+    #[arg(long, conflicts_with_all = ["verify", "rate"])]
+    dry_run: bool,
+
+    /// At most N deletes a second and server
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    rate: Option<NonZeroU32>,
+
+    /// After a clear, walk once more and find nothing older; with --all, an item stored before must be gone
+    #[arg(long)]
+    verify: bool,
+
+    /// How keys are listed, for those who know better
+    #[arg(long, value_name = "S", value_enum)]
+    strategy: Option<Listing>,
+
     #[command(flatten)]
     common: Common,
 
     #[command(subcommand)]
     command: Option<Sub>,
+}
+
+/// What --strategy takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Listing {
+    /// What is complete and safe for other clients
+    Auto,
+    /// One walk of the hash table; freezes other clients of servers before 1.6.19 when it is read slowly
+    Hash,
+    /// The LRU lists, in passes
+    Lru,
+    /// The cold lists: never complete
+    Cachedump,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +87,7 @@ enum Sub {
     },
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Common {
     /// host[:port], [v6][:port], /path/to.sock, memcached://host[:port] or memcached+unix:///path
     ///
@@ -98,8 +137,9 @@ pub struct Invocation {
 
 #[derive(Debug)]
 pub enum Command {
-    Flush,
-    Clear(Scope),
+    Flush(flush::Options),
+    Clear(Scope, clear::Options),
+    Survey(Scope, Option<Strategy>),
     Stats,
 }
 
@@ -138,12 +178,11 @@ pub fn parse() -> Result<Invocation, Refusal> {
 }
 
 fn resolve(args: Args) -> Result<Invocation, String> {
-    let (command, common) = match (args.command, args.all, args.prefix) {
-        (Some(Sub::Stats { common }), ..) => (Command::Stats, common),
-        (None, true, _) => (Command::Flush, args.common),
-        (None, false, prefixes) if !prefixes.is_empty() => (Command::Clear(scope(prefixes)?), args.common),
-        (None, ..) => {
-            return Err("nothing to do: name --all, --prefix P or stats, then the servers (see mcflush --help)".into());
+    let (command, common) = match args.command {
+        Some(Sub::Stats { common }) => (Command::Stats, common),
+        None => {
+            let common = args.common.clone();
+            (delete(args)?, common)
         }
     };
     Ok(Invocation {
@@ -156,11 +195,72 @@ fn resolve(args: Args) -> Result<Invocation, String> {
     })
 }
 
-fn scope(prefixes: Vec<OsString>) -> Result<Scope, String> {
-    let prefix = |text: OsString| {
-        Prefix::new(Bytes::from(text.into_encoded_bytes())).map_err(|error| format!("--prefix: {error}"))
+/// What deletes, or would.
+fn delete(args: Args) -> Result<Command, String> {
+    let read = |option: &'static str, texts: Vec<OsString>| {
+        let prefix = |text: OsString| {
+            let bytes = text.into_encoded_bytes();
+            let bytes = if args.escaped {
+                unescape(&bytes)
+                    .ok_or(format!("{option}: write a backslash as \\\\ and a byte as \\xNN with --escaped"))?
+            } else {
+                bytes
+            };
+            Prefix::new(Bytes::from(bytes)).map_err(|error| format!("{option}: {error}"))
+        };
+        texts.into_iter().map(prefix).collect::<Result<Vec<_>, _>>()
     };
-    Ok(Scope::of(prefixes.into_iter().map(prefix).collect::<Result<Vec<_>, _>>()?))
+    let (prefixes, keep) = (read("--prefix", args.prefix)?, read("--keep", args.keep)?);
+    let strategy = match args.strategy {
+        None | Some(Listing::Auto) => None,
+        Some(Listing::Hash) => Some(Strategy::Hash),
+        Some(Listing::Lru) => Some(Strategy::Lru),
+        Some(Listing::Cachedump) => Some(Strategy::Cachedump),
+    };
+    let whole = args.all && keep.is_empty();
+    let scope = match (args.all, prefixes.is_empty()) {
+        (true, _) => Scope::everything(),
+        (false, false) => Scope::of(prefixes),
+        (false, true) => {
+            return Err("nothing to do: name --all, --prefix P or stats, then the servers (see mcflush --help)".into());
+        }
+    }
+    .keeping(keep);
+    if whole && (args.rate.is_some() || args.strategy.is_some()) {
+        return Err("--rate and --strategy mean nothing to a flush_all: leave them out, or add --keep P".into());
+    }
+    Ok(if args.dry_run {
+        Command::Survey(scope, strategy)
+    } else if whole {
+        Command::Flush(flush::Options { verify: args.verify })
+    } else {
+        Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
+    })
+}
+
+/// `\xNN` and `\\` as bytes; None when a backslash begins something else.
+fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        rest = match (first, after) {
+            (b'\\', [b'\\', after @ ..]) => {
+                bytes.push(b'\\');
+                after
+            }
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let digit = |digit: u8| char::from(digit).to_digit(16);
+                bytes.push(u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?);
+                after
+            }
+            (b'\\', _) => return None,
+            (byte, after) => {
+                bytes.push(*byte);
+                after
+            }
+        };
+    }
+    Some(bytes)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -196,6 +296,20 @@ mod tests {
     #[test]
     fn the_arguments_fit_together() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn escapes_are_read_as_keys_prints_them() {
+        for (text, bytes) in [
+            (&b"shop:"[..], Some(&b"shop:"[..])),
+            (br"a\x00\\\xfF", Some(b"a\0\\\xff")),
+            (br"\x4", None),
+            (br"\n", None),
+            (b"\\", None),
+            (br"\xg0", None),
+        ] {
+            assert_eq!(unescape(text).as_deref(), bytes);
+        }
     }
 
     #[test]

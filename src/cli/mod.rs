@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mcflush::fleet;
-use mcflush::ops::{Context, clear::clear, flush::flush, stats::stats};
+use mcflush::ops::clear::{clear, survey};
+use mcflush::ops::{Context, flush::flush, stats::stats};
 use mcflush::protocol::stats::StatsGroup;
 use tokio_util::sync::CancellationToken;
 
@@ -57,25 +58,36 @@ async fn run(invocation: Invocation) -> ExitCode {
     let context = |server: &_| Context { patience, stop: stop.clone(), events: verbose.events(server) };
     let mut report = Report::new(servers.len(), quiet);
     match command {
-        Command::Flush => {
+        Command::Flush(options) => {
             let operation = |server| {
                 let context = context(&server);
-                async move { flush(&server, &context).await }
+                async move { flush(&server, &options, &context).await }
             };
             let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
             while let Some((server, result)) = results.next().await {
                 report.flushed(&server, result);
             }
         }
-        Command::Clear(scope) => {
+        Command::Clear(scope, options) => {
             let scope = Arc::new(scope);
             let operation = |server| {
                 let (context, scope) = (context(&server), Arc::clone(&scope));
-                async move { clear(&server, &scope, &context).await }
+                async move { clear(&server, &scope, &options, &context).await }
             };
             let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
             while let Some((server, result)) = results.next().await {
                 report.cleared(&server, result);
+            }
+        }
+        Command::Survey(scope, strategy) => {
+            let scope = Arc::new(scope);
+            let operation = |server| {
+                let (context, scope) = (context(&server), Arc::clone(&scope));
+                async move { survey(&server, &scope, strategy, &context).await }
+            };
+            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
+            while let Some((server, result)) = results.next().await {
+                report.surveyed(&server, &scope, result);
             }
         }
         Command::Stats => {

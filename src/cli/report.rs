@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
-use mcflush::ops::clear::{Cleared, Proof};
+use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
 use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
+use mcflush::scope::Scope;
 
 use super::complain;
 use super::text::{count, grouped, one_line};
@@ -59,6 +60,28 @@ impl Report {
             _ => format!("{passes} over the LRU lists"),
         };
         self.done(&format!("{server}: complete, {deleted} deleted of {listed} listed, by {how} in {seconds:.1} s"));
+    }
+
+    /// What a clear would delete. That is the result: --quiet does not hide it.
+    pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: Result<Survey, Error>) {
+        let Survey { strategy, listed, found } = match result {
+            Ok(survey) => survey,
+            Err(error) => return self.failed(server, &error),
+        };
+        self.listing();
+        if strategy != Strategy::Hash {
+            complain(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
+        }
+        let (keys, bytes) = (found.iter().map(|it| it.keys).sum(), found.iter().map(|it| it.bytes).sum());
+        let (would, listed, bytes) = (count(keys, "key"), grouped(listed), grouped(bytes));
+        let mut text = format!("{server}: would delete {would} of {listed} listed, {bytes} bytes");
+        if let [_, _, ..] = scope.prefixes() {
+            for (prefix, found) in scope.prefixes().iter().zip(found) {
+                let (keys, bytes) = (count(found.keys, "key"), grouped(found.bytes));
+                text.push_str(&format!("\n  {}  {keys}, {bytes} bytes", Escaped(prefix.as_bytes())));
+            }
+        }
+        self.done(&text);
     }
 
     pub fn stats(&mut self, server: &ServerAddr, result: Result<Vec<Stat>, Error>) {

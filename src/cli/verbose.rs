@@ -1,4 +1,4 @@
-//! `-v`: what is tried, on stderr.
+//! What is told on stderr while it runs: warnings, and with `-v` what is tried.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -10,41 +10,44 @@ use super::complain;
 
 /// Prints events on a thread of its own, so that a stalled terminal never holds up an operation.
 pub struct Verbose {
-    printer: Option<(Sender<String>, JoinHandle<()>)>,
+    everything: bool,
+    printer: (Sender<String>, JoinHandle<()>),
 }
 
 impl Verbose {
-    pub fn start(wanted: bool) -> Self {
+    /// With everything, or warnings alone.
+    pub fn start(everything: bool) -> Self {
+        let (sender, lines) = channel::<String>();
         Self {
-            printer: wanted.then(|| {
-                let (sender, lines) = channel::<String>();
-                (sender, std::thread::spawn(move || lines.iter().for_each(|line| complain(&line))))
-            }),
+            everything,
+            printer: (sender, std::thread::spawn(move || lines.iter().for_each(|line| complain(&line)))),
         }
     }
 
     /// Where a server's events go.
     pub fn events(&self, server: &ServerAddr) -> Events {
-        let Some((sender, _)) = &self.printer else { return Events::default() };
-        let (sender, server) = (sender.clone(), server.clone());
+        let (sender, server, everything) = (self.printer.0.clone(), server.clone(), self.everything);
         Events::to(move |event| {
-            // A printer that is gone prints nothing.
-            let _ = sender.send(line(&server, event));
+            if let Some(line) = line(&server, event, everything) {
+                // A printer that is gone prints nothing.
+                let _ = sender.send(line);
+            }
         })
     }
 
     /// Waits until everything is printed.
     pub fn finish(self) {
-        if let Some((sender, printer)) = self.printer {
-            drop(sender);
-            // It ends when the last sender does; that it ended badly says no more than that stderr is gone.
-            let _ = printer.join();
-        }
+        let (sender, printer) = self.printer;
+        drop(sender);
+        // It ends when the last sender does; that it ended badly says no more than that stderr is gone.
+        let _ = printer.join();
     }
 }
 
-fn line(server: &ServerAddr, event: Event) -> String {
-    match event {
+fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<String> {
+    Some(match event {
+        Event::Warning(warning) => format!("{server}: warning: {warning}"),
+        _ if !everything => return None,
         Event::Retry { error, after } => format!("{error}: trying again in {:.1} s", after.as_secs_f64()),
         Event::Strategy { strategy, why } => format!("{server}: listing by {strategy}: {why}"),
         Event::Pass(pass) => format!("{server}: pass {pass}"),
@@ -52,6 +55,6 @@ fn line(server: &ServerAddr, event: Event) -> String {
             format!("{server}: no temporary file ({trouble}): the walk is given up and made again after the deletes")
         }
         Event::Waiting { why, after } => format!("{server}: waiting {:.1} s: {why}", after.as_secs_f64()),
-        event => format!("{server}: {event:?}"),
-    }
+        _ => return None,
+    })
 }

@@ -1,12 +1,21 @@
 //! `flush_all`: a whole instance.
 
 use super::Context;
-use super::retry::Retries;
+use super::retry::{Retries, random};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Kind, Problem};
 use crate::protocol::admin::FlushAll;
+use crate::protocol::meta::{MetaGet, MetaSet};
 use crate::protocol::stats::StatsGroup;
+use crate::protocol::{Exptime, MetaKey, Request};
+
+/// How to flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Store an item before, and see that it is gone after.
+    pub verify: bool,
+}
 
 /// A flush that the server confirmed with `OK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +28,11 @@ pub struct Flushed {
 ///
 /// # Errors
 /// The server could not be reached, refused, or died with the answer (which is said: the flush may have happened).
-pub async fn flush(server: &ServerAddr, context: &Context) -> Result<Flushed, Error> {
+pub async fn flush(server: &ServerAddr, options: &Options, context: &Context) -> Result<Flushed, Error> {
     let mut retries = Retries::new(context);
     let mut sent = false;
     loop {
-        let error = match context.stop.run_until_cancelled(attempt(server, context, &mut sent)).await {
+        let error = match context.stop.run_until_cancelled(attempt(server, options, context, &mut sent)).await {
             Some(Ok(flushed)) => return Ok(flushed),
             Some(Err(error)) => error,
             None => {
@@ -41,7 +50,7 @@ pub async fn flush(server: &ServerAddr, context: &Context) -> Result<Flushed, Er
     }
 }
 
-async fn attempt(server: &ServerAddr, context: &Context, sent: &mut bool) -> Result<Flushed, Error> {
+async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent: &mut bool) -> Result<Flushed, Error> {
     let timeout = context.patience.timeout;
     let mut client = Client::connect(server, timeout).await?;
     let items_before = match client.stats(StatsGroup::General).await {
@@ -56,7 +65,27 @@ async fn attempt(server: &ServerAddr, context: &Context, sent: &mut bool) -> Res
         }
         Err(error) => return Err(error),
     };
+    let probe = if options.verify { Some(store_probe(&mut client).await?) } else { None };
     *sent = true;
     client.flush_all(FlushAll::default()).await?;
+    if let Some(probe) = probe
+        && client.meta(Request::MetaGet(MetaGet::new(probe))).await?.is_some()
+    {
+        let what = "an item stored before flush_all is still there after its OK";
+        return Err(client.error(Problem::Incomplete(what.into())));
+    }
     Ok(Flushed { items_before })
+}
+
+/// Stores an item that only this process knows, for a minute at most.
+async fn store_probe(client: &mut Client) -> Result<MetaKey, Error> {
+    let name = format!("mcflush:probe:{:016x}{:016x}", random(), random());
+    // Plain hexadecimal behind a plain word: always a key.
+    let key = MetaKey::for_bytes(name).map_err(|error| client.error(Problem::Incomplete(error.to_string())))?;
+    let mut store = MetaSet::new(key.clone(), "x");
+    store.exptime = Some(Exptime::new(60));
+    match client.meta(Request::MetaSet(store)).await? {
+        Some(_) => Ok(key),
+        None => Err(client.error(Problem::Incomplete("the server did not take the item to verify with".into()))),
+    }
 }

@@ -42,8 +42,26 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Keys were deleted, confirmed by the server.
+    Deleted(u64),
+    /// Keys were listed.
+    Listed {
+        /// How many.
+        keys: u64,
+        /// How many of them in scope.
+        in_scope: u64,
+    },
+    /// It is over.
+    Done {
+        /// Whether it may be called complete.
+        complete: bool,
+    },
     /// A pass begins; the first is 1.
     Pass(u32),
+    /// The operation begins.
+    Started,
+    /// Something that changes what the result means to others.
+    Warning(&'static str),
     /// The temporary file for listed keys could not be used; the walk is given up, and made again when what is held has
     /// been deleted.
     Spool(String),

@@ -35,17 +35,29 @@ impl<'a> Retries<'a> {
     }
 }
 
-/// Waits, unless the operation is stopped.
+/// Waits.
 ///
 /// # Errors
-/// It was stopped.
+/// The operation was stopped.
 pub(super) async fn pause(context: &Context, server: &ServerAddr, time: Duration) -> Result<(), Error> {
-    let stopped = context.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none();
-    if stopped {
-        Err(Error { server: server.clone(), problem: Problem::Interrupted { flush_sent: false } })
-    } else {
+    unless_stopped(context, server, async {
+        tokio::time::sleep(time).await;
         Ok(())
-    }
+    })
+    .await
+}
+
+/// Works until it is done, or the operation is stopped.
+///
+/// # Errors
+/// The work's own, or the operation was stopped.
+pub(super) async fn unless_stopped<T>(
+    context: &Context,
+    server: &ServerAddr,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let interrupted = || Err(Error { server: server.clone(), problem: Problem::Interrupted { flush_sent: false } });
+    context.stop.run_until_cancelled(work).await.unwrap_or_else(interrupted)
 }
 
 /// Growing waits, each between half and all of its nominal length, so that many clients do not come back at once.
@@ -62,11 +74,14 @@ impl Backoff {
     }
 
     pub(super) fn next(&mut self) -> Duration {
-        // The standard library's random hash keys are all the randomness that jitter needs.
-        let random = RandomState::new().hash_one(0);
         let half = self.nominal / 2;
-        let jitter = half.mul_f64(random as f64 / u64::MAX as f64);
+        let jitter = half.mul_f64(random() as f64 / u64::MAX as f64);
         self.nominal = (self.nominal * 2).min(Self::LONGEST);
         half + jitter
     }
+}
+
+/// The standard library's random hash keys are all the randomness that jitter and a name need.
+pub(super) fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }

@@ -8,6 +8,7 @@
 //! [codec](crate::codec)'s work.
 
 pub mod admin;
+pub mod binary;
 pub mod cachedump;
 pub mod config;
 pub mod crawler;

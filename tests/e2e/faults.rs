@@ -23,6 +23,9 @@ fn answer(version: &str, dump: &str, line: &str) -> Answer {
         "mn" => Answer::text("MN\r\n"),
         HASH_DUMP | LRU_DUMP => Answer::text(dump),
         "quit" => Answer::BytesThenClose(Vec::new()),
+        // The watermark: the key is there, and its CAS is newer than the dump's.
+        line if line.starts_with("md ") && line.ends_with(" I") => Answer::text("HD\r\n"),
+        line if line.starts_with("mg ") => Answer::text("HD c9\r\n"),
         line if line.starts_with("md ") => Answer::Nothing,
         _ => Answer::text("ERROR\r\n"),
     }

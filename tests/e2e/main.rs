@@ -7,6 +7,7 @@
 
 mod clear;
 mod clear_at_size;
+mod engine;
 mod environment;
 mod faults;
 mod flush;

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::ops::listing::Listed;
 use crate::protocol::PercentError;
-use crate::protocol::crawler::MetadumpItem;
 use crate::scope::Scope;
 
 /// Some keys.
@@ -25,6 +25,23 @@ impl Batch {
     /// What [`Self::as_bytes`] gave.
     pub(super) const fn from_bytes(records: Bytes) -> Self {
         Self { records }
+    }
+
+    /// Splits off at most so many keys from its start; gives their number.
+    pub(super) fn split(&mut self, most: usize) -> (Self, usize) {
+        let mut end = 0;
+        let mut count = 0;
+        while count < most
+            && let Some(length) = self.records.get(end)
+        {
+            end += usize::from(*length) + 1;
+            count += 1;
+        }
+        (Self { records: self.records.split_to(end.min(self.records.len())) }, count)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// Its keys, slices of its buffer.
@@ -49,10 +66,10 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// The key is not encoded as a server would.
-    pub(super) fn take(&mut self, item: &MetadumpItem, scope: &Scope) -> Result<bool, PercentError> {
+    pub(super) fn take(&mut self, item: Listed<'_>, scope: &Scope) -> Result<bool, PercentError> {
         let start = self.records.len();
         self.records.put_u8(0);
-        let decoded = item.decode_key(&mut self.records);
+        let decoded = item.append_key(&mut self.records);
         let key = self.records.get(start + 1..).unwrap_or_default();
         // A key has at most 250 bytes: decoding saw to that.
         let length = u8::try_from(key.len()).unwrap_or_default();

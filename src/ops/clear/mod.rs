@@ -5,40 +5,53 @@
 
 mod backlog;
 mod batch;
+mod binary;
 mod deleter;
+mod lister;
+mod survey;
 mod tally;
 
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::backlog::{Filler, backlog};
-use self::batch::BatchBuilder;
+use self::backlog::backlog;
 use self::deleter::Deleter;
+use self::lister::Lister;
+pub use self::survey::{Found, Survey, survey};
 use self::tally::Tally;
 pub use super::listing::Strategy;
-use super::listing::{self, Visitor, Walked};
-use super::retry::{Retries, pause};
+use super::listing::{self, Walked};
+use super::retry::{Retries, pause, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
-use crate::protocol::crawler::MetadumpItem;
-use crate::protocol::{Escaped, Excerpt};
+use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
-
-/// The first version whose hash walk does not hold a lock while it writes to the client.
-const SAFE_HASH_WALK: [u32; 3] = [1, 6, 19];
 
 /// Between the end of an LRU pass and the next: a key that was read twice waits up to a second, unseen by LRU dumps,
 /// for the server's LRU maintainer.
 const PAUSE: Duration = Duration::from_millis(1500);
 
-/// LRU passes before what is left is called incomplete.
+/// LRU or cachedump passes before what is left is called incomplete.
 const PASSES_MAX: u32 = 10;
 
 /// Walks given up for want of room, each after deleting what was held, before the clear is.
 const GIVEN_UP_MAX: u32 = 100;
+
+/// How to clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// The strategy for one who knows better; none chooses what is complete and safe for others.
+    pub strategy: Option<Strategy>,
+    /// At most so many deletes a second.
+    pub rate: Option<NonZeroU32>,
+    /// Walk once more at the end and find no key in scope that was stored before the clear began.
+    pub verify: bool,
+}
 
 /// What a clear did on a server.
 #[derive(Debug)]
@@ -67,8 +80,8 @@ pub struct Cleared {
 pub enum Proof {
     /// One walk of the hash table to its end line, every delete confirmed: complete by construction.
     Walk,
-    /// An LRU dump, begun long enough after the one before it had ended, listed nothing in scope: a strong hint. (A key
-    /// that another client's stalled read holds stays invisible.)
+    /// An LRU dump, begun long enough after the one before it had ended, listed nothing in scope that was stored before
+    /// the clear: a strong hint. (A key that another client's stalled read holds stays invisible.)
     Passes,
 }
 
@@ -84,40 +97,87 @@ impl Proof {
 }
 
 /// Deletes every key in scope that was stored before now.
-pub async fn clear(server: &ServerAddr, scope: &Scope, context: &Context) -> Cleared {
+///
+/// What is stored meanwhile is deleted when it is met, and does not count against the clear.
+pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Cleared {
     let began = Instant::now();
-    let mut run = Run {
-        server,
-        scope,
-        context,
-        tally: Tally::default(),
-        retries: Retries::new(context),
-        listed_first: None,
-        passes: 0,
-        strategy: None,
-    };
-    let proof = run.run().await.and_then(|proof| run.reached_all(proof));
-    let (proof, error) = match proof {
+    context.events.tell(Event::Started);
+    let shared = Shared { server, scope, options, context, tally: Tally::default(), watermark: OnceLock::new() };
+    let mut run =
+        Run { shared: &shared, retries: Retries::new(context), listed_first: None, passes: 0, strategy: None };
+    let result = run.run().await.and_then(|proof| shared.reached_all(proof));
+    let (proof, error) = match result {
         Ok(proof) => (Some(proof), None),
         Err(error) => (None, Some(error)),
     };
-    Cleared {
-        listed: run.listed_first.unwrap_or_else(|| run.tally.count_listed()),
-        matched: run.tally.count_matched(),
-        deleted: run.tally.count_deleted(),
+    let cleared = Cleared {
+        listed: run.listed_first.unwrap_or_else(|| shared.tally.count_listed()),
+        matched: shared.tally.count_matched(),
+        deleted: shared.tally.count_deleted(),
         passes: run.passes,
         strategy: run.strategy,
         proof,
         took: began.elapsed(),
         error,
+    };
+    context.events.tell(Event::Done { complete: cleared.proof.is_some() });
+    cleared
+}
+
+/// What the listing and the deletes of a clear both know.
+#[derive(Debug)]
+struct Shared<'a> {
+    server: &'a ServerAddr,
+    scope: &'a Scope,
+    options: &'a Options,
+    context: &'a Context,
+    tally: Tally,
+    /// The CAS of the first key met in scope, made fresh then: whatever has one up to it was stored before that.
+    watermark: OnceLock<u64>,
+}
+
+impl Shared<'_> {
+    /// Whether an item was stored before the clear began, as far as can be known: without CAS (-C) every one counts.
+    fn is_older(&self, cas: Option<u64>) -> bool {
+        match (self.watermark.get(), cas) {
+            (Some(watermark), Some(cas)) => cas <= *watermark,
+            _ => true,
+        }
+    }
+
+    fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
+        match self.tally.unreachable() {
+            None => Ok(proof),
+            Some((count, example)) => Err(self.error(Problem::Incomplete(format!(
+                "{count} keys in scope cannot be deleted (over 186 bytes, with a space or line end in them, and the \
+                 server does not take the binary protocol), one of them is \"{}\"",
+                Excerpt::of(&example)
+            )))),
+        }
+    }
+
+    fn error(&self, problem: Problem) -> Error {
+        Error { server: self.server.clone(), problem }
     }
 }
 
+/// What a walk found in scope that was stored before the clear began.
+#[derive(Debug, Default)]
+struct Walk {
+    older: u64,
+    /// Some of them, escaped.
+    examples: Vec<String>,
+}
+
+/// How a listing to its end, with its deletes, ended.
+enum Pass {
+    Whole(Walk),
+    /// The server does not list that way.
+    Refused(ErrorReply),
+}
+
 struct Run<'a> {
-    server: &'a ServerAddr,
-    scope: &'a Scope,
-    context: &'a Context,
-    tally: Tally,
+    shared: &'a Shared<'a>,
     retries: Retries<'a>,
     listed_first: Option<u64>,
     passes: u32,
@@ -126,133 +186,148 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn run(&mut self) -> Result<Proof, Error> {
-        let strategy = self.choose().await?;
-        self.strategy = Some(strategy);
-        match strategy {
-            Strategy::Hash => {
-                self.whole_pass(strategy).await?;
-                Ok(Proof::Walk)
+        let Shared { server, options, context, .. } = *self.shared;
+        let chosen = listing::choose(server, options.strategy, context, &mut self.retries).await?;
+        self.strategy = Some(chosen);
+        let refused = match self.by(chosen).await? {
+            Ok(proof) => return Ok(proof),
+            Err(reply) => reply,
+        };
+        if options.strategy.is_none() && chosen != Strategy::Cachedump {
+            let why = format!("{chosen} was answered \"{}\"", Excerpt::of(&refused.line));
+            context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
+            self.strategy = Some(Strategy::Cachedump);
+            if let Ok(proof) = self.by(Strategy::Cachedump).await? {
+                return Ok(proof);
             }
-            Strategy::Lru => self.lru_passes().await,
+        }
+        Err(self.shared.error(Problem::Disabled {
+            what: "listing keys",
+            instead: "start memcached without -X and with its LRU crawler, or use --all",
+            reply: refused,
+        }))
+    }
+
+    /// The inner error: the server does not list that way.
+    async fn by(&mut self, strategy: Strategy) -> Result<Result<Proof, ErrorReply>, Error> {
+        match strategy {
+            Strategy::Hash => self.by_hash_walk().await,
+            Strategy::Lru => self.by_lru_passes().await,
+            Strategy::Cachedump => self.by_cachedump().await,
         }
     }
 
-    async fn choose(&mut self) -> Result<Strategy, Error> {
-        let version = loop {
-            let ask = async { Client::connect(self.server, self.context.patience.timeout).await?.version().await };
-            match self.stoppable(ask).await {
-                Ok(version) => break version,
-                Err(error) => self.retries.after(error).await?,
+    async fn by_hash_walk(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+        if let Pass::Refused(reply) = self.whole_pass(Strategy::Hash).await? {
+            return Ok(Err(reply));
+        }
+        if self.shared.options.verify {
+            // Where the first walk met nothing in scope, nothing there is older.
+            let had_any = self.shared.tally.count_matched() > 0;
+            match self.whole_pass(Strategy::Hash).await? {
+                Pass::Whole(walk) if had_any && walk.older > 0 => {
+                    return Err(self.left("the verifying walk", &walk));
+                }
+                Pass::Whole(_) => {}
+                Pass::Refused(reply) => return Ok(Err(reply)),
             }
-        };
-        let safe = version.numbers().is_some_and(|numbers| numbers >= SAFE_HASH_WALK);
-        let (strategy, why) = if safe {
-            (Strategy::Hash, "from 1.6.19 on one walk of the hash table lists every key")
-        } else {
-            (Strategy::Lru, "before 1.6.19 a walk of the hash table can freeze other clients")
-        };
-        let why = format!("version {}: {why}", Escaped(version.as_bytes()));
-        self.context.events.tell(Event::Strategy { strategy, why });
-        Ok(strategy)
+        }
+        Ok(Ok(Proof::Walk))
     }
 
-    /// Passes until one finds nothing; the pause makes sure that it would have.
-    async fn lru_passes(&mut self) -> Result<Proof, Error> {
-        let mut last = 0;
+    /// Passes until one finds nothing old; the pause makes sure that it would have.
+    async fn by_lru_passes(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+        let mut last = Walk::default();
+        let mut clean = 0;
         for pass in 1..=PASSES_MAX {
             if pass > 1 {
-                self.context.events.tell(Event::Waiting {
+                self.shared.context.events.tell(Event::Waiting {
                     why: "recently read keys are invisible to LRU dumps for a while",
                     after: PAUSE,
                 });
-                pause(self.context, self.server, PAUSE).await?;
+                pause(self.shared.context, self.shared.server, PAUSE).await?;
             }
-            last = self.whole_pass(Strategy::Lru).await?;
-            if pass > 1 && last == 0 {
-                return Ok(Proof::Passes);
+            last = match self.whole_pass(Strategy::Lru).await? {
+                Pass::Whole(walk) => walk,
+                Pass::Refused(reply) => return Ok(Err(reply)),
+            };
+            clean += u32::from(pass > 1 && last.older == 0);
+            if clean > u32::from(self.shared.options.verify) {
+                return Ok(Ok(Proof::Passes));
             }
         }
-        Err(self.error(Problem::Incomplete(format!(
-            "after {PASSES_MAX} passes the last one still listed {last} keys in scope; they were deleted, but other \
-             clients keep writing there, and what they hide cannot be known"
-        ))))
+        Err(self.left(&format!("the last of {PASSES_MAX} passes"), &last))
     }
 
-    /// Lists and deletes, to the end of the listing, on fresh connections when one is lost. Gives the number of keys in
-    /// scope that were listed.
-    async fn whole_pass(&mut self, strategy: Strategy) -> Result<u64, Error> {
-        let matched_before = self.tally.count_matched();
+    /// Deletes what it sees, which proves nothing.
+    async fn by_cachedump(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+        for _ in 0..PASSES_MAX {
+            match self.whole_pass(Strategy::Cachedump).await? {
+                Pass::Whole(walk) if walk.older == 0 => break,
+                Pass::Whole(_) => {}
+                Pass::Refused(reply) => return Ok(Err(reply)),
+            }
+        }
+        Err(self.shared.error(Problem::Incomplete(
+            "this server lists only a part of its keys (stats cachedump), what was listed is deleted".into(),
+        )))
+    }
+
+    fn left(&self, which: &str, walk: &Walk) -> Error {
+        let Walk { older, examples } = walk;
+        self.shared.error(Problem::Incomplete(format!(
+            "{which} still listed {older} keys in scope that may be older than the clear, such as {}; they were deleted",
+            examples.join(" ")
+        )))
+    }
+
+    /// Lists and deletes, to the end of the listing, on fresh connections when one is lost.
+    async fn whole_pass(&mut self, strategy: Strategy) -> Result<Pass, Error> {
         let mut given_up = 0;
         loop {
-            match self.pass(strategy).await {
+            let mut walk = Walk::default();
+            match self.pass(strategy, &mut walk).await {
                 Ok(Walked::Whole) => {
-                    self.listed_first.get_or_insert(self.tally.count_listed());
-                    return Ok(self.tally.count_matched() - matched_before);
+                    self.listed_first.get_or_insert(self.shared.tally.count_listed());
+                    return Ok(Pass::Whole(walk));
                 }
                 Ok(Walked::GivenUp) if given_up < GIVEN_UP_MAX => given_up += 1,
                 Ok(Walked::GivenUp) => {
                     let what =
                         format!("{given_up} walks were given up because the temporary file could not be written");
-                    return Err(self.error(Problem::Incomplete(what)));
+                    return Err(self.shared.error(Problem::Incomplete(what)));
                 }
-                Ok(Walked::Refused(reply)) => {
-                    return Err(self.error(Problem::Disabled {
-                        what: "listing keys",
-                        instead: "start memcached without -X and with its LRU crawler, or use --all",
-                        reply,
-                    }));
-                }
+                Ok(Walked::Refused(reply)) => return Ok(Pass::Refused(reply)),
                 Err(error) => self.retries.after(error).await?,
             }
         }
     }
 
-    async fn pass(&mut self, strategy: Strategy) -> Result<Walked, Error> {
+    async fn pass(&mut self, strategy: Strategy, walk: &mut Walk) -> Result<Walked, Error> {
         self.passes += 1;
-        self.context.events.tell(Event::Pass(self.passes));
+        let shared = self.shared;
+        let Shared { server, context, .. } = *shared;
+        context.events.tell(Event::Pass(self.passes));
         let (filler, drainer) = backlog(tempfile::tempfile);
-        let lister = async {
-            let mut client = Client::connect(self.server, self.context.patience.timeout).await?;
-            let mut lister = Lister::new(self, filler);
-            let walked = listing::walk(strategy, &mut client, self.context, &mut lister).await;
+        let listing = async {
+            let mut lister = Lister::new(shared, filler, walk);
+            let walked = async {
+                let mut client = Client::connect(server, context.patience.timeout).await?;
+                listing::walk(strategy, &mut client, context, &mut lister).await
+            }
+            .await;
             // Also when the walk broke off: what it listed is there, and in scope.
-            lister.finish();
-            if let Some(trouble) = lister.filler.trouble() {
-                self.context.events.tell(Event::Spool(trouble));
+            if let Some(trouble) = lister.finish() {
+                context.events.tell(Event::Spool(trouble));
             }
             walked
         };
-        let deletes = Deleter::new(self.server, self.context, &self.tally).run(drainer);
-        let (walked, deleted) = both(self.stoppable(lister), deletes).await;
-        // A broken connection is mended by a further try whichever side it broke on; anything else comes first.
-        match (walked, deleted) {
-            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(walked), Ok(())) => Ok(walked),
-        }
-    }
-
-    /// Runs until the operation is stopped.
-    async fn stoppable<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.context
-            .stop
-            .run_until_cancelled(work)
-            .await
-            .unwrap_or_else(|| Err(self.error(Problem::Interrupted { flush_sent: false })))
-    }
-
-    fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
-        match self.tally.unreachable() {
-            None => Ok(proof),
-            Some((count, example)) => Err(self.error(Problem::Incomplete(format!(
-                "{count} keys in scope cannot be named by a text command (over 186 bytes, with a space or line end in \
-                 them), one of them is \"{}\"",
-                Excerpt::of(&example)
-            )))),
-        }
-    }
-
-    fn error(&self, problem: Problem) -> Error {
-        Error { server: self.server.clone(), problem }
+        // Only these look for what is older than the clear.
+        let marks = strategy == Strategy::Lru || shared.options.verify;
+        let deletes = Deleter::new(shared, marks);
+        let (walked, deleted) = both(unless_stopped(context, server, listing), deletes.run(drainer)).await;
+        // A broken connection is mended by a further try whichever side it broke on.
+        deleted.and(walked)
     }
 }
 
@@ -269,36 +344,5 @@ async fn both<T>(
             Ok(()) => (listing.await, Ok(())),
             Err(error) => (Err(error), Ok(())),
         },
-    }
-}
-
-/// Takes a listing's keys in scope to the backlog.
-struct Lister<'a> {
-    server: &'a ServerAddr,
-    scope: &'a Scope,
-    tally: &'a Tally,
-    batch: BatchBuilder,
-    filler: Filler,
-}
-
-impl<'a> Lister<'a> {
-    fn new(run: &'a Run<'_>, filler: Filler) -> Self {
-        Self { server: run.server, scope: run.scope, tally: &run.tally, batch: BatchBuilder::default(), filler }
-    }
-
-    /// Hands on what is gathered; false when there is no room for more.
-    fn finish(&mut self) -> bool {
-        self.batch.finish().is_none_or(|batch| self.filler.push(batch))
-    }
-}
-
-impl Visitor for Lister<'_> {
-    fn visit(&mut self, item: &MetadumpItem) -> Result<bool, Error> {
-        let matched = self.batch.take(item, self.scope).map_err(|source| Error {
-            server: self.server.clone(),
-            problem: Problem::BadKey { source, excerpt: Excerpt::of(item.encoded_key()) },
-        })?;
-        self.tally.listed(matched);
-        Ok(if self.batch.is_full() { self.finish() } else { true })
     }
 }

@@ -16,9 +16,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn listed(&self, matched: bool) {
-        self.listed.fetch_add(1, Relaxed);
-        self.matched.fetch_add(u64::from(matched), Relaxed);
+    pub(super) fn listed(&self, keys: u64, matched: u64) {
+        self.listed.fetch_add(keys, Relaxed);
+        self.matched.fetch_add(matched, Relaxed);
     }
 
     pub(super) fn deleted(&self, count: u64) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Visitor, Walked};
+use super::{Listed, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::Answer;
 use crate::error::{Error, Problem};
@@ -46,7 +46,7 @@ async fn once(target: CrawlTarget, client: &mut Client, visitor: &mut impl Visit
     loop {
         match client.next().await? {
             Answer { reply: Reply::Metadump(item), .. } => {
-                if !visitor.visit(&item)? {
+                if !visitor.visit(Listed::Metadump(&item))? {
                     return Ok(Walked::GivenUp);
                 }
             }

@@ -1,14 +1,20 @@
 //! Listing keys: a strategy a file, behind [`walk`].
 
+mod cachedump;
+mod choice;
 mod metadump;
 
 use std::fmt;
 
+use bytes::{BufMut, BytesMut};
+
+pub(super) use self::choice::choose;
 use super::Context;
 use crate::client::Client;
 use crate::error::Error;
-use crate::protocol::ErrorReply;
+use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{CrawlTarget, MetadumpItem};
+use crate::protocol::{ErrorReply, KEY_MAX, PercentError};
 
 /// How the keys of a server are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +24,8 @@ pub enum Strategy {
     Hash,
     /// `lru_crawler metadump all`: misses recently read keys, so it takes several passes.
     Lru,
+    /// `stats cachedump`: some keys of the cold list of each slab class; proves nothing.
+    Cachedump,
 }
 
 impl Strategy {
@@ -27,6 +35,7 @@ impl Strategy {
         match self {
             Self::Hash => "hash",
             Self::Lru => "lru",
+            Self::Cachedump => "cachedump",
         }
     }
 }
@@ -37,10 +46,58 @@ impl fmt::Display for Strategy {
     }
 }
 
+/// An item that a walk lists.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Listed<'a> {
+    Metadump(&'a MetadumpItem),
+    Cachedump(&'a CachedumpItem),
+}
+
+impl Listed<'_> {
+    /// Appends the key, decoded.
+    ///
+    /// # Errors
+    /// It is no key that a server would list; nothing was appended.
+    pub(super) fn append_key(self, out: &mut BytesMut) -> Result<(), PercentError> {
+        match self {
+            Self::Metadump(item) => item.decode_key(out),
+            Self::Cachedump(item) if (1..=KEY_MAX).contains(&item.key().len()) => {
+                out.put_slice(item.key());
+                Ok(())
+            }
+            Self::Cachedump(_) => Err(PercentError),
+        }
+    }
+
+    /// The key as it came.
+    pub(super) fn raw_key(&self) -> &[u8] {
+        match self {
+            Self::Metadump(item) => item.encoded_key(),
+            Self::Cachedump(item) => item.key(),
+        }
+    }
+
+    /// None where the listing does not say it.
+    pub(super) fn cas(self) -> Option<u64> {
+        match self {
+            Self::Metadump(item) => item.cas().map(u64::from),
+            Self::Cachedump(_) => None,
+        }
+    }
+
+    /// Bytes: the whole item of a metadump, the value of a cachedump.
+    pub(super) fn size(self) -> u64 {
+        match self {
+            Self::Metadump(item) => item.size().unwrap_or_default(),
+            Self::Cachedump(item) => item.size(),
+        }
+    }
+}
+
 /// Takes what a walk lists.
 pub(super) trait Visitor {
     /// An item. False gives the walk up.
-    fn visit(&mut self, item: &MetadumpItem) -> Result<bool, Error>;
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error>;
 }
 
 /// How a walk ended.
@@ -66,6 +123,7 @@ pub(super) async fn walk(
 ) -> Result<Walked, Error> {
     match strategy {
         Strategy::Hash => metadump::walk(CrawlTarget::Hash, client, context, visitor).await,
+        Strategy::Cachedump => cachedump::walk(client, visitor).await,
         Strategy::Lru => metadump::walk(CrawlTarget::All, client, context, visitor).await,
     }
 }

@@ -1,0 +1,96 @@
+//! What a clear would delete, by the same listing, changing nothing.
+
+use bytes::BytesMut;
+
+use super::Strategy;
+use crate::address::ServerAddr;
+use crate::client::Client;
+use crate::error::{Error, Problem};
+use crate::ops::Context;
+use crate::ops::listing::{self, Listed, Visitor, Walked};
+use crate::ops::retry::{Retries, unless_stopped};
+use crate::protocol::Excerpt;
+use crate::scope::Scope;
+
+/// What was found of a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Keys.
+    pub keys: u64,
+    /// Bytes that their items take in the server: header, key and value.
+    pub bytes: u64,
+}
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// How keys were listed. Only a hash walk lists all of them.
+    pub strategy: Strategy,
+    /// Keys on the server, as listed.
+    pub listed: u64,
+    /// For each of [`Scope::prefixes`], or one for every key.
+    pub found: Vec<Found>,
+}
+
+/// Counts what a clear would delete.
+///
+/// # Errors
+/// The server could not be reached, or does not list its keys.
+pub async fn survey(
+    server: &ServerAddr,
+    scope: &Scope,
+    asked: Option<Strategy>,
+    context: &Context,
+) -> Result<Survey, Error> {
+    let mut retries = Retries::new(context);
+    let mut strategy = listing::choose(server, asked, context, &mut retries).await?;
+    loop {
+        let mut surveyor = Surveyor {
+            server,
+            scope,
+            key: BytesMut::new(),
+            listed: 0,
+            found: vec![Found::default(); scope.prefixes().len().max(1)],
+        };
+        let walk = async {
+            let mut client = Client::connect(server, context.patience.timeout).await?;
+            listing::walk(strategy, &mut client, context, &mut surveyor).await
+        };
+        match unless_stopped(context, server, walk).await {
+            Ok(Walked::Refused(reply)) if asked.is_some() || strategy == Strategy::Cachedump => {
+                let instead = "start memcached without -X and with its LRU crawler";
+                let problem = Problem::Disabled { what: "listing keys", instead, reply };
+                return Err(Error { server: server.clone(), problem });
+            }
+            Ok(Walked::Refused(_)) => strategy = Strategy::Cachedump,
+            Ok(Walked::Whole | Walked::GivenUp) => {
+                return Ok(Survey { strategy, listed: surveyor.listed, found: surveyor.found });
+            }
+            Err(error) => retries.after(error).await?,
+        }
+    }
+}
+
+struct Surveyor<'a> {
+    server: &'a ServerAddr,
+    scope: &'a Scope,
+    key: BytesMut,
+    listed: u64,
+    found: Vec<Found>,
+}
+
+impl Visitor for Surveyor<'_> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+        self.key.clear();
+        item.append_key(&mut self.key).map_err(|source| Error {
+            server: self.server.clone(),
+            problem: Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) },
+        })?;
+        self.listed += 1;
+        if let Some(found) = self.scope.find(&self.key).and_then(|place| self.found.get_mut(place)) {
+            found.keys += 1;
+            found.bytes += item.size();
+        }
+        Ok(true)
+    }
+}

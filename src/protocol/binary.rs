@@ -1,0 +1,110 @@
+//! The one thing that only the binary protocol can do: delete a key that no text line can name.
+//!
+//! A key of more than 186 bytes with a space, line end or NUL in it fits neither a text line nor its base64 form. A
+//! connection whose first byte is 0x80 speaks the binary protocol (upstream's `protocol-binary.txt`; every memcached
+//! since 1.4, unless it was started with `-B ascii`).
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::key::KEY_MAX;
+
+const REQUEST: u8 = 0x80;
+const RESPONSE: u8 = 0x81;
+const DELETE: u8 = 0x04;
+
+/// Bytes in the header of a request and of a response.
+pub const HEADER: usize = 24;
+
+/// What a server says to a binary delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deletion {
+    /// It is gone.
+    Deleted,
+    /// It was not there.
+    NotFound,
+    /// The server did not do it; its status.
+    Refused(u16),
+}
+
+/// Appends a delete of any key of 1 to 250 bytes; false, and nothing is appended, for any other.
+///
+/// ```
+/// use mcflush::protocol::binary::{HEADER, encode_delete};
+/// let mut wire = bytes::BytesMut::new();
+/// assert!(encode_delete(b"a\nb", &mut wire));
+/// assert_eq!(wire.len(), HEADER + 3);
+/// ```
+#[must_use]
+pub fn encode_delete(key: &[u8], out: &mut BytesMut) -> bool {
+    let Ok(length) = u16::try_from(key.len()) else { return false };
+    if key.is_empty() || key.len() > KEY_MAX {
+        return false;
+    }
+    out.put_u8(REQUEST);
+    out.put_u8(DELETE);
+    out.put_u16(length);
+    // Extras' length, data type, vbucket: none.
+    out.put_u32(0);
+    out.put_u32(u32::from(length));
+    // Opaque, CAS: none.
+    out.put_u32(0);
+    out.put_u64(0);
+    out.put_slice(key);
+    true
+}
+
+/// Reads the header of a response to a delete: what it says, and how many bytes of body follow it. None when it is none.
+///
+/// ```
+/// use mcflush::protocol::binary::{Deletion, HEADER, decode_deletion};
+/// let mut header = [0; HEADER];
+/// (header[0], header[1]) = (0x81, 0x04);
+/// assert_eq!(decode_deletion(header), Some((Deletion::Deleted, 0)));
+/// ```
+#[must_use]
+pub fn decode_deletion(header: [u8; HEADER]) -> Option<(Deletion, u32)> {
+    let mut header = Bytes::copy_from_slice(&header);
+    let (magic, opcode) = (header.get_u8(), header.get_u8());
+    header.advance(4);
+    let status = header.get_u16();
+    let body = header.get_u32();
+    let deletion = match status {
+        0 => Deletion::Deleted,
+        1 => Deletion::NotFound,
+        status => Deletion::Refused(status),
+    };
+    (magic == RESPONSE && opcode == DELETE).then_some((deletion, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delete_names_any_key() {
+        let mut wire = BytesMut::new();
+        assert!(encode_delete(&[b' '; KEY_MAX], &mut wire));
+        assert_eq!(&wire[..12], &[0x80, 4, 0, 250, 0, 0, 0, 0, 0, 0, 0, 250]);
+        assert_eq!(&wire[HEADER..], &[b' '; KEY_MAX]);
+        for bad in [&b""[..], &[b' '; KEY_MAX + 1], &[b' '; 70_000]] {
+            assert!(!encode_delete(bad, &mut wire));
+        }
+        assert_eq!(wire.len(), HEADER + KEY_MAX);
+    }
+
+    #[test]
+    fn responses() {
+        let response = |status: u16, body: u32| {
+            let mut header = [0; HEADER];
+            header[..2].copy_from_slice(&[RESPONSE, DELETE]);
+            header[6..8].copy_from_slice(&status.to_be_bytes());
+            header[8..12].copy_from_slice(&body.to_be_bytes());
+            header
+        };
+        assert_eq!(decode_deletion(response(0, 0)), Some((Deletion::Deleted, 0)));
+        assert_eq!(decode_deletion(response(1, 9)), Some((Deletion::NotFound, 9)));
+        assert_eq!(decode_deletion(response(0x81, 15)), Some((Deletion::Refused(0x81), 15)));
+        assert_eq!(decode_deletion(*b"ERROR\r\nERROR\r\nERROR\r\nERR"), None);
+    }
+}
