@@ -1,7 +1,7 @@
 //! The clearing engine: every key in scope, and no other.
 //!
-//! A listing and the deletes run side by side on connections of their own, with a [backlog](self::backlog) between
-//! them that never makes the listing wait.
+//! A listing and the deletes run side by side on connections of their own, with a backlog between them that
+//! never makes the listing wait.
 
 mod backlog;
 mod batch;

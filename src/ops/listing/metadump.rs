@@ -13,8 +13,8 @@ use crate::ops::{Context, Event};
 use crate::protocol::crawler::{CrawlTarget, Metadump};
 use crate::protocol::{ErrorKind, ErrorReply, Reply, Request};
 
-/// How long others may hold the crawler: a walk of a hundred million keys takes about two minutes.
-const BUSY_PATIENCE: Duration = Duration::from_secs(180);
+/// How long others may hold the crawler: a walk of fifty million keys takes about as long.
+const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn walk(
     target: CrawlTarget,
