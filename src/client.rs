@@ -122,16 +122,6 @@ impl Client {
     /// # Errors
     /// The connection is lost or silent for too long, or what comes is not the protocol.
     pub async fn next(&mut self) -> Result<Answer, Error> {
-        loop {
-            let answer = self.next_line().await?;
-            // Some versions send an empty line behind an error; it belongs to nothing.
-            if answer.reply != Reply::Blank {
-                return Ok(answer);
-            }
-        }
-    }
-
-    async fn next_line(&mut self) -> Result<Answer, Error> {
         // Most replies of a dump are in the buffer: they need no timer.
         let next = match self.framed.next().now_or_never() {
             Some(next) => next,
