@@ -1,0 +1,212 @@
+//! How fast the codecs are, beside a bare newline split of the same bytes (the limit) and beside the parsers of other crates
+//! where they can do the work: `make bench`. Ratios of one run count, not the times.
+
+// A bench prints, and stops at the first surprise.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use mcflush::codec::{ClientCodec, ServerCodec};
+use mcflush::protocol::meta::MetaDelete;
+use mcflush::protocol::{MetaKey, Request};
+use mcflush_bench::async_memcached_parser as peer;
+use memcache_proto::ResponseBytes;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// As many as fit in what a client reads at once (64 KiB), many times over.
+const LINES: usize = 5_000;
+
+/// A read.
+const READ: usize = 64 * 1024;
+
+fn codec(request: &str) -> ClientCodec {
+    let mut asked = BytesMut::from(request);
+    let request = ServerCodec::default().decode(&mut asked).unwrap().unwrap().request;
+    let mut codec = ClientCodec::default();
+    codec.encode(request, &mut BytesMut::new()).unwrap();
+    codec
+}
+
+/// Decodes everything, in reads of this size: as from a socket, the buffer is filled again when it is empty.
+fn ours(request: &str, wire: &[u8], read: usize) -> usize {
+    let mut codec = codec(request);
+    let mut buffer = BytesMut::with_capacity(read);
+    let mut frames = 0;
+    for chunk in wire.chunks(read) {
+        buffer.extend_from_slice(chunk);
+        while let Some(answer) = codec.decode(&mut buffer).unwrap() {
+            black_box(&answer);
+            frames += 1;
+        }
+    }
+    frames
+}
+
+/// The same reads into the same buffer, and nothing but the search for line ends.
+fn split(wire: &[u8], read: usize) -> usize {
+    let mut buffer = BytesMut::with_capacity(read);
+    let mut lines = 0;
+    for chunk in wire.chunks(read) {
+        buffer.clear();
+        buffer.extend_from_slice(chunk);
+        let mut rest = &buffer[..];
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            black_box(&rest[..end]);
+            rest = &rest[end + 1..];
+            lines += 1;
+        }
+    }
+    lines
+}
+
+/// Their parser over the whole, which spares it what its client does besides: parsing again what came in part.
+fn theirs<T, E: std::fmt::Debug>(wire: &[u8], parse: impl Fn(&[u8]) -> Result<Option<(usize, T)>, E>) -> usize {
+    let mut rest = wire;
+    let mut frames = 0;
+    while !rest.is_empty() {
+        let (length, frame) = parse(rest).unwrap().unwrap();
+        black_box(&frame);
+        rest = &rest[length..];
+        frames += 1;
+    }
+    frames
+}
+
+fn group<'a>(criterion: &'a mut Criterion, name: &str, wire: &[u8]) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Bytes(wire.len() as u64));
+    group
+}
+
+/// Of both in turn, so that what else the machine does hits them alike.
+fn ratio(name: &str, mut one: impl FnMut() -> usize, mut other: impl FnMut() -> usize) {
+    let time = |work: &mut dyn FnMut() -> usize| {
+        let start = Instant::now();
+        black_box(work());
+        start.elapsed()
+    };
+    let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
+    for _ in 0..200 {
+        ours = ours.min(time(&mut one));
+        theirs = theirs.min(time(&mut other));
+    }
+    println!("ratio {name}: {:.2}", ours.as_secs_f64() / theirs.as_secs_f64());
+}
+
+fn listings(criterion: &mut Criterion) {
+    let metadump: String = (0..LINES)
+        .map(|n| format!("key=shop%3Aproduct%3A{n} exp=-1 la=1795448769 cas={n} fetch=no cls=1 size=66\n"))
+        .chain(["END\r\n".to_owned()])
+        .collect();
+    let mgdump: String =
+        (0..LINES).map(|n| format!("mg shop:product:{n}\r\n")).chain(["EN\r\n".to_owned()]).collect();
+    let stats: String =
+        (0..LINES).map(|n| format!("STAT items:{n}:number {n}\r\n")).chain(["END\r\n".to_owned()]).collect();
+
+    for (name, request, wire) in [
+        ("metadump", "lru_crawler metadump all\r\n", &metadump),
+        ("mgdump", "lru_crawler mgdump all\r\n", &mgdump),
+        ("stats", "stats\r\n", &stats),
+    ] {
+        let wire = wire.as_bytes();
+        let mut group = group(criterion, name, wire);
+        group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, wire, READ)));
+        group.bench_function("memchr", |bencher| bencher.iter(|| split(wire, READ)));
+        match name {
+            "metadump" => {
+                let parse = peer::parse_ascii_metadump_response;
+                group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
+                ratio("metadump async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
+            }
+            "stats" => {
+                let parse = peer::parse_ascii_stats_response;
+                group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
+                ratio("stats async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
+            }
+            _ => {}
+        }
+        group.finish();
+        ratio(&format!("{name} mcflush/memchr"), || ours(request, wire, READ), || split(wire, READ));
+    }
+}
+
+fn small_values(criterion: &mut Criterion) {
+    let wire: String = (0..LINES)
+        .map(|n| format!("VALUE shop:product:{n} 0 20 {n}\r\n01234567890123456789\r\n"))
+        .chain(["END\r\n".to_owned()])
+        .collect();
+    let bytes = Bytes::copy_from_slice(wire.as_bytes());
+    let wire = wire.as_bytes();
+    let request = "gets a\r\n";
+    let mut group = group(criterion, "small values", wire);
+    group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, wire, READ)));
+    group.bench_function("memchr", |bencher| bencher.iter(|| split(wire, READ)));
+    let parse = peer::parse_ascii_response;
+    group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
+    group.bench_function("memcache-proto", |bencher| bencher.iter(|| ResponseBytes::parse(bytes.clone()).unwrap().1));
+    group.finish();
+    ratio("small values async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
+    ratio(
+        "small values memcache-proto/mcflush",
+        || ResponseBytes::parse(bytes.clone()).unwrap().1,
+        || ours(request, wire, READ),
+    );
+}
+
+/// A megabyte in reads of 16 KiB, beside copying the same reads into a buffer that is large enough.
+fn large_values(criterion: &mut Criterion) {
+    const LENGTH: usize = 1 << 20;
+    let mut wire = format!("VALUE k 0 {LENGTH}\r\n").into_bytes();
+    wire.resize(wire.len() + LENGTH, b'x');
+    wire.extend_from_slice(b"\r\nEND\r\n");
+    let copy = || {
+        let mut buffer = BytesMut::with_capacity(wire.len());
+        for chunk in wire.chunks(16 * 1024) {
+            buffer.extend_from_slice(chunk);
+        }
+        black_box(&buffer).len()
+    };
+    let request = "get k\r\n";
+    let mut group = group(criterion, "large values", &wire);
+    group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, &wire, 16 * 1024)));
+    group.bench_function("memcpy", |bencher| bencher.iter(copy));
+    let parse = peer::parse_ascii_response;
+    group.bench_function("async-memcached, whole", |bencher| bencher.iter(|| theirs(&wire, parse)));
+    group.finish();
+    ratio("large values mcflush/memcpy", || ours(request, &wire, 16 * 1024), copy);
+}
+
+fn quiet_deletes(criterion: &mut Criterion) {
+    let requests: Vec<Request> = (0..LINES)
+        .map(|n| {
+            let key = MetaKey::for_bytes(format!("shop:product:{n}")).unwrap();
+            Request::MetaDelete(MetaDelete { quiet: true, ..MetaDelete::new(key) })
+        })
+        .collect();
+    let mut group = criterion.benchmark_group("quiet deletes");
+    group.throughput(Throughput::Elements(LINES as u64));
+    group.bench_function("mcflush", |bencher| {
+        bencher.iter_batched(
+            || (requests.clone(), BytesMut::with_capacity(READ * 4)),
+            |(requests, mut out)| {
+                let mut codec = ClientCodec::default();
+                for request in requests {
+                    codec.encode(request, &mut out).unwrap();
+                }
+                out
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
+    targets = listings, small_values, large_values, quiet_deletes
+}
+criterion_main!(benches);
