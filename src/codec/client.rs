@@ -8,7 +8,7 @@ use super::lines::{Extent, Lines, put_back, without_end};
 use super::{Answer, Asked, CodecError, Limit, Limits, Role};
 use crate::protocol::config::Config;
 use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
-use crate::protocol::retrieval::Value;
+use crate::protocol::retrieval::{Value, ValueHeader};
 use crate::protocol::{BlockLine, ErrorKind, Expect, Listed, Reply, Request, Spelling};
 
 /// The client's side: encodes requests, decodes replies in the light of the requests in flight.
@@ -98,6 +98,42 @@ impl ClientCodec {
         Ok(())
     }
 
+    /// Takes a line that comes by the million: by itself, and short, because a dump is nothing but these.
+    #[inline]
+    fn listed(&mut self, buffer: &mut BytesMut) -> Option<Reply> {
+        let expect = self.in_flight.lists(self.limits.items)?;
+        let length = memchr::memchr(b'\n', buffer)? + 1;
+        if length > self.limits.line || self.block.is_some() {
+            return None;
+        }
+        if expect == Expect::Values {
+            return self.whole_value(length, buffer);
+        }
+        let listed = Listed::find(expect, without_end(buffer.get(..length)?), length)?;
+        self.in_flight.one_more_listed();
+        self.lines.taken(length);
+        Some(listed.take(buffer))
+    }
+
+    /// Takes a value that is there as a whole, in its usual spelling.
+    #[inline]
+    fn whole_value(&mut self, line: usize, buffer: &mut BytesMut) -> Option<Reply> {
+        let text = buffer.get(..line)?.strip_suffix(b"\r\n")?;
+        let header = ValueHeader::parse(text).filter(|header| header.is_spelled(text))?;
+        let data = usize::try_from(header.length).ok().filter(|&data| data <= self.limits.value)?;
+        if buffer.get(line + data..line + data + 2)? != b"\r\n" {
+            return None;
+        }
+        self.in_flight.one_more_listed();
+        self.lines.taken(line + data + 2);
+        buffer.advance(header.key_start);
+        let key = buffer.split_to(header.key_len).freeze();
+        buffer.advance(line - header.key_start - header.key_len);
+        let data = buffer.split_to(data).freeze();
+        buffer.advance(2);
+        Some(Reply::Value(Value::from_parts(key, header, data)))
+    }
+
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, CodecError> {
         if let Some((block, extent)) = self.block {
             return self.finish_block(block, extent, buffer);
@@ -107,8 +143,11 @@ impl ClientCodec {
         if self.after_client_error && line.is_empty() {
             return Ok(self.blank(length, buffer));
         }
-        if let Some(listed) = Listed::find(self.in_flight.lists(), line, length) {
-            self.one_more(buffer)?;
+        // One that was not there as a whole when it was first looked for.
+        if let Some(expect) = self.in_flight.lists(self.limits.items)
+            && let Some(listed) = Listed::find(expect, line, length)
+        {
+            self.in_flight.one_more_listed();
             self.lines.taken(length);
             return Ok(Step::Answer(Answer::new(listed.take(buffer), Role::Part)));
         }
@@ -283,9 +322,15 @@ impl Decoder for ClientCodec {
     type Item = Answer;
     type Error = CodecError;
 
+    #[inline]
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Answer>, CodecError> {
         if self.failed {
             return Err(CodecError::Poisoned);
+        }
+        if self.lines.is_fresh()
+            && let Some(reply) = self.listed(buffer)
+        {
+            return Ok(Some(Answer { reply, role: Role::Part, spelling: Spelling::CANONICAL }));
         }
         loop {
             match self.step(buffer) {

@@ -155,9 +155,17 @@ impl InFlight {
         self.quiet().gives_values()
     }
 
-    /// What is being listed, when no line can be anything else's.
-    pub(super) fn lists(&self) -> Option<Expect> {
-        self.entries.front().filter(|entry| entry.before.count == 0).map(|entry| entry.expect)
+    /// What is being listed, when no line can be anything else's, and fewer items than this have come.
+    #[inline]
+    pub(super) fn lists(&self, limit: u64) -> Option<Expect> {
+        let entry = self.entries.front()?;
+        (entry.before.count == 0 && self.items < limit).then_some(entry.expect)
+    }
+
+    /// An item has come of what is listed.
+    #[inline]
+    pub(super) const fn one_more_listed(&mut self) {
+        self.items += 1;
     }
 
     /// Whose the line is: None when it is nobody's. `fits` says whether it can be read as an answer to the oldest request

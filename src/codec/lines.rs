@@ -27,7 +27,14 @@ impl Lines {
         Ok(length)
     }
 
+    /// Whether nothing of the buffer has been searched yet.
+    #[inline]
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.scanned == 0
+    }
+
     /// These bytes of the buffer are a frame, and leave it.
+    #[inline]
     pub(super) const fn taken(&mut self, length: usize) {
         self.scanned = 0;
         self.offset += length as u64;
@@ -53,6 +60,7 @@ fn excerpt(buffer: &[u8]) -> Excerpt {
 }
 
 /// A line without its CR LF, or its LF.
+#[inline]
 pub(super) fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

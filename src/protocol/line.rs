@@ -1,7 +1,7 @@
 //! What the lines of all families are made of. Private: nom's types do not leave the protocol.
 
 use bytes::{BufMut, BytesMut};
-use nom::bytes::complete::{take_while, take_while1};
+use nom::bytes::complete::take_while1;
 use nom::combinator::{map_opt, rest};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
@@ -35,6 +35,7 @@ pub(super) fn after_word<'a>(line: &'a [u8], word: &str) -> Option<&'a [u8]> {
 }
 
 /// The whole of a word as a decimal number that fits.
+#[inline]
 pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     if word.is_empty() {
         return None;
@@ -65,8 +66,13 @@ pub(super) struct Words<'a>(pub &'a [u8]);
 impl<'a> Iterator for Words<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let (rest, word) = preceded(take_while(is_space), token).parse(self.0).ok()?;
+        // By hand: words are short, and every line has some.
+        let start = self.0.iter().position(|&byte| !is_space(byte))?;
+        let rest = self.0.get(start..)?;
+        let length = rest.iter().position(|&byte| is_space(byte)).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(length);
         self.0 = rest;
         Some(word)
     }

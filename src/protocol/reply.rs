@@ -140,8 +140,9 @@ pub(crate) enum Listed {
 
 impl Listed {
     /// Looks at a line, and at its length with its end.
-    pub(crate) fn find(expect: Option<Expect>, line: &[u8], length: usize) -> Option<Self> {
-        match expect? {
+    #[inline]
+    pub(crate) fn find(expect: Expect, line: &[u8], length: usize) -> Option<Self> {
+        match expect {
             Expect::Metadump if length == line.len() + 1 => {
                 let value = line.strip_prefix(b"key=")?;
                 let end = 4 + memchr::memchr(b' ', value).unwrap_or(value.len());
@@ -160,6 +161,7 @@ impl Listed {
     }
 
     /// Takes it off the buffer.
+    #[inline]
     pub(crate) fn take(self, buffer: &mut BytesMut) -> Reply {
         match self {
             Self::Metadump { length, key } => {

@@ -102,11 +102,12 @@ pub enum Request {
 pub struct UnknownLine(Bytes);
 
 impl UnknownLine {
-    /// Takes a line (without its end); None when it holds an end, or is a request that this crate knows.
+    /// Takes a line (without its end); None when it holds an end, is a request that this crate knows, or begins with the
+    /// byte 0x80, which a server takes for the binary protocol.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
-        (is_line(&line) && Request::known(&line).is_none()).then_some(Self(line))
+        (is_line(&line) && line.first() != Some(&0x80) && Request::known(&line).is_none()).then_some(Self(line))
     }
 
     /// The line, without its end.

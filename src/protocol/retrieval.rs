@@ -1,13 +1,9 @@
 //! The retrieval commands `get`, `gets`, `gat`, `gats`, and the `VALUE` blocks that answer them.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use nom::Parser;
-use nom::bytes::complete::tag;
-use nom::combinator::{all_consuming, opt};
-use nom::sequence::preceded;
 
 use super::key::Key;
-use super::line::{Parsed, Words, decimal_len, number, put_decimal, spaces, token};
+use super::line::{Words, decimal_len, put_decimal};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// One key or more.
@@ -193,20 +189,18 @@ pub(crate) struct ValueHeader {
 
 impl ValueHeader {
     /// `VALUE KEY FLAGS LENGTH [CAS]`
-    pub(super) fn parse(line: &[u8]) -> Option<Self> {
-        fn fields(input: &[u8]) -> Parsed<'_, (&[u8], u32, u64, Option<u64>)> {
-            let (input, _) = (tag("VALUE"), spaces).parse(input)?;
-            let (input, key) = token(input)?;
-            let (input, flags) = preceded(spaces, number).parse(input)?;
-            let (input, length) = preceded(spaces, number).parse(input)?;
-            let (input, cas) = opt(preceded(spaces, number)).parse(input)?;
-            let (input, _) = all_consuming(opt(spaces)).parse(input)?;
-            Ok((input, (key, flags, length, cas)))
-        }
-        let (_, (key, flags, length, cas)) = fields(line).ok()?;
-        // The key's place in the line, without pointer arithmetic: only spaces are between the word and the key.
-        let key_start = line.get(5..)?.iter().take_while(|&&byte| byte == b' ').count() + 5;
-        Some(Self { key_start, key_len: key.len(), flags: ItemFlags(flags), cas: cas.map(Cas), length })
+    #[inline]
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let mut words = Words(line.strip_prefix(b"VALUE ")?);
+        let key = words.next()?;
+        let key_start = line.len() - words.0.len() - key.len();
+        let (flags, length) = (words.decimal()?, words.decimal()?);
+        let cas = match words.next() {
+            Some(word) => Some(Cas::parse(word)?),
+            None => None,
+        };
+        words.end()?;
+        Some(Self { key_start, key_len: key.len(), flags: ItemFlags(flags), cas, length })
     }
 
     /// Whether the line (without its end) is spelled as this crate would: another spelling that is read is always longer.
