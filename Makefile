@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test torture fmt lint doc ci
+.PHONY: help bench demo fuzz test torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -18,6 +18,12 @@ torture: ## clear 1,000,000 of 2,000,000 keys, three times, on each memcached
 	@scripts/fetch-memcached
 	$(CARGO) bench --locked --bench million
 
+bench: ## how fast the codecs are, beside a bare newline split and two other crates
+	cd bench && $(CARGO) bench --locked
+
+fuzz: ## fuzz each target for ten minutes (SECONDS=600)
+	@scripts/fuzz $(or $(SECONDS),600)
+
 fmt: ## format the code
 	$(CARGO) fmt --all
 
@@ -25,6 +31,7 @@ lint: ## rustfmt and clippy, warnings denied, with and without the command line
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) build --locked --no-default-features
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
