@@ -19,11 +19,10 @@ as_root() {
     fi
 }
 
-# need_command COMMAND PACKAGE: installs Debian's PACKAGE where COMMAND is missing.
-need_command() {
-    local command=$1 package=$2 log
-    command -v "$command" >/dev/null 2>&1 && return
-    command -v apt-get >/dev/null 2>&1 || die "$command is missing and there is no apt-get: install $package yourself"
+# Installs a Debian package, and shows apt's words only when it fails.
+install_package() {
+    local package=$1 log
+    command -v apt-get >/dev/null 2>&1 || die "$package is missing and there is no apt-get: install it yourself"
     say "installing $package (apt)"
     log=$(mktemp)
     # The lists of a new machine are empty or old; without an update its names lead nowhere.
@@ -37,5 +36,11 @@ need_command() {
         die "cannot install $package: see above"
     fi
     rm -f "$log"
-    command -v "$command" >/dev/null 2>&1 || die "$package is installed, but $command is not in PATH"
+}
+
+# need_command COMMAND PACKAGE: installs Debian's PACKAGE where COMMAND is missing.
+need_command() {
+    command -v "$1" >/dev/null 2>&1 && return
+    install_package "$2"
+    command -v "$1" >/dev/null 2>&1 || die "$2 is installed, but $1 is not in PATH"
 }
