@@ -131,7 +131,8 @@ fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
         }
         "memcached+unix" => {
             let mut path = bytes::BytesMut::new();
-            let absolute = url.host_str().is_none_or(str::is_empty) && url.path().len() > 1;
+            let absolute =
+                url.host_str().is_none_or(str::is_empty) && url.path().starts_with('/') && url.path().len() > 1;
             match percent_decoded(url.path(), &mut path) {
                 Some(path) if bare && absolute => Ok(ServerAddr::Unix(path)),
                 _ => Err(Problem::SocketUrl),
