@@ -19,7 +19,7 @@ fn across_slab_classes(version: Version) {
     let mut loader = server.loader();
     let mut sizes = Vec::new();
     let mut size = 20_usize;
-    while size < 600_000 {
+    while size < 1_000_000 {
         sizes.push(size);
         size += size / 4;
     }

@@ -8,9 +8,11 @@
 mod clear;
 mod clear_at_size;
 mod engine;
+mod engine_conditions;
 mod environment;
 mod faults;
 mod flush;
+mod harmless;
 mod harness;
 mod interrupts;
 mod output;

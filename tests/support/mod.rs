@@ -6,6 +6,7 @@
 pub mod fake;
 pub mod run;
 pub mod server;
+pub mod traffic;
 
 use std::time::{Duration, Instant};
 

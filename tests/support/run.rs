@@ -124,6 +124,10 @@ impl Running {
         signal(self.child.id(), name);
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory it has held so far, in KiB; 0 once it has ended.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));

@@ -185,26 +185,28 @@ impl Server {
 
     /// The same for tables too large to hold.
     pub fn each_key(&self, mut take: impl FnMut(&[u8])) {
-        // The server's own crawler may be at work; then it says so instead of the first line.
-        let mut input = wait_for("the crawler to be free", || {
-            let mut connection = self.connect();
-            connection.send(b"lru_crawler metadump hash\r\n");
-            let mut input = BufReader::with_capacity(1 << 16, connection.stream);
-            let first = peek_line(&mut input);
-            (!first.starts_with(b"BUSY") && !first.starts_with(b"ERROR locked")).then_some(input)
-        });
-        let mut line = Vec::new();
+        // The server's own crawler may be at work, or the hash table grow; then it says so instead of a key.
+        wait_for("the crawler to be free", || self.try_each_key(&mut take).then_some(()));
+    }
+
+    fn try_each_key(&self, take: &mut impl FnMut(&[u8])) -> bool {
+        let mut connection = self.connect();
+        connection.send(b"lru_crawler metadump hash\r\n");
+        let mut input = BufReader::with_capacity(1 << 16, connection.stream);
+        let (mut line, mut any) = (Vec::new(), false);
         loop {
             line.clear();
             input.read_until(b'\n', &mut line).expect("the server answers");
             match line.as_slice() {
                 b"OK\r\n" => {}
-                b"END\r\n" => return,
+                b"END\r\n" => return true,
+                busy if !any && (busy.starts_with(b"BUSY") || busy.starts_with(b"ERROR locked")) => return false,
                 text => {
                     let field = text.strip_prefix(b"key=").and_then(|rest| rest.split(|&byte| byte == b' ').next());
                     let Some(field) = field else {
                         panic!("not a dump line: {:?}", String::from_utf8_lossy(text));
                     };
+                    any = true;
                     take(&percent_decode(field));
                 }
             }
@@ -332,6 +334,17 @@ impl Connection {
         self.stream.write_all(bytes).expect("the server takes bytes");
     }
 
+    /// Reads until a read ends with `end`; for large replies.
+    pub fn skip_past(&mut self, end: &[u8]) {
+        let (mut tail, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        while !tail.ends_with(end) {
+            let length = self.stream.read(&mut buffer).expect("the server answers");
+            assert!(length > 0, "the server hung up");
+            tail.extend_from_slice(&buffer[..length]);
+            tail.drain(..tail.len().saturating_sub(end.len()));
+        }
+    }
+
     /// The next line without its end, or nothing when the server hangs up. Byte by byte, so that nothing of what
     /// follows is taken along; not for large replies.
     pub fn line(&mut self) -> Option<String> {
@@ -408,11 +421,6 @@ pub fn set_by_binary_protocol(server: &Server, keys: &[&[u8]]) {
         // The other side may have gone first, which is as good.
         let _ = stream.shutdown(Shutdown::Both);
     }
-}
-
-fn peek_line(input: &mut BufReader<Stream>) -> Vec<u8> {
-    // One read brings the whole first line or the beginning of a long one: enough to tell a refusal from a key.
-    input.fill_buf().expect("the server answers").to_vec()
 }
 
 fn percent_decode(text: &[u8]) -> Vec<u8> {

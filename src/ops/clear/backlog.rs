@@ -238,3 +238,139 @@ impl Spool {
         Ok(Batch::from_bytes(Bytes::from(records)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A batch that says which it is.
+    fn batch(number: u32) -> Batch {
+        let mut records = vec![0; 200 + number as usize % 100];
+        records[..4].copy_from_slice(&number.to_le_bytes());
+        Batch::from_bytes(Bytes::from(records))
+    }
+
+    /// What comes out to the end, or to the first error.
+    fn drain(drainer: &mut Drainer) -> (Vec<Batch>, Option<io::Error>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (mut out, mut failure) = (Vec::new(), None);
+        runtime.block_on(async {
+            loop {
+                let next = tokio::time::timeout(Duration::from_secs(30), drainer.next()).await;
+                match next.expect("the drainer is told of what there is") {
+                    Ok(Some(batch)) => out.push(batch),
+                    Ok(None) => break,
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+            }
+        });
+        (out, failure)
+    }
+
+    fn numbered(count: u32) -> Vec<Batch> {
+        (0..count).map(batch).collect()
+    }
+
+    fn until(what: impl Fn() -> bool) {
+        while !what() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_in_order() {
+        for count in [0, 1, HEAD as u32, HEAD as u32 + 1, 5_000] {
+            let (mut filler, mut drainer) = backlog(tempfile::tempfile);
+            for number in 0..count {
+                filler.push(batch(number));
+            }
+            drop(filler);
+            let (out, failure) = drain(&mut drainer);
+            assert!(out == numbered(count) && failure.is_none(), "{count}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn both_ends_at_once() {
+        let (mut filler, mut drainer) = backlog(tempfile::tempfile);
+        let drained = std::thread::spawn(move || drain(&mut drainer).0);
+        for number in 0..20_000 {
+            filler.push(batch(number));
+            // Now and then the drainer comes level, so that the file is emptied and filled anew.
+            if number % 1_000 == 0 {
+                let shared = Arc::clone(&filler.shared);
+                until(|| {
+                    let state = shared.lock();
+                    state.head.is_empty() && state.spooled == 0 && state.tail.is_empty()
+                });
+            }
+        }
+        drop(filler);
+        assert!(drained.join().unwrap() == numbered(20_000));
+    }
+
+    #[test]
+    fn memory_holds_the_head_alone_once_the_file_has_the_rest() {
+        let (mut filler, drainer) = backlog(tempfile::tempfile);
+        for number in 0..2_000 {
+            filler.push(batch(number));
+        }
+        until(|| drainer.shared.lock().tail.is_empty());
+        let state = drainer.shared.lock();
+        assert!(state.head.len() <= HEAD && state.spooled >= 2_000 - HEAD - 1);
+    }
+
+    /// Pushes until there is no room.
+    fn fill(filler: &mut Filler) -> u32 {
+        (1..).find(|number| !filler.push(batch(number - 1))).unwrap()
+    }
+
+    #[test]
+    fn without_a_file_the_walk_is_given_up_and_nothing_is_lost() {
+        let (mut filler, mut drainer) = backlog(|| Err(io::ErrorKind::PermissionDenied.into()));
+        let pushed = fill(&mut filler);
+        assert!(pushed as usize <= HEAD + TAIL, "{pushed}");
+        until(|| filler.trouble().is_some());
+        drop(filler);
+        assert!(drain(&mut drainer).0 == numbered(pushed));
+    }
+
+    #[test]
+    fn on_a_full_disk_the_walk_is_given_up_and_nothing_is_lost() {
+        let (mut filler, mut drainer) = backlog(|| OpenOptions::new().read(true).write(true).open("/dev/full"));
+        let pushed = fill(&mut filler);
+        until(|| filler.trouble().is_some());
+        drop(filler);
+        assert!(drain(&mut drainer).0 == numbered(pushed));
+    }
+
+    #[test]
+    fn what_cannot_be_read_back_is_an_error() {
+        // It can be written, and not read.
+        let (mut filler, mut drainer) = backlog(|| OpenOptions::new().write(true).open("/dev/null"));
+        for number in 0..1_000 {
+            filler.push(batch(number));
+        }
+        until(|| filler.shared.lock().spooled > 0);
+        drop(filler);
+        let (out, failure) = drain(&mut drainer);
+        assert!(out.len() < 1_000 && failure.is_some());
+    }
+
+    #[test]
+    fn without_a_drainer_the_thread_ends() {
+        let (mut filler, drainer) = backlog(tempfile::tempfile);
+        for number in 0..1_000 {
+            filler.push(batch(number));
+        }
+        drop(drainer);
+        // The filler's and the thread's.
+        until(|| Arc::strong_count(&filler.shared) == 1);
+    }
+}

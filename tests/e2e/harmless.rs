@@ -1,0 +1,76 @@
+//! Nobody else notices: other clients' gets go on whatever mcflush does, or is kept from doing.
+//!
+//! The bounds here are for a loaded machine and catch what hangs; `make torture` measures.
+
+use std::time::Duration;
+
+use crate::support::run::{Running, mcflush};
+use crate::support::server::{Server, Version, each_version};
+use crate::support::traffic::Reader;
+use crate::support::wait_for;
+
+each_version!(gets_go_on_during_a_clear, gets_go_on_with_a_rate, gets_go_on_while_it_is_stopped);
+
+/// So many that a dump does not fit into the buffers between the server and a client that does not read.
+const EACH: usize = 150_000;
+
+const LONGEST: Duration = Duration::from_secs(5);
+
+fn loaded(version: Version, ours: usize) -> Server {
+    let server = Server::start(version, &[]);
+    server.store((0..EACH).map(|n| format!("blog:{n}")).chain((0..ours).map(|n| format!("shop:{n}"))));
+    server
+}
+
+/// Keys of both apps, the one that is not cleared first.
+fn key(ours: usize) -> impl Fn(usize) -> String + Sync {
+    move |n| if n < ours { format!("shop:{n}") } else { format!("blog:{}", n - ours) }
+}
+
+fn gets_go_on_during_a_clear(version: Version) {
+    let server = loaded(version, EACH);
+    Reader::during(&server, EACH + EACH, key(EACH), |reader| {
+        mcflush(["--prefix", "shop:", server.address()]).run().is_complete();
+        assert!(reader.worst() < LONGEST, "a get took {:?}", reader.worst());
+    });
+    assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));
+}
+
+fn gets_go_on_with_a_rate(version: Version) {
+    const OURS: usize = 10_000;
+    let server = loaded(version, OURS);
+    Reader::during(&server, EACH + OURS, key(OURS), |reader| {
+        let run = mcflush(["--rate", "5000", "--prefix", "shop:", server.address()]).run();
+        run.is_complete();
+        assert!(run.took > Duration::from_millis(1_800), "faster than it may: {run}");
+        assert!(reader.worst() < LONGEST, "a get took {:?}", reader.worst());
+    });
+    assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));
+}
+
+fn gets_go_on_while_it_is_stopped(version: Version) {
+    let server = loaded(version, EACH);
+    Reader::during(&server, EACH + EACH, key(EACH), |reader| {
+        let crawls = server.stat("lru_crawler_starts");
+        let mut clear = mcflush(["--prefix", "shop:", server.address()]).spawn();
+        // In the middle of the dump, then at several points of the deletes.
+        wait_for("the dump to begin", || (server.stat("lru_crawler_starts") > crawls).then_some(()));
+        stop_for_a_while(&clear, reader);
+        for tenths in [1, 3, 5, 7, 9] {
+            let deletes = EACH as u64 * tenths / 10;
+            wait_for("more deletes", || (!clear.is_running() || server.stat("delete_hits") >= deletes).then_some(()));
+            stop_for_a_while(&clear, reader);
+        }
+        clear.wait().is_complete();
+        assert!(reader.worst() < LONGEST, "a get took {:?}", reader.worst());
+    });
+    assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));
+}
+
+/// Long enough for a hundred keys to be read; when none can be, it fails.
+fn stop_for_a_while(clear: &Running, reader: &Reader) {
+    clear.signal("STOP");
+    let before = reader.gets();
+    wait_for("gets while mcflush is stopped", || (reader.gets() > before + 500).then_some(()));
+    clear.signal("CONT");
+}

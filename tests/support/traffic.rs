@@ -1,0 +1,95 @@
+//! What a server's other clients do meanwhile, and how long they are made to wait.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::server::{Connection, Server};
+
+/// Numbers that look random and are the same in every run.
+pub struct Numbers(u64);
+
+impl Numbers {
+    pub fn from(seed: u64) -> Numbers {
+        Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).expect("below a usize")
+    }
+}
+
+/// A client that reads one random key after the other.
+#[derive(Default)]
+pub struct Reader {
+    gets: AtomicU64,
+    /// Microseconds.
+    worst: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Reader {
+    /// Gets so far.
+    pub fn gets(&self) -> u64 {
+        self.gets.load(Relaxed)
+    }
+
+    /// The longest that a get took.
+    pub fn worst(&self) -> Duration {
+        Duration::from_micros(self.worst.load(Relaxed))
+    }
+
+    fn read(&self, server: &Server, seed: u64, key: &(impl Fn(usize) -> String + ?Sized), keys: usize) {
+        let mut numbers = Numbers::from(seed);
+        let mut connection = server.connect();
+        while !self.stop.load(Relaxed) {
+            let key = key(numbers.below(keys));
+            let began = Instant::now();
+            get(&mut connection, &key);
+            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.worst.fetch_max(took, Relaxed);
+            self.gets.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Runs `work` while a client reads keys, `key(0)` to `key(keys - 1)`. A get that hangs fails the test.
+    pub fn during<T>(
+        server: &Server,
+        keys: usize,
+        key: impl Fn(usize) -> String + Sync,
+        work: impl FnOnce(&Reader) -> T,
+    ) -> T {
+        let reader = Reader::default();
+        std::thread::scope(|scope| {
+            let stop = StopAtEnd(&reader.stop);
+            scope.spawn(|| reader.read(server, 1, &key, keys));
+            super::wait_for("the first get", || (reader.gets() > 0).then_some(()));
+            let result = work(&reader);
+            drop(stop);
+            result
+        })
+    }
+}
+
+/// Also when the work fails: its thread scope waits for the others.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Whether a key is there, read as another client reads it.
+pub fn get(connection: &mut Connection, key: &str) -> bool {
+    connection.send(format!("get {key}\r\n").as_bytes());
+    let mut found = false;
+    loop {
+        match connection.line().expect("the server answers").as_str() {
+            "END" => return found,
+            _ => found = true,
+        }
+    }
+}
