@@ -128,6 +128,13 @@ fn steady(said: &[u8]) -> String {
     lines.collect()
 }
 
+/// Each line once, sorted.
+fn kinds_of_lines(steady: &str) -> String {
+    let kinds: std::collections::BTreeSet<_> =
+        steady.split("STAT ").flat_map(|part| part.split_inclusive("END\r\n")).collect();
+    kinds.into_iter().collect::<Vec<_>>().join("|")
+}
+
 fn every_command_is_answered_as_without(version: Version) {
     // Two servers, so that both have seen the same.
     let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
@@ -149,7 +156,12 @@ fn every_command_is_answered_as_without(version: Version) {
             }
         };
         let (said, expected) = (until_free(&passthrough.address), until_free(direct.address()));
-        assert_eq!(steady(&said), steady(&expected), "{command:?}");
+        let (mut said, mut expected) = (steady(&said), steady(&expected));
+        if command.starts_with("stats conns") {
+            // In the order of their descriptors, and with those that are closed but not yet noticed: whose turn came when.
+            (said, expected) = (kinds_of_lines(&said), kinds_of_lines(&expected));
+        }
+        assert_eq!(said, expected, "{command:?}");
     }
     let said = passthrough.stop();
     assert_eq!(said.raw, 0, "{said:?}");
