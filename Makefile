@@ -14,11 +14,14 @@ demo: ## two apps on a private memcached, one of them cleared, then all flushed
 test: ## install what the tests need and run them all
 	@scripts/test
 
-torture: ## clear 1,000,000 of 2,000,000 keys, three times, on each memcached
+torture: ## clears of 1,000,000 of 2,000,000 keys under load, and what other clients feel of it, on each memcached
 	@scripts/fetch-memcached
 	$(CARGO) bench --locked --bench million
 
-bench: ## how fast the codecs are, beside a bare newline split and two other crates
+bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
+	@scripts/fetch-memcached
+	@scripts/fetch-clients
+	$(CARGO) bench --locked --bench clear
 	cd bench && $(CARGO) bench --locked
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)

@@ -200,7 +200,7 @@ fn another_crawl_runs(version: Version) {
         looks += 1;
         (server.stat("total_connections") >= connections + looks + 2).then_some(())
     });
-    other.skip_past(b"END\r\n");
+    other.skip_past(&[b"END\r\n"]);
     let run = clear.wait();
     run.exits(0).says("complete").warns("waiting");
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));

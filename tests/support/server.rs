@@ -334,14 +334,26 @@ impl Connection {
         self.stream.write_all(bytes).expect("the server takes bytes");
     }
 
-    /// Reads until a read ends with `end`; for large replies.
-    pub fn skip_past(&mut self, end: &[u8]) {
+    /// Hands on lines without their ends until it is told to stop; what was read behind the last one is lost.
+    pub fn each_line(self, mut take: impl FnMut(&str) -> bool) {
+        let mut input = BufReader::with_capacity(1 << 16, self.stream);
+        let mut line = String::new();
+        while input.read_line(&mut line).expect("the server answers") > 0 && take(line.trim_end()) {
+            line.clear();
+        }
+    }
+
+    /// Reads until a read ends with one of `ends`, and says with which; for large replies.
+    pub fn skip_past(&mut self, ends: &[&[u8]]) -> usize {
         let (mut tail, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-        while !tail.ends_with(end) {
+        loop {
             let length = self.stream.read(&mut buffer).expect("the server answers");
             assert!(length > 0, "the server hung up");
-            tail.extend_from_slice(&buffer[..length]);
-            tail.drain(..tail.len().saturating_sub(end.len()));
+            tail.extend_from_slice(&buffer[length.saturating_sub(32)..length]);
+            tail.drain(..tail.len().saturating_sub(32));
+            if let Some(which) = ends.iter().position(|end| tail.ends_with(end)) {
+                return which;
+            }
         }
     }
 

@@ -1,0 +1,325 @@
+//! How fast a clear is beside the server's own limit, what it costs, and what people use instead: `make bench`, or
+//! `cargo bench --bench clear -- debian sid memory others` for some of it.
+//!
+//! The limit is a bare hash walk, read and thrown away. Everything that is compared is measured in turn, in one run.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a bench that meets a surprise should stop there, and its table is its result"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::run::mcflush;
+use support::server::{Server, Version};
+use support::traffic::get;
+
+const MILLION: usize = 1_000_000;
+const FEW: usize = 20_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let parts: [(&str, fn()); 4] = [
+        ("debian", || speed(Version::Debian)),
+        ("sid", || speed(Version::Sid)),
+        ("memory", memory),
+        ("others", others),
+    ];
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for (part, run) in parts {
+        if named.is_empty() || named.iter().any(|name| name == part) {
+            run();
+        }
+    }
+}
+
+fn name(version: Version) -> &'static str {
+    match version {
+        Version::Debian => "Debian's",
+        Version::Trixie => "trixie's",
+        Version::Sid => "sid's",
+    }
+}
+
+/// Ten thousand groups, so that as many prefixes take all of it.
+fn shop(n: usize) -> String {
+    format!("shop:{}:{}", n % 10_000, n / 10_000)
+}
+
+fn speed(version: Version) {
+    let server = Server::start(version, &["-m", "2048"]);
+    server.store((0..MILLION).map(|n| format!("blog:{n}")));
+    let mut found: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    let (mut ours, mut servers) = (0, 0);
+    let prefixes: Vec<String> = (0..10_000).flat_map(|n| ["--prefix".to_owned(), format!("shop:{n}:")]).collect();
+    let one = ["--prefix".to_owned(), "shop:".to_owned()];
+    for _ in 0..ROUNDS {
+        let mut note = |what, took| found.entry(what).or_default().push(took);
+        let store = |count| server.store((0..count).map(shop));
+        store(MILLION);
+        settle(&server);
+        note("walk", dump(&server, "hash"));
+        note("lru dump", dump(&server, "all"));
+        let before = (children_cpu(), process_cpu(server.pid()));
+        note("1M of 2M", clear(&server, "hash", &one).0);
+        ours += children_cpu() - before.0;
+        servers += process_cpu(server.pid()) - before.1;
+        store(MILLION);
+        settle(&server);
+        note("10,000 prefixes", clear(&server, "hash", &prefixes).0);
+        store(MILLION);
+        if version == Version::Debian {
+            settle(&server);
+            note("1M of 2M by default", clear(&server, "auto", &one).0);
+            store(MILLION);
+        }
+        // The other million is of a third app, so that the table is as large as before.
+        mcflush(["--strategy", "hash", "--prefix", "shop:", server.address()]).run().exits(0);
+        server.store((0..MILLION - FEW).map(|n| format!("news:{n}")));
+        store(FEW);
+        settle(&server);
+        note("20,000 of 2M", clear(&server, "hash", &one).0);
+        mcflush(["--strategy", "hash", "--prefix", "news:", server.address()]).run().exits(0);
+    }
+    println!(
+        "\nmemcached {}, medians of {ROUNDS}, in seconds; 2,000,000 keys, --strategy hash unless named",
+        name(version)
+    );
+    let median = |what: &str| -> f64 {
+        let mut times = found[what].clone();
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    };
+    let (walk, best) = (median("walk"), found["walk"].iter().min().unwrap().as_secs_f64());
+    for (what, times) in &found {
+        let (least, most) = (times.iter().min().unwrap().as_secs_f64(), times.iter().max().unwrap().as_secs_f64());
+        let time = median(what);
+        // On a machine that others use too, the best of each says more than the median.
+        println!(
+            "{what:22} {time:>6.2} ({least:.2} to {most:.2})  {:>5.2} x walk, best {:>5.2}",
+            time / walk,
+            least / best
+        );
+    }
+    println!("10,000 prefixes: {:.2} x one", median("10,000 prefixes") / median("1M of 2M"));
+    if version == Version::Debian {
+        println!("by default: {:.2} LRU dumps and 1.5 s", (median("1M of 2M by default") - 1.5) / median("lru dump"));
+    }
+    println!(
+        "processor time of a clear: mcflush {ours} ticks, memcached {servers}: {:.2}",
+        ours as f64 / servers as f64
+    );
+}
+
+/// The server's own housekeeping after many stores is none of what is measured.
+fn settle(server: &Server) {
+    support::wait_for("the hash table to rest", || (server.stat("hash_is_expanding") == 0).then_some(()));
+    let before = server.stat("uptime");
+    support::wait_for("the lists to rest", || (server.stat("uptime") > before + 1).then_some(()));
+}
+
+/// A dump, read and thrown away. Again when the hash table has begun to grow or the server crawls for itself.
+fn dump(server: &Server, what: &str) -> Duration {
+    loop {
+        let mut connection = server.connect();
+        let began = Instant::now();
+        connection.send(format!("lru_crawler metadump {what}\r\n").as_bytes());
+        if connection.skip_past(&[b"END\r\n", b"later\r\n", b"request\r\n"]) == 0 {
+            return began.elapsed();
+        }
+        settle(server);
+    }
+}
+
+/// Time, and peak memory in bytes.
+fn clear(server: &Server, strategy: &str, more: &[String]) -> (Duration, u64) {
+    let mut arguments = vec!["--strategy".to_owned(), strategy.to_owned(), server.address().to_owned()];
+    arguments.extend_from_slice(more);
+    let began = Instant::now();
+    let mut running = mcflush(&arguments).spawn();
+    let mut peak = 0;
+    while running.is_running() {
+        peak = peak.max(running.peak_memory());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = began.elapsed();
+    running.wait().exits(0).says("complete");
+    (took, peak * 1024)
+}
+
+fn ticks(path: &str, fields: [usize; 2]) -> u64 {
+    let stat = std::fs::read_to_string(path).unwrap();
+    // Counted behind the name, which may have spaces.
+    let words: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields.iter().map(|field| words[field - 3].parse::<u64>().unwrap()).sum()
+}
+
+/// Of every child that has ended.
+fn children_cpu() -> u64 {
+    ticks("/proc/self/stat", [16, 17])
+}
+
+fn process_cpu(pid: u32) -> u64 {
+    ticks(&format!("/proc/{pid}/stat"), [14, 15])
+}
+
+fn memory() {
+    println!("\npeak memory of mcflush in MB (VmHWM), every second key in scope");
+    let available = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let available = available
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
+    for count in [MILLION, 10 * MILLION] {
+        if count > MILLION && available.unwrap_or(0) < 4 << 20 {
+            println!("{count:>10} keys: left out, this machine has not the memory");
+            continue;
+        }
+        for rate in [None, Some("500000")] {
+            let server = Server::start(Version::Sid, &["-m", "3000"]);
+            server.store((0..count).map(|n| format!("{}:{n}", ["shop", "blog"][n % 2])));
+            let mut arguments = vec!["--prefix".to_owned(), "shop:".to_owned()];
+            arguments.extend(rate.map(|rate| format!("--rate={rate}")));
+            let (took, peak) = clear(&server, "auto", &arguments);
+            println!(
+                "{count:>10} keys, rate {:>8}: {:>5.1} MB, {:.2} s",
+                rate.unwrap_or("none"),
+                peak as f64 / 1e6,
+                took.as_secs_f64()
+            );
+        }
+    }
+}
+
+/// What people use today, each as it is found on the web, and what it leaves.
+fn others() {
+    const EACH: usize = 100_000;
+    const READ: usize = 5_000;
+    println!(
+        "\nwhat people use, {EACH} shop: beside {EACH} blog:, and {READ} beside {READ} right after shop: was read three times"
+    );
+    println!(
+        "{:9} {:34} {:>8} {:>8} {:>8} | {:>9} {:>8}",
+        "memcached", "way", "seconds", "left", "taken", "read: left", "taken"
+    );
+    let ways: [(&str, fn(&Server)); 6] = [
+        ("mcflush", |server| {
+            mcflush(["--prefix", "shop:", server.address()]).run().is_complete();
+        }),
+        ("memcdump | memcrm", memcrm),
+        ("metadump | sed | nc", recipe),
+        ("decoded metadump, until none is left", until_none),
+        ("20 lines of pymemcache", pymemcache),
+        ("flush_all", |server| {
+            let mut connection = server.connect();
+            connection.send(b"flush_all\r\n");
+            connection.line();
+        }),
+    ];
+    for version in [Version::Debian, Version::Sid] {
+        for (way, clear) in ways {
+            let mut figures = Vec::new();
+            for (count, read) in [(EACH, false), (READ, true)] {
+                let server = Server::start(version, &[]);
+                server.store((0..count).flat_map(|n| [format!("shop:{n}"), format!("blog:{n}")]));
+                let mut connection = server.connect();
+                for _ in 0..if read { 3 } else { 0 } {
+                    (0..count).for_each(|n| assert!(get(&mut connection, &format!("shop:{n}"))));
+                }
+                let began = Instant::now();
+                clear(&server);
+                let took = began.elapsed();
+                let mut connection = server.connect();
+                let mut there = |app: &str| (0..count).filter(|n| get(&mut connection, &format!("{app}:{n}"))).count();
+                figures.push((took, there("shop"), count - there("blog")));
+            }
+            let [(took, left, taken), (_, read_left, read_taken)] = figures[..] else { unreachable!() };
+            println!(
+                "{:9} {way:34} {:>8.2} {left:>8} {taken:>8} | {read_left:>9} {read_taken:>8}",
+                name(version),
+                took.as_secs_f64()
+            );
+        }
+    }
+}
+
+/// A script of the shell, with the server as `$1 $2`.
+fn shell(server: &Server, script: &str) {
+    let (host, port) = server.address().split_once(':').unwrap();
+    let status = Command::new("bash")
+        .args(["-c", script, "bash", host, port])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    // They exit as they like.
+    status.expect("bash runs");
+}
+
+fn memcrm(server: &Server) {
+    shell(server, "memcdump --servers=$1:$2 | grep ^shop: | xargs -r memcrm --servers=$1:$2");
+}
+
+/// The recipe, with the shell's own connection in place of nc.
+fn recipe(server: &Server) {
+    shell(
+        server,
+        r#"exec 3<>/dev/tcp/$1/$2
+        printf 'lru_crawler metadump all\r\n' >&3
+        keys=$(sed '/^END/q' <&3 | grep ^key=shop | sed 's/^key=\([^ ]*\) .*/delete \1 noreply\r/')
+        { printf '%s\n' "$keys"; printf 'mn\r\n'; } >&3
+        sed '/^MN/q' <&3"#,
+    );
+}
+
+fn until_none(server: &Server) {
+    loop {
+        let mut connection = server.connect();
+        connection.send(b"lru_crawler metadump all\r\n");
+        let mut batch = Vec::new();
+        connection.each_line(|line| {
+            let Some(key) = line.strip_prefix("key=shop%3A") else { return line != "END" };
+            let key = key.split(' ').next().unwrap();
+            write!(batch, "delete shop:{key} noreply\r\n").unwrap();
+            true
+        });
+        if batch.is_empty() {
+            return;
+        }
+        batch.extend_from_slice(b"mn\r\n");
+        let mut connection = server.connect();
+        connection.send(&batch);
+        while connection.line().expect("the server answers") != "MN" {}
+    }
+}
+
+fn pymemcache(server: &Server) {
+    const SCRIPT: &str = r#"
+import sys
+from pymemcache.client.base import Client
+
+client = Client((sys.argv[1], int(sys.argv[2])))
+classes = {name.split(b":")[1] for name in client.stats("items")}
+keys = []
+for number in classes:
+    for key in client.stats("cachedump", number.decode(), "0"):
+        if key.startswith(b"shop:"):
+            keys.append(key)
+for start in range(0, len(keys), 1000):
+    client.delete_many(keys[start:start + 1000], noreply=False)
+"#;
+    let (host, port) = server.address().split_once(':').unwrap();
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.cache/clients/python/bin/python");
+    let status = Command::new(python).args(["-c", SCRIPT, host, port]).status().expect("scripts/fetch-clients was run");
+    assert!(status.success(), "the script failed");
+}
