@@ -363,10 +363,13 @@ impl Connection {
         let mut line = Vec::new();
         let mut byte = [0];
         while !line.ends_with(b"\r\n") {
-            if self.stream.read(&mut byte).expect("the server answers") == 0 {
-                return None;
+            match self.stream.read(&mut byte) {
+                Ok(0) => return None,
+                Ok(_) => line.push(byte[0]),
+                // A read with a time limit is not taken up again by the kernel, as when the machine was paused.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("the server answers: {error}"),
             }
-            line.push(byte[0]);
         }
         line.truncate(line.len() - 2);
         Some(String::from_utf8(line).expect("the server answers in text"))
