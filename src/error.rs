@@ -178,6 +178,17 @@ pub enum Problem {
     /// The clear is not complete.
     #[error("{0}")]
     Incomplete(String),
+    /// Keys that no command of this client can delete.
+    #[error(
+        "{count} keys in scope cannot be deleted (over 186 bytes, with a space or line end in them, and the server does not \
+         take the binary protocol), one of them is \"{example}\""
+    )]
+    OutOfReach {
+        /// How many.
+        count: u64,
+        /// The beginning of one.
+        example: Excerpt,
+    },
     /// A signal.
     #[error("stopped before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
     Interrupted {
@@ -206,7 +217,7 @@ impl Problem {
             Self::Refusal { .. } => Kind::Server,
             Self::Disabled { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
-            Self::Incomplete(_) => Kind::Incomplete,
+            Self::Incomplete(_) | Self::OutOfReach { .. } => Kind::Incomplete,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Local { .. } => Kind::Io,
         }
@@ -228,6 +239,7 @@ impl Problem {
             Self::TooMany { .. } => "check that this is a memcached",
             Self::Refusal { .. } => "see the server's log and options",
             Self::Disabled { instead, .. } => instead,
+            Self::OutOfReach { .. } => "start memcached without -B ascii, or use --all",
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
             Self::Local { .. } => "mend that and run it again",

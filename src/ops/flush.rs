@@ -58,8 +58,9 @@ async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent
             .iter()
             .find(|stat| stat.name == "curr_items")
             .and_then(|stat| std::str::from_utf8(&stat.value).ok()?.parse().ok()),
-        // A proxy closes here, and an old or strange server may refuse; the flush itself has to be tried.
-        Err(error) if matches!(error.kind(), Kind::Lost | Kind::Server) => {
+        // A proxy closes here, and an old or strange server may answer anything; the flush itself has to be tried. Only
+        // silence is believed: to wait through it twice would tell nothing new.
+        Err(error) if error.kind() != Kind::Timeout => {
             client = Client::connect(server, timeout).await?;
             None
         }

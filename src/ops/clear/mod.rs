@@ -148,11 +148,7 @@ impl Shared<'_> {
     fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
         match self.tally.unreachable() {
             None => Ok(proof),
-            Some((count, example)) => Err(self.error(Problem::Incomplete(format!(
-                "{count} keys in scope cannot be deleted (over 186 bytes, with a space or line end in them, and the \
-                 server does not take the binary protocol), one of them is \"{}\"",
-                Excerpt::of(&example)
-            )))),
+            Some((count, example)) => Err(self.error(Problem::OutOfReach { count, example: Excerpt::of(&example) })),
         }
     }
 
