@@ -284,7 +284,7 @@ fn refusal(error: &clap::Error, kind: ErrorKind) -> Option<Refusal> {
     };
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).map(|tip| format!(": {tip}"));
     let tip = tip.unwrap_or_default();
-    Some(Refusal::Wrong(super::text::one_line(&format!("{what}{missing}{tip} (see mcflush --help)"))))
+    Some(Refusal::Wrong(crate::cli::text::one_line(&format!("{what}{missing}{tip} (see mcflush --help)"))))
 }
 
 #[cfg(test)]
