@@ -2,17 +2,20 @@
 
 CARGO ?= cargo
 
-.PHONY: help bench demo fuzz test torture fmt lint doc ci
+.PHONY: help bench demo fuzz test test-recipes torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
 demo: ## two apps on a private memcached, one of them cleared, then all flushed
 	@scripts/demo
 
 test: ## install what the tests need and run them all
 	@scripts/test
+
+test-recipes: ## the recipes by the real tools and the frameworks' own keys; a part of `make test`
+	@scripts/test-recipes
 
 torture: ## clears of 1,000,000 of 2,000,000 keys under load, and what other clients feel of it, on each memcached
 	@scripts/fetch-memcached
