@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +29,33 @@ fn codec(request: &str) -> ClientCodec {
     let mut codec = ClientCodec::default();
     codec.encode(request, &mut BytesMut::new()).unwrap();
     codec
+}
+
+/// As [`ours`], but what has come of a listing is borrowed, not taken.
+fn visited(request: &str, wire: &[u8], read: usize) -> usize {
+    let mut codec = codec(request);
+    let mut buffer = BytesMut::with_capacity(read);
+    let mut frames = 0;
+    for chunk in wire.chunks(read) {
+        buffer.extend_from_slice(chunk);
+        loop {
+            frames += codec.visit(&mut buffer, |item| {
+                black_box(&item);
+                ControlFlow::Continue(())
+            }) as usize;
+            if !the_rest(&mut codec, &mut buffer) {
+                break;
+            }
+            frames += 1;
+        }
+    }
+    frames
+}
+
+/// Apart, so that [`ours`] has the only call in its loop, as a program has.
+#[inline(never)]
+fn the_rest(codec: &mut ClientCodec, buffer: &mut BytesMut) -> bool {
+    codec.decode(buffer).unwrap().is_some()
 }
 
 /// Decodes everything, in reads of this size: as from a socket, the buffer is filled again when it is empty.
@@ -114,22 +142,28 @@ fn listings(criterion: &mut Criterion) {
         let wire = wire.as_bytes();
         let mut group = group(criterion, name, wire);
         group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, wire, READ)));
+        group.bench_function("mcflush, borrowed", |bencher| bencher.iter(|| visited(request, wire, READ)));
         group.bench_function("memchr", |bencher| bencher.iter(|| split(wire, READ)));
         match name {
             "metadump" => {
                 let parse = peer::parse_ascii_metadump_response;
                 group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
                 ratio("metadump async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
+                let borrowed = || visited(request, wire, READ);
+                ratio("metadump async-memcached/mcflush, borrowed", || theirs(wire, parse), borrowed);
             }
             "stats" => {
                 let parse = peer::parse_ascii_stats_response;
                 group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
                 ratio("stats async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
+                let borrowed = || visited(request, wire, READ);
+                ratio("stats async-memcached/mcflush, borrowed", || theirs(wire, parse), borrowed);
             }
             _ => {}
         }
         group.finish();
         ratio(&format!("{name} mcflush/memchr"), || ours(request, wire, READ), || split(wire, READ));
+        ratio(&format!("{name} mcflush, borrowed/memchr"), || visited(request, wire, READ), || split(wire, READ));
     }
 }
 
@@ -149,6 +183,8 @@ fn small_values(criterion: &mut Criterion) {
     group.bench_function("memcache-proto", |bencher| bencher.iter(|| ResponseBytes::parse(bytes.clone()).unwrap().1));
     group.finish();
     ratio("small values async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
+    ratio("small values async-memcached/mcflush, borrowed", || theirs(wire, parse), || visited(request, wire, READ));
+    ratio("small values mcflush, borrowed/memchr", || visited(request, wire, READ), || split(wire, READ));
     ratio(
         "small values memcache-proto/mcflush",
         || ResponseBytes::parse(bytes.clone()).unwrap().1,

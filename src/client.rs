@@ -1,6 +1,7 @@
 //! One server: typed calls over one connection, each wait with a deadline.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
 use crate::protocol::meta::{MetaCode, ReturnFlags};
 use crate::protocol::stats::{Stat, StatsGroup};
-use crate::protocol::{ErrorReply, Reply, Request};
+use crate::protocol::{ErrorReply, Listed, Reply, Request};
 
 /// How patient to be with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +139,13 @@ impl Client {
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.failed(CodecError::Closed)),
         }
+    }
+
+    /// Shows the items of a listing that have already come, as [`ClientCodec::visit`] does; [`Self::next`] brings more.
+    pub fn visit(&mut self, visit: impl FnMut(Listed<'_>) -> ControlFlow<()>) {
+        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
+        self.framed.codec_mut().visit(&mut buffer, visit);
+        *self.framed.read_buffer_mut() = buffer;
     }
 
     /// The one reply to a request.

@@ -1,5 +1,7 @@
 //! The client's side.
 
+use std::ops::ControlFlow;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -8,8 +10,8 @@ use super::lines::{Extent, Lines, put_back, without_end};
 use super::{Answer, Asked, CodecError, Limit, Limits, Role};
 use crate::protocol::config::Config;
 use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
-use crate::protocol::retrieval::{Value, ValueHeader};
-use crate::protocol::{BlockLine, ErrorKind, Expect, Listed, Reply, Request, Spelling};
+use crate::protocol::retrieval::{Value, ValueBlock};
+use crate::protocol::{BlockLine, ErrorKind, Expect, Listed, Reply, Request, Spelling, Take};
 
 /// The client's side: encodes requests, decodes replies in the light of the requests in flight.
 ///
@@ -98,7 +100,89 @@ impl ClientCodec {
         Ok(())
     }
 
-    /// Takes a line that comes by the million: by itself, and short, because a dump is nothing but these.
+    /// Shows what a listing has in the buffer, whole items that no other line stands between, without a slice of its own
+    /// for each: dump lines, statistics, values. What was shown is gone from the buffer. `visit` may stop it, behind the
+    /// item that it was shown. Gives how many were shown; [`Decoder::decode`] says what comes next.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use bytes::BytesMut;
+    /// use mcflush::codec::ClientCodec;
+    /// use mcflush::protocol::{Listed, Request, stats::StatsGroup};
+    /// use tokio_util::codec::{Decoder, Encoder};
+    ///
+    /// let mut codec = ClientCodec::default();
+    /// codec.encode(Request::Stats(StatsGroup::General), &mut BytesMut::new())?;
+    /// let mut buffer = BytesMut::from("STAT pid 1\r\nSTAT uptime 2\r\nSTAT ti");
+    /// let mut last = Vec::new();
+    /// let shown = codec.visit(&mut buffer, |item| {
+    ///     if let Listed::Stat(stat) = item {
+    ///         last = stat.name().to_vec();
+    ///     }
+    ///     ControlFlow::Continue(())
+    /// });
+    /// assert_eq!((shown, &last[..], &buffer[..]), (2, &b"uptime"[..], &b"STAT ti"[..]));
+    /// # Ok::<(), mcflush::codec::CodecError>(())
+    /// ```
+    #[inline]
+    pub fn visit(&mut self, buffer: &mut BytesMut, visit: impl FnMut(Listed<'_>) -> ControlFlow<()>) -> u64 {
+        let lists = if self.failed || self.block.is_some() || !self.lines.is_fresh() {
+            None
+        } else {
+            self.in_flight.lists(self.limits.items)
+        };
+        let Some(expect) = lists else { return 0 };
+        let (items, bytes) = match expect {
+            // By kind, so that what is found is not looked at twice.
+            Expect::Metadump => self.show(buffer, |buffer| Listed::find(Expect::Metadump, buffer), visit),
+            Expect::Mgdump => self.show(buffer, |buffer| Listed::find(Expect::Mgdump, buffer), visit),
+            Expect::Stats => self.show(buffer, |buffer| Listed::find(Expect::Stats, buffer), visit),
+            Expect::Values => self.show(buffer, |buffer| Listed::find(Expect::Values, buffer), visit),
+            _ => return 0,
+        };
+        buffer.advance(bytes);
+        self.lines.taken(bytes);
+        self.in_flight.more_listed(items);
+        items
+    }
+
+    /// How many items were shown, and how many bytes they have.
+    #[inline]
+    fn show<'a>(
+        &self,
+        buffer: &'a [u8],
+        find: impl Fn(&'a [u8]) -> Option<(Listed<'a>, usize)>,
+        mut visit: impl FnMut(Listed<'a>) -> ControlFlow<()>,
+    ) -> (u64, usize) {
+        let room = self.limits.items - self.in_flight.items();
+        let mut rest = buffer;
+        let mut items = 0;
+        while items < room
+            && let Some((item, length)) = find(rest)
+            && self.allows(item, length)
+        {
+            rest = rest.get(length..).unwrap_or_default();
+            items += 1;
+            if visit(item).is_break() {
+                break;
+            }
+        }
+        (items, buffer.len() - rest.len())
+    }
+
+    /// Whether an item of so many bytes is within the limits.
+    #[inline]
+    fn allows(&self, item: Listed<'_>, length: usize) -> bool {
+        match item {
+            Listed::Value(block) => {
+                let data = block.data().len();
+                data <= self.limits.value && length - data - 2 <= self.limits.line
+            }
+            _ => length <= self.limits.line,
+        }
+    }
+
+    /// Takes an item that comes by the million: by itself, and short, because a dump is nothing but these.
     #[inline]
     fn listed(&mut self, buffer: &mut BytesMut) -> Option<Reply> {
         let expect = self.in_flight.lists(self.limits.items)?;
@@ -107,28 +191,27 @@ impl ClientCodec {
             return None;
         }
         if expect == Expect::Values {
-            return self.whole_value(length, buffer);
+            return self.whole_value(buffer);
         }
-        let listed = Listed::find(expect, without_end(buffer.get(..length)?), length)?;
-        self.in_flight.one_more_listed();
+        let take = Take::find(expect, without_end(buffer.get(..length)?), length)?;
+        self.in_flight.more_listed(1);
         self.lines.taken(length);
-        Some(listed.take(buffer))
+        Some(take.from(buffer))
     }
 
     /// Takes a value that is there as a whole, in its usual spelling.
     #[inline]
-    fn whole_value(&mut self, line: usize, buffer: &mut BytesMut) -> Option<Reply> {
-        let text = buffer.get(..line)?.strip_suffix(b"\r\n")?;
-        let header = ValueHeader::parse(text).filter(|header| header.is_spelled(text))?;
-        let data = usize::try_from(header.length).ok().filter(|&data| data <= self.limits.value)?;
-        if buffer.get(line + data..line + data + 2)? != b"\r\n" {
+    fn whole_value(&mut self, buffer: &mut BytesMut) -> Option<Reply> {
+        let (block, length) = ValueBlock::new(buffer)?;
+        if !self.allows(Listed::Value(block), length) {
             return None;
         }
-        self.in_flight.one_more_listed();
-        self.lines.taken(line + data + 2);
+        let (header, data) = (block.header(), block.data().len());
+        self.in_flight.more_listed(1);
+        self.lines.taken(length);
         buffer.advance(header.key_start);
         let key = buffer.split_to(header.key_len).freeze();
-        buffer.advance(line - header.key_start - header.key_len);
+        buffer.advance(length - data - 2 - header.key_start - header.key_len);
         let data = buffer.split_to(data).freeze();
         buffer.advance(2);
         Some(Reply::Value(Value::from_parts(key, header, data)))
@@ -145,11 +228,11 @@ impl ClientCodec {
         }
         // One that was not there as a whole when it was first looked for.
         if let Some(expect) = self.in_flight.lists(self.limits.items)
-            && let Some(listed) = Listed::find(expect, line, length)
+            && let Some(take) = Take::find(expect, line, length)
         {
-            self.in_flight.one_more_listed();
+            self.in_flight.more_listed(1);
             self.lines.taken(length);
-            return Ok(Step::Answer(Answer::new(listed.take(buffer), Role::Part)));
+            return Ok(Step::Answer(Answer::new(take.from(buffer), Role::Part)));
         }
         if let Some((block, data)) = self.block_line(line) {
             return self.start_block(block, length, data, buffer);

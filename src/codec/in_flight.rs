@@ -162,10 +162,16 @@ impl InFlight {
         (entry.before.count == 0 && self.items < limit).then_some(entry.expect)
     }
 
-    /// An item has come of what is listed.
+    /// Lines and values that have come of the oldest one's answer.
     #[inline]
-    pub(super) const fn one_more_listed(&mut self) {
-        self.items += 1;
+    pub(super) const fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// So many items have come of what is listed.
+    #[inline]
+    pub(super) const fn more_listed(&mut self, items: u64) {
+        self.items += items;
     }
 
     /// Whose the line is: None when it is nobody's. `fits` says whether it can be read as an answer to the oldest request

@@ -183,7 +183,7 @@ pub fn encodings(data: &[u8]) {
     } else {
         assert_eq!(key, &b"before"[..]);
     }
-    if let Some(line) = MgdumpLine::new([b"mg ", data, b" b"].concat()) {
+    if let Some(line) = MgdumpLine::new(&[b"mg ", data, b" b"].concat()) {
         let mut key = BytesMut::new();
         if line.decode_key(&mut key) && line.flags() == b"b" {
             assert!(key.len() <= BASE64_KEY_MAX + 2);

@@ -6,7 +6,7 @@ use crate::codec::{Answer, Role};
 use crate::protocol::admin::{CacheMemlimit, FlushAll, ServerVersion, Shutdown, Verbosity};
 use crate::protocol::cachedump::{Cachedump, CachedumpItem};
 use crate::protocol::config::{Config, ConfigGet};
-use crate::protocol::crawler::{Classes, CrawlTarget, CrawlerControl, Metadump, MetadumpItem, Mgdump, MgdumpLine};
+use crate::protocol::crawler::{Classes, CrawlTarget, CrawlerControl, Metadump, MetadumpItem, Mgdump, MgdumpItem};
 use crate::protocol::item::{Arithmetic, Delete, Direction, Touch};
 use crate::protocol::meta::{
     MetaArithmetic, MetaCode, MetaDebug, MetaDebugReply, MetaDelete, MetaGet, MetaReply, MetaSet, MetaSetMode,
@@ -408,7 +408,7 @@ impl<'a> Bag<'a> {
             }
             Expect::Mgdump => {
                 return (
-                    self.some(|bag| bag.raw_line(MgdumpLine::new, "mg ", "").map(Reply::Mgdump)),
+                    self.some(|bag| bag.raw_line(MgdumpItem::new, "mg ", "").map(Reply::Mgdump)),
                     Reply::MgdumpEnd,
                 );
             }

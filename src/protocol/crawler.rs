@@ -1,11 +1,9 @@
 //! The LRU crawler: its dumps `metadump` and `mgdump`, and the commands that steer it.
 
-use std::ops::Range;
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::key::{BinaryKey, KEY_MAX};
-use super::line::{Words, decimal, is_line, put_decimal};
+use super::line::{Words, decimal, first_line, is_line, put_decimal};
 use super::percent::{PercentError, decode_percent};
 use super::scalar::Cas;
 
@@ -101,7 +99,7 @@ pub struct Metadump {
     pub target: CrawlTarget,
 }
 
-/// `lru_crawler mgdump TARGET`: an [`MgdumpLine`] for each item, then `EN` (since 1.6.19). Keys are printed raw there:
+/// `lru_crawler mgdump TARGET`: an [`MgdumpItem`] for each item, then `EN` (since 1.6.19). Keys are printed raw there:
 /// one with a newline in it, stored through the binary protocol, forges lines and the end. Never act on it.
 ///
 /// ```
@@ -199,22 +197,13 @@ impl CrawlerControl {
 
 /// A line of a metadump, kept as it came: `key=shop%3A1 exp=-1 la=1795448769 cas=2 fetch=no cls=1 size=66 flags=0`.
 ///
-/// The tokens may stand in any order and new ones may come (`flags=` since 1.6.24), so a field is looked for when it is
-/// asked for; only the key is found at once.
-///
 /// ```
 /// use mcflush::protocol::{Cas, crawler::MetadumpItem};
 /// let item = MetadumpItem::new("key=shop%3A1 exp=-1 cas=2 size=66").unwrap();
-/// let mut key = bytes::BytesMut::new();
-/// item.decode_key(&mut key)?;
-/// assert_eq!((&key[..], item.cas(), item.size()), (&b"shop:1"[..], Some(Cas(2)), Some(66)));
-/// # Ok::<(), mcflush::protocol::PercentError>(())
+/// assert_eq!((item.as_line().encoded_key(), item.as_line().cas()), (&b"shop%3A1"[..], Some(Cas(2))));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetadumpItem {
-    line: Bytes,
-    key: Range<u32>,
-}
+pub struct MetadumpItem(Bytes);
 
 impl MetadumpItem {
     /// Takes a line (without its LF); None when it is no such line.
@@ -225,88 +214,131 @@ impl MetadumpItem {
     }
 
     pub(super) fn parse(line: Bytes) -> Option<Self> {
-        let key = Self::find_key(&line)?;
-        Some(Self { line, key })
+        MetadumpLine::parse(&line).is_some().then_some(Self(line))
     }
 
-    pub(super) const fn from_parts(line: Bytes, key: Range<u32>) -> Self {
-        Self { line, key }
+    /// A line that [`MetadumpLine::find`] found.
+    pub(super) const fn from_line(line: Bytes) -> Self {
+        Self(line)
     }
 
-    /// Nearly always the key is the first token. Where it is not, the first is `name=value` all the same: an error line
-    /// is never taken for an item.
-    fn find_key(line: &[u8]) -> Option<Range<u32>> {
-        let mut from = 0;
-        for token in line.split(|&byte| byte == b' ') {
-            let end = from + token.len();
-            if let Some(value) = token.strip_prefix(b"key=") {
-                let start = u32::try_from(from + 4).ok()?;
-                return (!value.is_empty()).then_some(start..u32::try_from(end).ok()?);
-            }
-            if from == 0 && !token.contains(&b'=') {
-                return None;
-            }
-            from = end + 1;
+    /// What stands in it.
+    #[must_use]
+    #[inline]
+    pub fn as_line(&self) -> MetadumpLine<'_> {
+        MetadumpLine(&self.0)
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
+
+/// A line of a metadump, borrowed from where it was read: what [`MetadumpItem`] keeps.
+///
+/// The tokens may stand in any order and new ones may come (`flags=` since 1.6.24), so a field is looked for when it is
+/// asked for.
+///
+/// ```
+/// use mcflush::protocol::{Cas, crawler::MetadumpLine};
+/// let line = MetadumpLine::new(b"key=shop%3A1 exp=-1 cas=2 size=66").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// line.decode_key(&mut key)?;
+/// assert_eq!((&key[..], line.cas(), line.size()), (&b"shop:1"[..], Some(Cas(2)), Some(66)));
+/// # Ok::<(), mcflush::protocol::PercentError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadumpLine<'a>(&'a [u8]);
+
+impl<'a> MetadumpLine<'a> {
+    /// Takes a line (without its LF); None when it is no such line.
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Option<Self> {
+        if is_line(line) { Self::parse(line) } else { None }
+    }
+
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        find_key(line).map(|_| Self(line))
+    }
+
+    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
+    /// has with its end.
+    #[inline]
+    pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
+        let (line, length) = first_line(buffer)?;
+        match line {
+            [b'k', b'e', b'y', b'=', first, .., last] if *first != b' ' && *last != b'\r' => Some((Self(line), length)),
+            _ => None,
         }
-        None
     }
 
     /// The key, percent-encoded as it came.
     #[must_use]
-    pub fn encoded_key(&self) -> &[u8] {
-        self.line.get(self.key.start as usize..self.key.end as usize).unwrap_or_default()
+    #[inline]
+    pub fn encoded_key(self) -> &'a [u8] {
+        find_key(self.0).unwrap_or_default()
     }
 
     /// Appends the key, decoded once, to `out`.
     ///
     /// # Errors
     /// When it is not encoded as a server would.
-    pub fn decode_key(&self, out: &mut BytesMut) -> Result<(), PercentError> {
+    pub fn decode_key(self, out: &mut BytesMut) -> Result<(), PercentError> {
         decode_percent(self.encoded_key(), out)
     }
 
     /// The value of a named field as it came: `field("la")`.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.line.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    pub fn field(self, name: &str) -> Option<&'a [u8]> {
+        self.0.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
     /// The item's CAS; 0 on a server that runs without (-C).
     #[must_use]
-    pub fn cas(&self) -> Option<Cas> {
+    pub fn cas(self) -> Option<Cas> {
         Cas::parse(self.field("cas")?)
     }
 
     /// The item's whole footprint in bytes: header, key and value.
     #[must_use]
-    pub fn size(&self) -> Option<u64> {
+    pub fn size(self) -> Option<u64> {
         decimal(self.field("size")?)
     }
 
     /// The line as it came, without its LF.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.line
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
     }
+}
 
-    pub(super) fn encode(&self, out: &mut BytesMut) {
-        out.put_slice(&self.line);
+/// The key of a metadump's line, as it stands there.
+///
+/// Nearly always it is the first token. Where it is not, the first is `name=value` all the same: an error line is never
+/// taken for an item.
+#[inline]
+fn find_key(line: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = line.strip_prefix(b"key=") {
+        let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        return rest.get(..length).filter(|key| !key.is_empty());
     }
+    let mut tokens = line.split(|&byte| byte == b' ');
+    if !tokens.next()?.contains(&b'=') {
+        return None;
+    }
+    tokens.find_map(|token| token.strip_prefix(b"key=")).filter(|key| !key.is_empty())
 }
 
 /// A line of an mgdump, kept as it came: `mg KEY`, or `mg BASE64 b`. The key is printed raw, and may be anything.
 ///
 /// ```
-/// use mcflush::protocol::crawler::MgdumpLine;
-/// let line = MgdumpLine::new("mg AAECIA0K b").unwrap();
-/// let mut key = bytes::BytesMut::new();
-/// assert!(line.decode_key(&mut key));
-/// assert_eq!(&key[..], b"\0\x01\x02 \r\n");
+/// use mcflush::protocol::crawler::MgdumpItem;
+/// assert_eq!(MgdumpItem::new("mg shop:1").unwrap().as_line().key(), b"shop:1");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MgdumpLine(Bytes);
+pub struct MgdumpItem(Bytes);
 
-impl MgdumpLine {
+impl MgdumpItem {
     /// Takes a line (without its end); None when it is no such line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
@@ -315,33 +347,78 @@ impl MgdumpLine {
     }
 
     pub(super) fn parse(line: Bytes) -> Option<Self> {
-        (line.len() > 3 && line.starts_with(b"mg ")).then_some(Self(line))
+        MgdumpLine::parse(&line).is_some().then_some(Self(line))
     }
 
+    /// A line that [`MgdumpLine::find`] found.
     pub(super) const fn from_line(line: Bytes) -> Self {
         Self(line)
     }
 
-    fn words(&self) -> &[u8] {
+    /// What stands in it.
+    #[must_use]
+    #[inline]
+    pub fn as_line(&self) -> MgdumpLine<'_> {
+        MgdumpLine(&self.0)
+    }
+
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
+
+/// A line of an mgdump, borrowed from where it was read: what [`MgdumpItem`] keeps.
+///
+/// ```
+/// use mcflush::protocol::crawler::MgdumpLine;
+/// let line = MgdumpLine::new(b"mg AAECIA0K b").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// assert!(line.decode_key(&mut key));
+/// assert_eq!(&key[..], b"\0\x01\x02 \r\n");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MgdumpLine<'a>(&'a [u8]);
+
+impl<'a> MgdumpLine<'a> {
+    /// Takes a line (without its end); None when it is no such line.
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Option<Self> {
+        if is_line(line) { Self::parse(line) } else { None }
+    }
+
+    #[inline]
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        (line.len() > 3 && line.starts_with(b"mg ")).then_some(Self(line))
+    }
+
+    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
+    /// has with its end.
+    #[inline]
+    pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
+        let (line, length) = first_line(buffer)?;
+        Some((Self::parse(line.strip_suffix(b"\r")?)?, length))
+    }
+
+    fn words(self) -> &'a [u8] {
         self.0.get(3..).unwrap_or_default()
     }
 
     /// The key as it stands in the line: up to the first space.
     #[must_use]
-    pub fn key(&self) -> &[u8] {
+    pub fn key(self) -> &'a [u8] {
         let words = self.words();
         words.get(..memchr::memchr(b' ', words).unwrap_or(words.len())).unwrap_or_default()
     }
 
     /// What follows the key: `b` where it is base64.
     #[must_use]
-    pub fn flags(&self) -> &[u8] {
+    pub fn flags(self) -> &'a [u8] {
         let words = self.words();
         memchr::memchr(b' ', words).and_then(|space| words.get(space + 1..)).unwrap_or_default()
     }
 
     /// Appends the key as the server stores it to `out`; false when it is no base64 although it should be.
-    pub fn decode_key(&self, out: &mut BytesMut) -> bool {
+    pub fn decode_key(self, out: &mut BytesMut) -> bool {
         if self.flags() != b"b" {
             out.put_slice(self.key());
             return true;
@@ -354,12 +431,8 @@ impl MgdumpLine {
 
     /// The line as it came, without its end.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(super) fn encode(&self, out: &mut BytesMut) {
-        out.put_slice(&self.0);
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
     }
 }
 
@@ -376,6 +449,7 @@ mod tests {
             "cas=2 new=key=x size=66 key=shop%3A1",
         ] {
             let item = MetadumpItem::new(line).unwrap();
+            let item = item.as_line();
             let mut key = BytesMut::new();
             item.decode_key(&mut key).unwrap();
             assert_eq!(key, &b"shop:1"[..], "{line}");
@@ -394,12 +468,12 @@ mod tests {
             ("mg two words", b"two", b"words"),
             ("mg  x", b"", b"x"),
         ] {
-            let line = MgdumpLine::new(line).unwrap();
+            let line = MgdumpLine::new(line.as_bytes()).unwrap();
             assert_eq!((line.key(), line.flags()), (key, flags), "{line:?}");
         }
         for line in ["mg", "mg ", "md a", "EN", "mg a\nEN"] {
-            assert_eq!(MgdumpLine::new(line), None, "{line}");
+            assert_eq!(MgdumpItem::new(line), None, "{line}");
         }
-        assert!(!MgdumpLine::new("mg AAE! b").unwrap().decode_key(&mut BytesMut::new()));
+        assert!(!MgdumpLine::new(b"mg AAE! b").unwrap().decode_key(&mut BytesMut::new()));
     }
 }

@@ -51,6 +51,20 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     T::try_from(value).ok()
 }
 
+/// The decimal number that bytes begin with, spelled as this crate would, and what is behind it.
+#[inline]
+pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0_u64;
+    let mut rest = bytes;
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = after;
+    }
+    let length = bytes.len() - rest.len();
+    let has_leading_zero = length > 1 && bytes.first() == Some(&b'0');
+    (length > 0 && !has_leading_zero).then_some((value, rest))
+}
+
 /// The whole of a word as a decimal number with or without a minus sign.
 pub(super) fn signed_decimal(word: &[u8]) -> Option<i64> {
     match word.strip_prefix(b"-") {
@@ -96,6 +110,13 @@ impl<'a> Words<'a> {
     pub(super) fn decimal<T: TryFrom<u64>>(&mut self) -> Option<T> {
         decimal(self.next()?)
     }
+}
+
+/// The first line of a buffer without its LF, if all of it is there, and how many bytes it has with it.
+#[inline]
+pub(super) fn first_line(buffer: &[u8]) -> Option<(&[u8], usize)> {
+    let end = memchr::memchr(b'\n', buffer)?;
+    Some((buffer.get(..end)?, end + 1))
 }
 
 /// Whether these bytes can be a line: they hold no LF, and no CR at the end that would be taken for the line's end.

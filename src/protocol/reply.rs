@@ -5,13 +5,13 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::admin::ServerVersion;
 use super::cachedump::CachedumpItem;
 use super::config::Config;
-use super::crawler::{MetadumpItem, MgdumpLine};
+use super::crawler::{MetadumpItem, MetadumpLine, MgdumpItem, MgdumpLine};
 use super::error::ErrorReply;
 use super::expect::Expect;
 use super::line::{Words, is_line, put_decimal};
 use super::meta::{MetaCode, MetaDebugReply, MetaReply, MetaValue};
-use super::retrieval::{Value, ValueHeader};
-use super::stats::{PrefixStat, Stat};
+use super::retrieval::{Value, ValueBlock, ValueHeader};
+use super::stats::{PrefixStat, Stat, StatLine};
 use super::watch::LogLine;
 
 /// Something a server says.
@@ -50,7 +50,7 @@ pub enum Reply {
     /// A line of a metadump.
     Metadump(MetadumpItem),
     /// A line of an mgdump.
-    Mgdump(MgdumpLine),
+    Mgdump(MgdumpItem),
     /// `EN` at the end of an mgdump.
     MgdumpEnd,
     /// `MN`.
@@ -130,23 +130,57 @@ impl BlockLine {
     }
 }
 
-/// A line that comes by the million, in its usual spelling: found without being taken off the buffer, so that taking it
-/// costs no more than its slices.
-pub(crate) enum Listed {
-    Metadump { length: usize, key: std::ops::Range<u32> },
+/// An item that comes by the million, whole and in its usual spelling, borrowed from where it was read.
+///
+/// ```
+/// use mcflush::protocol::Listed;
+/// # let listed = |buffer| Listed::Stat(mcflush::protocol::stats::StatLine::new(buffer).unwrap());
+/// if let Listed::Stat(stat) = listed(b"STAT pid 1") {
+///     assert_eq!(stat.value(), b"1");
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listed<'a> {
+    /// A line of a metadump.
+    Metadump(MetadumpLine<'a>),
+    /// A line of an mgdump.
+    Mgdump(MgdumpLine<'a>),
+    /// A statistic.
+    Stat(StatLine<'a>),
+    /// A `VALUE` block.
+    Value(ValueBlock<'a>),
+}
+
+impl<'a> Listed<'a> {
+    /// Looks at what a buffer begins with; says how many bytes it has.
+    #[inline]
+    pub(crate) fn find(expect: Expect, buffer: &'a [u8]) -> Option<(Self, usize)> {
+        match expect {
+            Expect::Metadump => MetadumpLine::find(buffer).map(|(line, length)| (Self::Metadump(line), length)),
+            Expect::Mgdump => MgdumpLine::find(buffer).map(|(line, length)| (Self::Mgdump(line), length)),
+            Expect::Stats => StatLine::find(buffer).map(|(line, length)| (Self::Stat(line), length)),
+            Expect::Values => ValueBlock::new(buffer).map(|(block, length)| (Self::Value(block), length)),
+            _ => None,
+        }
+    }
+}
+
+/// Where in a buffer the parts of a listed line are, so that taking it costs no more than its slices.
+pub(crate) enum Take {
+    Metadump { length: usize },
     Mgdump { length: usize },
     Stat { name: usize, value: usize },
 }
 
-impl Listed {
-    /// Looks at a line, and at its length with its end.
+impl Take {
+    /// Looks at a line in its usual spelling, and at its length with its end.
     #[inline]
     pub(crate) fn find(expect: Expect, line: &[u8], length: usize) -> Option<Self> {
         match expect {
             Expect::Metadump if length == line.len() + 1 => {
-                let value = line.strip_prefix(b"key=")?;
-                let end = 4 + memchr::memchr(b' ', value).unwrap_or(value.len());
-                (end > 4).then_some(Self::Metadump { length: line.len(), key: 4..u32::try_from(end).ok()? })
+                let first = line.strip_prefix(b"key=")?.first()?;
+                (*first != b' ').then_some(Self::Metadump { length: line.len() })
             }
             Expect::Mgdump if length == line.len() + 2 && line.starts_with(b"mg ") && line.len() > 3 => {
                 Some(Self::Mgdump { length: line.len() })
@@ -160,19 +194,18 @@ impl Listed {
         }
     }
 
-    /// Takes it off the buffer.
     #[inline]
-    pub(crate) fn take(self, buffer: &mut BytesMut) -> Reply {
+    pub(crate) fn from(self, buffer: &mut BytesMut) -> Reply {
         match self {
-            Self::Metadump { length, key } => {
+            Self::Metadump { length } => {
                 let line = buffer.split_to(length).freeze();
                 buffer.advance(1);
-                Reply::Metadump(MetadumpItem::from_parts(line, key))
+                Reply::Metadump(MetadumpItem::from_line(line))
             }
             Self::Mgdump { length } => {
                 let line = buffer.split_to(length).freeze();
                 buffer.advance(2);
-                Reply::Mgdump(MgdumpLine::from_line(line))
+                Reply::Mgdump(MgdumpItem::from_line(line))
             }
             Self::Stat { name, value } => {
                 buffer.advance(5);
@@ -214,7 +247,7 @@ impl Reply {
             (Expect::Metadump | Expect::Mgdump, b"OK") if !begun => part(Self::Ok),
             (Expect::Watch, b"OK") => part(Self::Ok),
             (Expect::Metadump, _) => part(Self::Metadump(MetadumpItem::parse(line.clone())?)),
-            (Expect::Mgdump, [b'm', b'g', b' ', ..]) => part(Self::Mgdump(MgdumpLine::parse(line.clone())?)),
+            (Expect::Mgdump, [b'm', b'g', b' ', ..]) => part(Self::Mgdump(MgdumpItem::parse(line.clone())?)),
             (Expect::Mgdump, b"EN") => last(Self::MgdumpEnd),
             (Expect::Cachedump, _) => part(Self::Cachedump(CachedumpItem::parse(line.clone())?)),
             (Expect::Store, b"STORED") => last(Self::Stored),

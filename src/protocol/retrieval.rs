@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::key::Key;
-use super::line::{Words, decimal_len, put_decimal};
+use super::line::{Words, decimal_len, leading_decimal, put_decimal};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// One key or more.
@@ -170,6 +170,80 @@ impl Value {
         if let Some(cas) = self.cas {
             out.put_u8(b' ');
             cas.encode(out);
+        }
+    }
+}
+
+/// A `VALUE` block, borrowed from where it was read.
+///
+/// ```
+/// use mcflush::protocol::retrieval::ValueBlock;
+/// let (value, length) = ValueBlock::new(b"VALUE a 5 3 7\r\nabc\r\nEND\r\n").unwrap();
+/// assert_eq!((value.key(), value.data(), length), (&b"a"[..], &b"abc"[..], 20));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueBlock<'a> {
+    key: &'a [u8],
+    flags: ItemFlags,
+    cas: Option<Cas>,
+    data: &'a [u8],
+}
+
+impl<'a> ValueBlock<'a> {
+    /// Looks at the first block of a buffer, if all of it is there and its line is in the usual spelling; says how many
+    /// bytes it has with its line and its end.
+    #[must_use]
+    #[inline]
+    pub fn new(buffer: &'a [u8]) -> Option<(Self, usize)> {
+        let rest = buffer.strip_prefix(b"VALUE ")?;
+        // In one pass: the line's end is behind its last number, unless a key is found to hold it.
+        let (key, rest) = rest.split_at_checked(memchr::memchr2(b' ', b'\n', rest)?)?;
+        let (flags, rest) = leading_decimal(rest.strip_prefix(b" ")?)?;
+        let (data, rest) = leading_decimal(rest.strip_prefix(b" ")?)?;
+        let (cas, rest) = match rest.strip_prefix(b" ") {
+            Some(rest) => leading_decimal(rest).map(|(cas, rest)| (Some(Cas(cas)), rest))?,
+            None => (None, rest),
+        };
+        let rest = rest.strip_prefix(b"\r\n")?;
+        let (data, rest) = rest.split_at_checked(usize::try_from(data).ok()?)?;
+        let rest = rest.strip_prefix(b"\r\n")?;
+        let block = Self { key, flags: ItemFlags(u32::try_from(flags).ok()?), cas, data };
+        (!key.is_empty()).then_some((block, buffer.len() - rest.len()))
+    }
+
+    /// The key as the server printed it: not checked, no space in it.
+    #[must_use]
+    pub const fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// What was stored beside the data.
+    #[must_use]
+    pub const fn flags(&self) -> ItemFlags {
+        self.flags
+    }
+
+    /// The item's CAS, where the request asked for it.
+    #[must_use]
+    pub const fn cas(&self) -> Option<Cas> {
+        self.cas
+    }
+
+    /// The data.
+    #[must_use]
+    pub const fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// What its line says.
+    #[inline]
+    pub(crate) const fn header(&self) -> ValueHeader {
+        ValueHeader {
+            key_start: b"VALUE ".len(),
+            key_len: self.key.len(),
+            flags: self.flags,
+            cas: self.cas,
+            length: self.data.len() as u64,
         }
     }
 }

@@ -5,7 +5,7 @@ use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::sequence::preceded;
 
-use super::line::{Words, after_word, is_line, put_words, spaces, token};
+use super::line::{Words, after_word, first_line, is_line, put_words, spaces, token};
 
 /// A group of statistics, or what is done with them (upstream's text, "Statistics").
 ///
@@ -182,6 +182,61 @@ impl Stat {
     /// Bytes in the line that [`Self::encode`] writes.
     pub(super) fn encoded_len(&self) -> usize {
         b"STAT  ".len() + self.name.len() + self.value.len()
+    }
+}
+
+/// A `STAT` line, borrowed from where it was read.
+///
+/// ```
+/// use mcflush::protocol::stats::StatLine;
+/// let stat = StatLine::new(b"STAT curr_items 7").unwrap();
+/// assert_eq!((stat.name(), stat.value()), (&b"curr_items"[..], &b"7"[..]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatLine<'a>(&'a [u8]);
+
+impl<'a> StatLine<'a> {
+    /// Takes a line (without its end) with single spaces between its words; None when it is no such line.
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Option<Self> {
+        if is_line(line) { Self::parse(line) } else { None }
+    }
+
+    #[inline]
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let words = line.strip_prefix(b"STAT ")?;
+        words.first().is_some_and(|&first| first != b' ').then_some(Self(words))
+    }
+
+    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
+    /// has with its end.
+    #[inline]
+    pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
+        let (line, length) = first_line(buffer)?;
+        match line {
+            [b'S', b'T', b'A', b'T', b' ', words @ .., b'\r'] if words.first().is_some_and(|&first| first != b' ') => {
+                Some((Self(words), length))
+            }
+            _ => None,
+        }
+    }
+
+    fn split(self) -> (&'a [u8], &'a [u8]) {
+        let space = memchr::memchr(b' ', self.0).unwrap_or(self.0.len());
+        let (name, value) = self.0.split_at_checked(space).unwrap_or_default();
+        (name, value.get(1..).unwrap_or_default())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(self) -> &'a [u8] {
+        self.split().0
+    }
+
+    /// The value; servers leave some empty.
+    #[must_use]
+    pub fn value(self) -> &'a [u8] {
+        self.split().1
     }
 }
 

@@ -141,7 +141,7 @@ fn a_dump_comes_line_by_line_in_both_dialects() {
         let keys: Vec<_> = answers
             .iter()
             .filter_map(|answer| match &answer.reply {
-                Reply::Metadump(item) => Some(item.encoded_key()),
+                Reply::Metadump(item) => Some(item.as_line().encoded_key()),
                 _ => None,
             })
             .collect();

@@ -13,3 +13,4 @@ mod passthrough;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcripts;
+mod visiting;

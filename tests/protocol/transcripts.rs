@@ -196,9 +196,9 @@ fn an_item_of_a_crawl_keeps_its_key_encoded() {
     let mut key = BytesMut::new();
     for answer in replies(client(&asked).0, &dump.received, usize::MAX, "") {
         if let Reply::Metadump(item) = answer.reply
-            && item.encoded_key() == b"%00%01%02%20%0D%0A"
+            && item.as_line().encoded_key() == b"%00%01%02%20%0D%0A"
         {
-            item.decode_key(&mut key).unwrap();
+            item.as_line().decode_key(&mut key).unwrap();
         }
     }
     assert_eq!(key, &b"\0\x01\x02 \r\n"[..]);

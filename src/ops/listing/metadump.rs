@@ -1,5 +1,6 @@
 //! `lru_crawler metadump`, waiting for the crawler when it is taken.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use crate::error::{Error, Problem};
 use crate::ops::retry::{Backoff, pause};
 use crate::ops::{Context, Event};
 use crate::protocol::crawler::{CrawlTarget, Metadump};
-use crate::protocol::{ErrorKind, ErrorReply, Reply, Request};
+use crate::protocol::{self, ErrorKind, ErrorReply, Reply, Request};
 
 /// How long others may hold the crawler: a walk of fifty million keys takes about as long.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
@@ -46,7 +47,7 @@ async fn once(target: CrawlTarget, client: &mut Client, visitor: &mut impl Visit
     loop {
         match client.next().await? {
             Answer { reply: Reply::Metadump(item), .. } => {
-                if !visitor.visit(Listed::Metadump(&item))? {
+                if !visitor.visit(Listed::Metadump(item.as_line()))? || !visit_rest(client, visitor)? {
                     return Ok(Walked::GivenUp);
                 }
             }
@@ -57,6 +58,18 @@ async fn once(target: CrawlTarget, client: &mut Client, visitor: &mut impl Visit
             Answer { reply, .. } => return Err(client.refused(reply)),
         }
     }
+}
+
+/// The lines that have come with one; false when the visitor gave it up.
+fn visit_rest(client: &mut Client, visitor: &mut impl Visitor) -> Result<bool, Error> {
+    let mut verdict = Ok(true);
+    client.visit(|item| {
+        if let protocol::Listed::Metadump(line) = item {
+            verdict = visitor.visit(Listed::Metadump(line));
+        }
+        if matches!(verdict, Ok(true)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    verdict
 }
 
 /// Another crawl runs, or the hash table is growing (1.6.28 and later; in place of the first line or of the end line).

@@ -13,7 +13,7 @@ use super::Context;
 use crate::client::Client;
 use crate::error::Error;
 use crate::protocol::cachedump::CachedumpItem;
-use crate::protocol::crawler::{CrawlTarget, MetadumpItem};
+use crate::protocol::crawler::{CrawlTarget, MetadumpLine};
 use crate::protocol::{ErrorReply, KEY_MAX, PercentError};
 
 /// How the keys of a server are listed.
@@ -49,7 +49,7 @@ impl fmt::Display for Strategy {
 /// An item that a walk lists.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Listed<'a> {
-    Metadump(&'a MetadumpItem),
+    Metadump(MetadumpLine<'a>),
     Cachedump(&'a CachedumpItem),
 }
 
