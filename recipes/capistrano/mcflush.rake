@@ -5,8 +5,8 @@
 #   set :mcflush_prefix, "shop:"                clears one app's keys; without it each deploy empties whole instances
 #
 # mcflush has to be in PATH for a command by ssh: else SSHKit.config.command_map[:mcflush] = "/path/to/mcflush".
-# The site answers by recipes/apache/maintenance.conf. After a failure it is unlocked, with the new code and an old cache: the run is
-# red, and `cap STAGE memcached:clear` (or :flush) is to be repeated.
+# The site answers by recipes/apache/maintenance.conf. After a failure it is unlocked, with the new code and an old cache: the
+# run is red, and `cap STAGE memcached:clear` (or :flush) is to be repeated.
 
 require "shellwords"
 
