@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio_util::codec::{Framed, FramedParts};
 
@@ -219,8 +218,7 @@ impl Client {
             match self.next().await? {
                 Answer { reply: Reply::Stat(stat), .. } if stats.len() < Self::STATS_MAX => {
                     // A copy, so that a few short lines do not hold the whole read buffer.
-                    let [name, value] = [&stat.name, &stat.value].map(|text| Bytes::copy_from_slice(text));
-                    stats.push(Stat { name, value });
+                    stats.push(stat.detached());
                 }
                 Answer { reply: Reply::Stat(_), .. } => {
                     return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
@@ -268,6 +266,6 @@ impl ErrorReply {
     pub(crate) fn is_switched_off(&self) -> bool {
         [&b"not allowed"[..], b"disabled", b"not enabled"]
             .iter()
-            .any(|words| memchr::memmem::find(&self.line, words).is_some())
+            .any(|words| memchr::memmem::find(self.line(), words).is_some())
     }
 }

@@ -138,7 +138,7 @@ pub enum Problem {
         limit: usize,
     },
     /// An error line in place of an answer.
-    #[error("the server answered \"{}\" to {command}", Escaped(&.reply.line))]
+    #[error("the server answered \"{}\" to {command}", Escaped(.reply.line()))]
     Refusal {
         /// The command.
         command: &'static str,
@@ -152,7 +152,7 @@ pub enum Problem {
         command: &'static str,
     },
     /// An error line that means: this is switched off.
-    #[error("{what} is switched off on this server, it answered \"{}\"", Escaped(&.reply.line))]
+    #[error("{what} is switched off on this server, it answered \"{}\"", Escaped(.reply.line()))]
     Disabled {
         /// What is switched off.
         what: &'static str,

@@ -91,7 +91,7 @@ impl Report {
         };
         let mut text = format!("{server}\n");
         let rows: Vec<_> =
-            stats.iter().map(|stat| [&stat.name, &stat.value].map(|it| Escaped(it).to_string())).collect();
+            stats.iter().map(|stat| [stat.name(), stat.value()].map(|it| Escaped(it).to_string())).collect();
         let width = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
         for [name, value] in rows {
             text.push_str(format!("{name:width$}  {value}").trim_end());

@@ -388,7 +388,7 @@ impl ClientCodec {
         };
         self.lines.taken(length);
         let (reply, role) = answer;
-        self.after_client_error = matches!(&reply, Reply::Error(error) if error.kind == ErrorKind::Client);
+        self.after_client_error = matches!(&reply, Reply::Error(error) if error.kind() == ErrorKind::Client);
         Ok(Step::Answer(self.spelled(reply, role, whole)))
     }
 }

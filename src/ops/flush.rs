@@ -56,8 +56,8 @@ async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent
     let items_before = match client.stats(StatsGroup::General).await {
         Ok(stats) => stats
             .iter()
-            .find(|stat| stat.name == "curr_items")
-            .and_then(|stat| std::str::from_utf8(&stat.value).ok()?.parse().ok()),
+            .find(|stat| stat.name() == "curr_items")
+            .and_then(|stat| std::str::from_utf8(stat.value()).ok()?.parse().ok()),
         // A proxy closes here, and an old or strange server may answer anything; the flush itself has to be tried. Only
         // silence is believed: to wait through it twice would tell nothing new.
         Err(error) if error.kind() != Kind::Timeout => {

@@ -115,7 +115,7 @@ impl CacheMemlimit {
 pub enum Shutdown {
     /// `shutdown`: at once.
     Now,
-    /// `shutdown graceful` (since 1.6.0): the connections are closed first, and with `-e` the items are kept.
+    /// `shutdown graceful` (since 1.6.9): the connections are closed first, and with `-e` the items are kept.
     Graceful,
 }
 

@@ -10,16 +10,13 @@ use super::line::is_line;
 /// ```
 /// use mcflush::protocol::{ErrorKind, ErrorReply};
 /// let error = ErrorReply::new("ERROR: shutdown not enabled").unwrap();
-/// assert_eq!(error.kind, ErrorKind::Error);
+/// assert_eq!((error.kind(), &error.line()[..]), (ErrorKind::Error, &b"ERROR: shutdown not enabled"[..]));
 /// assert_eq!(ErrorReply::new("STORED"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ErrorReply {
-    /// Whose fault the server thinks it is.
-    pub kind: ErrorKind,
-    /// The whole line as it came.
-    pub line: Bytes,
+    kind: ErrorKind,
+    line: Bytes,
 }
 
 /// The kinds of error lines.
@@ -95,6 +92,18 @@ impl ErrorReply {
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
         if is_line(&line) { Self::parse(&line) } else { None }
+    }
+
+    /// Whose fault the server thinks it is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The whole line as it came, without its end.
+    #[must_use]
+    pub const fn line(&self) -> &Bytes {
+        &self.line
     }
 
     /// The word ends where the line does, at a space, or at a colon (`ERROR: shutdown not enabled`).

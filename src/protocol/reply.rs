@@ -227,7 +227,7 @@ impl Reply {
             return LogLine::new(line.clone()).map(|line| (Self::Log(line), false));
         }
         if let Some(error) = ErrorReply::parse(line) {
-            let fits = error.kind.answers_anything() || refusals_answer(expect);
+            let fits = error.kind().answers_anything() || refusals_answer(expect);
             return fits.then_some((Self::Error(error), true));
         }
         let last = |reply: Self| Some((reply, true));
@@ -267,7 +267,7 @@ impl Reply {
             (Expect::Reset | Expect::StatsOther, b"RESET") => last(Self::Reset),
             (Expect::SizesSwitch, _) => {
                 let stat = Stat::parse(line)?;
-                let more = stat.name == b"sizes_status"[..] && stat.value == b"error"[..];
+                let more = *stat.name() == b"sizes_status"[..] && *stat.value() == b"error"[..];
                 Some((Self::Stat(stat), !more))
             }
             (Expect::Stats | Expect::StatsOther, _) => part(Self::Stat(Stat::parse(line)?)),
@@ -290,7 +290,7 @@ impl Reply {
     /// Reads a line (without its end) as something that a quiet request says.
     pub(crate) fn parse_quiet(line: &Bytes) -> Option<Self> {
         match ErrorReply::parse(line) {
-            Some(error) => error.kind.answers_anything().then_some(Self::Error(error)),
+            Some(error) => error.kind().answers_anything().then_some(Self::Error(error)),
             None => MetaReply::parse(line).map(Self::Meta),
         }
     }

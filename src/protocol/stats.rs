@@ -29,13 +29,13 @@ pub enum StatsGroup {
     Slabs,
     /// `stats sizes`: how many items of each size.
     Sizes,
-    /// `stats sizes_enable`: answered by one `STAT` line without an end, or two when it fails; gone in 1.6.45.
+    /// `stats sizes_enable`: answered by one `STAT` line without an end, or two when it fails; gone by 1.6.38.
     SizesEnable,
     /// `stats sizes_disable`: as [`Self::SizesEnable`].
     SizesDisable,
-    /// `stats conns` (since 1.4.17): of the connections.
+    /// `stats conns` (since 1.4.18): of the connections.
     Conns,
-    /// `stats extstore` (since 1.5.4).
+    /// `stats extstore`, where it is compiled in.
     Extstore,
     /// `stats proxy` (since 1.6.23).
     Proxy,
@@ -143,15 +143,13 @@ impl StatsGroup {
 /// ```
 /// use mcflush::protocol::stats::Stat;
 /// let stat = Stat::new("curr_items", "7").unwrap();
-/// assert_eq!((&stat.name[..], &stat.value[..]), (&b"curr_items"[..], &b"7"[..]));
+/// assert_eq!((&stat.name()[..], &stat.value()[..]), (&b"curr_items"[..], &b"7"[..]));
+/// assert_eq!(Stat::new("two words", "7"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Stat {
-    /// The name.
-    pub name: Bytes,
-    /// The value; servers leave some empty.
-    pub value: Bytes,
+    name: Bytes,
+    value: Bytes,
 }
 
 impl Stat {
@@ -166,6 +164,24 @@ impl Stat {
 
     pub(super) const fn from_parts(name: Bytes, value: Bytes) -> Self {
         Self { name, value }
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn name(&self) -> &Bytes {
+        &self.name
+    }
+
+    /// The value; servers leave some empty.
+    #[must_use]
+    pub const fn value(&self) -> &Bytes {
+        &self.value
+    }
+
+    /// The same in memory of its own, so that it does not keep the read buffer.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { name: Bytes::copy_from_slice(&self.name), value: Bytes::copy_from_slice(&self.value) }
     }
 
     /// `STAT NAME [VALUE]`

@@ -71,7 +71,7 @@ impl Slabs {
     }
 }
 
-/// `lru …`. Answered by `OK` or `ERROR` (upstream's text, "LRU Tuning"; since 1.4.32).
+/// `lru …`. Answered by `OK` or `ERROR` (upstream's text, "LRU Tuning"; since 1.4.35).
 ///
 /// ```
 /// use mcflush::protocol::{Request, tuning::{Lru, LruMode}};
@@ -154,7 +154,7 @@ impl Lru {
     }
 }
 
-/// `extstore …`: settings of the storage on disk. Answered by `OK` or `ERROR` (since 1.5.4, where it is compiled in).
+/// `extstore …`: settings of the storage on disk. Answered by `OK` or `ERROR` (where it is compiled in).
 ///
 /// ```
 /// use mcflush::protocol::{Request, tuning::Extstore};

@@ -190,7 +190,7 @@ impl Run<'_> {
             Err(reply) => reply,
         };
         if options.strategy.is_none() && chosen != Strategy::Cachedump {
-            let why = format!("{chosen} was answered \"{}\"", Excerpt::of(&refused.line));
+            let why = format!("{chosen} was answered \"{}\"", Excerpt::of(refused.line()));
             context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
             self.strategy = Some(Strategy::Cachedump);
             if let Ok(proof) = self.by(Strategy::Cachedump).await? {

@@ -15,7 +15,7 @@ pub(super) async fn walk(client: &mut Client, visitor: &mut impl Visitor) -> Res
     for stat in client.stats(StatsGroup::Items).await? {
         // items:CLASS:NAME
         classes
-            .extend(std::str::from_utf8(&stat.name).ok().and_then(|name| name.split(':').nth(1)?.parse::<u32>().ok()));
+            .extend(std::str::from_utf8(stat.name()).ok().and_then(|name| name.split(':').nth(1)?.parse::<u32>().ok()));
     }
     for class in classes {
         client.begin("stats cachedump");

@@ -27,7 +27,7 @@ pub(super) async fn walk(
     let asked_first = Instant::now();
     loop {
         match once(target.clone(), client, visitor).await? {
-            Walked::Refused(reply) if reply.kind == ErrorKind::NotStarted => return Ok(Walked::Whole),
+            Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole),
             Walked::Refused(reply) if is_taken(&reply) => {
                 if asked_first.elapsed() > BUSY_PATIENCE {
                     return Err(client.error(Problem::Busy { after: BUSY_PATIENCE }));
@@ -74,5 +74,5 @@ fn visit_rest(client: &mut Client, visitor: &mut impl Visitor) -> Result<bool, E
 
 /// Another crawl runs, or the hash table is growing (1.6.28 and later; in place of the first line or of the end line).
 fn is_taken(reply: &ErrorReply) -> bool {
-    reply.kind == ErrorKind::Busy || memchr::memmem::find(&reply.line, b"locked").is_some()
+    reply.kind() == ErrorKind::Busy || memchr::memmem::find(reply.line(), b"locked").is_some()
 }
