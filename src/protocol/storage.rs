@@ -119,7 +119,8 @@ impl Store {
 /// `STORED` or `CLIENT_ERROR authentication failure` (upstream's text, "Authentication"; since 1.5.15).
 ///
 /// Until then such a server answers everything else `CLIENT_ERROR unauthenticated`, and from 1.6.45 on closes the
-/// connection at the third such line: authenticate first.
+/// connection at the third such line: authenticate first. Wait for the answer too: what is pipelined behind a refusal may get
+/// none (seen on 1.6.18 to 1.6.45).
 ///
 /// ```
 /// use mcflush::protocol::{Request, storage::Credentials};
