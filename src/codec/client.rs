@@ -439,3 +439,31 @@ impl Decoder for ClientCodec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Key;
+    use crate::protocol::retrieval::Retrieve;
+
+    /// The line is read once; behind it a byte costs a comparison of lengths, and the buffer grows no more.
+    #[test]
+    fn a_value_that_comes_byte_by_byte_is_only_waited_for() {
+        let mut codec = ClientCodec::default();
+        let get = Request::Retrieve(Retrieve::new(Key::new("k").unwrap()));
+        codec.encode(get, &mut BytesMut::new()).unwrap();
+        let mut buffer = BytesMut::from("VALUE k 0 1048576\r\n");
+        assert!(codec.decode(&mut buffer).unwrap().is_none());
+        let (scanned, memory) = (codec.lines.clone(), buffer.as_ptr());
+        let info = allocation_counter::measure(|| {
+            for byte in std::iter::repeat_n(b'\n', 1 << 20).chain([b'\r']) {
+                buffer.put_u8(byte);
+                assert!(codec.decode(&mut buffer).unwrap().is_none());
+                assert!(codec.block.is_some() && codec.lines == scanned && buffer.as_ptr() == memory);
+            }
+        });
+        assert_eq!(info.count_total, 0);
+        buffer.put_u8(b'\n');
+        assert!(matches!(codec.decode(&mut buffer).unwrap().unwrap().reply, Reply::Value(_)));
+    }
+}

@@ -6,7 +6,7 @@ use super::{CodecError, Limit};
 use crate::protocol::Excerpt;
 
 /// Where a stream of lines and blocks is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Lines {
     /// Bytes of the buffer that hold no line end.
     scanned: usize,
@@ -86,5 +86,22 @@ pub(super) struct Extent {
 impl Extent {
     pub(super) const fn total(self) -> usize {
         self.line + self.data + 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_is_searched_once() {
+        let wire = [&b"x".repeat(8000)[..], b"\nnext"].concat();
+        let (mut lines, mut buffer) = (Lines::default(), BytesMut::new());
+        for (at, &byte) in wire.iter().enumerate() {
+            assert_eq!(lines.scanned, at.min(8000), "the search goes on where it ended");
+            buffer.put_u8(byte);
+            let found = lines.find(&buffer, 9000).unwrap();
+            assert_eq!(found, (at >= 8000).then_some(8001));
+        }
     }
 }
