@@ -49,6 +49,11 @@ impl Limits {
     pub const ITEMS: u64 = 1 << 33;
 
     /// The limits for reading requests: those for replies, but with [`Self::REQUEST_LINE`].
+    ///
+    /// ```
+    /// use mcflush::codec::Limits;
+    /// assert_eq!(Limits::for_requests(), Limits { line: Limits::REQUEST_LINE, ..Limits::default() });
+    /// ```
     #[must_use]
     pub const fn for_requests() -> Self {
         Self { line: Self::REQUEST_LINE, value: Self::VALUE, items: Self::ITEMS }

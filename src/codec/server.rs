@@ -169,6 +169,23 @@ impl ServerCodec {
 
     /// Writes a reply as it was spelled: for who passes replies on.
     ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use mcflush::codec::{ClientCodec, ServerCodec};
+    /// use mcflush::protocol::{Key, Request, retrieval::Retrieve};
+    /// use tokio_util::codec::{Decoder, Encoder};
+    ///
+    /// let (mut client, mut server) = (ClientCodec::default(), ServerCodec::default());
+    /// client.encode(Request::Retrieve(Retrieve::new(Key::new("a").unwrap())), &mut BytesMut::new())?;
+    /// let mut said = BytesMut::from("VALUE a 007 1\r\nx\r\n");
+    /// let mut out = BytesMut::new();
+    /// while let Some(answer) = client.decode(&mut said)? {
+    ///     server.encode_answer(&answer, &mut out)?;
+    /// }
+    /// assert_eq!(out, &b"VALUE a 007 1\r\nx\r\n"[..]);
+    /// # Ok::<(), mcflush::codec::CodecError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`CodecError::Poisoned`].
     pub fn encode_answer(&mut self, answer: &Answer, out: &mut BytesMut) -> Result<(), CodecError> {

@@ -16,6 +16,11 @@ const DELETE: u8 = 0x04;
 pub const HEADER: usize = 24;
 
 /// What a server says to a binary delete.
+///
+/// ```
+/// use mcflush::protocol::binary::Deletion;
+/// assert_ne!(Deletion::Deleted, Deletion::Refused(0x81));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deletion {

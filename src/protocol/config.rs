@@ -75,3 +75,28 @@ impl Config {
         put_decimal(out, self.data.len() as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    #[test]
+    fn lines() {
+        let cluster = ConfigGet { name: Key::new("cluster").unwrap() };
+        assert_eq!(Request::parse("config get cluster".into()).0, Request::ConfigGet(cluster));
+        for line in ["config", "config get", "config get a b", "config set a"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+
+    #[test]
+    fn blocks() {
+        let name = Key::new("cluster").unwrap();
+        let config = Config { name, flags: 0, data: Bytes::new() };
+        assert_eq!(Config::parse(&"CONFIG cluster 0 26".into()), Some((config, 26)));
+        for line in ["CONFIG", "CONFIG cluster", "CONFIG cluster 0", "CONFIG cluster 0 -1", "CONFIG cluster 0 1 2"] {
+            assert_eq!(Config::parse(&line.into()), None, "{line}");
+        }
+    }
+}

@@ -245,6 +245,7 @@ impl MetadumpItem {
 /// let mut key = bytes::BytesMut::new();
 /// line.decode_key(&mut key)?;
 /// assert_eq!((&key[..], line.cas(), line.size()), (&b"shop:1"[..], Some(Cas(2)), Some(66)));
+/// assert_eq!((line.encoded_key(), line.field("exp")), (&b"shop%3A1"[..], Some(&b"-1"[..])));
 /// # Ok::<(), mcflush::protocol::PercentError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

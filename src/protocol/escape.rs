@@ -42,6 +42,13 @@ fn must_escape(character: char) -> bool {
 }
 
 /// The beginning of some bytes, escaped, for an error message.
+///
+/// ```
+/// use mcflush::protocol::Excerpt;
+/// assert_eq!(Excerpt::of(b"SSH-2.0\r").to_string(), r"SSH-2.0\x0d");
+/// assert!(Excerpt::of(&[b'x'; 100]).to_string().ends_with('…'));
+/// assert_eq!(Excerpt::of(&[b'x'; Excerpt::LENGTH]).to_string().len(), Excerpt::LENGTH);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt(String);
 

@@ -136,3 +136,56 @@ impl Touch {
         put_noreply(out, self.noreply);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn key() -> Key {
+        Key::new("k").unwrap()
+    }
+
+    #[test]
+    fn lines() {
+        for (line, request) in [
+            ("delete k", Request::Delete(Delete::new(key()))),
+            ("delete k 0", Request::Delete(Delete::new(key()))),
+            ("delete k noreply", Request::Delete(Delete { key: key(), noreply: true })),
+            ("delete k 0 noreply", Request::Delete(Delete { key: key(), noreply: true })),
+            (
+                "incr k 007",
+                Request::Arithmetic(Arithmetic { direction: Direction::Incr, key: key(), delta: 7, noreply: false }),
+            ),
+            (
+                "decr k 18446744073709551615 noreply",
+                Request::Arithmetic(Arithmetic {
+                    direction: Direction::Decr,
+                    key: key(),
+                    delta: u64::MAX,
+                    noreply: true,
+                }),
+            ),
+            ("touch k -1", Request::Touch(Touch { key: key(), exptime: Exptime::NOW, noreply: false })),
+            ("touch k 0 noreply", Request::Touch(Touch { key: key(), exptime: Exptime::NEVER, noreply: true })),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, request, "{line}");
+        }
+        for line in [
+            "delete",
+            "delete k 5",
+            "delete k noreply 0",
+            "delete k maybe",
+            "incr k",
+            "incr k abc",
+            "incr k -1",
+            "incr k 18446744073709551616",
+            "decr k 1 2",
+            "touch k",
+            "touch k x",
+            "touch k 1 2",
+        ] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+}

@@ -15,6 +15,14 @@ pub const KEY_MAX: usize = 250;
 pub const BASE64_KEY_MAX: usize = 186;
 
 /// Why bytes cannot be a key.
+///
+/// ```
+/// use mcflush::protocol::{BASE64_KEY_MAX, BinaryKey, KEY_MAX, Key, KeyError};
+/// assert_eq!(Key::new(""), Err(KeyError::Empty));
+/// assert_eq!(Key::new(vec![b'k'; 251]), Err(KeyError::TooLong { len: 251, max: KEY_MAX }));
+/// assert_eq!(BinaryKey::new(vec![0; 187]), Err(KeyError::TooLong { len: 187, max: BASE64_KEY_MAX }));
+/// assert_eq!(Key::new("a b").unwrap_err().to_string(), "byte 0x20 at 1 cannot travel in a text line");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -137,6 +145,13 @@ impl fmt::Debug for BinaryKey {
 }
 
 /// A key as a meta command names it: plain, or as base64 with the `b` flag.
+///
+/// ```
+/// use mcflush::protocol::MetaKey;
+/// let key = MetaKey::for_bytes("two words")?;
+/// assert_eq!((key.as_bytes(), key.is_base64()), (&b"two words"[..], true));
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetaKey {
     /// Travels as it is.

@@ -235,3 +235,59 @@ impl Extstore {
         put_decimal(out, number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn fraction(text: &'static str) -> Fraction {
+        Fraction::new(text).unwrap()
+    }
+
+    #[test]
+    fn lines() {
+        for (line, request) in [
+            ("slabs reassign -1 2", Request::Slabs(Slabs::Reassign { from: None, to: 2 })),
+            ("slabs reassign 1 2", Request::Slabs(Slabs::Reassign { from: Some(1), to: 2 })),
+            ("slabs automove 2", Request::Slabs(Slabs::Automove(2))),
+            ("slabs automove ratio 0.8", Request::Slabs(Slabs::AutomoveRatio(fraction("0.8")))),
+            (
+                "lru tune 20 40 0.2 2.0",
+                Request::Lru(Lru::Tune {
+                    hot: 20,
+                    warm: 40,
+                    hot_factor: fraction("0.2"),
+                    warm_factor: fraction("2.0"),
+                }),
+            ),
+            ("lru mode flat", Request::Lru(Lru::Mode(LruMode::Flat))),
+            ("lru temp_ttl -1", Request::Lru(Lru::TempTtl(-1))),
+            ("extstore free_memchunks 1 2", Request::Extstore(Extstore::FreeMemchunks { class: 1, chunks: 2 })),
+            ("extstore max_frag 0.5", Request::Extstore(Extstore::MaxFrag(fraction("0.5")))),
+            ("extstore drop_unread 7", Request::Extstore(Extstore::DropUnread(true))),
+            ("extstore low_ttl 60", Request::Extstore(Extstore::LowTtl(60))),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, request, "{line}");
+        }
+        for line in [
+            "slabs",
+            "slabs reassign 1",
+            "slabs reassign -2 1",
+            "slabs automove",
+            "slabs automove ratio",
+            "slabs automove 1 2",
+            "lru",
+            "lru mode",
+            "lru mode odd",
+            "lru tune 20 40 0.2",
+            "lru temp_ttl x",
+            "extstore",
+            "extstore odd 1",
+            "extstore item_age",
+            "extstore item_age 1 2",
+        ] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+}

@@ -96,6 +96,7 @@ impl Watch {
 /// let mut key = bytes::BytesMut::new();
 /// line.decode_key(&mut key).unwrap()?;
 /// assert_eq!((line.field("type"), &key[..]), (Some(&b"item_get"[..]), &b"shop:1"[..]));
+/// assert!(line.as_bytes().starts_with(b"ts=1.2"));
 /// # Ok::<(), mcflush::protocol::PercentError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,5 +129,36 @@ impl LogLine {
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
         out.put_slice(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    #[test]
+    fn lines() {
+        for (line, request) in [
+            ("watch", Request::Watch(Watch { streams: vec![] })),
+            (
+                "watch fetchers deletions",
+                Request::Watch(Watch { streams: vec![LogStream::Fetchers, LogStream::Deletions] }),
+            ),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, request, "{line}");
+        }
+        for line in ["watch nonsense", "watch fetchers nonsense"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+
+    #[test]
+    fn log_lines() {
+        let line = LogLine::new("ts=1.2 gid=1 type=eviction key=a%20b fetch=no").unwrap();
+        assert_eq!((line.field("fetch"), line.field("etch")), (Some(&b"no"[..]), None));
+        assert_eq!(LogLine::new("skipped=5").unwrap().decode_key(&mut BytesMut::new()), None);
+        assert_eq!(LogLine::new("key=%zz").unwrap().decode_key(&mut BytesMut::new()), Some(Err(PercentError)));
+        assert_eq!(LogLine::new("two\nlines"), None);
     }
 }
