@@ -51,18 +51,23 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     T::try_from(value).ok()
 }
 
-/// The decimal number that bytes begin with, spelled as this crate would, and what is behind it.
+/// The decimal number that bytes begin with, spelled as this crate would, and what is behind it; None also for one of
+/// more digits than need no check for overflow.
 #[inline]
 pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    const DIGITS_MAX: usize = 19;
     let mut value = 0_u64;
     let mut rest = bytes;
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
         rest = after;
     }
     let length = bytes.len() - rest.len();
-    let has_leading_zero = length > 1 && bytes.first() == Some(&b'0');
-    (length > 0 && !has_leading_zero).then_some((value, rest))
+    match bytes {
+        [b'1'..=b'9', ..] if length <= DIGITS_MAX => Some((value, rest)),
+        [b'0', ..] if length == 1 => Some((0, rest)),
+        _ => None,
+    }
 }
 
 /// The whole of a word as a decimal number with or without a minus sign.

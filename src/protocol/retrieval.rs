@@ -196,17 +196,19 @@ impl<'a> ValueBlock<'a> {
     #[inline]
     pub fn new(buffer: &'a [u8]) -> Option<(Self, usize)> {
         let rest = buffer.strip_prefix(b"VALUE ")?;
-        // In one pass: the line's end is behind its last number, unless a key is found to hold it.
+        // In one pass: behind the key there are only numbers up to the line's end.
         let (key, rest) = rest.split_at_checked(memchr::memchr2(b' ', b'\n', rest)?)?;
-        let (flags, rest) = leading_decimal(rest.strip_prefix(b" ")?)?;
-        let (data, rest) = leading_decimal(rest.strip_prefix(b" ")?)?;
-        let (cas, rest) = match rest.strip_prefix(b" ") {
-            Some(rest) => leading_decimal(rest).map(|(cas, rest)| (Some(Cas(cas)), rest))?,
-            None => (None, rest),
+        let [b' ', rest @ ..] = rest else { return None };
+        let (flags, rest) = leading_decimal(rest)?;
+        let [b' ', rest @ ..] = rest else { return None };
+        let (data, rest) = leading_decimal(rest)?;
+        let (cas, rest) = match rest {
+            [b' ', rest @ ..] => leading_decimal(rest).map(|(cas, rest)| (Some(Cas(cas)), rest))?,
+            rest => (None, rest),
         };
-        let rest = rest.strip_prefix(b"\r\n")?;
+        let [b'\r', b'\n', rest @ ..] = rest else { return None };
         let (data, rest) = rest.split_at_checked(usize::try_from(data).ok()?)?;
-        let rest = rest.strip_prefix(b"\r\n")?;
+        let [b'\r', b'\n', rest @ ..] = rest else { return None };
         let block = Self { key, flags: ItemFlags(u32::try_from(flags).ok()?), cas, data };
         (!key.is_empty()).then_some((block, buffer.len() - rest.len()))
     }
