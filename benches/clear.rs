@@ -86,7 +86,7 @@ fn speed(version: Version) {
         store(MILLION);
         if version == Version::Debian {
             settle(&server);
-            let (took, _, waits) = clear(&server, "auto", &one);
+            let (took, waits) = clear(&server, "auto", &one);
             note("1M of 2M by default", took);
             note("waits by default", PAUSE * waits);
             store(MILLION);
@@ -151,21 +151,15 @@ fn dump(server: &Server, what: &str) -> Duration {
 }
 
 /// Time, and peak memory in bytes.
-/// How long it took, its peak of memory in bytes, and how often it paused between passes.
-fn clear(server: &Server, strategy: &str, more: &[String]) -> (Duration, u64, u32) {
+/// How long it took, and how often it paused between passes.
+fn clear(server: &Server, strategy: &str, more: &[String]) -> (Duration, u32) {
     let mut arguments = ["-v", "--strategy", strategy, server.address()].map(str::to_owned).to_vec();
     arguments.extend_from_slice(more);
     let began = Instant::now();
-    let mut running = mcflush(&arguments).spawn();
-    let mut peak = 0;
-    while running.is_running() {
-        peak = peak.max(running.peak_memory());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let run = mcflush(&arguments).run();
     let took = began.elapsed();
-    let run = running.wait();
     run.exits(0).says("complete");
-    (took, peak * 1024, run.stderr.matches("waiting 1.5 s").count() as u32)
+    (took, run.stderr.matches("waiting 1.5 s").count() as u32)
 }
 
 fn ticks(path: &str, fields: [usize; 2]) -> u64 {
@@ -185,7 +179,7 @@ fn process_cpu(pid: u32) -> u64 {
 }
 
 fn memory() {
-    println!("\npeak memory of mcflush in MB (VmHWM), every second key in scope");
+    println!("\npeak memory of mcflush in MB (GNU time's %M), every second key in scope");
     let available = std::fs::read_to_string("/proc/meminfo").unwrap();
     let available = available
         .lines()
@@ -200,15 +194,24 @@ fn memory() {
             server.store((0..count).map(|n| format!("{}:{n}", ["shop", "blog"][n % 2])));
             let mut arguments = vec!["--prefix".to_owned(), "shop:".to_owned()];
             arguments.extend(rate.map(|rate| format!("--rate={rate}")));
-            let (took, peak, _) = clear(&server, "auto", &arguments);
+            let began = Instant::now();
             println!(
                 "{count:>10} keys, rate {:>8}: {:>5.1} MB, {:.2} s",
                 rate.unwrap_or("none"),
-                peak as f64 / 1e6,
-                took.as_secs_f64()
+                peak_memory(&server, &arguments) * 1024.0 / 1e6,
+                began.elapsed().as_secs_f64()
             );
         }
     }
+}
+
+/// In KiB.
+fn peak_memory(server: &Server, arguments: &[String]) -> f64 {
+    let mut command = Command::new("/usr/bin/time");
+    command.args(["-f", "%M", env!("CARGO_BIN_EXE_mcflush"), server.address()]).args(arguments);
+    let output = command.output().expect("scripts/fetch-clients was run");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap().trim().parse().expect("nothing else on stderr")
 }
 
 /// What people use today, each as it is found on the web, and what it leaves.
@@ -266,15 +269,8 @@ fn others() {
 fn read_three_times(server: &Server, count: usize) {
     let stored = server.stat("uptime");
     wait_for("the keys to age", || (server.stat("uptime") >= stored + 4).then_some(()));
-    let mut connection = server.connect();
     let keys: Vec<String> = (0..count).map(|n| format!("shop:{n}")).collect();
-    for _ in 0..3 {
-        for some in keys.chunks(100) {
-            connection.send(format!("get {}\r\n", some.join(" ")).as_bytes());
-            let values = std::iter::from_fn(|| connection.line().filter(|line| line != "END"));
-            assert_eq!(values.filter(|line| line.starts_with("VALUE ")).count(), some.len(), "all are there");
-        }
-    }
+    (0..3).for_each(|_| assert_eq!(server.read_all(&keys), count));
 }
 
 /// A script of the shell, with the server as `$1 $2`.

@@ -88,10 +88,10 @@ fn both_apps(n: usize) -> String {
 
 fn after_three_reads(server: &Server) -> bool {
     let mut clean = true;
-    for (count, age) in [(60, 2), (60, 6), (1_000, 2), (1_000, 4), (5_000, 2), (5_000, 6)] {
+    for (count, age) in [(60, 1.5), (60, 6.0), (1_000, 1.5), (1_000, 4.0), (5_000, 1.5), (5_000, 6.0)] {
         server.store((0..count).map(|n| format!("shop:{n}")));
-        let (mut connection, stored) = (server.connect(), server.stat("uptime"));
-        wait_for("the keys to age", || (server.stat("uptime") >= stored + age).then_some(()));
+        let mut connection = server.connect();
+        std::thread::sleep(Duration::from_secs_f64(age));
         for _ in 0..3 {
             (0..count).for_each(|n| assert!(get(&mut connection, &format!("shop:{n}"))));
         }
