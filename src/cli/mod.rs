@@ -1,6 +1,7 @@
 //! The command line: arguments in, one line a server out, an exit status that scripts can trust.
 
 mod args;
+mod json;
 mod report;
 mod servers;
 mod signals;
@@ -19,6 +20,7 @@ use mcflush::protocol::stats::StatsGroup;
 use tokio_util::sync::CancellationToken;
 
 use self::args::{Command, Invocation};
+use self::json::Document;
 use self::report::Report;
 use self::verbose::Verbose;
 
@@ -45,7 +47,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> ExitCode {
-    let Invocation { command, servers, jobs, patience, quiet, verbose } = invocation;
+    let Invocation { command, servers, jobs, patience, quiet, json, verbose } = invocation;
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -56,7 +58,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     };
     let verbose = Verbose::start(verbose > 0);
     let context = |server: &_| Context { patience, stop: stop.clone(), events: verbose.events(server) };
-    let mut report = Report::new(servers.len(), quiet);
+    let mut report = Report::new(servers.len(), quiet, json.then(|| document(&command)));
     match command {
         Command::Flush(options) => {
             let operation = |server| {
@@ -104,6 +106,16 @@ async fn run(invocation: Invocation) -> ExitCode {
     }
     verbose.finish();
     report.finish(signal.caught())
+}
+
+/// The empty document of a command.
+const fn document(command: &Command) -> Document {
+    match command {
+        Command::Flush(_) => Document::emptying("flush", false),
+        Command::Clear(..) => Document::emptying("clear", false),
+        Command::Survey(..) => Document::emptying("clear", true),
+        Command::Stats => Document::looking("stats"),
+    }
 }
 
 /// A line on stderr. Where even that fails there is nobody left to tell; the exit status still says it.

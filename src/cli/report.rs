@@ -12,6 +12,7 @@ use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 
 use super::complain;
+use super::json::Document;
 use super::text::{count, grouped, one_line};
 
 /// Prints results as they come and keeps count.
@@ -20,6 +21,8 @@ pub struct Report {
     servers: usize,
     quiet: bool,
     is_listing: bool,
+    /// In place of the lines, with --json.
+    document: Option<Document>,
     done: usize,
     failed: Vec<ServerAddr>,
     /// Why stdout takes no more.
@@ -27,8 +30,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(servers: usize, quiet: bool) -> Self {
-        Self { servers, quiet, is_listing: false, done: 0, failed: Vec::new(), broken: None }
+    pub fn new(servers: usize, quiet: bool, document: Option<Document>) -> Self {
+        Self { servers, quiet, is_listing: false, document, done: 0, failed: Vec::new(), broken: None }
     }
 
     /// What follows is a listing, which a reader may cut short without a word.
@@ -37,6 +40,9 @@ impl Report {
     }
 
     pub fn flushed(&mut self, server: &ServerAddr, result: Result<Flushed, Error>) {
+        if let Some(document) = &mut self.document {
+            document.flushed(server, &result);
+        }
         match result {
             Ok(Flushed { items_before }) => {
                 let held = items_before.map(|items| format!(", it held {}", count(items, "item")));
@@ -47,6 +53,9 @@ impl Report {
     }
 
     pub fn cleared(&mut self, server: &ServerAddr, cleared: Cleared) {
+        if let Some(document) = &mut self.document {
+            document.cleared(server, &cleared);
+        }
         let passes = count(cleared.passes.into(), "pass");
         let seconds = cleared.took.as_secs_f64();
         if let Some(error) = cleared.error {
@@ -64,6 +73,9 @@ impl Report {
 
     /// What a clear would delete. That is the result: --quiet does not hide it.
     pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: Result<Survey, Error>) {
+        if let Some(document) = &mut self.document {
+            document.surveyed(server, scope, &result);
+        }
         let Survey { strategy, listed, found } = match result {
             Ok(survey) => survey,
             Err(error) => return self.failed(server, &error),
@@ -85,6 +97,9 @@ impl Report {
     }
 
     pub fn stats(&mut self, server: &ServerAddr, result: Result<Vec<Stat>, Error>) {
+        if let Some(document) = &mut self.document {
+            document.stats(server, &result);
+        }
         let stats = match result {
             Ok(stats) => stats,
             Err(error) => return self.failed(server, &error),
@@ -101,7 +116,10 @@ impl Report {
     }
 
     /// The last words, and the exit status.
-    pub fn finish(self, signal: Option<u8>) -> ExitCode {
+    pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
+        if let Some(document) = self.document.take() {
+            self.broken = document.print().err();
+        }
         if self.servers > 1 && !self.failed.is_empty() {
             let failed: Vec<_> = self.failed.iter().map(ToString::to_string).collect();
             complain(&format!("done on {} of {} servers, not on {}", self.done, self.servers, failed.join(", ")));
@@ -124,7 +142,7 @@ impl Report {
     fn done(&mut self, text: &str) {
         self.done += 1;
         // A listing is the result; of the rest, --quiet wants to hear nothing when it went well.
-        if (self.quiet && !self.is_listing) || self.broken.is_some() {
+        if self.document.is_some() || (self.quiet && !self.is_listing) || self.broken.is_some() {
             return;
         }
         let mut stdout = io::stdout().lock();

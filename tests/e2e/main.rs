@@ -15,6 +15,7 @@ mod flush;
 mod harmless;
 mod harness;
 mod interrupts;
+mod json;
 mod output;
 mod several_servers;
 mod stats;

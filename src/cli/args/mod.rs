@@ -108,8 +108,12 @@ struct Common {
     retries: u32,
 
     /// Print nothing on stdout when all went well
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
+
+    /// Print one JSON document, and nothing else, on stdout
+    #[arg(long)]
+    json: bool,
 
     /// Say on stderr what is tried
     #[arg(short, long, action = clap::ArgAction::Count)]
@@ -132,6 +136,7 @@ pub struct Invocation {
     pub jobs: NonZeroUsize,
     pub patience: Patience,
     pub quiet: bool,
+    pub json: bool,
     pub verbose: u8,
 }
 
@@ -191,6 +196,7 @@ fn resolve(args: Args) -> Result<Invocation, String> {
         jobs: common.jobs,
         patience: Patience { timeout: common.timeout, retries: common.retries },
         quiet: common.quiet,
+        json: common.json,
         verbose: common.verbose,
     })
 }

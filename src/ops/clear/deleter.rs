@@ -39,6 +39,8 @@ pub(super) struct Deleter<'a> {
     in_flight: VecDeque<Sent>,
     /// The first delete that the server refused.
     refusal: Option<ErrorReply>,
+    /// Before the backlog was at its end.
+    is_stopped: bool,
 }
 
 /// How deletes are said, as the server turns out to understand it.
@@ -76,20 +78,22 @@ impl<'a> Deleter<'a> {
             rest: None,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
             refusal: None,
+            is_stopped: false,
         }
     }
 
     /// Deletes until the backlog is at its end, or the operation is stopped; what was sent is confirmed either way.
     ///
     /// # Errors
-    /// The connection is lost and stays so, or the server refused a delete: something in scope may be left.
+    /// It was stopped, the connection is lost and stays so, or the server refused a delete: something in scope may be left.
     pub(super) async fn run(mut self, mut backlog: Drainer) -> Result<(), Error> {
         let stop = &self.shared.context.stop;
         // Where there is nothing to delete there is nothing to connect for.
         match stop.run_until_cancelled(self.next(&mut backlog)).await {
             Some(Ok(Some(batch))) => self.in_flight.push_back(Sent::new(batch)),
             Some(Err(error)) => return Err(error),
-            Some(Ok(None)) | None => return Ok(()),
+            Some(Ok(None)) => return Ok(()),
+            None => return Err(self.interrupted()),
         }
         let mut retries = Retries::new(self.shared.context);
         loop {
@@ -98,11 +102,18 @@ impl<'a> Deleter<'a> {
                 Err(error) => retries.after(error).await?,
             }
         }
+        if self.is_stopped {
+            return Err(self.interrupted());
+        }
         let command = if self.dialect == Dialect::Classic { "delete" } else { "md" };
         match self.refusal {
             Some(reply) => Err(self.shared.error(Problem::Refusal { command, reply })),
             None => Ok(()),
         }
+    }
+
+    fn interrupted(&self) -> Error {
+        self.shared.error(Problem::Interrupted { flush_sent: false })
     }
 
     /// One connection's worth of it.
@@ -125,7 +136,10 @@ impl<'a> Deleter<'a> {
             tokio::select! {
                 biased;
                 answer = client.next(), if !self.in_flight.is_empty() => self.answered(&client, answer?)?,
-                () = stop.cancelled(), if more => more = false,
+                () = stop.cancelled(), if more => {
+                    more = false;
+                    self.is_stopped = true;
+                }
                 batch = self.next(backlog), if room => match batch? {
                     Some(batch) => self.send(&mut client, batch).await?,
                     None => more = false,

@@ -1,0 +1,161 @@
+//! The one JSON document of `--json`: docs/output.schema.json describes it.
+
+use std::io::{self, Write};
+
+use mcflush::address::ServerAddr;
+use mcflush::error::Error;
+use mcflush::ops::clear::{Cleared, Survey};
+use mcflush::ops::flush::Flushed;
+use mcflush::protocol::Escaped;
+use mcflush::protocol::stats::Stat;
+use mcflush::scope::Scope;
+use serde_json::{Map, Value, json};
+
+/// What will be printed, server by server.
+#[derive(Debug)]
+pub struct Document {
+    command: &'static str,
+    /// None for what only looks.
+    dry_run: Option<bool>,
+    servers: Vec<Value>,
+}
+
+impl Document {
+    /// Of a command that empties something, or would.
+    pub const fn emptying(command: &'static str, dry_run: bool) -> Self {
+        Self { command, dry_run: Some(dry_run), servers: Vec::new() }
+    }
+
+    /// Of a command that looks.
+    pub const fn looking(command: &'static str) -> Self {
+        Self { command, dry_run: None, servers: Vec::new() }
+    }
+
+    pub fn flushed(&mut self, server: &ServerAddr, result: &Result<Flushed, Error>) {
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": result.is_ok(),
+            "complete": result.is_ok(),
+            "items_before": result.as_ref().ok().and_then(|flushed| flushed.items_before),
+            "delay": 0,
+            "error": result.as_ref().err().map(error),
+        }));
+    }
+
+    pub fn cleared(&mut self, server: &ServerAddr, cleared: &Cleared) {
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": cleared.error.is_none(),
+            "complete": cleared.proof.is_some(),
+            "listed": cleared.listed,
+            "matched": cleared.matched,
+            "deleted": cleared.deleted,
+            // A clear does not add up what it deletes; --dry-run does.
+            "bytes": null,
+            "passes": cleared.passes,
+            "strategy": cleared.strategy.map(|strategy| strategy.as_str()),
+            "proof": cleared.proof.map(|proof| proof.as_str()),
+            // To the millisecond: more would be noise.
+            "seconds": (cleared.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "error": cleared.error.as_ref().map(error),
+        }));
+    }
+
+    /// What a clear would delete.
+    pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>) {
+        let survey = result.as_ref().ok();
+        let sum = |of: fn(&mcflush::ops::clear::Found) -> u64| survey.map(|it| it.found.iter().map(of).sum::<u64>());
+        let prefixes = survey.map(|survey| {
+            let found = scope.prefixes().iter().zip(&survey.found);
+            let row = |(prefix, found): (&mcflush::scope::Prefix, &mcflush::ops::clear::Found)| {
+                json!({ "prefix": Escaped(prefix.as_bytes()).to_string(), "keys": found.keys, "bytes": found.bytes })
+            };
+            found.map(row).collect::<Vec<_>>()
+        });
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": result.is_ok(),
+            "complete": null,
+            "listed": survey.map_or(0, |survey| survey.listed),
+            "matched": sum(|found| found.keys).unwrap_or_default(),
+            "deleted": 0,
+            "bytes": sum(|found| found.bytes),
+            "passes": u32::from(survey.is_some()),
+            "strategy": survey.map(|survey| survey.strategy.as_str()),
+            "proof": null,
+            "prefixes": prefixes,
+            "error": result.as_ref().err().map(error),
+        }));
+    }
+
+    pub fn stats(&mut self, server: &ServerAddr, result: &Result<Vec<Stat>, Error>) {
+        let groups = match result {
+            Ok(stats) => json!({ "general": stats.iter().map(statistic).collect::<Map<_, _>>() }),
+            Err(_) => json!({}),
+        };
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": result.is_ok(),
+            "groups": groups,
+            "error": result.as_ref().err().map(error),
+        }));
+    }
+
+    /// Prints it.
+    pub fn print(self) -> io::Result<()> {
+        let mut document = Map::new();
+        document.insert("command".into(), self.command.into());
+        if let Some(dry_run) = self.dry_run {
+            let complete = self.servers.iter().all(|server| server.get("complete") == Some(&Value::Bool(true)));
+            document.insert("dry_run".into(), dry_run.into());
+            document.insert("complete".into(), if dry_run { Value::Null } else { complete.into() });
+        }
+        document.insert("servers".into(), self.servers.into());
+        let mut stdout = io::stdout().lock();
+        serde_json::to_writer(&mut stdout, &document)?;
+        writeln!(stdout)?;
+        stdout.flush()
+    }
+}
+
+fn error(error: &Error) -> Value {
+    json!({ "kind": error.kind().to_string(), "message": format!("{}: {}", error.problem, error.advice()) })
+}
+
+/// Numbers as numbers; what is not spelled as one stays a text.
+fn statistic(stat: &Stat) -> (String, Value) {
+    let (name, value) = (Escaped(stat.name()).to_string(), Escaped(stat.value()).to_string());
+    // These have dots, and are none all the same.
+    let is_text = matches!(name.as_str(), "version" | "libevent");
+    let spelled = |number: &Value| serde_json::to_string(number).is_ok_and(|text| text == value);
+    let whole = value.parse::<i64>().map(Value::from).or_else(|_| value.parse::<u64>().map(Value::from));
+    let whole = whole.ok().filter(spelled);
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let fraction = || value.parse::<f64>().ok().filter(|_| plain(&value)).map(Value::from);
+    let number = if is_text { None } else { whole.or_else(fraction) };
+    (name, number.unwrap_or(Value::String(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spelled_as_a_number_is_one() {
+        for (name, value, expected) in [
+            ("curr_items", "7", json!(7)),
+            ("limit_maxbytes", "18446744073709551615", json!(u64::MAX)),
+            ("rusage_user", "0.250000", json!(0.25)),
+            ("delta", "-1", json!(-1)),
+            ("version", "1.6", json!("1.6")),
+            ("mode", "007", json!(7.0)),
+            ("growth", "inf", json!("inf")),
+            ("big", "1e9", json!("1e9")),
+            ("empty", "", json!("")),
+            ("hostile", "\u{1b}[2J", json!("\\x1b[2J")),
+        ] {
+            let stat = Stat::new(name, value).unwrap();
+            assert_eq!(statistic(&stat), (name.to_owned(), expected), "{name}");
+        }
+    }
+}
