@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -181,7 +182,7 @@ impl<'a> Deleter<'a> {
     /// Gives a key in scope a fresh CAS and takes it as the mark: whatever has one up to it was stored before now.
     /// Nothing is stored by that, and the key is deleted next.
     async fn set_watermark(&self, client: &mut Client) -> Result<(), Error> {
-        if !self.marks || self.shared.watermark.get().is_some() || self.dialect != Dialect::Meta {
+        if !self.marks || self.shared.watermark.load(Relaxed) != 0 || self.dialect != Dialect::Meta {
             return Ok(());
         }
         for key in self.in_flight.iter().flat_map(|sent| sent.batch.keys()) {
@@ -193,8 +194,7 @@ impl<'a> Deleter<'a> {
             }
             let get = MetaGet { cas: true, no_bump: true, ..MetaGet::new(key) };
             if let Some(cas) = client.meta(Request::MetaGet(get)).await?.and_then(|flags| flags.cas()) {
-                // Two deleters of one clear never run at once.
-                let _ = self.shared.watermark.set(cas.into());
+                self.shared.watermark.store(cas.into(), Relaxed);
                 return Ok(());
             }
         }

@@ -59,6 +59,7 @@ impl Visitor for Lister<'_> {
         self.listed += 1;
         if in_scope {
             self.matched += 1;
+            self.walk.matched += 1;
             self.note(item);
         }
         // So often that a count on a screen moves when little is in scope.

@@ -12,7 +12,7 @@ mod survey;
 mod tally;
 
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,7 +28,8 @@ use super::retry::{Retries, pause, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Problem};
+use crate::error::{Error, Kind, Problem};
+use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
 
@@ -102,7 +103,7 @@ impl Proof {
 pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Cleared {
     let began = Instant::now();
     context.events.tell(Event::Started);
-    let shared = Shared { server, scope, options, context, tally: Tally::default(), watermark: OnceLock::new() };
+    let shared = Shared { server, scope, options, context, tally: Tally::default(), watermark: AtomicU64::new(0) };
     let mut run =
         Run { shared: &shared, retries: Retries::new(context), listed_first: None, passes: 0, strategy: None };
     let result = run.run().await.and_then(|proof| shared.reached_all(proof));
@@ -132,16 +133,17 @@ struct Shared<'a> {
     options: &'a Options,
     context: &'a Context,
     tally: Tally,
-    /// The CAS of the first key met in scope, made fresh then: whatever has one up to it was stored before that.
-    watermark: OnceLock<u64>,
+    /// The CAS of the first key met in scope, made fresh then: whatever has one up to it was stored before that. 0, which
+    /// no item has, until it is known.
+    watermark: AtomicU64,
 }
 
 impl Shared<'_> {
     /// Whether an item was stored before the clear began, as far as can be known: without CAS (-C) every one counts.
     fn is_older(&self, cas: Option<u64>) -> bool {
-        match (self.watermark.get(), cas) {
-            (Some(watermark), Some(cas)) => cas <= *watermark,
-            _ => true,
+        match (self.watermark.load(Relaxed), cas) {
+            (0, _) | (_, None) => true,
+            (watermark, Some(cas)) => cas <= watermark,
         }
     }
 
@@ -157,12 +159,35 @@ impl Shared<'_> {
     }
 }
 
-/// What a walk found in scope that was stored before the clear began.
+/// What a walk found in scope.
 #[derive(Debug, Default)]
 struct Walk {
+    /// Keys in scope.
+    matched: u64,
+    /// Those that were stored before the clear began.
     older: u64,
     /// Some of them, escaped.
     examples: Vec<String>,
+}
+
+/// Items moved out of slab pages, which a server counts when it has done with a page.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Moves {
+    rescued: u64,
+    running: bool,
+}
+
+impl Moves {
+    fn of(stats: &[Stat]) -> Self {
+        let number = |name: &[u8]| -> u64 {
+            let stat = stats.iter().find(|stat| stat.name() == name);
+            stat.and_then(|stat| std::str::from_utf8(stat.value()).ok()?.parse().ok()).unwrap_or_default()
+        };
+        Self {
+            rescued: number(b"slab_reassign_rescues").saturating_add(number(b"slab_reassign_chunk_rescues")),
+            running: number(b"slab_reassign_running") > 0,
+        }
+    }
 }
 
 /// How a listing to its end, with its deletes, ended.
@@ -235,6 +260,7 @@ impl Run<'_> {
     async fn by_lru_passes(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
         let mut last = Walk::default();
         let mut clean = 0;
+        let mut moves = self.moves().await?;
         for pass in 1..=PASSES_MAX {
             if pass > 1 {
                 self.shared.context.events.tell(Event::Waiting {
@@ -247,12 +273,35 @@ impl Run<'_> {
                 Pass::Whole(walk) => walk,
                 Pass::Refused(reply) => return Ok(Err(reply)),
             };
+            let before = std::mem::replace(&mut moves, self.moves().await?);
+            if moves != before || moves.running {
+                // What was moved looks new: any of them may be old, until a later mark tells.
+                last.older = last.matched;
+                self.shared.watermark.store(0, Relaxed);
+            }
             clean += u32::from(pass > 1 && last.older == 0);
             if clean > u32::from(self.shared.options.verify) {
                 return Ok(Ok(Proof::Passes));
             }
         }
         Err(self.left(&format!("the last of {PASSES_MAX} passes"), &last))
+    }
+
+    /// What the server says of the items that it moved out of slab pages. Each of them was given a new CAS (seen on 1.6.18).
+    async fn moves(&mut self) -> Result<Moves, Error> {
+        let Shared { server, context, .. } = *self.shared;
+        loop {
+            let ask = async {
+                let mut client = Client::connect(server, context.patience.timeout).await?;
+                client.stats(StatsGroup::General).await
+            };
+            match unless_stopped(context, server, ask).await {
+                Ok(stats) => return Ok(Moves::of(&stats)),
+                // It does not say.
+                Err(error) if error.kind() == Kind::Server => return Ok(Moves::default()),
+                Err(error) => self.retries.after(error).await?,
+            }
+        }
     }
 
     /// Deletes what it sees, which proves nothing.
@@ -270,10 +319,10 @@ impl Run<'_> {
     }
 
     fn left(&self, which: &str, walk: &Walk) -> Error {
-        let Walk { older, examples } = walk;
+        let Walk { older, examples, .. } = walk;
+        let such_as = if examples.is_empty() { String::new() } else { format!(", such as {}", examples.join(" ")) };
         self.shared.error(Problem::Incomplete(format!(
-            "{which} still listed {older} keys in scope that may be older than the clear, such as {}; they were deleted",
-            examples.join(" ")
+            "{which} still listed {older} keys in scope that may be older than the clear{such_as}; they were deleted"
         )))
     }
 
