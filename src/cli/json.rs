@@ -37,7 +37,7 @@ impl Document {
             "ok": result.is_ok(),
             "complete": result.is_ok(),
             "items_before": result.as_ref().ok().and_then(|flushed| flushed.items_before),
-            "delay": 0,
+            "delay": result.as_ref().map_or(0, |flushed| flushed.delay),
             "error": result.as_ref().err().map(error),
         }));
     }

@@ -8,6 +8,7 @@ mod signals;
 mod text;
 mod verbose;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use mcflush::fleet;
 use mcflush::ops::clear::{clear, survey};
-use mcflush::ops::{Context, flush::flush, stats::stats};
+use mcflush::ops::flush::{self, flush};
+use mcflush::ops::{Context, stats::stats};
 use mcflush::protocol::stats::StatsGroup;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +49,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> ExitCode {
-    let Invocation { command, servers, jobs, patience, quiet, json, verbose } = invocation;
+    let Invocation { command, servers, shard, jobs, patience, quiet, json, verbose } = invocation;
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -59,10 +61,16 @@ async fn run(invocation: Invocation) -> ExitCode {
     let verbose = Verbose::start(verbose > 0);
     let context = |server: &_| Context { patience, stop: stop.clone(), events: verbose.events(server) };
     let mut report = Report::new(servers.len(), quiet, json.then(|| document(&command)));
+    if let (Some(shard), true) = (shard, servers.is_empty()) {
+        report.nothing(&format!("shard {shard} has no server: nothing to do"));
+    }
     match command {
-        Command::Flush(options) => {
+        Command::Flush(options, stagger) => {
+            let places: HashMap<_, _> = servers.iter().cloned().zip(0..).collect();
             let operation = |server| {
                 let context = context(&server);
+                let place = places.get(&server).copied().unwrap_or_default();
+                let options = flush::Options { delay: stagger.delay(place, options.delay), ..options };
                 async move { flush(&server, &options, &context).await }
             };
             let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
@@ -111,7 +119,7 @@ async fn run(invocation: Invocation) -> ExitCode {
 /// The empty document of a command.
 const fn document(command: &Command) -> Document {
     match command {
-        Command::Flush(_) => Document::emptying("flush", false),
+        Command::Flush(..) => Document::emptying("flush", false),
         Command::Clear(..) => Document::emptying("clear", false),
         Command::Survey(..) => Document::emptying("clear", true),
         Command::Stats => Document::looking("stats"),

@@ -44,9 +44,14 @@ impl Report {
             document.flushed(server, &result);
         }
         match result {
-            Ok(Flushed { items_before }) => {
+            Ok(Flushed { items_before, delay: 0 }) => {
                 let held = items_before.map(|items| format!(", it held {}", count(items, "item")));
                 self.done(&format!("{server}: flushed{}", held.unwrap_or_default()));
+            }
+            Ok(Flushed { items_before, delay }) => {
+                let holds = items_before.map(|items| format!(", it holds {}", count(items, "item")));
+                let after = count(delay.into(), "second");
+                self.done(&format!("{server}: will flush in {after}{}", holds.unwrap_or_default()));
             }
             Err(error) => self.failed(server, &error),
         }
@@ -139,8 +144,17 @@ impl Report {
         })
     }
 
+    /// There was no server to work on.
+    pub fn nothing(&mut self, text: &str) {
+        self.print(text);
+    }
+
     fn done(&mut self, text: &str) {
         self.done += 1;
+        self.print(text);
+    }
+
+    fn print(&mut self, text: &str) {
         // A listing is the result; of the rest, --quiet wants to hear nothing when it went well.
         if self.document.is_some() || (self.quiet && !self.is_listing) || self.broken.is_some() {
             return;

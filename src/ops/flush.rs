@@ -22,6 +22,8 @@ pub struct Options {
     /// still be read after its `OK`, for as long as they lived. The server notes a read up to a second later, and what it
     /// notes behind the flush counts as newer than that.
     pub verify: bool,
+    /// Seconds after which the server flushes, thirty days at most; 0 for now. A flush that was still to come is replaced.
+    pub delay: u32,
 }
 
 /// Between two flushes: longer than the server takes to note that a key was read.
@@ -32,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(1500);
 pub struct Flushed {
     /// Items the server held before; none when it does not say (a proxy).
     pub items_before: Option<u64>,
+    /// Seconds after which it flushes; 0 when it has.
+    pub delay: u32,
 }
 
 /// Flushes a whole instance.
@@ -78,7 +82,8 @@ async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent
     };
     let probe = if options.verify { Some(store_probe(&mut client).await?) } else { None };
     *sent = true;
-    client.flush_all(FlushAll::default()).await?;
+    let delay = (options.delay > 0).then(|| options.delay.into());
+    client.flush_all(FlushAll { delay, noreply: false }).await?;
     if options.verify {
         let why = "what was read just now may have outlived the flush: it is made again";
         context.events.tell(Event::Waiting { why, after: PAUSE });
@@ -91,7 +96,7 @@ async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent
         let what = "an item stored before flush_all is still there after its OK";
         return Err(client.error(Problem::Incomplete(what.into())));
     }
-    Ok(Flushed { items_before })
+    Ok(Flushed { items_before, delay: options.delay })
 }
 
 /// Stores an item that only this process knows, for a minute at most.

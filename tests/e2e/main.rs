@@ -11,6 +11,7 @@ mod engine;
 mod engine_conditions;
 mod environment;
 mod faults;
+mod fleet;
 mod flush;
 mod harmless;
 mod harness;

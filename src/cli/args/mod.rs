@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
+use super::servers::Shard;
 use super::{WRONG_USE, complain, servers};
 
 /// Empty a memcached, or one app's part of it, safely.
@@ -37,6 +39,16 @@ struct Args {
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     keep: Vec<OsString>,
+
+    /// With --all: the server flushes after that time
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+        value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true)]
+    delay: Option<u32>,
+
+    /// With --all on several servers: each flushes that much later than the one before
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+        value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true)]
+    stagger: Option<u32>,
 
     /// Read \xNN and \\ in --prefix and --keep
     #[arg(long)]
@@ -95,6 +107,14 @@ struct Common {
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
 
+    /// Also the servers in FILE, one a line, with # comments; - for stdin
+    #[arg(long, value_name = "FILE")]
+    servers_from: Option<PathBuf>,
+
+    /// Only the I-th of N equal parts of the sorted server list, I from 0
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true)]
+    shard: Option<Shard>,
+
     /// Servers worked on at once
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
     jobs: NonZeroUsize,
@@ -120,6 +140,9 @@ struct Common {
     verbose: u8,
 }
 
+/// Seconds. A server takes more than thirty days for a date.
+const DELAY_MAX: i64 = 30 * 24 * 60 * 60;
+
 const EXAMPLES: &str = "\
 Examples:
   mcflush --all cache1 cache2:11311        flush two whole instances
@@ -133,6 +156,8 @@ Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 
 pub struct Invocation {
     pub command: Command,
     pub servers: Vec<ServerAddr>,
+    /// The part of the list that was asked for.
+    pub shard: Option<Shard>,
     pub jobs: NonZeroUsize,
     pub patience: Patience,
     pub quiet: bool,
@@ -140,9 +165,20 @@ pub struct Invocation {
     pub verbose: u8,
 }
 
+/// Seconds between the flushes of two servers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stagger(u32);
+
+impl Stagger {
+    /// The delay of the server at that place in the list.
+    pub fn delay(self, place: usize, first: u32) -> u32 {
+        u32::try_from(place).unwrap_or(u32::MAX).saturating_mul(self.0).saturating_add(first)
+    }
+}
+
 #[derive(Debug)]
 pub enum Command {
-    Flush(flush::Options),
+    Flush(flush::Options, Stagger),
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
     Stats,
@@ -190,9 +226,22 @@ fn resolve(args: Args) -> Result<Invocation, String> {
             (delete(args)?, common)
         }
     };
+    let servers = servers::named(common.servers, common.servers_from.as_deref())?;
+    let servers = match common.shard {
+        Some(shard) => shard.of(servers),
+        None => servers,
+    };
+    if let Command::Flush(options, stagger) = &command
+        && i64::from(stagger.delay(servers.len().saturating_sub(1), options.delay)) > DELAY_MAX
+    {
+        return Err(
+            "--stagger: the last server's delay would be over thirty days: name fewer servers or seconds".into()
+        );
+    }
     Ok(Invocation {
         command,
-        servers: servers::named(common.servers)?,
+        servers,
+        shard: common.shard,
         jobs: common.jobs,
         patience: Patience { timeout: common.timeout, retries: common.retries },
         quiet: common.quiet,
@@ -235,10 +284,14 @@ fn delete(args: Args) -> Result<Command, String> {
     if whole && (args.rate.is_some() || args.strategy.is_some()) {
         return Err("--rate and --strategy mean nothing to a flush_all: leave them out, or add --keep P".into());
     }
+    if !args.all && (args.delay.is_some() || args.stagger.is_some()) {
+        return Err("--delay and --stagger mean nothing without --all: leave them out".into());
+    }
     Ok(if args.dry_run {
         Command::Survey(scope, strategy)
     } else if whole {
-        Command::Flush(flush::Options { verify: args.verify })
+        let options = flush::Options { verify: args.verify, delay: args.delay.unwrap_or_default() };
+        Command::Flush(options, Stagger(args.stagger.unwrap_or_default()))
     } else {
         Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
     })

@@ -1,0 +1,150 @@
+//! Many servers: lists from files, parts of a list, flushes one after the other.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::fake::Fake;
+use crate::support::run::{Run, mcflush};
+use crate::support::server::{Server, Version, each_version};
+use crate::support::wait_for;
+
+each_version!(a_delayed_flush);
+
+fn stored(version: Version) -> Server {
+    let server = Server::start(version, &[]);
+    server.store(["shop:1"]);
+    server
+}
+
+fn a_delayed_flush(version: Version) {
+    let server = stored(version);
+    let run = mcflush(["--all", "--delay", "2", server.address()]).run();
+    run.succeeds().says("will flush in 2 seconds");
+    wait_for("the flush", || (!server.has("shop:1")).then_some(()));
+}
+
+#[test]
+fn staggered_flushes_come_one_after_the_other() {
+    let servers: Vec<Server> = (0..3).map(|_| stored(Version::Sid)).collect();
+    let addresses = servers.iter().map(Server::address);
+    let run = mcflush(["--json", "--all", "--delay", "1", "--stagger", "2"].into_iter().chain(addresses)).run();
+    let document: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+    let delays: Vec<_> = (0..3).map(|at| document["servers"][at]["delay"].clone()).collect();
+    assert_eq!(delays, [json!(1), json!(3), json!(5)]);
+    for server in &servers {
+        wait_for("the flush", || (!server.has("shop:1")).then_some(()));
+    }
+}
+
+/// Runs with a list of servers in a file.
+fn from_file(list: &str, more: &[&str]) -> Run {
+    let folder = tempfile::TempDir::with_prefix("mcflush-list-").unwrap();
+    let file = folder.path().join("servers");
+    std::fs::write(&file, list).unwrap();
+    mcflush(["--all", "--servers-from", file.to_str().unwrap()].into_iter().chain(more.iter().copied())).run()
+}
+
+#[test]
+fn servers_from_a_file_beside_those_that_are_named() {
+    let (one, two, named) = (stored(Version::Sid), stored(Version::Sid), stored(Version::Sid));
+    let list = format!("# the caches\n\n  {} # first\n{}\r\n{}\n", one.address(), two.address(), one.address());
+    from_file(&list, &[named.address()]).succeeds();
+    for server in [&one, &two, &named] {
+        assert_eq!(server.stat("cmd_flush"), 1, "each once");
+    }
+}
+
+#[test]
+fn a_file_that_names_no_server_is_an_error() {
+    let fake = Fake::silent();
+    for list in ["", "# none\n\n"] {
+        from_file(list, &[fake.address()]).is_refused().warns("names no server");
+    }
+    from_file("cache1\ncache2:port\n", &[fake.address()]).is_refused().warns("servers:2: ");
+    mcflush(["--all", "--servers-from", "/nonexistent", fake.address()]).run().is_refused().warns("/nonexistent");
+    // The tests' stdin is empty.
+    mcflush(["--all", "--servers-from", "-", fake.address()]).run().is_refused().warns("stdin");
+    fake.assert_untouched();
+}
+
+#[test]
+fn every_server_is_in_one_shard_whatever_the_order() {
+    let servers: Vec<Server> = (0..5).map(|_| stored(Version::Sid)).collect();
+    let mut addresses: Vec<&str> = servers.iter().map(Server::address).collect();
+    for shard in ["0/3", "1/3", "2/3"] {
+        mcflush(["--all", "--shard", shard].into_iter().chain(addresses.iter().copied())).run().succeeds();
+        addresses.rotate_left(2);
+    }
+    for server in &servers {
+        assert_eq!(server.stat("cmd_flush"), 1, "each once");
+    }
+}
+
+#[test]
+fn an_empty_shard_is_done_and_says_so() {
+    let server = stored(Version::Sid);
+    // One server is in one of the two parts.
+    let runs = ["0/2", "1/2"].map(|shard| mcflush(["--all", "--shard", shard, server.address()]).run());
+    let said = runs.iter().filter(|run| run.exits(0).stdout.contains("has no server"));
+    assert_eq!((said.count(), server.stat("cmd_flush")), (1, 1));
+    let run = mcflush(["--json", "--all", "--shard", "1/2", server.address()]).run();
+    let document: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+    assert_eq!(document["servers"], json!([]));
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    let fake = Fake::silent();
+    for arguments in [
+        &["--prefix", "a", "--delay", "1"][..],
+        &["--prefix", "a", "--stagger", "1"],
+        &["--all", "--keep", "a", "--delay", "1"],
+        &["--all", "--verify", "--delay", "1"],
+        &["--all", "--verify", "--stagger", "1"],
+        &["--all", "--dry-run", "--stagger", "1"],
+        &["--all", "--delay", "0"],
+        &["--all", "--delay", "-1"],
+        &["--all", "--delay", "2592001"],
+        &["--all", "--delay", "2592000", "--stagger", "1", "localhost:1"],
+        &["--all", "--shard", "2/2"],
+        &["--all", "--shard", "-1/2"],
+        &["stats", "--delay", "1"],
+    ] {
+        mcflush(arguments.iter().copied().chain([fake.address()])).run().is_refused();
+    }
+    fake.assert_untouched();
+}
+
+#[test]
+fn frozen_and_dead_servers_do_not_stop_the_others() {
+    const ALL: usize = 40;
+    let servers: Vec<Server> = (0..ALL).map(|_| Server::start(Version::Sid, &["-t", "1", "-m", "8"])).collect();
+    let addresses: Vec<String> = servers.iter().map(|server| server.address().to_owned()).collect();
+    let (mut live, mut frozen) = (Vec::new(), Vec::new());
+    for (at, server) in servers.into_iter().enumerate() {
+        match at % 10 {
+            // Stopped, so that nobody listens there.
+            3 => drop(server),
+            7 => {
+                server.freeze();
+                frozen.push(server);
+            }
+            _ => {
+                server.store(["shop:1", "blog:1"]);
+                live.push(server);
+            }
+        }
+    }
+    let options = ["--json", "--jobs", "8", "--timeout", "1", "--retries", "0", "--prefix", "shop:"];
+    let arguments = options.into_iter().chain(addresses.iter().map(String::as_str));
+    let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(120));
+    let document: Value = serde_json::from_str(&run.exits(3).stdout).unwrap();
+    let order: Vec<_> = (0..ALL).map(|at| document["servers"][at]["server"].as_str().unwrap()).collect();
+    assert_eq!(order, addresses, "in the order they were named");
+    let ok = (0..ALL).filter(|at| document["servers"][at]["ok"] == json!(true)).count();
+    assert_eq!((ok, live.len(), frozen.len()), (32, 32, 4));
+    for server in &live {
+        assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1));
+    }
+}
