@@ -14,6 +14,8 @@ use crate::protocol::{ErrorReply, Escaped, Excerpt, PercentError};
 pub enum Kind {
     /// Another crawl holds the server's crawler.
     Busy,
+    /// The time for the whole run was over.
+    Deadline,
     /// The server was started with this switched off.
     Disabled,
     /// The clear could not be shown to be complete.
@@ -42,6 +44,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Busy => "busy",
+            Self::Deadline => "deadline",
             Self::Disabled => "disabled",
             Self::Incomplete => "incomplete",
             Self::Interrupted { .. } => "interrupted",
@@ -189,6 +192,12 @@ pub enum Problem {
         /// The beginning of one.
         example: Excerpt,
     },
+    /// The run took too long.
+    #[error("the run's time was over before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
+    Deadline {
+        /// Whether a flush was on its way.
+        flush_sent: bool,
+    },
     /// A signal.
     #[error("stopped before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
     Interrupted {
@@ -218,6 +227,7 @@ impl Problem {
             Self::Disabled { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
             Self::Incomplete(_) | Self::OutOfReach { .. } => Kind::Incomplete,
+            Self::Deadline { .. } => Kind::Deadline,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Local { .. } => Kind::Io,
         }
@@ -241,6 +251,7 @@ impl Problem {
             Self::Disabled { instead, .. } => instead,
             Self::OutOfReach { .. } => "start memcached without -B ascii, or use --all",
             Self::Busy { .. } => "run it again when the other crawl has ended",
+            Self::Deadline { .. } => "run it again, or allow more with --deadline",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
             Self::Local { .. } => "mend that and run it again",
         }

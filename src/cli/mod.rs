@@ -8,7 +8,6 @@ mod signals;
 mod text;
 mod verbose;
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use mcflush::ops::clear::{clear, survey};
 use mcflush::ops::flush::{self, flush};
 use mcflush::ops::{Context, stats::stats};
 use mcflush::protocol::stats::StatsGroup;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::args::{Command, Invocation};
@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> ExitCode {
-    let Invocation { command, servers, shard, jobs, patience, quiet, json, verbose } = invocation;
+    let Invocation { command, servers, shard, jobs, patience, deadline, quiet, json, verbose } = invocation;
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -59,18 +59,26 @@ async fn run(invocation: Invocation) -> ExitCode {
         }
     };
     let verbose = Verbose::start(verbose > 0);
-    let context = |server: &_| Context { patience, stop: stop.clone(), events: verbose.events(server) };
+    // One that is beyond all time is none.
+    let deadline = deadline.and_then(|time| Instant::now().checked_add(time));
+    if let Some(deadline) = deadline {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep_until(deadline).await;
+            stop.cancel();
+        });
+    }
+    let context = |server: &_| Context { patience, stop: stop.clone(), deadline, events: verbose.events(server) };
     let mut report = Report::new(servers.len(), quiet, json.then(|| document(&command)));
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         report.nothing(&format!("shard {shard} has no server: nothing to do"));
     }
     match command {
-        Command::Flush(options, stagger) => {
-            let places: HashMap<_, _> = servers.iter().cloned().zip(0..).collect();
+        Command::Flush(options, delays) => {
             let operation = |server| {
                 let context = context(&server);
-                let place = places.get(&server).copied().unwrap_or_default();
-                let options = flush::Options { delay: stagger.delay(place, options.delay), ..options };
+                let delay = delays.get(&server).copied().unwrap_or(options.delay);
+                let options = flush::Options { delay, ..options };
                 async move { flush(&server, &options, &context).await }
             };
             let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));

@@ -38,11 +38,15 @@ fn from_file(file: &Path) -> Result<Vec<ServerAddr>, String> {
     let name = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
     let mut text = String::new();
     let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(FILE_MAX).read_to_string(&mut text)
+        std::io::stdin().lock().take(FILE_MAX + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text))
     };
     read.map_err(|error| format!("--servers-from {name}: {error}: give a file with one server a line, or -"))?;
+    // A list that is cut would leave servers out, or make another name of one.
+    if text.len() as u64 > FILE_MAX {
+        return Err(format!("--servers-from {name}: more than {FILE_MAX} bytes: is it a list of servers?"));
+    }
     let mut servers = Vec::new();
     for (at, line) in text.lines().enumerate() {
         // Behind a space only: a socket's path may hold the character.
@@ -68,16 +72,17 @@ pub struct Shard {
 impl Shard {
     /// Reads `I/N`, I from 0 and below N.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/');
+        let parts = text.split_once('/').filter(|_| is_plain);
+        let parts = parts.and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match parts {
             Some((index, count)) if index < count => Ok(Self { index, count }),
             _ => Err("give I/N, with I from 0 and below N, such as 0/4".into()),
         }
     }
 
-    /// Every Nth of the sorted list, so that the parts differ by one server at most.
-    pub fn of(self, mut servers: Vec<ServerAddr>) -> Vec<ServerAddr> {
-        servers.sort();
+    /// Every Nth of a sorted list, so that the parts differ by one server at most.
+    pub fn of(self, servers: Vec<ServerAddr>) -> Vec<ServerAddr> {
         servers.into_iter().skip(self.index).step_by(self.count).collect()
     }
 }
@@ -132,17 +137,13 @@ mod tests {
     fn each_server_is_in_one_part() {
         let servers: Vec<ServerAddr> = (1..=10).map(|n| format!("cache{n}").parse().unwrap()).collect();
         for count in 1..=12 {
-            let parts = |servers: &[ServerAddr]| -> Vec<Vec<ServerAddr>> {
-                (0..count).map(|index| Shard { index, count }.of(servers.to_vec())).collect()
-            };
-            let (here, there) = (parts(&servers), parts(&servers.iter().rev().cloned().collect::<Vec<_>>()));
-            assert_eq!(here, there, "the order of the list does not matter");
-            let mut all: Vec<_> = here.iter().flatten().cloned().collect();
+            let parts: Vec<_> = (0..count).map(|index| Shard { index, count }.of(servers.clone())).collect();
+            let mut all: Vec<_> = parts.iter().flatten().collect();
             all.sort();
-            let mut sorted = servers.clone();
+            let mut sorted: Vec<_> = servers.iter().collect();
             sorted.sort();
             assert_eq!(all, sorted);
-            let sizes = here.iter().map(Vec::len);
+            let sizes = parts.iter().map(Vec::len);
             assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
         }
     }
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn a_shard_is_below_its_count() {
         assert_eq!(Shard::parse("2/3"), Ok(Shard { index: 2, count: 3 }));
-        for text in ["", "3/3", "0/0", "1", "-1/3", "a/b", "1/2/3", "0/"] {
+        for text in ["", "3/3", "0/0", "1", "-1/3", "a/b", "1/2/3", "0/", "+1/3"] {
             assert!(Shard::parse(text).is_err(), "{text}");
         }
     }

@@ -49,10 +49,7 @@ pub async fn flush(server: &ServerAddr, options: &Options, context: &Context) ->
         let error = match context.stop.run_until_cancelled(attempt(server, options, context, &mut sent)).await {
             Some(Ok(flushed)) => return Ok(flushed),
             Some(Err(error)) => error,
-            None => {
-                let problem = Problem::Interrupted { flush_sent: sent };
-                return Err(Error { server: server.clone(), problem });
-            }
+            None => return Err(context.stopped(server, sent)),
         };
         match retries.after(error).await {
             Ok(()) => {}

@@ -9,9 +9,12 @@ pub mod stats;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::address::ServerAddr;
 use crate::client::Patience;
+use crate::error::{Error, Problem};
 
 /// What every operation is given.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +23,23 @@ pub struct Context {
     pub patience: Patience,
     /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
     pub stop: CancellationToken,
+    /// When the whole run has to be over: what is stopped from then on failed for that reason. Who sets it cancels
+    /// [`Self::stop`] at that time.
+    pub deadline: Option<Instant>,
     /// Where events go.
     pub events: Events,
+}
+
+impl Context {
+    /// Why an operation was stopped.
+    fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
+        let problem = if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            Problem::Deadline { flush_sent }
+        } else {
+            Problem::Interrupted { flush_sent }
+        };
+        Error { server: server.clone(), problem }
+    }
 }
 
 /// Something an operation tells while it runs.

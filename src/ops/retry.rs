@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Context, Event};
 use crate::address::ServerAddr;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 
 /// How many tries are left, and how long to wait before the next.
 #[derive(Debug)]
@@ -56,8 +56,7 @@ pub(super) async fn unless_stopped<T>(
     server: &ServerAddr,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let interrupted = || Err(Error { server: server.clone(), problem: Problem::Interrupted { flush_sent: false } });
-    context.stop.run_until_cancelled(work).await.unwrap_or_else(interrupted)
+    context.stop.run_until_cancelled(work).await.unwrap_or_else(|| Err(context.stopped(server, false)))
 }
 
 /// Growing waits, each between half and all of its nominal length, so that many clients do not come back at once.

@@ -4,7 +4,7 @@ use super::Context;
 use super::retry::Retries;
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::protocol::stats::{Stat, StatsGroup};
 
 /// Asks for a group of statistics, in the server's order.
@@ -18,10 +18,7 @@ pub async fn stats(server: &ServerAddr, group: StatsGroup, context: &Context) ->
         match context.stop.run_until_cancelled(attempt).await {
             Some(Ok(stats)) => return Ok(stats),
             Some(Err(error)) => retries.after(error).await?,
-            None => {
-                let problem = Problem::Interrupted { flush_sent: false };
-                return Err(Error { server: server.clone(), problem });
-            }
+            None => return Err(context.stopped(server, false)),
         }
     }
 }

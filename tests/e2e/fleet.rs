@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::fake::Fake;
+use crate::support::fake::{Answer, Fake, Nobody};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 use crate::support::wait_for;
@@ -35,6 +35,21 @@ fn staggered_flushes_come_one_after_the_other() {
     for server in &servers {
         wait_for("the flush", || (!server.has("shop:1")).then_some(()));
     }
+}
+
+#[test]
+fn the_jobs_of_an_array_stagger_over_the_whole_list() {
+    let servers: Vec<Server> = (0..4).map(|_| stored(Version::Sid)).collect();
+    let mut delays = Vec::new();
+    for shard in ["0/2", "1/2"] {
+        let addresses = servers.iter().map(Server::address);
+        let options = ["--json", "--all", "--delay", "100", "--stagger", "10", "--shard", shard];
+        let run = mcflush(options.into_iter().chain(addresses)).run();
+        let document: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+        delays.extend((0..2).map(|at| document["servers"][at]["delay"].as_u64().unwrap()));
+    }
+    delays.sort_unstable();
+    assert_eq!(delays, [100, 110, 120, 130]);
 }
 
 /// Runs with a list of servers in a file.
@@ -117,34 +132,72 @@ fn what_has_no_meaning_is_refused() {
 }
 
 #[test]
+fn a_deadline_ends_the_whole_run() {
+    let server = stored(Version::Sid);
+    let silent: Vec<Fake> = (0..20).map(|_| Fake::silent()).collect();
+    let addresses = std::iter::once(server.address()).chain(silent.iter().map(Fake::address));
+    // Twenty silences one after the other would take far longer than a test waits.
+    let options = ["--json", "--jobs", "1", "--timeout", "1000", "--deadline", "2"];
+    for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
+        let arguments = command.iter().copied().chain(options).chain(addresses.clone());
+        let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(60));
+        let document: Value = serde_json::from_str(&run.exits(3).stdout).unwrap();
+        let kinds: Vec<_> = (0..21).map(|at| document["servers"][at]["error"]["kind"].as_str()).collect();
+        assert_eq!(kinds[0], None, "{run}");
+        assert!(kinds[1..].iter().all(|kind| *kind == Some("deadline")), "{run}");
+    }
+}
+
+#[test]
+fn a_deadline_ends_the_wait_for_the_crawler() {
+    let fake = Fake::answering(|line| match line {
+        "version" => Answer::text("VERSION 1.6.38\r\n"),
+        _ => Answer::text("BUSY currently processing crawler request\r\n"),
+    });
+    let run = mcflush(["--deadline", "1", "--prefix", "shop:", fake.address()]).spawn();
+    run.wait_at_most(Duration::from_secs(50)).fails(fake.address(), &["deadline"]).claims_nothing();
+}
+
+#[test]
 fn frozen_and_dead_servers_do_not_stop_the_others() {
-    const ALL: usize = 40;
-    let servers: Vec<Server> = (0..ALL).map(|_| Server::start(Version::Sid, &["-t", "1", "-m", "8"])).collect();
-    let addresses: Vec<String> = servers.iter().map(|server| server.address().to_owned()).collect();
-    let (mut live, mut frozen) = (Vec::new(), Vec::new());
-    for (at, server) in servers.into_iter().enumerate() {
-        match at % 10 {
-            // Stopped, so that nobody listens there.
-            3 => drop(server),
-            7 => {
-                server.freeze();
-                frozen.push(server);
-            }
-            _ => {
-                server.store(["shop:1", "blog:1"]);
-                live.push(server);
-            }
+    const ALL: usize = 200;
+    let (mut live, mut frozen, mut dead, mut addresses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for at in 0..ALL {
+        if at % 10 == 3 {
+            // As of a server that was killed, but nobody else gets its port meanwhile.
+            let nobody = Nobody::start();
+            addresses.push(nobody.address().to_owned());
+            dead.push(nobody);
+            continue;
+        }
+        let server = Server::start(Version::Sid, &["-t", "1", "-m", "8"]);
+        addresses.push(server.address().to_owned());
+        server.store(["shop:1", "blog:1"]);
+        if at % 10 == 7 {
+            server.freeze();
+            frozen.push(server);
+        } else {
+            live.push(server);
         }
     }
-    let options = ["--json", "--jobs", "8", "--timeout", "1", "--retries", "0", "--prefix", "shop:"];
-    let arguments = options.into_iter().chain(addresses.iter().map(String::as_str));
-    let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(120));
-    let document: Value = serde_json::from_str(&run.exits(3).stdout).unwrap();
-    let order: Vec<_> = (0..ALL).map(|at| document["servers"][at]["server"].as_str().unwrap()).collect();
-    assert_eq!(order, addresses, "in the order they were named");
-    let ok = (0..ALL).filter(|at| document["servers"][at]["ok"] == json!(true)).count();
-    assert_eq!((ok, live.len(), frozen.len()), (32, 32, 4));
-    for server in &live {
-        assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1));
+    assert_eq!((live.len(), frozen.len(), dead.len()), (160, 20, 20));
+    for (command, left) in [(&["--prefix", "shop:"][..], (0, 1)), (&["--all"], (0, 0))] {
+        let options = ["--json", "--timeout", "1", "--retries", "0"];
+        let arguments = command.iter().copied().chain(options).chain(addresses.iter().map(String::as_str));
+        // Two waits for the twenty silent ones, sixteen at a time; many times that for a busy machine.
+        let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(120));
+        let document: Value = serde_json::from_str(&run.exits(3).stdout).unwrap();
+        let results = document["servers"].as_array().unwrap();
+        let order: Vec<_> = results.iter().map(|result| result["server"].as_str().unwrap()).collect();
+        assert_eq!(order, addresses, "in the order they were named");
+        for (at, result) in results.iter().enumerate() {
+            let kind = result["error"]["kind"].as_str();
+            let expected =
+                [Some("refused"), Some("timeout")].into_iter().zip([3, 7]).find(|(_, place)| at % 10 == *place);
+            assert_eq!(kind, expected.and_then(|(kind, _)| kind), "{result}");
+        }
+        for server in &live {
+            assert_eq!((server.count("shop:"), server.count("blog:")), left);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -123,6 +124,10 @@ struct Common {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
 
+    /// Seconds for the whole run
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    deadline: Option<Duration>,
+
     /// Tries again after a refused or lost connection
     #[arg(long, value_name = "N", default_value = "2", allow_negative_numbers = true)]
     retries: u32,
@@ -160,25 +165,17 @@ pub struct Invocation {
     pub shard: Option<Shard>,
     pub jobs: NonZeroUsize,
     pub patience: Patience,
+    /// For the whole run.
+    pub deadline: Option<Duration>,
     pub quiet: bool,
     pub json: bool,
     pub verbose: u8,
 }
 
-/// Seconds between the flushes of two servers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Stagger(u32);
-
-impl Stagger {
-    /// The delay of the server at that place in the list.
-    pub fn delay(self, place: usize, first: u32) -> u32 {
-        u32::try_from(place).unwrap_or(u32::MAX).saturating_mul(self.0).saturating_add(first)
-    }
-}
-
 #[derive(Debug)]
 pub enum Command {
-    Flush(flush::Options, Stagger),
+    /// With the delay of each server.
+    Flush(flush::Options, HashMap<ServerAddr, u32>),
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
     Stats,
@@ -219,24 +216,24 @@ pub fn parse() -> Result<Invocation, Refusal> {
 }
 
 fn resolve(args: Args) -> Result<Invocation, String> {
-    let (command, common) = match args.command {
+    let stagger = args.stagger;
+    let (mut command, common) = match args.command {
         Some(Sub::Stats { common }) => (Command::Stats, common),
         None => {
             let common = args.common.clone();
             (delete(args)?, common)
         }
     };
-    let servers = servers::named(common.servers, common.servers_from.as_deref())?;
-    let servers = match common.shard {
-        Some(shard) => shard.of(servers),
-        None => servers,
-    };
-    if let Command::Flush(options, stagger) = &command
-        && i64::from(stagger.delay(servers.len().saturating_sub(1), options.delay)) > DELAY_MAX
-    {
-        return Err(
-            "--stagger: the last server's delay would be over thirty days: name fewer servers or seconds".into()
-        );
+    let mut servers = servers::named(common.servers, common.servers_from.as_deref())?;
+    if common.shard.is_some() {
+        servers.sort();
+    }
+    if let Command::Flush(options, delays) = &mut command {
+        // Of the whole list, so that the jobs of an array do not flush a server each at the same time.
+        *delays = staggered(&servers, options.delay, stagger.unwrap_or_default())?;
+    }
+    if let Some(shard) = common.shard {
+        servers = shard.of(servers);
     }
     Ok(Invocation {
         command,
@@ -244,10 +241,21 @@ fn resolve(args: Args) -> Result<Invocation, String> {
         shard: common.shard,
         jobs: common.jobs,
         patience: Patience { timeout: common.timeout, retries: common.retries },
+        deadline: common.deadline,
         quiet: common.quiet,
         json: common.json,
         verbose: common.verbose,
     })
+}
+
+/// The delay of each server, one step later than the one before.
+fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMap<ServerAddr, u32>, String> {
+    let delay = |(server, place): (&ServerAddr, u32)| {
+        let delay = step.saturating_mul(place).saturating_add(first);
+        (i64::from(delay) <= DELAY_MAX).then(|| (server.clone(), delay))
+    };
+    let delays: Option<_> = servers.iter().zip(0..).map(delay).collect();
+    delays.ok_or("--stagger: the last server's delay would be over thirty days: name fewer servers or seconds".into())
 }
 
 /// What deletes, or would.
@@ -291,7 +299,7 @@ fn delete(args: Args) -> Result<Command, String> {
         Command::Survey(scope, strategy)
     } else if whole {
         let options = flush::Options { verify: args.verify, delay: args.delay.unwrap_or_default() };
-        Command::Flush(options, Stagger(args.stagger.unwrap_or_default()))
+        Command::Flush(options, HashMap::new())
     } else {
         Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
     })

@@ -114,7 +114,7 @@ impl<'a> Deleter<'a> {
     }
 
     fn interrupted(&self) -> Error {
-        self.shared.error(Problem::Interrupted { flush_sent: false })
+        self.shared.context.stopped(self.shared.server, false)
     }
 
     /// One connection's worth of it.

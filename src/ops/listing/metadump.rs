@@ -14,7 +14,7 @@ use crate::ops::{Context, Event};
 use crate::protocol::crawler::{CrawlTarget, Metadump};
 use crate::protocol::{self, ErrorKind, ErrorReply, Reply, Request};
 
-/// How long others may hold the crawler: a walk of fifty million keys takes about as long.
+/// How long others may hold the crawler where the run has no deadline: a walk of fifty million keys takes about as long.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn walk(
@@ -29,7 +29,7 @@ pub(super) async fn walk(
         match once(target.clone(), client, visitor).await? {
             Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole),
             Walked::Refused(reply) if is_taken(&reply) => {
-                if asked_first.elapsed() > BUSY_PATIENCE {
+                if context.deadline.is_none() && asked_first.elapsed() > BUSY_PATIENCE {
                     return Err(client.error(Problem::Busy { after: BUSY_PATIENCE }));
                 }
                 let after = backoff.next();
