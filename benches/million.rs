@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         for round in 1..=rounds {
             clean &= right_after_loading(&server, round);
         }
-        for round in 1..=rounds.div_ceil(2) {
+        for round in 1..=rounds {
             clean &= with_readers_and_writers(&server, round);
         }
         clean &= after_three_reads(&server);
