@@ -8,7 +8,7 @@ use super::super::line::Words;
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::flags::{Known, OtherFlag, Writer, read_flags};
 
-/// `ma KEY flags…`: count up or down (upstream's text, "Meta Arithmetic"; since 1.6.0). Answered by `HD`, or `VA` with
+/// `ma KEY flags…`: count up or down (upstream's text, "Meta Arithmetic"). Answered by `HD`, or `VA` with
 /// the new number where [`value`](Self::value) asks for it; `NF` not found, `NS` not stored, `EX` the CAS differs.
 ///
 /// ```
@@ -127,5 +127,30 @@ impl MetaArithmetic {
             out.0.put_slice(b" MD");
         }
         out.others(&self.others);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn count() -> MetaArithmetic {
+        MetaArithmetic::new(MetaKey::for_bytes("k").unwrap())
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            ("ma k", count()),
+            ("ma k MD D3", MetaArithmetic { direction: Direction::Decr, delta: Some(3), ..count() }),
+            ("ma k M+", count()),
+            ("ma k N0 J5 v", MetaArithmetic { vivify: Some(Exptime::NEVER), initial: Some(5), value: true, ..count() }),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, Request::MetaArithmetic(expected), "{line}");
+        }
+        for line in ["ma", "ma k MX", "ma k M", "ma k D-1", "ma k J", "ma k D1 D2"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
     }
 }

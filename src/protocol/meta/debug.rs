@@ -8,7 +8,7 @@ use super::super::MetaKey;
 use super::super::line::{Words, is_line};
 use super::flags::{Known, OtherFlag, Writer, read_flags};
 
-/// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"; since 1.6.0). Answered by an
+/// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"). Answered by an
 /// [`MetaDebugReply`] or `EN`. With a base64 key it answers on 1.6.18 and 1.6.38, and always says `EN` on 1.6.45.
 ///
 /// ```
@@ -90,5 +90,29 @@ impl MetaDebugReply {
 
     pub(in super::super) fn encode(&self, out: &mut BytesMut) {
         out.put_slice(&self.line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn debug() -> MetaDebug {
+        MetaDebug::new(MetaKey::for_bytes("k").unwrap())
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            ("me k", debug()),
+            ("me AAE= b", MetaDebug::new(MetaKey::for_bytes(&b"\0\x01"[..]).unwrap())),
+            ("me k P", MetaDebug { others: vec![OtherFlag::new("P").unwrap()], ..debug() }),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, Request::MetaDebug(expected), "{line}");
+        }
+        for line in ["me", "me a b", "me k v v"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
     }
 }

@@ -97,3 +97,44 @@ impl MetaDelete {
             .others(&self.others);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn delete() -> MetaDelete {
+        MetaDelete::new(MetaKey::for_bytes("k").unwrap())
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            ("md k", delete()),
+            ("md k q", MetaDelete { quiet: true, ..delete() }),
+            (
+                "md k I T30 C7 E9",
+                MetaDelete {
+                    invalidate: true,
+                    exptime: Some(Exptime::new(30)),
+                    cas: Some(Cas(7)),
+                    new_cas: Some(Cas(9)),
+                    ..delete()
+                },
+            ),
+            (
+                "md AAE= b x k",
+                MetaDelete {
+                    remove_value: true,
+                    return_key: true,
+                    ..MetaDelete::new(MetaKey::for_bytes(&b"\0\x01"[..]).unwrap())
+                },
+            ),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, Request::MetaDelete(expected), "{line}");
+        }
+        for line in ["md", "md k q q", "md k Cx", "md k T", "md a b"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+}

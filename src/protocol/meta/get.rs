@@ -132,3 +132,38 @@ impl MetaGet {
             .others(&self.others);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn get() -> MetaGet {
+        MetaGet::new(MetaKey::for_bytes("k").unwrap())
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            ("mg k", get()),
+            ("mg k v k t", MetaGet { value: true, return_key: true, ttl: true, ..get() }),
+            (
+                "mg k O12 E9 N-1 q",
+                MetaGet {
+                    opaque: Opaque::new("12"),
+                    new_cas: Some(Cas(9)),
+                    vivify: Some(Exptime::NOW),
+                    quiet: true,
+                    ..get()
+                },
+            ),
+            ("mg AAE= b", MetaGet::new(MetaKey::for_bytes(&b"\0\x01"[..]).unwrap())),
+            ("mg k P1", MetaGet { others: vec![OtherFlag::new("P1").unwrap()], ..get() }),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, Request::MetaGet(expected), "{line}");
+        }
+        for line in ["mg", "mg k v v", "mg a b", "mg AAEC! b", "mg k Nx", "mg k E"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+}

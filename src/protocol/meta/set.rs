@@ -156,3 +156,36 @@ impl MetaSet {
         out.others(&self.others);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+
+    fn set() -> MetaSet {
+        MetaSet::new(MetaKey::for_bytes("k").unwrap(), Bytes::new())
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            ("ms k 0", set()),
+            ("ms k 3 ME", MetaSet { mode: MetaSetMode::Add, ..set() }),
+            ("ms k 3 ma", MetaSet { others: vec![OtherFlag::new("ma").unwrap()], ..set() }),
+            (
+                "ms k 3 F7 T100 I",
+                MetaSet {
+                    client_flags: Some(ItemFlags(7)),
+                    exptime: Some(Exptime::new(100)),
+                    invalidate: true,
+                    ..set()
+                },
+            ),
+        ] {
+            assert_eq!(Request::parse(line.into()).0, Request::MetaSet(expected), "{line}");
+        }
+        for line in ["ms", "ms k", "ms k abc", "ms k -1", "ms k 1 MX", "ms k 1 F4294967296", "ms k 1 q q"] {
+            assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
+        }
+    }
+}
