@@ -1,8 +1,12 @@
 # What this project can do, each by one command. `make` alone lists them.
 
 CARGO ?= cargo
+# Where `make install` puts things; DESTDIR is put before it, for packagers.
+PREFIX ?= /usr/local
+DESTDIR ?=
+PROFILE ?= release
 
-.PHONY: help bench demo fuzz test test-recipes torture fmt lint doc ci
+.PHONY: help bench deb demo fuzz install uninstall test test-recipes torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -29,6 +33,15 @@ bench: ## how fast a clear is beside the server's own limit, what people use ins
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)
 	@scripts/fuzz $(or $(SECONDS),600)
+
+install: ## binary, man page and completions, under DESTDIR/PREFIX (PREFIX=/usr/local)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' PROFILE='$(PROFILE)' scripts/install
+
+uninstall: ## take away what `make install` put there
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install --remove
+
+deb: ## a Debian package of the same, in target/debian
+	@PROFILE='$(PROFILE)' scripts/deb
 
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -2,6 +2,7 @@
 
 mod args;
 mod json;
+mod packaging;
 mod report;
 mod servers;
 mod signals;

@@ -117,3 +117,12 @@ fn help_and_version() {
     mcflush(["--help"]).run().succeeds().says("--all").says("--prefix").says("stats");
     mcflush(["--version"]).run().succeeds().says(env!("CARGO_PKG_VERSION"));
 }
+
+#[test]
+fn texts_for_packagers() {
+    for shell in ["bash", "zsh", "fish"] {
+        mcflush(["completions", shell]).run().succeeds().says("--prefix");
+    }
+    mcflush(["completions", "sheII"]).run().is_refused().warns("sheII");
+    mcflush(["man"]).run().succeeds().says(".SH NAME").says(".SH EXAMPLES");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use mcflush::address::ServerAddr;
 use mcflush::client::Patience;
 use mcflush::ops::clear::{self, Strategy};
@@ -17,7 +19,7 @@ use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
 use super::servers::Shard;
-use super::{WRONG_USE, complain, servers};
+use super::{WRONG_USE, complain, packaging, servers};
 
 /// Empty a memcached, or one app's part of it, safely.
 #[derive(Debug, Parser)]
@@ -98,6 +100,13 @@ enum Sub {
         #[command(flatten)]
         common: Common,
     },
+    /// Print the script that completes mcflush's command line in a shell
+    Completions {
+        /// What bash, zsh or another one is to read
+        shell: Shell,
+    },
+    /// Print the man page
+    Man,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -181,13 +190,27 @@ pub enum Command {
     Stats,
 }
 
-/// Why nothing is done.
+/// Why no server is spoken to.
 #[derive(Debug)]
 pub enum Refusal {
     /// Help and the like, which was asked for.
     Asked(clap::Error),
+    /// A text for packagers, which was asked for.
+    Document(Vec<u8>),
     /// What is wrong, and what to do, in a line.
     Wrong(String),
+}
+
+impl From<String> for Refusal {
+    fn from(line: String) -> Self {
+        Self::Wrong(line)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Wrong(format!("io: cannot make the text ({error}): run it again"))
+    }
 }
 
 impl Refusal {
@@ -198,6 +221,16 @@ impl Refusal {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::from(1),
             },
+            Self::Document(text) => {
+                let mut stdout = io::stdout().lock();
+                match stdout.write_all(&text).and_then(|()| stdout.flush()) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => {
+                        complain(&format!("io: cannot write the text ({error}): give stdout a place to go"));
+                        ExitCode::from(1)
+                    }
+                }
+            }
             Self::Wrong(line) => {
                 complain(&line);
                 ExitCode::from(WRONG_USE)
@@ -212,13 +245,17 @@ impl Refusal {
 /// They mean nothing that can be done.
 pub fn parse() -> Result<Invocation, Refusal> {
     let args = Args::try_parse().map_err(|error| refusal(&error, error.kind()).unwrap_or(Refusal::Asked(error)))?;
-    resolve(args).map_err(Refusal::Wrong)
+    resolve(args)
 }
 
-fn resolve(args: Args) -> Result<Invocation, String> {
+fn resolve(args: Args) -> Result<Invocation, Refusal> {
     let stagger = args.stagger;
     let (mut command, common) = match args.command {
         Some(Sub::Stats { common }) => (Command::Stats, common),
+        Some(Sub::Completions { shell }) => {
+            return Err(Refusal::Document(packaging::completions(Args::command(), shell)));
+        }
+        Some(Sub::Man) => return Err(Refusal::Document(packaging::man(Args::command())?)),
         None => {
             let common = args.common.clone();
             (delete(args)?, common)
@@ -356,8 +393,6 @@ fn refusal(error: &clap::Error, kind: ErrorKind) -> Option<Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
