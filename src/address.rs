@@ -46,19 +46,31 @@ impl fmt::Display for ServerAddr {
 /// A text that names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{input}\" is no server address: {problem}: write host, host:port, [v6]:port, /path/to.sock, memcached://host:port or memcached+unix:///path"
+    "\"{input}\" is no server address: {problem}{}: write host, host:port, [v6]:port, /path/to.sock, memcached://host:port or memcached+unix:///path",
+    .character.map(|at| format!(" (character {at})")).unwrap_or_default()
 )]
 pub struct AddressError {
     input: String,
     problem: Problem,
+    character: Option<usize>,
+}
+
+impl AddressError {
+    /// Which character of the text is wrong, from 1; one past the end where something is missing.
+    #[must_use]
+    pub const fn character(&self) -> Option<usize> {
+        self.character
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Problem {
     #[error("it is empty")]
     Empty,
-    #[error("{character:?} at {at} cannot stand in a host name")]
+    #[error("{character:?} cannot stand in a host name")]
     Character { character: char, at: usize },
+    #[error("{0:?} cannot stand in a URL")]
+    Control(char),
     #[error("the host is missing")]
     NoHost,
     #[error("the host name is over 253 bytes long")]
@@ -92,9 +104,44 @@ impl FromStr for ServerAddr {
         } else {
             parse_host_port(input)
         };
-        parsed.map_err(|problem| AddressError { input: shown(input), problem })
+        parsed.map_err(|problem| {
+            let before = place(input, &problem).and_then(|at| input.get(..at));
+            AddressError { input: shown(input), character: before.map(|before| before.chars().count() + 1), problem }
+        })
     }
 }
+
+/// The byte of the input at which a problem shows.
+fn place(input: &str, problem: &Problem) -> Option<usize> {
+    let scheme_end = input.find("://").map_or(0, |at| at + "://".len());
+    let after_scheme = input.get(scheme_end..)?;
+    let authority_end = scheme_end + after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
+    let authority = input.get(scheme_end..authority_end)?;
+    let host_start = scheme_end + authority.rfind('@').map_or(0, |at| at + 1);
+    let host = input.get(host_start..authority_end)?;
+    Some(match problem {
+        Problem::Empty | Problem::Url(_) => return None,
+        Problem::Scheme => 0,
+        Problem::Control(character) => input.find(*character)?,
+        Problem::Character { at, .. } => host_start + at,
+        Problem::LongHost => host_start + HOST_MAX,
+        Problem::Port => {
+            let port_start =
+                host.rfind(':').map_or(host.len(), |at| at + 1).max(host.rfind(']').map_or(0, |at| at + 1));
+            let port = host.get(port_start..)?;
+            host_start + port_start + port.find(|digit: char| !digit.is_ascii_digit()).unwrap_or_default()
+        }
+        // The colon at which it stopped being a host and a port, or where the bracket should be.
+        Problem::Brackets => host_start + host.match_indices(':').nth(1).map_or(host.len(), |(at, _)| at),
+        Problem::NotV6 => host_start + 1,
+        Problem::NoHost => host_start,
+        Problem::Credentials | Problem::SocketUrl => scheme_end,
+        Problem::Trailing => authority_end,
+    })
+}
+
+/// The longest name that DNS knows, in bytes.
+const HOST_MAX: usize = 253;
 
 /// The input without a password that it may hold.
 fn shown(input: &str) -> String {
@@ -106,6 +153,10 @@ fn shown(input: &str) -> String {
 }
 
 fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
+    // A URL's parser would drop these without a word.
+    if let Some(character) = input.chars().find(|character| character.is_control()) {
+        return Err(Problem::Control(character));
+    }
     let url = url::Url::parse(input).map_err(|error| match error {
         url::ParseError::InvalidPort => Problem::Port,
         url::ParseError::EmptyHost => Problem::NoHost,
@@ -184,9 +235,8 @@ fn parse_port(text: &str) -> Result<u16, Problem> {
 fn host_name(host: &str) -> Result<String, Problem> {
     match host.len() {
         0 => return Err(Problem::NoHost),
-        // The longest name that DNS knows.
-        254.. => return Err(Problem::LongHost),
-        _ => {}
+        1..=HOST_MAX => {}
+        _ => return Err(Problem::LongHost),
     }
     let bad = |&(at, character): &(usize, char)| {
         !(character.is_ascii_alphanumeric() || character == '.' || character == '_' || (character == '-' && at > 0))
@@ -223,25 +273,34 @@ mod tests {
     #[test]
     fn what_is_no_address_is_told_why() {
         for (input, why) in [
-            ("", "empty"),
-            (":11211", "host is missing"),
-            ("a:", "port"),
-            ("a:0", "port"),
-            ("a:+1", "port"),
-            ("a:65536", "port"),
-            ("::1", "brackets"),
-            ("[::1", "brackets"),
-            ("[x]:1", "no IPv6"),
-            ("[::1]x", "port"),
-            ("a b", "' ' at 1"),
-            ("-a", "'-' at 0"),
-            ("a\x1b[2J", "at 1"),
-            ("memcached://", "host is missing"),
-            ("memcached://a/b", "ends after the port"),
-            ("memcached://a?b", "ends after the port"),
-            ("http://a", "scheme"),
-            ("memcached+unix://a/b", "absolute path"),
+            ("", "it is empty: write"),
+            (":11211", "host is missing (character 1)"),
+            ("a:", "65535 (character 3)"),
+            ("a:0", "65535 (character 3)"),
+            ("a:+1", "65535 (character 3)"),
+            ("a:1x1", "65535 (character 4)"),
+            ("a:65536", "65535 (character 3)"),
+            ("::1", "(character 2)"),
+            ("[::1", "brackets, as in [::1]:11211 (character"),
+            ("[x]:1", "no IPv6 address between the brackets (character 2)"),
+            ("[::1]x", "65535 (character 6)"),
+            ("a b", "' ' cannot stand in a host name (character 2)"),
+            ("-a", "'-' cannot stand in a host name (character 1)"),
+            ("ä", "'ä' cannot stand in a host name (character 1)"),
+            ("a\x1b[2J", "(character 2)"),
+            ("memcached://", "host is missing (character 13)"),
+            ("memcached://a/b", "ends after the port (character 14)"),
+            ("memcached://a?b", "ends after the port (character 14)"),
+            ("memcached://a:99999", "65535 (character 15)"),
+            ("memcached://a*b", "'*' cannot stand in a host name (character 14)"),
+            ("memcached://a\nb", "cannot stand in a URL (character 14)"),
+            ("http://a", "scheme is not memcached:// or memcached+unix:// (character 1)"),
+            (
+                "memcached+unix://a/b",
+                "absolute path and nothing else, as in memcached+unix:///run/memcached.sock (character 18)",
+            ),
             ("memcached://u:secret@a", "not supported yet"),
+            ("memcached://ü:secret@a_:b", "65535 (character 25)"),
         ] {
             let error = input.parse::<ServerAddr>().unwrap_err().to_string();
             assert!(error.contains(why), "{input:?}: {error}");

@@ -202,7 +202,7 @@ pub fn encodings(data: &[u8]) {
     }
 }
 
-/// Addresses: no panic, and what is shown is one line that holds no password.
+/// Addresses: no panic, what is shown is one line that holds no password, and an error points into the text.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match text.parse::<ServerAddr>() {
@@ -212,7 +212,10 @@ pub fn address(data: &[u8]) {
             assert!(!shown.contains(['\n', '\r'].as_slice()));
             assert!(shown.starts_with('/') || !shown.contains('@'));
         }
-        Err(error) => assert!(!error.to_string().contains('\n')),
+        Err(error) => {
+            assert!(!error.to_string().contains('\n'));
+            assert!(error.character().is_none_or(|at| (1..=text.chars().count() + 1).contains(&at)), "{error}");
+        }
     }
 }
 

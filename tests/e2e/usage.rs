@@ -79,7 +79,8 @@ fn bad_addresses() {
 
 #[test]
 fn the_bad_address_is_named() {
-    leaves_alone(&["--all", "127.0.0.1:99999"]).is_refused().warns("127.0.0.1:99999");
+    leaves_alone(&["--all", "127.0.0.1:99999"]).is_refused().warns("\"127.0.0.1:99999\"").warns("(character 11)");
+    leaves_alone(&["--all", "cache*1"]).is_refused().warns("\"cache*1\"").warns("'*'").warns("(character 6)");
 }
 
 #[test]
