@@ -18,6 +18,11 @@ use crate::protocol::{Escaped, KEY_MAX};
 pub struct Prefix(Bytes);
 
 /// Why bytes cannot be a prefix.
+///
+/// ```
+/// use mcflush::scope::{Prefix, PrefixError};
+/// assert_eq!(Prefix::new("x".repeat(251)), Err(PrefixError::TooLong(251)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrefixError {
@@ -32,6 +37,11 @@ pub enum PrefixError {
 impl Prefix {
     /// Takes bytes that keys can begin with.
     ///
+    /// ```
+    /// use mcflush::scope::Prefix;
+    /// assert!(Prefix::new("shop:").is_ok() && Prefix::new("").is_err());
+    /// ```
+    ///
     /// # Errors
     /// When they are empty or more than a key holds.
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, PrefixError> {
@@ -44,12 +54,25 @@ impl Prefix {
     }
 
     /// The bytes.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError};
+    /// assert_eq!(Prefix::new("shop:")?.as_bytes(), b"shop:");
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Whether a key begins with it.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError};
+    /// let shop = Prefix::new("shop:")?;
+    /// assert!(shop.matches(b"shop:1") && !shop.matches(b"shops:1"));
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         key.starts_with(&self.0)
@@ -100,24 +123,50 @@ pub struct Scope {
 
 impl Scope {
     /// The keys that begin with any of these; none when there are none.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError, Scope};
+    /// let scope = Scope::of([Prefix::new("shop:")?, Prefix::new("cart:")?]);
+    /// assert!(scope.contains(b"shop:1") && scope.contains(b"cart:1") && !scope.contains(b"blog:1"));
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         Self { include: Some(PrefixSet::new(prefixes)), keep: PrefixSet::default() }
     }
 
     /// Every key.
+    ///
+    /// ```
+    /// use mcflush::scope::Scope;
+    /// assert!(Scope::everything().contains(b"anything"));
+    /// ```
     #[must_use]
     pub fn everything() -> Self {
         Self { include: None, keep: PrefixSet::default() }
     }
 
     /// Less the keys that begin with any of these.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError, Scope};
+    /// let scope = Scope::everything().keeping([Prefix::new("sess:")?]);
+    /// assert!(scope.contains(b"shop:1") && !scope.contains(b"sess:1"));
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn keeping(self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         Self { keep: PrefixSet::new(prefixes), ..self }
     }
 
     /// The prefixes, sorted, without those that begin with another of them; none when it is every key.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError, Scope};
+    /// let scope = Scope::of([Prefix::new("shop:")?, Prefix::new("shop:sess:")?]);
+    /// assert_eq!(scope.prefixes(), [Prefix::new("shop:")?]);
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn prefixes(&self) -> &[Prefix] {
         self.include.as_ref().map_or(&[], |prefixes| &prefixes.sorted)
@@ -125,6 +174,13 @@ impl Scope {
 
     /// Which of [`Self::prefixes`] a key in scope begins with, by its place; 0 when the scope is every key. None for a
     /// key that is not in scope.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError, Scope};
+    /// let scope = Scope::of([Prefix::new("cart:")?, Prefix::new("shop:")?]);
+    /// assert_eq!((scope.find(b"shop:1"), scope.find(b"blog:1")), (Some(1), None));
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
         let place = match &self.include {
@@ -135,6 +191,12 @@ impl Scope {
     }
 
     /// Whether a key (decoded) is in scope.
+    ///
+    /// ```
+    /// use mcflush::scope::{Prefix, PrefixError, Scope};
+    /// assert!(Scope::of([Prefix::new("shop:")?]).contains(b"shop:1"));
+    /// # Ok::<(), PrefixError>(())
+    /// ```
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         self.find(key).is_some()

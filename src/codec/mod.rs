@@ -172,6 +172,11 @@ pub enum Fault {
 
 impl CodecError {
     /// Whose fault it is.
+    ///
+    /// ```
+    /// use mcflush::codec::{CodecError, Fault};
+    /// assert_eq!(CodecError::Closed.fault(), Fault::Peer);
+    /// ```
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
@@ -204,6 +209,12 @@ pub struct Answer {
 
 impl Answer {
     /// In canonical spelling.
+    ///
+    /// ```
+    /// use mcflush::codec::{Answer, Role};
+    /// use mcflush::protocol::Reply;
+    /// assert_eq!(Answer::new(Reply::End, Role::Last).role, Role::Last);
+    /// ```
     #[must_use]
     pub const fn new(reply: Reply, role: Role) -> Self {
         Self { reply, role, spelling: Spelling::CANONICAL }

@@ -59,6 +59,12 @@ pub struct CachedumpItem {
 
 impl CachedumpItem {
     /// Takes a line (without its end); None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::cachedump::CachedumpItem;
+    /// assert!(CachedumpItem::new("ITEM a [1 b; 0 s]").is_some());
+    /// assert!(CachedumpItem::new("END").is_none());
+    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -78,24 +84,45 @@ impl CachedumpItem {
     }
 
     /// The key as it was printed.
+    ///
+    /// ```
+    /// use mcflush::protocol::cachedump::CachedumpItem;
+    /// assert_eq!(CachedumpItem::new("ITEM shop:1 [1 b; 0 s]").unwrap().key(), b"shop:1");
+    /// ```
     #[must_use]
     pub fn key(&self) -> &[u8] {
         self.line.get(5..self.key_end).unwrap_or_default()
     }
 
     /// The value's length, in bytes.
+    ///
+    /// ```
+    /// use mcflush::protocol::cachedump::CachedumpItem;
+    /// assert_eq!(CachedumpItem::new("ITEM shop:1 [12 b; 0 s]").unwrap().size(), 12);
+    /// ```
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
 
     /// When it expires, as a Unix time. For one that never does, 0, or on old servers the time the server was started.
+    ///
+    /// ```
+    /// use mcflush::protocol::cachedump::CachedumpItem;
+    /// assert_eq!(CachedumpItem::new("ITEM shop:1 [1 b; 1795449769 s]").unwrap().expires(), 1_795_449_769);
+    /// ```
     #[must_use]
     pub const fn expires(&self) -> u64 {
         self.expires
     }
 
     /// The line as it came, without its end.
+    ///
+    /// ```
+    /// use mcflush::protocol::cachedump::CachedumpItem;
+    /// let line = "ITEM shop:1 [1 b; 0 s]";
+    /// assert_eq!(CachedumpItem::new(line).unwrap().as_bytes(), line.as_bytes());
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

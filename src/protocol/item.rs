@@ -27,6 +27,12 @@ pub struct Delete {
 
 impl Delete {
     /// `delete KEY`.
+    ///
+    /// ```
+    /// use mcflush::protocol::{Key, item::Delete};
+    /// assert!(!Delete::new(Key::new("a")?).noreply);
+    /// # Ok::<(), mcflush::protocol::KeyError>(())
+    /// ```
     #[must_use]
     pub const fn new(key: Key) -> Self {
         Self { key, noreply: false }

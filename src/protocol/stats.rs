@@ -66,6 +66,11 @@ pub struct StatsArgument(Bytes);
 impl StatsArgument {
     /// Takes words with single spaces between them; None when they are not that, or when [`StatsGroup`] or
     /// [`Cachedump`](super::cachedump::Cachedump) has a name for them.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::StatsArgument;
+    /// assert!(StatsArgument::new("mysterious").is_some() && StatsArgument::new("two  spaces").is_none());
+    /// ```
     #[must_use]
     pub fn new(words: impl Into<Bytes>) -> Option<Self> {
         let words = words.into();
@@ -75,6 +80,11 @@ impl StatsArgument {
     }
 
     /// The words.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::StatsArgument;
+    /// assert_eq!(StatsArgument::new("mysterious").unwrap().as_bytes(), b"mysterious");
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -154,6 +164,11 @@ pub struct Stat {
 
 impl Stat {
     /// Takes a name without spaces and a value; None when they do not fit a line.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::Stat;
+    /// assert!(Stat::new("version", "").is_some() && Stat::new("", "1.6.45").is_none());
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Option<Self> {
         let (name, value) = (name.into(), value.into());
@@ -167,18 +182,34 @@ impl Stat {
     }
 
     /// The name.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::Stat;
+    /// assert_eq!(Stat::new("pid", "7").unwrap().name(), "pid");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &Bytes {
         &self.name
     }
 
     /// The value; servers leave some empty.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::Stat;
+    /// assert_eq!(Stat::new("libevent", "2.1.12 stable").unwrap().value(), "2.1.12 stable");
+    /// ```
     #[must_use]
     pub const fn value(&self) -> &Bytes {
         &self.value
     }
 
     /// The same in memory of its own, so that it does not keep the read buffer.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::Stat;
+    /// let stat = Stat::new("pid", "7").unwrap();
+    /// assert_eq!(stat.detached(), stat);
+    /// ```
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { name: Bytes::copy_from_slice(&self.name), value: Bytes::copy_from_slice(&self.value) }
@@ -213,6 +244,11 @@ pub struct StatLine<'a>(&'a [u8]);
 
 impl<'a> StatLine<'a> {
     /// Takes a line (without its end) with single spaces between its words; None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::StatLine;
+    /// assert!(StatLine::new(b"STAT pid 7").is_some() && StatLine::new(b"END").is_none());
+    /// ```
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -244,12 +280,22 @@ impl<'a> StatLine<'a> {
     }
 
     /// The name.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::StatLine;
+    /// assert_eq!(StatLine::new(b"STAT pid 7").unwrap().name(), b"pid");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'a [u8] {
         self.split().0
     }
 
     /// The value; servers leave some empty.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::StatLine;
+    /// assert_eq!(StatLine::new(b"STAT pid 7").unwrap().value(), b"7");
+    /// ```
     #[must_use]
     pub fn value(self) -> &'a [u8] {
         self.split().1
@@ -268,6 +314,11 @@ pub struct PrefixStat(Bytes);
 
 impl PrefixStat {
     /// Takes a line (without its end); None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::PrefixStat;
+    /// assert!(PrefixStat::new("PREFIX shop get 2").is_some() && PrefixStat::new("END").is_none());
+    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -284,12 +335,23 @@ impl PrefixStat {
     }
 
     /// The prefix, without its separator.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::PrefixStat;
+    /// assert_eq!(PrefixStat::new("PREFIX shop get 2").unwrap().prefix(), b"shop");
+    /// ```
     #[must_use]
     pub fn prefix(&self) -> &[u8] {
         self.words().next().unwrap_or_default()
     }
 
     /// A named count: `count("hit")`.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::PrefixStat;
+    /// let stat = PrefixStat::new("PREFIX shop get 2 hit 1").unwrap();
+    /// assert_eq!((stat.count("hit"), stat.count("miss")), (Some(1), None));
+    /// ```
     #[must_use]
     pub fn count(&self, name: &str) -> Option<u64> {
         let mut words = self.words();
@@ -304,6 +366,11 @@ impl PrefixStat {
     }
 
     /// The line as it came, without its end.
+    ///
+    /// ```
+    /// use mcflush::protocol::stats::PrefixStat;
+    /// assert_eq!(PrefixStat::new("PREFIX shop get 2").unwrap().as_bytes(), b"PREFIX shop get 2");
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -74,6 +74,13 @@ pub struct Store {
 
 impl Store {
     /// With no flags, kept for ever, answered.
+    ///
+    /// ```
+    /// use mcflush::protocol::{Exptime, Key, storage::{Store, StoreVerb}};
+    /// let store = Store::new(StoreVerb::Add, Key::new("a")?, "hello");
+    /// assert_eq!((store.exptime, store.noreply), (Exptime::NEVER, false));
+    /// # Ok::<(), mcflush::protocol::KeyError>(())
+    /// ```
     pub fn new(verb: StoreVerb, key: Key, data: impl Into<Bytes>) -> Self {
         Self { verb, key, flags: ItemFlags::default(), exptime: Exptime::NEVER, data: data.into(), noreply: false }
     }
@@ -143,6 +150,12 @@ impl Credentials {
 
     /// Takes what the server's password file can hold: both are non-empty, and hold no space, CR, LF or NUL; the user
     /// holds no colon, which ends it in that file. None otherwise.
+    ///
+    /// ```
+    /// use mcflush::protocol::storage::Credentials;
+    /// assert!(Credentials::new("app", "secret").is_some());
+    /// assert!(Credentials::new("app", "two words").is_none());
+    /// ```
     #[must_use]
     pub fn new(user: &str, password: &str) -> Option<Self> {
         let sound = |text: &str| !text.is_empty() && !text.contains([' ', '\r', '\n', '\0']);
@@ -153,6 +166,11 @@ impl Credentials {
     }
 
     /// Who.
+    ///
+    /// ```
+    /// use mcflush::protocol::storage::Credentials;
+    /// assert_eq!(Credentials::new("app", "secret").unwrap().user(), b"app");
+    /// ```
     #[must_use]
     pub fn user(&self) -> &[u8] {
         self.token.split(|&byte| byte == b' ').next().unwrap_or_default()

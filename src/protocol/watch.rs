@@ -104,6 +104,12 @@ pub struct LogLine(Bytes);
 
 impl LogLine {
     /// Takes a line (without its LF); None when it holds one.
+    ///
+    /// ```
+    /// use mcflush::protocol::watch::LogLine;
+    /// assert!(LogLine::new("skipped=5").is_some());
+    /// assert!(LogLine::new("two\nlines").is_none());
+    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -111,17 +117,35 @@ impl LogLine {
     }
 
     /// The value of a named field as it came: `field("status")`.
+    ///
+    /// ```
+    /// use mcflush::protocol::watch::LogLine;
+    /// let line = LogLine::new("ts=1.2 gid=1 type=eviction key=a fetch=no").unwrap();
+    /// assert_eq!((line.field("fetch"), line.field("status")), (Some(&b"no"[..]), None));
+    /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         Words(&self.0).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
     /// Appends the key, decoded once, to `out`; None when the line names none.
+    ///
+    /// ```
+    /// use mcflush::protocol::watch::LogLine;
+    /// let mut key = bytes::BytesMut::new();
+    /// assert_eq!(LogLine::new("type=eviction key=a%20b").unwrap().decode_key(&mut key), Some(Ok(())));
+    /// assert_eq!(key, &b"a b"[..]);
+    /// ```
     pub fn decode_key(&self, out: &mut BytesMut) -> Option<Result<(), PercentError>> {
         Some(decode_percent(self.field("key")?, out))
     }
 
     /// The line as it came, without its LF.
+    ///
+    /// ```
+    /// use mcflush::protocol::watch::LogLine;
+    /// assert_eq!(LogLine::new("skipped=5").unwrap().as_bytes(), b"skipped=5");
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -1,0 +1,245 @@
+//! `lru_crawler metadump`: what the server knows of each item.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::CrawlTarget;
+use crate::protocol::line::{decimal, first_line, is_line};
+use crate::protocol::percent::{PercentError, decode_percent};
+use crate::protocol::scalar::Cas;
+
+/// `lru_crawler metadump TARGET`: a [`MetadumpItem`] for each item, then `END` (upstream's text, "LRU_Crawler"; since
+/// 1.4.31).
+///
+/// An `OK` line comes first since 1.6.43. In place of the end, or of it all, comes an error line: `BUSY` when another
+/// crawl runs, `ERROR locked try again later` from a `hash` dump while the table grows. Nothing may be pipelined before or
+/// behind it.
+///
+/// ```
+/// use mcflush::protocol::{Request, crawler::{CrawlTarget, Metadump}};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Metadump(Metadump { target: CrawlTarget::Hash }).encode(&mut wire);
+/// assert_eq!(wire, &b"lru_crawler metadump hash\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadump {
+    /// What to walk.
+    pub target: CrawlTarget,
+}
+
+impl Metadump {
+    pub(in crate::protocol) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"lru_crawler metadump ");
+        self.target.encode(out);
+    }
+}
+
+/// A line of a metadump, kept as it came: `key=shop%3A1 exp=-1 la=1795448769 cas=2 fetch=no cls=1 size=66 flags=0`.
+///
+/// ```
+/// use mcflush::protocol::{Cas, crawler::MetadumpItem};
+/// let item = MetadumpItem::new("key=shop%3A1 exp=-1 cas=2 size=66").unwrap();
+/// assert_eq!((item.as_line().encoded_key(), item.as_line().cas()), (&b"shop%3A1"[..], Some(Cas(2))));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadumpItem(Bytes);
+
+impl MetadumpItem {
+    /// Takes a line (without its LF); None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpItem;
+    /// assert!(MetadumpItem::new("key=a exp=-1").is_some());
+    /// assert!(MetadumpItem::new("ERROR locked try again later").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(line) } else { None }
+    }
+
+    pub(in crate::protocol) fn parse(line: Bytes) -> Option<Self> {
+        MetadumpLine::parse(&line).is_some().then_some(Self(line))
+    }
+
+    /// A line that [`MetadumpLine::find`] found.
+    pub(in crate::protocol) const fn from_line(line: Bytes) -> Self {
+        Self(line)
+    }
+
+    /// What stands in it.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpItem;
+    /// assert_eq!(MetadumpItem::new("key=a exp=-1").unwrap().as_line().field("exp"), Some(&b"-1"[..]));
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn as_line(&self) -> MetadumpLine<'_> {
+        MetadumpLine(&self.0)
+    }
+
+    pub(in crate::protocol) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
+
+/// A line of a metadump, borrowed from where it was read: what [`MetadumpItem`] keeps.
+///
+/// The tokens may stand in any order and new ones may come (`flags=` since 1.6.24), so a field is looked for when it is
+/// asked for.
+///
+/// ```
+/// use mcflush::protocol::{Cas, crawler::MetadumpLine};
+/// let line = MetadumpLine::new(b"key=shop%3A1 exp=-1 cas=2 size=66").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// line.decode_key(&mut key)?;
+/// assert_eq!((&key[..], line.cas(), line.size()), (&b"shop:1"[..], Some(Cas(2)), Some(66)));
+/// assert_eq!((line.encoded_key(), line.field("exp")), (&b"shop%3A1"[..], Some(&b"-1"[..])));
+/// # Ok::<(), mcflush::protocol::PercentError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadumpLine<'a>(&'a [u8]);
+
+impl<'a> MetadumpLine<'a> {
+    /// Takes a line (without its LF); None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpLine;
+    /// assert!(MetadumpLine::new(b"key=a exp=-1").is_some());
+    /// assert!(MetadumpLine::new(b"END").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Option<Self> {
+        if is_line(line) { Self::parse(line) } else { None }
+    }
+
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        find_key(line).map(|_| Self(line))
+    }
+
+    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
+    /// has with its end.
+    #[inline]
+    pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
+        let (line, length) = first_line(buffer)?;
+        match line {
+            [b'k', b'e', b'y', b'=', first, .., last] if *first != b' ' && *last != b'\r' => Some((Self(line), length)),
+            _ => None,
+        }
+    }
+
+    /// The key, percent-encoded as it came.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpLine;
+    /// assert_eq!(MetadumpLine::new(b"key=a%20b exp=-1").unwrap().encoded_key(), b"a%20b");
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn encoded_key(self) -> &'a [u8] {
+        find_key(self.0).unwrap_or_default()
+    }
+
+    /// Appends the key, decoded once, to `out`.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpLine;
+    /// let mut key = bytes::BytesMut::new();
+    /// MetadumpLine::new(b"key=a%20b exp=-1").unwrap().decode_key(&mut key)?;
+    /// assert_eq!(key, &b"a b"[..]);
+    /// # Ok::<(), mcflush::protocol::PercentError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When it is not encoded as a server would.
+    pub fn decode_key(self, out: &mut BytesMut) -> Result<(), PercentError> {
+        decode_percent(self.encoded_key(), out)
+    }
+
+    /// The value of a named field as it came: `field("la")`.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpLine;
+    /// let line = MetadumpLine::new(b"key=a exp=-1 la=17").unwrap();
+    /// assert_eq!((line.field("la"), line.field("flags")), (Some(&b"17"[..]), None));
+    /// ```
+    #[must_use]
+    pub fn field(self, name: &str) -> Option<&'a [u8]> {
+        self.0.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// The item's CAS; 0 on a server that runs without (-C).
+    ///
+    /// ```
+    /// use mcflush::protocol::{Cas, crawler::MetadumpLine};
+    /// assert_eq!(MetadumpLine::new(b"key=a cas=12").unwrap().cas(), Some(Cas(12)));
+    /// ```
+    #[must_use]
+    pub fn cas(self) -> Option<Cas> {
+        Cas::parse(self.field("cas")?)
+    }
+
+    /// The item's whole footprint in bytes: header, key and value.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpLine;
+    /// assert_eq!(MetadumpLine::new(b"key=a size=66").unwrap().size(), Some(66));
+    /// ```
+    #[must_use]
+    pub fn size(self) -> Option<u64> {
+        decimal(self.field("size")?)
+    }
+
+    /// The line as it came, without its LF.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MetadumpLine;
+    /// assert_eq!(MetadumpLine::new(b"key=a exp=-1 ").unwrap().as_bytes(), b"key=a exp=-1 ");
+    /// ```
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// The key of a metadump's line, as it stands there.
+///
+/// Nearly always it is the first token. Where it is not, the first is `name=value` all the same: an error line is never
+/// taken for an item.
+#[inline]
+fn find_key(line: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = line.strip_prefix(b"key=") {
+        let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        return rest.get(..length).filter(|key| !key.is_empty());
+    }
+    let mut tokens = line.split(|&byte| byte == b' ');
+    if !tokens.next()?.contains(&b'=') {
+        return None;
+    }
+    tokens.find_map(|token| token.strip_prefix(b"key=")).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_whatever_its_dialect() {
+        for line in [
+            "key=shop%3A1 exp=-1 la=1 cas=2 fetch=no cls=1 size=66",
+            "key=shop%3A1 exp=-1 la=1 cas=2 fetch=no cls=1 size=66 flags=0",
+            "key=shop%3A1 exp=-1 la=1 cas=2 fetch=no cls=1 size=66 flags=0 ",
+            "cas=2 new=key=x size=66 key=shop%3A1",
+        ] {
+            let item = MetadumpItem::new(line).unwrap();
+            let item = item.as_line();
+            let mut key = BytesMut::new();
+            item.decode_key(&mut key).unwrap();
+            assert_eq!(key, &b"shop:1"[..], "{line}");
+            assert_eq!((item.cas(), item.size()), (Some(Cas(2)), Some(66)), "{line}");
+        }
+        for line in ["", "key=", "exp=-1 la=1", "xkey=a", "END", "ERROR key=a", "key=a\nkey=b"] {
+            assert_eq!(MetadumpItem::new(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `lru_crawler mgdump`: the keys, raw.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::CrawlTarget;
+use crate::protocol::key::{BinaryKey, KEY_MAX};
+use crate::protocol::line::{first_line, is_line};
+
+/// `lru_crawler mgdump TARGET`: an [`MgdumpItem`] for each item, then `EN` (since 1.6.19). Keys are printed raw there:
+/// one with a newline in it, stored through the binary protocol, forges lines and the end. Never act on it.
+///
+/// ```
+/// use mcflush::protocol::{Request, crawler::{CrawlTarget, Mgdump}};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Mgdump(Mgdump { target: CrawlTarget::All }).encode(&mut wire);
+/// assert_eq!(wire, &b"lru_crawler mgdump all\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mgdump {
+    /// What to walk.
+    pub target: CrawlTarget,
+}
+
+impl Mgdump {
+    pub(in crate::protocol) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"lru_crawler mgdump ");
+        self.target.encode(out);
+    }
+}
+
+/// A line of an mgdump, kept as it came: `mg KEY`, or `mg BASE64 b`. The key is printed raw, and may be anything.
+///
+/// ```
+/// use mcflush::protocol::crawler::MgdumpItem;
+/// assert_eq!(MgdumpItem::new("mg shop:1").unwrap().as_line().key(), b"shop:1");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MgdumpItem(Bytes);
+
+impl MgdumpItem {
+    /// Takes a line (without its end); None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpItem;
+    /// assert!(MgdumpItem::new("mg shop:1").is_some() && MgdumpItem::new("EN").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(line: impl Into<Bytes>) -> Option<Self> {
+        let line = line.into();
+        if is_line(&line) { Self::parse(line) } else { None }
+    }
+
+    pub(in crate::protocol) fn parse(line: Bytes) -> Option<Self> {
+        MgdumpLine::parse(&line).is_some().then_some(Self(line))
+    }
+
+    /// A line that [`MgdumpLine::find`] found.
+    pub(in crate::protocol) const fn from_line(line: Bytes) -> Self {
+        Self(line)
+    }
+
+    /// What stands in it.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpItem;
+    /// assert_eq!(MgdumpItem::new("mg AAEC b").unwrap().as_line().flags(), b"b");
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn as_line(&self) -> MgdumpLine<'_> {
+        MgdumpLine(&self.0)
+    }
+
+    pub(in crate::protocol) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.0);
+    }
+}
+
+/// A line of an mgdump, borrowed from where it was read: what [`MgdumpItem`] keeps.
+///
+/// ```
+/// use mcflush::protocol::crawler::MgdumpLine;
+/// let line = MgdumpLine::new(b"mg AAECIA0K b").unwrap();
+/// let mut key = bytes::BytesMut::new();
+/// assert!(line.decode_key(&mut key));
+/// assert_eq!(&key[..], b"\0\x01\x02 \r\n");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MgdumpLine<'a>(&'a [u8]);
+
+impl<'a> MgdumpLine<'a> {
+    /// Takes a line (without its end); None when it is no such line.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpLine;
+    /// assert!(MgdumpLine::new(b"mg shop:1").is_some() && MgdumpLine::new(b"mg ").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Option<Self> {
+        if is_line(line) { Self::parse(line) } else { None }
+    }
+
+    #[inline]
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        (line.len() > 3 && line.starts_with(b"mg ")).then_some(Self(line))
+    }
+
+    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
+    /// has with its end.
+    #[inline]
+    pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
+        let (line, length) = first_line(buffer)?;
+        Some((Self::parse(line.strip_suffix(b"\r")?)?, length))
+    }
+
+    fn words(self) -> &'a [u8] {
+        self.0.get(3..).unwrap_or_default()
+    }
+
+    /// The key as it stands in the line: up to the first space.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpLine;
+    /// assert_eq!(MgdumpLine::new(b"mg AAEC b").unwrap().key(), b"AAEC");
+    /// ```
+    #[must_use]
+    pub fn key(self) -> &'a [u8] {
+        let words = self.words();
+        words.get(..memchr::memchr(b' ', words).unwrap_or(words.len())).unwrap_or_default()
+    }
+
+    /// What follows the key: `b` where it is base64.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpLine;
+    /// assert_eq!(MgdumpLine::new(b"mg AAEC b").unwrap().flags(), b"b");
+    /// assert_eq!(MgdumpLine::new(b"mg shop:1").unwrap().flags(), b"");
+    /// ```
+    #[must_use]
+    pub fn flags(self) -> &'a [u8] {
+        let words = self.words();
+        memchr::memchr(b' ', words).and_then(|space| words.get(space + 1..)).unwrap_or_default()
+    }
+
+    /// Appends the key as the server stores it to `out`; false when it is no base64 although it should be.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpLine;
+    /// let mut key = bytes::BytesMut::new();
+    /// assert!(MgdumpLine::new(b"mg AAEC b").unwrap().decode_key(&mut key));
+    /// assert_eq!(key, &[0, 1, 2][..]);
+    /// assert!(!MgdumpLine::new(b"mg A!EC b").unwrap().decode_key(&mut key));
+    /// ```
+    pub fn decode_key(self, out: &mut BytesMut) -> bool {
+        if self.flags() != b"b" {
+            out.put_slice(self.key());
+            return true;
+        }
+        let mut decoded = [0; KEY_MAX];
+        let Some(key) = BinaryKey::decode_base64(self.key(), &mut decoded) else { return false };
+        out.put_slice(key);
+        true
+    }
+
+    /// The line as it came, without its end.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::MgdumpLine;
+    /// assert_eq!(MgdumpLine::new(b"mg shop:1").unwrap().as_bytes(), b"mg shop:1");
+    /// ```
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_mgdump_line_is_taken_as_it_is() {
+        for (line, key, flags) in [
+            ("mg shop:1", &b"shop:1"[..], &b""[..]),
+            ("mg AAECIA0K b", b"AAECIA0K", b"b"),
+            ("mg two words", b"two", b"words"),
+            ("mg  x", b"", b"x"),
+        ] {
+            let line = MgdumpLine::new(line.as_bytes()).unwrap();
+            assert_eq!((line.key(), line.flags()), (key, flags), "{line:?}");
+        }
+        for line in ["mg", "mg ", "md a", "EN", "mg a\nEN"] {
+            assert_eq!(MgdumpItem::new(line), None, "{line}");
+        }
+        assert!(!MgdumpLine::new(b"mg AAE! b").unwrap().decode_key(&mut BytesMut::new()));
+    }
+}

@@ -1,0 +1,160 @@
+//! The LRU crawler: its dumps `metadump` and `mgdump`, and the commands that steer it.
+
+mod metadump;
+mod mgdump;
+
+use bytes::{BufMut, BytesMut};
+
+pub use self::metadump::{Metadump, MetadumpItem, MetadumpLine};
+pub use self::mgdump::{Mgdump, MgdumpItem, MgdumpLine};
+use super::line::{Words, decimal, put_decimal};
+
+/// Which items a crawl walks.
+///
+/// ```
+/// use mcflush::protocol::crawler::{Classes, CrawlTarget};
+/// let target = CrawlTarget::Classes(Classes::new(vec![1, 5]).unwrap());
+/// assert_ne!(target, CrawlTarget::All);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrawlTarget {
+    /// `hash`: the hash table, bucket by bucket: complete. Since 1.6.9; safe for other clients from 1.6.19 on.
+    Hash,
+    /// `all`: every LRU list; recently read items are missing.
+    All,
+    /// The LRU lists of some slab classes.
+    Classes(Classes),
+}
+
+/// One slab class or more.
+///
+/// ```
+/// use mcflush::protocol::crawler::Classes;
+/// assert_eq!(Classes::new(vec![1, 5]).unwrap().as_slice(), [1, 5]);
+/// assert_eq!(Classes::new(vec![]), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classes(Vec<u8>);
+
+impl Classes {
+    /// Takes the classes, unless there is none.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::Classes;
+    /// assert!(Classes::new(vec![3]).is_some() && Classes::new(vec![]).is_none());
+    /// ```
+    #[must_use]
+    pub fn new(classes: Vec<u8>) -> Option<Self> {
+        (!classes.is_empty()).then_some(Self(classes))
+    }
+
+    /// Them all.
+    ///
+    /// ```
+    /// use mcflush::protocol::crawler::Classes;
+    /// assert_eq!(Classes::new(vec![3, 4]).unwrap().as_slice(), [3, 4]);
+    /// ```
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl CrawlTarget {
+    fn parse(mut words: Words<'_>) -> Option<Self> {
+        let word = words.next()?;
+        words.end()?;
+        match word {
+            b"hash" => Some(Self::Hash),
+            b"all" => Some(Self::All),
+            list => list
+                .split(|&byte| byte == b',')
+                .map(decimal)
+                .collect::<Option<_>>()
+                .and_then(Classes::new)
+                .map(Self::Classes),
+        }
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Hash => out.put_slice(b"hash"),
+            Self::All => out.put_slice(b"all"),
+            Self::Classes(classes) => {
+                for (index, class) in classes.0.iter().enumerate() {
+                    if index > 0 {
+                        out.put_u8(b',');
+                    }
+                    put_decimal(out, *class);
+                }
+            }
+        }
+    }
+}
+
+/// What else the crawler is told; answered by `OK` (upstream's text, "LRU_Crawler").
+///
+/// ```
+/// use mcflush::protocol::{Request, crawler::CrawlerControl};
+/// let mut wire = bytes::BytesMut::new();
+/// Request::Crawler(CrawlerControl::Sleep(100)).encode(&mut wire);
+/// assert_eq!(wire, &b"lru_crawler sleep 100\r\n"[..]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrawlerControl {
+    /// `crawl TARGET`: frees what has expired.
+    Crawl(CrawlTarget),
+    /// `enable`.
+    Enable,
+    /// `disable`.
+    Disable,
+    /// `sleep MICROSECONDS`: between two items; one second at most.
+    Sleep(u32),
+    /// `tocrawl ITEMS`: how many items of a class a crawl looks at; 0 for all.
+    Tocrawl(u32),
+}
+
+/// Any `lru_crawler` command.
+pub(super) enum CrawlerCommand {
+    Control(CrawlerControl),
+    Metadump(Metadump),
+    Mgdump(Mgdump),
+}
+
+impl CrawlerCommand {
+    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
+        let control = match words.next()? {
+            b"metadump" => return CrawlTarget::parse(words).map(|target| Self::Metadump(Metadump { target })),
+            b"mgdump" => return CrawlTarget::parse(words).map(|target| Self::Mgdump(Mgdump { target })),
+            b"crawl" => return CrawlTarget::parse(words).map(CrawlerControl::Crawl).map(Self::Control),
+            b"enable" => CrawlerControl::Enable,
+            b"disable" => CrawlerControl::Disable,
+            b"sleep" => CrawlerControl::Sleep(words.decimal()?),
+            b"tocrawl" => CrawlerControl::Tocrawl(words.decimal()?),
+            _ => return None,
+        };
+        words.end().map(|()| Self::Control(control))
+    }
+}
+
+impl CrawlerControl {
+    pub(super) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(b"lru_crawler ");
+        match self {
+            Self::Crawl(target) => {
+                out.put_slice(b"crawl ");
+                target.encode(out);
+            }
+            Self::Enable => out.put_slice(b"enable"),
+            Self::Disable => out.put_slice(b"disable"),
+            Self::Sleep(microseconds) => {
+                out.put_slice(b"sleep ");
+                put_decimal(out, *microseconds);
+            }
+            Self::Tocrawl(items) => {
+                out.put_slice(b"tocrawl ");
+                put_decimal(out, *items);
+            }
+        }
+    }
+}
