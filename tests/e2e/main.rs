@@ -12,6 +12,7 @@ mod engine_conditions;
 mod environment;
 mod faults;
 mod fleet;
+mod fleet_at_size;
 mod flush;
 mod harmless;
 mod harness;
