@@ -105,6 +105,8 @@ async fn talk(stream: TcpStream, told: &Told) {
 }
 
 #[test]
+// The figures are for docs/PERFORMANCE.md: `cargo test --test e2e five_thousand -- --nocapture`.
+#[allow(clippy::print_stdout)]
 fn five_thousand_servers_in_one_run() {
     let fleet = Fleet::start();
     let folder = tempfile::TempDir::with_prefix("mcflush-fleet-").unwrap();
