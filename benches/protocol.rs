@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use mcflush::codec::{ClientCodec, ServerCodec};
 use mcflush::protocol::meta::MetaDelete;
+use mcflush::protocol::retrieval::ValueBlock;
 use mcflush::protocol::{MetaKey, Request};
 use mcflush_bench::async_memcached_parser as peer;
 use memcache_proto::ResponseBytes;
@@ -103,6 +104,19 @@ fn theirs<T, E: std::fmt::Debug>(wire: &[u8], parse: impl Fn(&[u8]) -> Result<Op
     frames
 }
 
+/// Parser beside parser: one block after the other in a text that is there as a whole, without a codec's buffer.
+fn blocks(wire: &[u8]) -> usize {
+    let mut rest = wire;
+    let mut frames = 0;
+    while let Some((block, length)) = ValueBlock::new(rest) {
+        black_box(&block);
+        rest = &rest[length..];
+        frames += 1;
+    }
+    assert_eq!(rest, b"END\r\n");
+    frames
+}
+
 fn group<'a>(criterion: &'a mut Criterion, name: &str, wire: &[u8]) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Bytes(wire.len() as u64));
@@ -184,6 +198,7 @@ fn small_values(criterion: &mut Criterion) {
     group.finish();
     ratio("small values async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
     ratio("small values async-memcached/mcflush, borrowed", || theirs(wire, parse), || visited(request, wire, READ));
+    ratio("small values async-memcached/ValueBlock", || theirs(wire, parse), || blocks(wire));
     ratio("small values mcflush, borrowed/memchr", || visited(request, wire, READ), || split(wire, READ));
     ratio(
         "small values memcache-proto/mcflush",

@@ -56,18 +56,40 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
 #[inline]
 pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
     const DIGITS_MAX: usize = 19;
-    let mut value = 0_u64;
-    let mut rest = bytes;
+    let (first, mut rest) = bytes.split_first()?;
+    let mut value = match first {
+        // Another digit behind it would be another spelling.
+        b'0' => return (!rest.first().is_some_and(u8::is_ascii_digit)).then_some((0, rest)),
+        b'1'..=b'9' => u64::from(first - b'0'),
+        _ => return None,
+    };
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
         value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
         rest = after;
     }
-    let length = bytes.len() - rest.len();
-    match bytes {
-        [b'1'..=b'9', ..] if length <= DIGITS_MAX => Some((value, rest)),
-        [b'0', ..] if length == 1 => Some((0, rest)),
-        _ => None,
+    (bytes.len() - rest.len() <= DIGITS_MAX).then_some((value, rest))
+}
+
+/// How many bytes there are before the first space or LF. Eight at a time by hand, because words are short: a search made
+/// for long texts costs more to begin than this to end.
+#[inline]
+pub(super) fn word_len(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    /// The high bit of the first byte that equals this one; of bytes behind it perhaps too.
+    const fn equal(word: u64, byte: u8) -> u64 {
+        let zeroes = word ^ (ONES * byte as u64);
+        zeroes.wrapping_sub(ONES) & !zeroes & HIGHS
     }
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = equal(word, b' ') | equal(word, b'\n');
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| matches!(byte, b' ' | b'\n')).map(|at| words.len() * 8 + at)
 }
 
 /// The whole of a word as a decimal number with or without a minus sign.
@@ -220,6 +242,18 @@ mod tests {
             let mut out = BytesMut::new();
             put_signed(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_word_ends_at_the_first_space_or_line_end() {
+        for length in 0..40 {
+            let word = "\u{a0}!\u{20ac}\u{0}\u{8a}".bytes().cycle().take(length);
+            assert_eq!(word_len(&word.clone().collect::<Vec<_>>()), None);
+            for end in [&b" "[..], b"\n", b" \n", b"\n ", b" 0123456789"] {
+                let text: Vec<_> = word.clone().chain(end.iter().copied()).collect();
+                assert_eq!(word_len(&text), Some(length), "{text:?}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::key::Key;
-use super::line::{Words, decimal_len, leading_decimal, put_decimal};
+use super::line::{Words, decimal_len, leading_decimal, put_decimal, word_len};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// One key or more.
@@ -273,7 +273,7 @@ impl<'a> ValueBlock<'a> {
     pub fn new(buffer: &'a [u8]) -> Option<(Self, usize)> {
         let rest = buffer.strip_prefix(b"VALUE ")?;
         // In one pass: behind the key there are only numbers up to the line's end.
-        let (key, rest) = rest.split_at_checked(memchr::memchr2(b' ', b'\n', rest)?)?;
+        let (key, rest) = rest.split_at_checked(word_len(rest)?)?;
         let [b' ', rest @ ..] = rest else { return None };
         let (flags, rest) = leading_decimal(rest)?;
         let [b' ', rest @ ..] = rest else { return None };
