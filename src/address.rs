@@ -43,10 +43,75 @@ impl fmt::Display for ServerAddr {
     }
 }
 
+/// What a user names servers by: one of them, or a list of them.
+///
+/// ```
+/// use mcflush::address::ServerName;
+/// assert!(matches!("cache1".parse()?, ServerName::One(_)));
+/// assert!(matches!("memcached+dns://caches.example.org".parse()?, ServerName::List(_)));
+/// # Ok::<(), mcflush::address::AddressError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerName {
+    /// A server.
+    One(ServerAddr),
+    /// Servers that somebody else knows.
+    List(ServerList),
+}
+
+/// A name for a list of servers, and who knows it. Shown as a URL without credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerList {
+    /// Who knows.
+    pub kind: ListKind,
+    /// The name that is asked for, or the host that is asked.
+    pub host: String,
+    /// Of each server, or of the host that is asked; an SRV record has its own.
+    pub port: u16,
+}
+
+/// Who knows the servers of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListKind {
+    /// A node, by `config get cluster`, as ElastiCache answers it.
+    Auto,
+    /// The A and AAAA records of a name.
+    Dns,
+    /// The SRV records of a name.
+    Srv,
+}
+
+impl ListKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Dns => "dns",
+            Self::Srv => "srv",
+        }
+    }
+}
+
+impl ServerList {
+    /// The host that is asked, or would be.
+    #[must_use]
+    pub fn endpoint(&self) -> ServerAddr {
+        ServerAddr::Tcp { host: self.host.clone(), port: self.port }
+    }
+}
+
+impl fmt::Display for ServerList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            ListKind::Srv => write!(f, "memcached+srv://{}", self.host),
+            kind => write!(f, "memcached+{}://{}", kind.as_str(), self.endpoint()),
+        }
+    }
+}
+
 /// A text that names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{input}\" is no server address: {problem}{}: write host, host:port, [v6]:port, /path/to.sock, memcached://host:port or memcached+unix:///path",
+    "\"{input}\" is no server address: {problem}{}: write host, host:port, [v6]:port, /path/to.sock, memcached://host:port, memcached+unix:///path, or for a list memcached+dns://name, memcached+srv://name or memcached+auto://endpoint",
     .character.map(|at| format!(" (character {at})")).unwrap_or_default()
 )]
 pub struct AddressError {
@@ -56,6 +121,11 @@ pub struct AddressError {
 }
 
 impl AddressError {
+    fn new(input: &str, problem: Problem) -> Self {
+        let before = place(input, &problem).and_then(|at| input.get(..at));
+        Self { input: shown(input), character: before.map(|before| before.chars().count() + 1), problem }
+    }
+
     /// Which character of the text is wrong, from 1; one past the end where something is missing.
     #[must_use]
     pub const fn character(&self) -> Option<usize> {
@@ -83,8 +153,10 @@ enum Problem {
     NotV6,
     #[error("it is no URL ({0})")]
     Url(url::ParseError),
-    #[error("the scheme is not memcached:// or memcached+unix://")]
+    #[error("the scheme is none of a server's or a list's")]
     Scheme,
+    #[error("SRV records have ports of their own")]
+    SrvPort,
     #[error("user and password are not supported yet")]
     Credentials,
     #[error("a URL ends after the port")]
@@ -97,17 +169,43 @@ impl FromStr for ServerAddr {
     type Err = AddressError;
 
     fn from_str(input: &str) -> Result<Self, AddressError> {
-        let parsed = if input.contains("://") {
-            parse_url(input)
-        } else if input.starts_with('/') {
-            Ok(Self::Unix(PathBuf::from(input)))
-        } else {
-            parse_host_port(input)
-        };
-        parsed.map_err(|problem| {
-            let before = place(input, &problem).and_then(|at| input.get(..at));
-            AddressError { input: shown(input), character: before.map(|before| before.chars().count() + 1), problem }
-        })
+        parse(input).map_err(|problem| AddressError::new(input, problem))
+    }
+}
+
+impl FromStr for ServerName {
+    type Err = AddressError;
+
+    fn from_str(input: &str) -> Result<Self, AddressError> {
+        parse_name(input).map_err(|problem| AddressError::new(input, problem))
+    }
+}
+
+fn parse_name(input: &str) -> Result<ServerName, Problem> {
+    let list = input.split_once("://").and_then(|(scheme, rest)| {
+        let (scheme, kind) = scheme.split_once('+')?;
+        let mut kinds = [ListKind::Auto, ListKind::Dns, ListKind::Srv].into_iter();
+        Some((kinds.find(|known| kind.eq_ignore_ascii_case(known.as_str()))?, format!("{scheme}://{rest}")))
+    });
+    let Some((kind, plain)) = list else { return parse(input).map(ServerName::One) };
+    match parse(&plain)? {
+        ServerAddr::Tcp { .. } if kind == ListKind::Srv && has_port(&plain) => Err(Problem::SrvPort),
+        ServerAddr::Tcp { host, port } => Ok(ServerName::List(ServerList { kind, host, port })),
+        ServerAddr::Unix(_) => Err(Problem::Scheme),
+    }
+}
+
+fn has_port(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.port().is_some())
+}
+
+fn parse(input: &str) -> Result<ServerAddr, Problem> {
+    if input.contains("://") {
+        parse_url(input)
+    } else if input.starts_with('/') {
+        Ok(ServerAddr::Unix(PathBuf::from(input)))
+    } else {
+        parse_host_port(input)
     }
 }
 
@@ -133,6 +231,7 @@ fn place(input: &str, problem: &Problem) -> Option<usize> {
         }
         // The colon at which it stopped being a host and a port, or where the bracket should be.
         Problem::Brackets => host_start + host.match_indices(':').nth(1).map_or(host.len(), |(at, _)| at),
+        Problem::SrvPort => host_start + host.rfind(':')?,
         Problem::NotV6 => host_start + 1,
         Problem::NoHost => host_start,
         Problem::Credentials | Problem::SocketUrl => scheme_end,
@@ -271,6 +370,35 @@ mod tests {
     }
 
     #[test]
+    fn lists() {
+        for (input, shown) in [
+            ("memcached+dns://Caches.example.org", "memcached+dns://caches.example.org:11211"),
+            ("memcached+dns://caches:11311/", "memcached+dns://caches:11311"),
+            ("memcached+SRV://_memcached._tcp.example.org", "memcached+srv://_memcached._tcp.example.org"),
+            ("memcached+auto://[::1]:1", "memcached+auto://[::1]:1"),
+        ] {
+            match input.parse().unwrap_or_else(|error| panic!("{error}")) {
+                ServerName::List(list) => assert_eq!(list.to_string(), shown),
+                name => panic!("{name:?}"),
+            }
+        }
+        for (input, why) in [
+            ("memcached+srv://caches:1", "ports of their own (character 23)"),
+            ("memcached+dns://", "host is missing (character 17)"),
+            ("memcached+dns://a b", "' ' cannot stand in a host name (character 18)"),
+            ("memcached+dns://a:x", "65535 (character 19)"),
+            ("memcached+dns:///run/memcached.sock", "host is missing"),
+            ("memcached+unix+dns:///run/memcached.sock", "scheme"),
+            ("http+dns://a", "scheme"),
+            ("memcached+mdns://a", "scheme"),
+            ("memcached+dns://u:secret@a", "not supported yet"),
+        ] {
+            let error = input.parse::<ServerName>().unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("secret"), "{input:?}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_told_why() {
         for (input, why) in [
             ("", "it is empty: write"),
@@ -294,7 +422,7 @@ mod tests {
             ("memcached://a:99999", "65535 (character 15)"),
             ("memcached://a*b", "'*' cannot stand in a host name (character 14)"),
             ("memcached://a\nb", "cannot stand in a URL (character 14)"),
-            ("http://a", "scheme is not memcached:// or memcached+unix:// (character 1)"),
+            ("http://a", "scheme is none of a server's or a list's (character 1)"),
             (
                 "memcached+unix://a/b",
                 "absolute path and nothing else, as in memcached+unix:///run/memcached.sock (character 18)",

@@ -12,9 +12,11 @@ use crate::codec::{Answer, ClientCodec, CodecError, Role};
 use crate::connection::{Connection, connect};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
+use crate::protocol::config::{ConfigGet, Node};
 use crate::protocol::meta::{MetaCode, ReturnFlags};
 use crate::protocol::stats::{Stat, StatsGroup};
-use crate::protocol::{ErrorReply, Listed, Reply, Request};
+use crate::protocol::{ErrorReply, Key, Listed, Reply, Request};
+use crate::resolver::Resolver;
 
 /// How patient to be with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +61,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`].
-    pub async fn connect(server: &ServerAddr, timeout: Duration) -> Result<Self, Error> {
-        let connection = connect(server, timeout).await?;
+    pub async fn connect(server: &ServerAddr, resolver: &Resolver, timeout: Duration) -> Result<Self, Error> {
+        let connection = connect(server, resolver, timeout).await?;
         let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());
         parts.read_buf.reserve(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
@@ -202,6 +204,27 @@ impl Client {
         match self.call("marking a key", request).await? {
             Reply::Meta(reply) if reply.code == MetaCode::Hd => Ok(Some(reply.flags)),
             Reply::Meta(_) => Ok(None),
+            reply => Err(self.refused(reply)),
+        }
+    }
+
+    /// The nodes of the cluster that this server is one of (`config get cluster`, known to ElastiCache).
+    ///
+    /// # Errors
+    /// As [`Self::next`], or the server does not know (a plain memcached).
+    pub async fn cluster(&mut self) -> Result<Vec<Node>, Error> {
+        self.begin("config get cluster");
+        let name = Key::new("cluster").map_err(|_| self.error(Problem::NoCluster))?;
+        self.send(Request::ConfigGet(ConfigGet { name })).await?;
+        match self.next().await?.reply {
+            Reply::Config(config) => {
+                let nodes = config.nodes().ok_or_else(|| self.refused(Reply::Config(config)))?;
+                match self.next().await?.reply {
+                    Reply::End => Ok(nodes),
+                    reply => Err(self.refused(reply)),
+                }
+            }
+            Reply::End | Reply::Error(_) => Err(self.error(Problem::NoCluster)),
             reply => Err(self.refused(reply)),
         }
     }

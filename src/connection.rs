@@ -1,6 +1,7 @@
 //! Opening a connection: TCP and unix sockets, within a deadline.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
+use crate::resolver::Resolver;
 
 /// A byte stream to a server, whatever it goes over.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -21,11 +23,13 @@ pub type Connection = Box<dyn Transport>;
 ///
 /// # Errors
 /// The name does not resolve, nobody listens on any address, or the time is over.
-pub async fn connect(server: &ServerAddr, within: Duration) -> Result<Connection, Error> {
+pub async fn connect(server: &ServerAddr, resolver: &Resolver, within: Duration) -> Result<Connection, Error> {
     let deadline = Instant::now() + within;
     let opening = async {
         match server {
-            ServerAddr::Tcp { host, port } => connect_tcp(host, *port, deadline).await,
+            ServerAddr::Tcp { host, port } => {
+                connect_tcp(resolver.addresses(host, *port, within).await?, deadline).await
+            }
             #[cfg(unix)]
             ServerAddr::Unix(path) => match tokio::net::UnixStream::connect(path).await {
                 Ok(stream) => Ok(Box::new(stream) as Connection),
@@ -39,8 +43,7 @@ pub async fn connect(server: &ServerAddr, within: Duration) -> Result<Connection
     timeout_at(deadline, opening).await.unwrap_or(silence).map_err(|problem| Error { server: server.clone(), problem })
 }
 
-async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<Connection, Problem> {
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(Problem::Resolve)?.collect();
+async fn connect_tcp(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<Connection, Problem> {
     let mut failure = None;
     let mut left = addresses.len();
     for address in addresses {

@@ -100,6 +100,12 @@ pub enum Problem {
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
     Resolve(#[source] io::Error),
+    /// A list with nobody on it.
+    #[error("it names no server")]
+    EmptyList,
+    /// A server that knows of no cluster.
+    #[error("the server knows of no cluster")]
+    NoCluster,
     /// Silence.
     #[error("no answer for {} s while {doing}", .after.as_secs_f64())]
     Silence {
@@ -218,7 +224,8 @@ impl Problem {
     const fn kind(&self) -> Kind {
         match self {
             Self::Connect(_) => Kind::Refused,
-            Self::Resolve(_) => Kind::Name,
+            Self::Resolve(_) | Self::EmptyList => Kind::Name,
+            Self::NoCluster => Kind::Server,
             Self::Silence { .. } => Kind::Timeout,
             Self::Lost { .. } | Self::FlushUnknown { .. } => Kind::Lost,
             Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
@@ -237,6 +244,8 @@ impl Problem {
         match self {
             Self::Connect(_) => "check that memcached runs there, and host and port",
             Self::Resolve(_) => "check the spelling of the host",
+            Self::EmptyList => "check its name, or name the servers themselves",
+            Self::NoCluster => "name the servers themselves, or by memcached+dns://",
             Self::Silence { .. } => "check the server and the network, or allow more with --timeout",
             Self::Lost { like_a_proxy: true, .. } | Self::FlushUnknown { like_a_proxy: true } => {
                 "a proxy may be in front: name the memcached servers themselves"

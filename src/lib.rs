@@ -4,10 +4,13 @@ pub mod address;
 pub mod client;
 pub mod codec;
 pub mod connection;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 pub mod error;
 pub mod fleet;
 pub mod ops;
 pub mod protocol;
+pub mod resolver;
 pub mod scope;
 
 #[cfg(any(test, feature = "fuzzing"))]

@@ -9,6 +9,7 @@ mod signals;
 mod text;
 mod verbose;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use futures_util::StreamExt;
 use mcflush::fleet;
 use mcflush::ops::clear::{clear, survey};
 use mcflush::ops::flush::{self, flush};
-use mcflush::ops::{Context, stats::stats};
+use mcflush::ops::{Context, Events, stats::stats};
 use mcflush::protocol::stats::StatsGroup;
+use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +52,8 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> ExitCode {
-    let Invocation { command, servers, shard, jobs, patience, deadline, quiet, json, verbose } = invocation;
+    let Invocation { command, servers, dns, shard, stagger, jobs, patience, deadline, quiet, json, verbose } =
+        invocation;
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -59,7 +62,6 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let verbose = Verbose::start(verbose > 0);
     // One that is beyond all time is none.
     let deadline = deadline.and_then(|time| Instant::now().checked_add(time));
     if let Some(deadline) = deadline {
@@ -69,13 +71,51 @@ async fn run(invocation: Invocation) -> ExitCode {
             stop.cancel();
         });
     }
-    let context = |server: &_| Context { patience, stop: stop.clone(), deadline, events: verbose.events(server) };
+    let resolver = match dns.map(Dns::at).transpose() {
+        Ok(dns) => dns.map(Resolver::asking).unwrap_or_default(),
+        Err(error) => {
+            complain(&format!("io: cannot ask a DNS server ({error}): unset MCFLUSH_DNS"));
+            return ExitCode::from(1);
+        }
+    };
+    let context = Context { patience, resolver, stop, deadline, events: Events::default() };
+    let is_verbose = verbose > 0;
+    let mut servers = match servers::expanded(servers, &context, is_verbose).await {
+        Ok(servers) => servers,
+        Err(line) => {
+            complain(&line);
+            return ExitCode::from(signal.caught().unwrap_or(WRONG_USE));
+        }
+    };
+    if shard.is_some() {
+        servers.sort();
+    } else {
+        servers = servers::distinct(servers, &context, jobs, is_verbose).await;
+    }
+    // Of the whole list, so that the jobs of an array do not flush a server each at the same time.
+    let delays = match &command {
+        Command::Flush(options) => args::staggered(&servers, options.delay, stagger),
+        _ => Ok(HashMap::new()),
+    };
+    let delays = match delays {
+        Ok(delays) => delays,
+        Err(line) => {
+            complain(&line);
+            return ExitCode::from(WRONG_USE);
+        }
+    };
+    if let Some(shard) = shard {
+        // By their spellings: the parts have to fit together even where a machine cannot resolve one of them.
+        servers = servers::distinct(shard.of(servers), &context, jobs, is_verbose).await;
+    }
+    let verbose = Verbose::start(is_verbose);
+    let context = |server: &_| Context { events: verbose.events(server), ..context.clone() };
     let mut report = Report::new(servers.len(), quiet, json.then(|| document(&command)));
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         report.nothing(&format!("shard {shard} has no server: nothing to do"));
     }
     match command {
-        Command::Flush(options, delays) => {
+        Command::Flush(options) => {
             let operation = |server| {
                 let context = context(&server);
                 let delay = delays.get(&server).copied().unwrap_or(options.delay);

@@ -7,7 +7,7 @@ mod values;
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::address::ServerAddr;
+use crate::address::{ServerAddr, ServerName};
 use crate::codec::{Answer, ClientCodec, CodecError, Limits, ServerCodec};
 use crate::protocol::crawler::MgdumpLine;
 use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
@@ -205,6 +205,10 @@ pub fn encodings(data: &[u8]) {
 /// Addresses: no panic, what is shown is one line that holds no password, and an error points into the text.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(ServerName::List(list)) = text.parse() {
+        assert!(!list.to_string().contains(['\n', '\r', '@'].as_slice()));
+        assert_eq!(list.to_string().parse(), Ok(ServerName::List(list)));
+    }
     match text.parse::<ServerAddr>() {
         // A path may hold anything but a line's end; a host and port have no place for a password.
         Ok(address) => {

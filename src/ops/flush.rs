@@ -63,7 +63,7 @@ pub async fn flush(server: &ServerAddr, options: &Options, context: &Context) ->
 
 async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent: &mut bool) -> Result<Flushed, Error> {
     let timeout = context.patience.timeout;
-    let mut client = Client::connect(server, timeout).await?;
+    let mut client = Client::connect(server, &context.resolver, timeout).await?;
     let items_before = match client.stats(StatsGroup::General).await {
         Ok(stats) => stats
             .iter()
@@ -72,7 +72,7 @@ async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent
         // A proxy closes here, and an old or strange server may answer anything; the flush itself has to be tried. Only
         // silence is believed: to wait through it twice would tell nothing new.
         Err(error) if error.kind() != Kind::Timeout => {
-            client = Client::connect(server, timeout).await?;
+            client = Client::connect(server, &context.resolver, timeout).await?;
             None
         }
         Err(error) => return Err(error),

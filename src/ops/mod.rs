@@ -2,6 +2,7 @@
 //! nothing; they return what they did, and tell the rest as [`Event`]s.
 
 pub mod clear;
+pub mod cluster;
 pub mod flush;
 mod listing;
 mod retry;
@@ -15,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::address::ServerAddr;
 use crate::client::Patience;
 use crate::error::{Error, Problem};
+use crate::resolver::Resolver;
 
 /// What every operation is given.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     /// How patient to be.
     pub patience: Patience,
+    /// Where the addresses of names come from.
+    pub resolver: Resolver,
     /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
     pub stop: CancellationToken,
     /// When the whole run has to be over: what is stopped from then on failed for that reason. Who sets it cancels
@@ -32,7 +36,7 @@ pub struct Context {
 
 impl Context {
     /// Why an operation was stopped.
-    fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
+    pub(crate) fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
         let problem = if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             Problem::Deadline { flush_sent }
         } else {

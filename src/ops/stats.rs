@@ -14,7 +14,9 @@ use crate::protocol::stats::{Stat, StatsGroup};
 pub async fn stats(server: &ServerAddr, group: StatsGroup, context: &Context) -> Result<Vec<Stat>, Error> {
     let mut retries = Retries::new(context);
     loop {
-        let attempt = async { Client::connect(server, context.patience.timeout).await?.stats(group.clone()).await };
+        let attempt = async {
+            Client::connect(server, &context.resolver, context.patience.timeout).await?.stats(group.clone()).await
+        };
         match context.stop.run_until_cancelled(attempt).await {
             Some(Ok(stats)) => return Ok(stats),
             Some(Err(error)) => retries.after(error).await?,

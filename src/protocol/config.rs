@@ -56,7 +56,43 @@ pub struct Config {
     pub data: Bytes,
 }
 
+/// A node of a cluster.
+///
+/// ```
+/// use mcflush::protocol::{Key, config::{Config, Node}};
+/// let config = Config { name: Key::new("cluster")?, flags: 0, data: "1\n|10.0.0.1|11211\n".into() };
+/// assert_eq!(config.nodes(), Some(vec![Node { host: "10.0.0.1".into(), port: 11211 }]));
+/// # Ok::<(), mcflush::protocol::KeyError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name, or its address where it has none: letters, digits, `-`, `.`, `_`, and `:` in an IPv6 address.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
 impl Config {
+    /// The nodes that the block lists; None when it is something else. A block with no node in it is a list too.
+    ///
+    /// ```
+    /// use mcflush::protocol::{Key, config::Config};
+    /// let data = "12\ncache1.example.org|10.0.0.1|11211 cache2.example.org|10.0.0.2|11211\n".into();
+    /// let nodes = Config { name: Key::new("cluster")?, flags: 0, data }.nodes().unwrap_or_default();
+    /// assert_eq!((nodes[1].host.as_str(), nodes[1].port), ("cache2.example.org", 11211));
+    /// # Ok::<(), mcflush::protocol::KeyError>(())
+    /// ```
+    #[must_use]
+    pub fn nodes(&self) -> Option<Vec<Node>> {
+        let text = std::str::from_utf8(&self.data).ok()?;
+        let (version, nodes) = text.split_once('\n')?;
+        let version = version.trim_end_matches('\r');
+        if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        nodes.split_ascii_whitespace().map(Node::parse).collect()
+    }
+
     /// Reads a line; the number is how many bytes of data follow it.
     pub(crate) fn parse(line: &Bytes) -> Option<(Self, u64)> {
         let mut words = Words(line.strip_prefix(b"CONFIG ")?);
@@ -73,6 +109,20 @@ impl Config {
         put_decimal(out, self.flags);
         out.put_u8(b' ');
         put_decimal(out, self.data.len() as u64);
+    }
+}
+
+impl Node {
+    /// `host|ip|port`; either of the first two may be empty.
+    fn parse(word: &str) -> Option<Self> {
+        let mut fields = word.split('|');
+        let (name, address, port) = (fields.next()?, fields.next()?, fields.next()?);
+        let host = if name.is_empty() { address } else { name };
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| is_port && *port > 0)?;
+        let is_node = fields.next().is_none() && !host.is_empty() && host.bytes().all(is_host);
+        is_node.then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 }
 
@@ -97,6 +147,33 @@ mod tests {
         assert_eq!(Config::parse(&"CONFIG cluster 0 26".into()), Some((config, 26)));
         for line in ["CONFIG", "CONFIG cluster", "CONFIG cluster 0", "CONFIG cluster 0 -1", "CONFIG cluster 0 1 2"] {
             assert_eq!(Config::parse(&line.into()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn nodes() {
+        let nodes = |data: &'static str| {
+            let config = Config { name: Key::new("cluster").unwrap(), flags: 0, data: data.into() };
+            let node = |node: Node| format!("{} {}", node.host, node.port);
+            config.nodes().map(|nodes| nodes.into_iter().map(node).collect::<Vec<_>>().join(", "))
+        };
+        for (data, expected) in [
+            ("1\na.example|10.0.0.1|11211\n", Some("a.example 11211")),
+            ("12\r\na|10.0.0.1|1 b|10.0.0.2|2\r\n", Some("a 1, b 2")),
+            ("1\n|10.0.0.1|1 b||2 |fd00::1|3\n", Some("10.0.0.1 1, b 2, fd00::1 3")),
+            ("1\n\n", Some("")),
+            ("1", None),
+            ("\na|b|1", None),
+            ("one\na|b|1", None),
+            ("1\na|b", None),
+            ("1\na|b|0", None),
+            ("1\na|b|+1", None),
+            ("1\na|b|1|2", None),
+            ("1\n||1", None),
+            ("1\na\x1b[2J|b|1", None),
+            ("1\na|b|1 nonsense", None),
+        ] {
+            assert_eq!(nodes(data).as_deref(), expected, "{data:?}");
         }
     }
 }

@@ -57,6 +57,26 @@ fn arguments_win_over_variables() {
 }
 
 #[test]
+fn a_file_wins_over_variables() {
+    let (listed, ours, common) = (stored(), stored(), stored());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, listed.address().as_bytes()).unwrap();
+    mcflush([std::ffi::OsStr::new("--all"), "--servers-from".as_ref(), file.path().as_os_str()])
+        .env("MCFLUSH_SERVERS", ours.address())
+        .env("MEMCACHE_SERVERS", common.address())
+        .run()
+        .succeeds();
+    assert_eq!((listed.count(""), ours.count(""), common.count("")), (0, 1, 1));
+}
+
+#[test]
+fn without_any_source_it_is_localhost() {
+    // Whether or not anybody listens there.
+    let run = mcflush(["stats", "--retries", "0"]).run();
+    assert!(format!("{}{}", run.stdout, run.stderr).contains("localhost:11211"), "{run}");
+}
+
+#[test]
 fn stats_reads_them_too() {
     let server = stored();
     mcflush(["stats"]).env("MCFLUSH_SERVERS", server.address()).run().succeeds().says("curr_items");

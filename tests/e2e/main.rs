@@ -18,6 +18,7 @@ mod harmless;
 mod harness;
 mod interrupts;
 mod json;
+mod names;
 mod output;
 mod several_servers;
 mod stats;

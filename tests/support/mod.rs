@@ -3,6 +3,7 @@
 // The end-to-end tests and the benches share this; neither uses all of it.
 #![allow(dead_code)]
 
+pub mod dns;
 pub mod fake;
 pub mod run;
 pub mod server;

@@ -86,15 +86,21 @@ impl Server {
     /// A server on a free port of the loopback, with `args` added to its command line.
     pub fn start(version: Version, args: &[&str]) -> Server {
         // Port -1 lets the kernel choose, and the server says which: nothing can take the port in between.
-        Server::launch(version, &["-p", "-1", "-l", "127.0.0.1", "-U", "0"], args, false)
+        Server::launch(version, "127.0.0.1", &["-p", "-1", "-l", "127.0.0.1", "-U", "0"], args, false)
+    }
+
+    /// A server on another address of the loopback, or on all of them, and a port; 0 for a free one.
+    pub fn start_at(version: Version, host: &str, port: u16) -> Server {
+        let port = if port == 0 { "-1".into() } else { port.to_string() };
+        Server::launch(version, host, &["-p", &port, "-l", host, "-U", "0"], &[], false)
     }
 
     /// A server on a unix socket in a folder of its own.
     pub fn start_unix(version: Version, args: &[&str]) -> Server {
-        Server::launch(version, &[], args, true)
+        Server::launch(version, "", &[], args, true)
     }
 
-    fn launch(version: Version, listen: &[&str], args: &[&str], unix: bool) -> Server {
+    fn launch(version: Version, host: &str, listen: &[&str], args: &[&str], unix: bool) -> Server {
         let directory = TempDir::with_prefix("mcflush-test-").expect("a temporary folder");
         let (port, socket) = (directory.path().join("port"), directory.path().join("sock"));
         let log = directory.path().join("log");
@@ -133,7 +139,7 @@ impl Server {
                 still_runs();
                 let text = fs::read_to_string(&port).ok()?;
                 let line = text.lines().find(|line| line.starts_with("TCP INET: "))?;
-                Some(format!("127.0.0.1:{}", line.rsplit(' ').next()?))
+                Some(format!("{host}:{}", line.rsplit(' ').next()?))
             });
         }
         wait_for("memcached's first answer", || {

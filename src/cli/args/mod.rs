@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use mcflush::address::ServerAddr;
+use mcflush::address::{ServerAddr, ServerName};
 use mcflush::client::Patience;
 use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
@@ -113,6 +114,9 @@ enum Sub {
 struct Common {
     /// host[:port], [v6][:port], /path/to.sock, memcached://host[:port] or memcached+unix:///path
     ///
+    /// Or a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
+    /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster").
+    ///
     /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else localhost:11211.
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
@@ -169,9 +173,13 @@ Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 
 #[derive(Debug)]
 pub struct Invocation {
     pub command: Command,
-    pub servers: Vec<ServerAddr>,
+    pub servers: Vec<ServerName>,
+    /// Who resolves names, in place of the system.
+    pub dns: Option<SocketAddr>,
     /// The part of the list that was asked for.
     pub shard: Option<Shard>,
+    /// Seconds from one server's flush to the next one's.
+    pub stagger: u32,
     pub jobs: NonZeroUsize,
     pub patience: Patience,
     /// For the whole run.
@@ -183,8 +191,7 @@ pub struct Invocation {
 
 #[derive(Debug)]
 pub enum Command {
-    /// With the delay of each server.
-    Flush(flush::Options, HashMap<ServerAddr, u32>),
+    Flush(flush::Options),
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
     Stats,
@@ -249,8 +256,8 @@ pub fn parse() -> Result<Invocation, Refusal> {
 }
 
 fn resolve(args: Args) -> Result<Invocation, Refusal> {
-    let stagger = args.stagger;
-    let (mut command, common) = match args.command {
+    let stagger = args.stagger.unwrap_or_default();
+    let (command, common) = match args.command {
         Some(Sub::Stats { common }) => (Command::Stats, common),
         Some(Sub::Completions { shell }) => {
             return Err(Refusal::Document(packaging::completions(Args::command(), shell)));
@@ -261,21 +268,14 @@ fn resolve(args: Args) -> Result<Invocation, Refusal> {
             (delete(args)?, common)
         }
     };
-    let mut servers = servers::named(common.servers, common.servers_from.as_deref())?;
-    if common.shard.is_some() {
-        servers.sort();
-    }
-    if let Command::Flush(options, delays) = &mut command {
-        // Of the whole list, so that the jobs of an array do not flush a server each at the same time.
-        *delays = staggered(&servers, options.delay, stagger.unwrap_or_default())?;
-    }
-    if let Some(shard) = common.shard {
-        servers = shard.of(servers);
-    }
+    let servers = servers::named(common.servers, common.servers_from.as_deref())?;
+    let dns = servers::dns()?;
     Ok(Invocation {
         command,
         servers,
+        dns,
         shard: common.shard,
+        stagger,
         jobs: common.jobs,
         patience: Patience { timeout: common.timeout, retries: common.retries },
         deadline: common.deadline,
@@ -286,7 +286,10 @@ fn resolve(args: Args) -> Result<Invocation, Refusal> {
 }
 
 /// The delay of each server, one step later than the one before.
-fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMap<ServerAddr, u32>, String> {
+///
+/// # Errors
+/// The last one's is longer than a server can wait.
+pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMap<ServerAddr, u32>, String> {
     let delay = |(server, place): (&ServerAddr, u32)| {
         let delay = step.saturating_mul(place).saturating_add(first);
         (i64::from(delay) <= DELAY_MAX).then(|| (server.clone(), delay))
@@ -336,7 +339,7 @@ fn delete(args: Args) -> Result<Command, String> {
         Command::Survey(scope, strategy)
     } else if whole {
         let options = flush::Options { verify: args.verify, delay: args.delay.unwrap_or_default() };
-        Command::Flush(options, HashMap::new())
+        Command::Flush(options)
     } else {
         Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
     })

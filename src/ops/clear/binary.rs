@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::address::ServerAddr;
 use crate::connection::{Connection, connect};
 use crate::protocol::binary::{Deletion, HEADER, decode_deletion, encode_delete};
+use crate::resolver::Resolver;
 
 /// The longest text that a server puts into a response is a few words.
 const BODY_MAX: u32 = 1024;
@@ -20,10 +21,16 @@ pub(super) struct BinaryDeleter {
 
 impl BinaryDeleter {
     /// Deletes a key; None when the server does not do that.
-    pub(super) async fn delete(&mut self, server: &ServerAddr, key: &[u8], within: Duration) -> Option<Deletion> {
+    pub(super) async fn delete(
+        &mut self,
+        server: &ServerAddr,
+        resolver: &Resolver,
+        key: &[u8],
+        within: Duration,
+    ) -> Option<Deletion> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(server, within).await.ok()?,
+            None => connect(server, resolver, within).await.ok()?,
         };
         let deletion = tokio::time::timeout(within, exchange(&mut connection, key)).await.ok()??;
         // Only a connection that is in step serves again.

@@ -292,7 +292,7 @@ impl Run<'_> {
         let Shared { server, context, .. } = *self.shared;
         loop {
             let ask = async {
-                let mut client = Client::connect(server, context.patience.timeout).await?;
+                let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
                 client.stats(StatsGroup::General).await
             };
             match unless_stopped(context, server, ask).await {
@@ -357,7 +357,7 @@ impl Run<'_> {
         let listing = async {
             let mut lister = Lister::new(shared, filler, walk);
             let walked = async {
-                let mut client = Client::connect(server, context.patience.timeout).await?;
+                let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
                 listing::walk(strategy, &mut client, context, &mut lister).await
             }
             .await;

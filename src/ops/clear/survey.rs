@@ -53,7 +53,7 @@ pub async fn survey(
             found: vec![Found::default(); scope.prefixes().len().max(1)],
         };
         let walk = async {
-            let mut client = Client::connect(server, context.patience.timeout).await?;
+            let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
             listing::walk(strategy, &mut client, context, &mut surveyor).await
         };
         match unless_stopped(context, server, walk).await {

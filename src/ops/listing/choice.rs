@@ -19,7 +19,7 @@ pub(in crate::ops) async fn choose(
     retries: &mut Retries<'_>,
 ) -> Result<Strategy, Error> {
     let version = loop {
-        let ask = async { Client::connect(server, context.patience.timeout).await?.version().await };
+        let ask = async { Client::connect(server, &context.resolver, context.patience.timeout).await?.version().await };
         match unless_stopped(context, server, ask).await {
             Ok(version) => break version,
             Err(error) => retries.after(error).await?,

@@ -1,21 +1,28 @@
 //! Which servers: the first source that names any. A source that is given but names none is an error, never a fall
 //! through to the next: nobody's localhost is flushed by a typing error.
 
+mod find;
+mod shard;
+
 use std::env::{self, VarError};
 use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use mcflush::address::{DEFAULT_PORT, ServerAddr};
+use mcflush::address::{DEFAULT_PORT, ServerAddr, ServerName};
+
+pub use find::{distinct, expanded};
+pub use shard::Shard;
 
 /// More than the names of a million servers; past it something else is being read.
 const FILE_MAX: u64 = 64 * 1024 * 1024;
 
-/// The servers to work on, each once.
+/// What names the servers to work on.
 ///
 /// # Errors
 /// A name is no address, a file cannot be read, or a source names no server.
-pub fn named(arguments: Vec<String>, file: Option<&Path>) -> Result<Vec<ServerAddr>, String> {
-    let mut servers = if !arguments.is_empty() || file.is_some() {
+pub fn named(arguments: Vec<String>, file: Option<&Path>) -> Result<Vec<ServerName>, String> {
+    let servers = if !arguments.is_empty() || file.is_some() {
         let mut servers = parse(arguments.iter().map(String::as_str), "")?;
         if let Some(file) = file {
             servers.extend(from_file(file)?);
@@ -26,15 +33,13 @@ pub fn named(arguments: Vec<String>, file: Option<&Path>) -> Result<Vec<ServerAd
     } else if let Some(servers) = from_environment("MEMCACHE_SERVERS", without_weight)? {
         servers
     } else {
-        vec![ServerAddr::Tcp { host: "localhost".into(), port: DEFAULT_PORT }]
+        vec![ServerName::One(ServerAddr::Tcp { host: "localhost".into(), port: DEFAULT_PORT })]
     };
-    let mut seen = std::collections::HashSet::new();
-    servers.retain(|server| seen.insert(server.clone()));
     Ok(servers)
 }
 
 /// One server a line, with `#` comments; `-` is stdin.
-fn from_file(file: &Path) -> Result<Vec<ServerAddr>, String> {
+fn from_file(file: &Path) -> Result<Vec<ServerName>, String> {
     let name = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -62,38 +67,20 @@ fn from_file(file: &Path) -> Result<Vec<ServerAddr>, String> {
     Ok(servers)
 }
 
-/// Part I of N of a list of servers, the same whatever the list's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    index: usize,
-    count: usize,
+/// The DNS server that `MCFLUSH_DNS` names, in place of the system's resolver.
+///
+/// # Errors
+/// It names something else.
+pub fn dns() -> Result<Option<SocketAddr>, String> {
+    const DNS_PORT: u16 = 53;
+    let Some(text) = env::var_os("MCFLUSH_DNS") else { return Ok(None) };
+    let text = text.to_string_lossy();
+    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)));
+    let wrong = |_| format!("MCFLUSH_DNS is no address of a DNS server: give ip:port, or unset it: \"{text}\"");
+    address.map(Some).map_err(wrong)
 }
 
-impl Shard {
-    /// Reads `I/N`, I from 0 and below N.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/');
-        let parts = text.split_once('/').filter(|_| is_plain);
-        let parts = parts.and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
-        match parts {
-            Some((index, count)) if index < count => Ok(Self { index, count }),
-            _ => Err("give I/N, with I from 0 and below N, such as 0/4".into()),
-        }
-    }
-
-    /// Every Nth of a sorted list, so that the parts differ by one server at most.
-    pub fn of(self, servers: Vec<ServerAddr>) -> Vec<ServerAddr> {
-        servers.into_iter().skip(self.index).step_by(self.count).collect()
-    }
-}
-
-impl std::fmt::Display for Shard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.index, self.count)
-    }
-}
-
-fn from_environment(variable: &str, read: fn(&str) -> &str) -> Result<Option<Vec<ServerAddr>>, String> {
+fn from_environment(variable: &str, read: fn(&str) -> &str) -> Result<Option<Vec<ServerName>>, String> {
     let text = match env::var(variable) {
         Ok(text) => text,
         Err(VarError::NotPresent) => return Ok(None),
@@ -109,7 +96,7 @@ fn from_environment(variable: &str, read: fn(&str) -> &str) -> Result<Option<Vec
     Ok(Some(servers))
 }
 
-fn parse<'a>(names: impl Iterator<Item = &'a str>, source: &str) -> Result<Vec<ServerAddr>, String> {
+fn parse<'a>(names: impl Iterator<Item = &'a str>, source: &str) -> Result<Vec<ServerName>, String> {
     names.map(|name| name.parse().map_err(|error| format!("{source}{error}"))).collect()
 }
 
@@ -132,29 +119,6 @@ fn without_weight(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_server_is_in_one_part() {
-        let servers: Vec<ServerAddr> = (1..=10).map(|n| format!("cache{n}").parse().unwrap()).collect();
-        for count in 1..=12 {
-            let parts: Vec<_> = (0..count).map(|index| Shard { index, count }.of(servers.clone())).collect();
-            let mut all: Vec<_> = parts.iter().flatten().collect();
-            all.sort();
-            let mut sorted: Vec<_> = servers.iter().collect();
-            sorted.sort();
-            assert_eq!(all, sorted);
-            let sizes = parts.iter().map(Vec::len);
-            assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
-        }
-    }
-
-    #[test]
-    fn a_shard_is_below_its_count() {
-        assert_eq!(Shard::parse("2/3"), Ok(Shard { index: 2, count: 3 }));
-        for text in ["", "3/3", "0/0", "1", "-1/3", "a/b", "1/2/3", "0/", "+1/3"] {
-            assert!(Shard::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_weight_is_ignored() {

@@ -1,0 +1,184 @@
+//! From what was named to the servers themselves: lists are asked for, and who has two names is visited once.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use futures_util::{StreamExt, stream};
+use mcflush::address::{ServerAddr, ServerName};
+use mcflush::discovery::discover;
+use mcflush::ops::Context;
+
+use crate::cli::complain;
+
+/// The servers, those of lists too, each spelling once.
+///
+/// # Errors
+/// A list cannot be had, or is empty.
+pub async fn expanded(names: Vec<ServerName>, context: &Context, verbose: bool) -> Result<Vec<ServerAddr>, String> {
+    let mut servers = Vec::new();
+    for name in names {
+        match name {
+            ServerName::One(server) => servers.push(server),
+            ServerName::List(list) => {
+                let failed = |error: mcflush::error::Error| {
+                    format!("{list}: {}: {}: {}", error.kind(), error.problem, error.advice())
+                };
+                let found = discover(&list, context).await.map_err(failed)?;
+                if verbose {
+                    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+                    complain(&format!("{list}: {}", found.join(", ")));
+                }
+                servers.extend(found);
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    servers.retain(|server| seen.insert(server.clone()));
+    Ok(servers)
+}
+
+/// Each server once, by its first spelling. A name that stands for several hosts is warned of. What does not resolve
+/// stays, so that it is answered for like any other failure.
+pub async fn distinct(
+    servers: Vec<ServerAddr>,
+    context: &Context,
+    jobs: NonZeroUsize,
+    verbose: bool,
+) -> Vec<ServerAddr> {
+    let lookups = stream::iter(&servers).map(async |server| match server {
+        ServerAddr::Tcp { host, port } => {
+            context.resolver.addresses(host, *port, context.patience.timeout).await.unwrap_or_default()
+        }
+        _ => Vec::new(),
+    });
+    let lookups = lookups.buffered(jobs.get()).collect::<Vec<_>>();
+    // Whoever is asked to stop has each server answer for that.
+    let Some(addresses) = context.stop.run_until_cancelled(lookups).await else { return servers };
+    let mut distinct = Distinct::default();
+    let mut kept: Vec<ServerAddr> = Vec::new();
+    for (server, mut addresses) in servers.into_iter().zip(addresses) {
+        for address in &mut addresses {
+            address.set_ip(address.ip().to_canonical());
+        }
+        if let ServerAddr::Tcp { host, port } = &server
+            && let hosts @ 2.. = hosts(host, &addresses)
+        {
+            complain(&format!(
+                "{server}: warning: {hosts} hosts have this name, and one of them is worked on: for all of them write \
+                 memcached+dns://{host}:{port}"
+            ));
+        }
+        match distinct.place(kept.len(), addresses) {
+            Place::New => kept.push(server),
+            Place::Known { at, common } => {
+                let Some(known) = kept.get(at) else { continue };
+                if let ServerAddr::Tcp { host, port } = known {
+                    context.resolver.narrow(host, *port, &common);
+                }
+                if verbose {
+                    complain(&format!("{server} is {known}: visited once"));
+                }
+            }
+        }
+    }
+    kept
+}
+
+/// How many hosts share a name: one has an address of each family at most.
+fn hosts(name: &str, addresses: &[SocketAddr]) -> usize {
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    let (v4, v6): (HashSet<SocketAddr>, HashSet<SocketAddr>) = addresses.iter().partition(|address| address.is_ipv4());
+    if is_local { 1 } else { v4.len().max(v6.len()) }
+}
+
+/// Which servers are known by which addresses.
+#[derive(Default)]
+struct Distinct {
+    /// Of names for one host each: whoever shares an address is the same.
+    hosts: HashMap<SocketAddr, usize>,
+    /// What each of those is reached by.
+    reached_by: HashMap<usize, Vec<SocketAddr>>,
+    /// Of names for several hosts: which one is worked on is open, so only the very same ones are the same.
+    groups: HashMap<Vec<SocketAddr>, usize>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    New,
+    /// The same server as another; by which addresses it is both.
+    Known {
+        at: usize,
+        common: Vec<SocketAddr>,
+    },
+}
+
+impl Distinct {
+    fn place(&mut self, next: usize, addresses: Vec<SocketAddr>) -> Place {
+        if hosts("", &addresses) > 1 {
+            let mut group = addresses.clone();
+            group.sort_unstable();
+            group.dedup();
+            return match self.groups.get(&group) {
+                Some(&at) => Place::Known { at, common: addresses },
+                None => {
+                    self.groups.insert(group, next);
+                    Place::New
+                }
+            };
+        }
+        let Some(&at) = addresses.iter().find_map(|address| self.hosts.get(address)) else {
+            self.hosts.extend(addresses.iter().map(|address| (*address, next)));
+            self.reached_by.insert(next, addresses);
+            return Place::New;
+        };
+        // From now on it is reached where both names lead, so that what the other one stood for is not missed.
+        let known = self.reached_by.entry(at).or_default();
+        known.retain(|address| addresses.contains(address));
+        let common = known.clone();
+        self.hosts.retain(|address, server| *server != at || common.contains(address));
+        Place::Known { at, common }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn localhost_is_one_host() {
+        let both = all(&["[::1]:1", "127.0.0.1:1"]);
+        assert_eq!(hosts("localhost", &both), 1);
+        assert_eq!(hosts("cache1", &both), 1);
+        assert_eq!(hosts("localhost", &all(&["127.0.0.1:1", "127.0.1.1:1"])), 1);
+        assert_eq!(hosts("caches", &all(&["10.0.0.1:1", "10.0.0.2:1", "[fd00::1]:1"])), 2);
+        assert_eq!(hosts("nobody", &[]), 0);
+    }
+
+    #[test]
+    fn who_shares_an_address_is_visited_once() {
+        let mut distinct = Distinct::default();
+        assert_eq!(distinct.place(0, all(&["[::1]:1", "127.0.0.1:1"])), Place::New);
+        assert_eq!(distinct.place(1, all(&["127.0.0.1:1"])), Place::Known { at: 0, common: all(&["127.0.0.1:1"]) });
+        // The first is reached by IPv4 from now on: this may be another.
+        assert_eq!(distinct.place(1, all(&["[::1]:1"])), Place::New);
+        assert_eq!(distinct.place(2, all(&["127.0.0.1:2"])), Place::New);
+        assert_eq!(distinct.place(3, Vec::new()), Place::New);
+        assert_eq!(distinct.place(4, Vec::new()), Place::New);
+    }
+
+    #[test]
+    fn one_of_several_hosts_is_not_the_others() {
+        let (one, both) = (all(&["10.0.0.1:1"]), all(&["10.0.0.1:1", "10.0.0.2:1"]));
+        let turned = all(&["10.0.0.2:1", "10.0.0.1:1"]);
+        let mut distinct = Distinct::default();
+        assert_eq!(distinct.place(0, both), Place::New);
+        assert_eq!(distinct.place(1, one), Place::New);
+        assert_eq!(distinct.place(2, turned.clone()), Place::Known { at: 0, common: turned });
+    }
+}

@@ -1,0 +1,25 @@
+//! Which nodes a cluster has, by the words of one of them.
+
+use super::Context;
+use super::retry::Retries;
+use crate::address::ServerAddr;
+use crate::client::Client;
+use crate::error::Error;
+use crate::protocol::config::Node;
+
+/// Asks a configuration endpoint, or any node, for the nodes of its cluster.
+///
+/// # Errors
+/// It could not be reached, does not know (a plain memcached), or it was stopped.
+pub async fn cluster(endpoint: &ServerAddr, context: &Context) -> Result<Vec<Node>, Error> {
+    let mut retries = Retries::new(context);
+    loop {
+        let attempt =
+            async { Client::connect(endpoint, &context.resolver, context.patience.timeout).await?.cluster().await };
+        match context.stop.run_until_cancelled(attempt).await {
+            Some(Ok(nodes)) => return Ok(nodes),
+            Some(Err(error)) => retries.after(error).await?,
+            None => return Err(context.stopped(endpoint, false)),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Questions to the DNS itself: every address of a name, and the servers of a service.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::RData;
+
+/// A way to ask.
+#[derive(Debug, Clone)]
+pub struct Dns(TokioResolver);
+
+impl Dns {
+    /// By the system's configuration.
+    ///
+    /// # Errors
+    /// There is none that can be read.
+    pub fn system() -> io::Result<Self> {
+        Ok(Self(TokioResolver::builder_tokio().map_err(io::Error::other)?.build().map_err(io::Error::other)?))
+    }
+
+    /// One DNS server, and no other.
+    ///
+    /// # Errors
+    /// No way to ask it can be set up.
+    pub fn at(server: SocketAddr) -> io::Result<Self> {
+        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+            connection.port = server.port();
+            connection
+        });
+        let server = NameServerConfig::new(server.ip(), true, connections.into());
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        Ok(Self(builder.build().map_err(io::Error::other)?))
+    }
+
+    /// Every A and AAAA record of a name, in the order of the addresses; none where there is no such name.
+    ///
+    /// # Errors
+    /// No answer, or an error, for either kind: a part would pass for the whole.
+    pub async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let (v4, v6) = futures_util::join!(self.0.ipv4_lookup(name), self.0.ipv6_lookup(name));
+        let mut addresses = Vec::new();
+        for lookup in [v4, v6] {
+            addresses.extend(records(lookup)?.iter().filter_map(|data| match data {
+                RData::A(address) => Some(IpAddr::V4(address.0)),
+                RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+                _ => None,
+            }));
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(addresses)
+    }
+
+    /// The hosts and ports of a service's SRV records, by priority, then by name; none where there is no such service.
+    ///
+    /// # Errors
+    /// No answer, or an error.
+    pub async fn services(&self, name: &str) -> io::Result<Vec<(String, u16)>> {
+        let mut services = Vec::new();
+        for data in records(self.0.srv_lookup(name).await)? {
+            // A root target says that the service is not there.
+            if let RData::SRV(service) = data
+                && !service.target.is_root()
+            {
+                let host = service.target.to_ascii();
+                services.push((service.priority, host.trim_end_matches('.').to_ascii_lowercase(), service.port));
+            }
+        }
+        services.sort_unstable();
+        services.dedup();
+        Ok(services.into_iter().map(|(_, host, port)| (host, port)).collect())
+    }
+}
+
+fn records(lookup: Result<Lookup, NetError>) -> io::Result<Vec<RData>> {
+    match lookup {
+        Ok(lookup) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
+        Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+        Err(NetError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}

@@ -1,0 +1,102 @@
+//! From a name to its addresses.
+//!
+//! Each name is asked for once in a run: all connections to a server go to the same host, and a name that does not
+//! resolve is not waited for again.
+
+#[cfg(feature = "discovery")]
+pub mod dns;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::error::Problem;
+
+/// Resolves names, and remembers them. Clones share what they know.
+///
+/// The system's resolver is asked on a thread of its own, which cannot be stopped: a program that wants to end while that
+/// still waits shuts its runtime down [in the background](tokio::runtime::Runtime::shutdown_background).
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    /// In place of the system's resolver.
+    #[cfg(feature = "discovery")]
+    dns: Option<dns::Dns>,
+    known: Arc<Mutex<HashMap<(String, u16), Outcome>>>,
+}
+
+type Outcome = Result<Vec<SocketAddr>, Unresolved>;
+
+/// Why a name has no address.
+#[derive(Debug, Clone)]
+enum Unresolved {
+    Failed(String),
+    Silent(Duration),
+}
+
+impl Resolver {
+    /// Asks a DNS server, and nobody else.
+    #[cfg(feature = "discovery")]
+    #[must_use]
+    pub fn asking(dns: dns::Dns) -> Self {
+        Self { dns: Some(dns), known: Arc::default() }
+    }
+
+    /// The DNS server that is asked in place of the system's resolver.
+    #[cfg(feature = "discovery")]
+    #[must_use]
+    pub const fn dns(&self) -> Option<&dns::Dns> {
+        self.dns.as_ref()
+    }
+
+    /// The addresses of a host, in the order in which they are to be tried; at least one.
+    ///
+    /// # Errors
+    /// The name does not resolve, or not in time.
+    pub async fn addresses(&self, host: &str, port: u16, within: Duration) -> Result<Vec<SocketAddr>, Problem> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let name = (host.to_owned(), port);
+        let known = self.known().get(&name).cloned();
+        let outcome = match known {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = match timeout(within, self.ask(host, port)).await {
+                    Ok(Ok(addresses)) if addresses.is_empty() => Err(Unresolved::Failed("it has no address".into())),
+                    Ok(Ok(addresses)) => Ok(addresses),
+                    Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Unresolved::Silent(within)),
+                    Ok(Err(error)) => Err(Unresolved::Failed(error.to_string())),
+                    Err(_) => Err(Unresolved::Silent(within)),
+                };
+                self.known().insert(name, outcome.clone());
+                outcome
+            }
+        };
+        outcome.map_err(|unresolved| match unresolved {
+            Unresolved::Failed(why) => Problem::Resolve(io::Error::other(why)),
+            Unresolved::Silent(after) => Problem::Silence { doing: "resolving the name", after },
+        })
+    }
+
+    /// From now on a host has only those of its addresses.
+    pub fn narrow(&self, host: &str, port: u16, to: &[SocketAddr]) {
+        self.known().insert((host.to_owned(), port), Ok(to.to_vec()));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<(String, u16), Outcome>> {
+        // Nothing that holds it can panic half way.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(feature = "discovery")]
+        if let Some(dns) = &self.dns {
+            return Ok(dns.addresses(host).await?.into_iter().map(|address| SocketAddr::new(address, port)).collect());
+        }
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}

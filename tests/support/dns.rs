@@ -1,0 +1,84 @@
+//! A real DNS server with a zone of its own, and ones that never answer.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::NamedTempFile;
+
+use super::{PATIENCE, wait_for};
+
+/// A dnsmasq for everything under `.test`, gone when this is dropped.
+pub struct Dns {
+    child: Child,
+    address: String,
+    _hosts: NamedTempFile,
+}
+
+impl Dns {
+    /// With addresses of names, and `NAME,TARGET,PORT` of SRV records.
+    pub fn start(hosts: &[(&str, &str)], services: &[String]) -> Dns {
+        let mut file = NamedTempFile::with_prefix("mcflush-hosts-").expect("a temporary file");
+        for (name, address) in hosts {
+            writeln!(file, "{address} {name}").expect("it can be written");
+        }
+        // Nothing keeps a port free until dnsmasq has it, so it may take more than one.
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound").port();
+            let child = Command::new("setpriv")
+                .args(["--pdeathsig", "KILL", "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--pid-file"])
+                .args(["--no-resolv", "--no-hosts", "--no-poll", "--local=/test/"])
+                .args(["--listen-address=127.0.0.1", "--bind-interfaces"])
+                .arg(format!("--port={port}"))
+                .arg(format!("--addn-hosts={}", file.path().display()))
+                .args(services.iter().map(|service| format!("--srv-host={service}")))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("setpriv (of util-linux) runs");
+            let mut dns = Dns { child, address: format!("127.0.0.1:{port}"), _hosts: file };
+            let started = wait_for("dnsmasq", || match dns.child.try_wait().expect("a child can be waited for") {
+                Some(_) => Some(false),
+                None => TcpStream::connect(&dns.address).ok().map(|_| true),
+            });
+            if started {
+                return dns;
+            }
+            file = std::mem::replace(&mut dns._hosts, NamedTempFile::new().expect("a temporary file"));
+        }
+        panic!("dnsmasq (of dnsmasq-base) does not start: see what `dnsmasq --no-daemon --port=5353` says");
+    }
+
+    /// What `MCFLUSH_DNS` takes.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        // It may be gone already; either way nothing is left to do about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A DNS server that takes questions and answers none.
+pub struct DeadDns(UdpSocket);
+
+impl DeadDns {
+    pub fn start() -> DeadDns {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        DeadDns(socket)
+    }
+
+    pub fn address(&self) -> String {
+        self.0.local_addr().expect("it is bound").to_string()
+    }
+
+    pub fn wait_for_question(&self) {
+        self.0.recv(&mut [0; 512]).expect("a question");
+    }
+}
