@@ -211,11 +211,7 @@ fn parse(input: &str) -> Result<ServerAddr, Problem> {
 
 /// The byte of the input at which a problem shows.
 fn place(input: &str, problem: &Problem) -> Option<usize> {
-    let scheme_end = input.find("://").map_or(0, |at| at + "://".len());
-    let after_scheme = input.get(scheme_end..)?;
-    let authority_end = scheme_end + after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
-    let authority = input.get(scheme_end..authority_end)?;
-    let host_start = scheme_end + authority.rfind('@').map_or(0, |at| at + 1);
+    let (scheme_end, host_start, authority_end) = authority(input);
     let host = input.get(host_start..authority_end)?;
     Some(match problem {
         Problem::Empty | Problem::Url(_) => return None,
@@ -239,6 +235,16 @@ fn place(input: &str, problem: &Problem) -> Option<usize> {
     })
 }
 
+/// Where in an address the scheme ends, the host begins, and host and port end.
+fn authority(input: &str) -> (usize, usize, usize) {
+    let scheme_end = input.find("://").map_or(0, |at| at + "://".len());
+    let end =
+        input.get(scheme_end..).and_then(|rest| rest.find(['/', '?', '#'])).map_or(input.len(), |at| scheme_end + at);
+    let host_start =
+        input.get(scheme_end..end).and_then(|rest| rest.rfind('@')).map_or(scheme_end, |at| scheme_end + at + 1);
+    (scheme_end, host_start, end)
+}
+
 /// The longest name that DNS knows, in bytes.
 const HOST_MAX: usize = 253;
 
@@ -260,7 +266,12 @@ fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
         url::ParseError::InvalidPort => Problem::Port,
         url::ParseError::EmptyHost => Problem::NoHost,
         url::ParseError::InvalidIpv6Address => Problem::NotV6,
-        error => Problem::Url(error),
+        error => {
+            // It says that a character is wrong, not which.
+            let (_, start, end) = authority(input);
+            let host = input.get(start..end).and_then(|authority| authority.split(':').next()).unwrap_or_default();
+            host_name(host).err().unwrap_or(Problem::Url(error))
+        }
     })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Problem::Credentials);
@@ -387,7 +398,7 @@ mod tests {
             ("memcached+dns://", "host is missing (character 17)"),
             ("memcached+dns://a b", "' ' cannot stand in a host name (character 18)"),
             ("memcached+dns://a:x", "65535 (character 19)"),
-            ("memcached+dns:///run/memcached.sock", "host is missing"),
+            ("memcached+dns:///run/memcached.sock", "(character 17)"),
             ("memcached+unix+dns:///run/memcached.sock", "scheme"),
             ("http+dns://a", "scheme"),
             ("memcached+mdns://a", "scheme"),
@@ -420,6 +431,7 @@ mod tests {
             ("memcached://a/b", "ends after the port (character 14)"),
             ("memcached://a?b", "ends after the port (character 14)"),
             ("memcached://a:99999", "65535 (character 15)"),
+            ("memcached://a b:1", "' ' cannot stand in a host name (character 14)"),
             ("memcached://a*b", "'*' cannot stand in a host name (character 14)"),
             ("memcached://a\nb", "cannot stand in a URL (character 14)"),
             ("http://a", "scheme is none of a server's or a list's (character 1)"),

@@ -1,7 +1,9 @@
 //! A real DNS server with a zone of its own, and ones that never answer.
 
+use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::NamedTempFile;
@@ -22,11 +24,16 @@ impl Dns {
         for (name, address) in hosts {
             writeln!(file, "{address} {name}").expect("it can be written");
         }
+        // As any other user it stays who it is.
+        let is_root = fs::metadata("/proc/self").expect("proc is mounted").uid() == 0;
         // Nothing keeps a port free until dnsmasq has it, so it may take more than one.
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound").port();
             let child = Command::new("setpriv")
-                .args(["--pdeathsig", "KILL", "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--pid-file"])
+                .args(["--pdeathsig", "KILL", "dnsmasq", "--conf-file=/dev/null", "--pid-file"])
+                // Not --no-daemon: that answers nobody else while it has a TCP connection.
+                .args(["--keep-in-foreground", "--log-facility=-"])
+                .args(is_root.then_some("--user=root"))
                 .args(["--no-resolv", "--no-hosts", "--no-poll", "--local=/test/"])
                 .args(["--listen-address=127.0.0.1", "--bind-interfaces"])
                 .arg(format!("--port={port}"))
@@ -47,7 +54,7 @@ impl Dns {
             }
             file = std::mem::replace(&mut dns._hosts, NamedTempFile::new().expect("a temporary file"));
         }
-        panic!("dnsmasq (of dnsmasq-base) does not start: see what `dnsmasq --no-daemon --port=5353` says");
+        panic!("dnsmasq (of dnsmasq-base) does not start: see what `dnsmasq --keep-in-foreground --port=5353` says");
     }
 
     /// What `MCFLUSH_DNS` takes.

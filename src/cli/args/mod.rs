@@ -115,7 +115,8 @@ struct Common {
     /// host[:port], [v6][:port], /path/to.sock, memcached://host[:port] or memcached+unix:///path
     ///
     /// Or a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
-    /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster").
+    /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster"). The system resolves names, or the DNS
+    /// server in $MCFLUSH_DNS (ip[:port]).
     ///
     /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else localhost:11211.
     #[arg(value_name = "SERVER")]
@@ -133,7 +134,7 @@ struct Common {
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
     jobs: NonZeroUsize,
 
-    /// Seconds for connecting (name resolution included), and for any silence of a server
+    /// Seconds for resolving a name, for connecting, and for any silence of a server
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
 
