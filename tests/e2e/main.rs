@@ -10,6 +10,7 @@ mod clear_at_size;
 mod engine;
 mod engine_conditions;
 mod environment;
+mod examples;
 mod faults;
 mod fleet;
 mod fleet_at_size;
