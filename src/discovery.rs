@@ -1,5 +1,10 @@
 //! From a name for a list to the servers on it.
 
+use std::io;
+use std::net::IpAddr;
+
+use tokio::time::timeout;
+
 use crate::address::{ListKind, ServerAddr, ServerList};
 use crate::error::{Error, Problem};
 use crate::ops::Context;
@@ -11,41 +16,46 @@ use crate::resolver::dns::Dns;
 /// # Errors
 /// It cannot be found out, or there is none on it.
 pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<ServerAddr>, Error> {
+    let endpoint = list.endpoint();
     let failed = |problem| Error { server: list.endpoint(), problem };
-    let asking = async {
-        let dns = match context.resolver.dns() {
-            Some(dns) => dns.clone(),
-            None => Dns::system().map_err(Problem::Resolve)?,
-        };
-        let within = context.patience.timeout;
-        let silence = Problem::Silence { doing: "resolving the name", after: within };
-        let found = async {
-            match list.kind {
-                ListKind::Srv => dns.services(&list.host).await,
-                _ => {
-                    let addresses = dns.addresses(&list.host).await?;
-                    Ok(addresses.into_iter().map(|address| (address.to_string(), list.port)).collect())
-                }
-            }
-        };
-        match tokio::time::timeout(within, found).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => Err(silence),
-            Ok(Err(error)) => Err(Problem::Resolve(error)),
-            Err(_) => Err(silence),
-        }
-    };
-    let found: Vec<(String, u16)> = match list.kind {
-        ListKind::Auto => {
-            cluster(&list.endpoint(), context).await?.into_iter().map(|node| (node.host, node.port)).collect()
-        }
-        ListKind::Dns | ListKind::Srv => match context.stop.run_until_cancelled(asking).await {
+    let servers: Vec<_> = match list.kind {
+        ListKind::Auto => cluster(&endpoint, context).await?.into_iter().map(|node| (node.host, node.port)).collect(),
+        ListKind::Dns | ListKind::Srv => match context.stop.run_until_cancelled(by_dns(list, context)).await {
             Some(found) => found.map_err(failed)?,
-            None => return Err(context.stopped(&list.endpoint(), false)),
+            None => return Err(context.stopped(&endpoint, false)),
         },
     };
-    if found.is_empty() {
+    if servers.is_empty() {
         return Err(failed(Problem::EmptyList));
     }
-    Ok(found.into_iter().map(|(host, port)| ServerAddr::Tcp { host, port }).collect())
+    Ok(servers.into_iter().map(|(host, port)| ServerAddr::Tcp { host, port }).collect())
+}
+
+async fn by_dns(list: &ServerList, context: &Context) -> Result<Vec<(String, u16)>, Problem> {
+    if list.host.parse::<IpAddr>().is_ok() {
+        return Ok(vec![(list.host.clone(), list.port)]);
+    }
+    let dns = match context.resolver.dns() {
+        Some(dns) => dns.clone(),
+        None => {
+            Dns::system().map_err(|source| Problem::Local { doing: "reading the system's DNS settings", source })?
+        }
+    };
+    let asking = async {
+        match list.kind {
+            ListKind::Srv => dns.services(&list.host).await,
+            _ => {
+                let addresses = dns.addresses(&list.host).await?;
+                Ok(addresses.into_iter().map(|address| (address.to_string(), list.port)).collect())
+            }
+        }
+    };
+    let after = context.patience.timeout;
+    let silence = Problem::Silence { doing: "resolving the name", after };
+    match timeout(after, asking).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(silence),
+        Ok(Err(error)) => Err(Problem::Resolve(error)),
+        Err(_) => Err(silence),
+    }
 }

@@ -96,6 +96,38 @@ fn a_list_of_addresses() {
 }
 
 #[test]
+fn an_address_is_a_list_of_one() {
+    let server = stored();
+    let dead = DeadDns::start();
+    let list = format!("memcached+dns://{}", server.address());
+    mcflush(["--all", &list]).env("MCFLUSH_DNS", dead.address()).run().succeeds().says(server.address());
+    assert_eq!(server.count(""), 0);
+}
+
+#[test]
+fn a_list_in_a_file_and_one_that_is_not_the_only_source() {
+    let (one, two) = (stored(), stored());
+    let dns = Dns::start(&[("caches.test", "127.0.0.1")], &[]);
+    let folder = TempDir::with_prefix("mcflush-list-").unwrap();
+    let file = folder.path().join("servers");
+    std::fs::write(&file, format!("memcached+dns://caches.test:{} # the caches\n", port(one.address()))).unwrap();
+    with(&dns, &["--all", "--servers-from", file.to_str().unwrap(), two.address()]).run().succeeds();
+    assert_eq!((one.count(""), two.count("")), (0, 0));
+}
+
+#[test]
+fn the_parts_of_an_array_are_cut_from_the_whole_list() {
+    let one = Server::start_at(Version::Sid, "127.0.0.2", 0);
+    let two = Server::start_at(Version::Sid, "127.0.0.3", port(one.address()).parse().unwrap());
+    let dns = Dns::start(&[("caches.test", "127.0.0.3"), ("caches.test", "127.0.0.2")], &[]);
+    let list = format!("memcached+dns://caches.test:{}", port(one.address()));
+    for shard in ["0/2", "1/2"] {
+        with(&dns, &["--all", "--shard", shard, &list]).run().succeeds();
+    }
+    assert_eq!((one.stat("cmd_flush"), two.stat("cmd_flush")), (1, 1));
+}
+
+#[test]
 fn a_list_that_is_too_long_for_a_datagram() {
     const SERVERS: u8 = 150;
     let server = Server::start_at(Version::Sid, "0.0.0.0", 0);
