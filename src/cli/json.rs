@@ -4,12 +4,15 @@ use std::io::{self, Write};
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
-use mcflush::ops::clear::{Cleared, Survey};
+use mcflush::ops::clear::{Cleared, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
+use mcflush::ops::namespaces::Counted;
 use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 use serde_json::{Map, Value, json};
+
+use super::namespaces::Row;
 
 /// What will be printed, server by server.
 #[derive(Debug)]
@@ -17,18 +20,20 @@ pub struct Document {
     command: &'static str,
     /// None for what only looks.
     dry_run: Option<bool>,
+    /// What is said of all servers together.
+    together: Map<String, Value>,
     servers: Vec<Value>,
 }
 
 impl Document {
     /// Of a command that empties something, or would.
-    pub const fn emptying(command: &'static str, dry_run: bool) -> Self {
-        Self { command, dry_run: Some(dry_run), servers: Vec::new() }
+    pub fn emptying(command: &'static str, dry_run: bool) -> Self {
+        Self { command, dry_run: Some(dry_run), together: Map::new(), servers: Vec::new() }
     }
 
     /// Of a command that looks.
-    pub const fn looking(command: &'static str) -> Self {
-        Self { command, dry_run: None, servers: Vec::new() }
+    pub fn looking(command: &'static str) -> Self {
+        Self { command, dry_run: None, together: Map::new(), servers: Vec::new() }
     }
 
     pub fn flushed(&mut self, server: &ServerAddr, result: &Result<Flushed, Error>) {
@@ -101,6 +106,35 @@ impl Document {
         }));
     }
 
+    /// How a server's keys were counted.
+    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>) {
+        let counted = result.as_ref().ok();
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": result.is_ok(),
+            "complete": counted.is_some_and(|counted| counted.strategy == Strategy::Hash),
+            "listed": counted.map_or(0, |counted| counted.namespaces.total().keys),
+            "strategy": counted.map(|counted| counted.strategy.as_str()),
+            "error": result.as_ref().err().map(error),
+        }));
+    }
+
+    /// Who lives on all of them together.
+    pub fn namespaces(&mut self, rows: &[Row]) {
+        let row = |Row { prefix, usage }: &Row| {
+            json!({
+                "prefix": prefix,
+                "keys": usage.keys,
+                "bytes": usage.bytes,
+                "expiring": usage.expiring,
+                "oldest_access": usage.oldest_access,
+            })
+        };
+        let complete = self.servers.iter().all(|server| server.get("complete") == Some(&Value::Bool(true)));
+        self.together.insert("complete".into(), complete.into());
+        self.together.insert("namespaces".into(), rows.iter().map(row).collect());
+    }
+
     /// Prints it.
     pub fn print(self) -> io::Result<()> {
         let mut document = Map::new();
@@ -110,6 +144,7 @@ impl Document {
             document.insert("dry_run".into(), dry_run.into());
             document.insert("complete".into(), if dry_run { Value::Null } else { complete.into() });
         }
+        document.extend(self.together);
         document.insert("servers".into(), self.servers.into());
         let mut stdout = io::stdout().lock();
         serde_json::to_writer(&mut stdout, &document)?;

@@ -2,6 +2,7 @@
 
 mod args;
 mod json;
+mod namespaces;
 mod packaging;
 mod report;
 mod servers;
@@ -18,6 +19,7 @@ use futures_util::StreamExt;
 use mcflush::fleet;
 use mcflush::ops::clear::{clear, survey};
 use mcflush::ops::flush::{self, flush};
+use mcflush::ops::namespaces::{Namespaces, namespaces};
 use mcflush::ops::{Context, Events, stats::stats};
 use mcflush::protocol::stats::StatsGroup;
 use mcflush::resolver::{Resolver, dns::Dns};
@@ -26,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::args::{Command, Invocation};
 use self::json::Document;
+use self::namespaces::Options;
 use self::report::Report;
 use self::verbose::Verbose;
 
@@ -160,17 +163,37 @@ async fn run(invocation: Invocation) -> ExitCode {
                 report.stats(&server, result);
             }
         }
+        Command::Namespaces(options) => {
+            report.listing();
+            let Options { division, strategy, top } = options;
+            let division = Arc::new(division);
+            let operation = |server| {
+                let (context, division) = (context(&server), Arc::clone(&division));
+                async move { namespaces(&server, &division, strategy, &context).await }
+            };
+            let (mut total, mut counted) = (Namespaces::default(), Vec::new());
+            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
+            while let Some((server, result)) = results.next().await {
+                report.counted(&server, &result);
+                if let Ok(found) = result {
+                    total.add(&found.namespaces);
+                    counted.push(server);
+                }
+            }
+            report.namespaces(&counted, &total, top);
+        }
     }
     verbose.finish();
     report.finish(signal.caught())
 }
 
 /// The empty document of a command.
-const fn document(command: &Command) -> Document {
+fn document(command: &Command) -> Document {
     match command {
         Command::Flush(..) => Document::emptying("flush", false),
         Command::Clear(..) => Document::emptying("clear", false),
         Command::Survey(..) => Document::emptying("clear", true),
+        Command::Namespaces(_) => Document::looking("namespaces"),
         Command::Stats => Document::looking("stats"),
     }
 }

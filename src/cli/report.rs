@@ -1,18 +1,21 @@
 //! What is printed of the results, and the exit status they make.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
 use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
+use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 
 use super::complain;
 use super::json::Document;
+use super::namespaces;
 use super::text::{count, grouped, one_line};
 
 /// Prints results as they come and keeps count.
@@ -87,7 +90,7 @@ impl Report {
         };
         self.listing();
         if strategy != Strategy::Hash {
-            complain(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
+            self.listed_in_part(server, strategy);
         }
         let (keys, bytes) = (found.iter().map(|it| it.keys).sum(), found.iter().map(|it| it.bytes).sum());
         let (would, listed, bytes) = (count(keys, "key"), grouped(listed), grouped(bytes));
@@ -120,6 +123,42 @@ impl Report {
         self.done(text.trim_end_matches('\n'));
     }
 
+    /// How a server's keys were counted; the counts come [together](Self::namespaces).
+    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>) {
+        if let Some(document) = &mut self.document {
+            document.counted(server, result);
+        }
+        match result {
+            Ok(counted) => {
+                self.done += 1;
+                if counted.strategy != Strategy::Hash {
+                    self.listed_in_part(server, counted.strategy);
+                }
+            }
+            Err(error) => self.failed(server, error),
+        }
+    }
+
+    /// Who lives on the servers that were counted.
+    pub fn namespaces(&mut self, servers: &[ServerAddr], namespaces: &Namespaces, top: Option<NonZeroUsize>) {
+        let rows = namespaces::rows(namespaces, top);
+        if namespaces.others().keys > 0 {
+            let most = grouped(Namespaces::PREFIXES_MAX as u64);
+            complain(&format!(
+                "more than {most} prefixes: the keys of those that were met later are summed as (others); a smaller \
+                 --depth or another --separator tells them apart"
+            ));
+        }
+        if let Some(document) = &mut self.document {
+            document.namespaces(&rows);
+        }
+        if servers.is_empty() {
+            return;
+        }
+        let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        self.print(&namespaces::table(servers, namespaces, &rows, terminal));
+    }
+
     /// The last words, and the exit status.
     pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
         if let Some(document) = self.document.take() {
@@ -147,6 +186,10 @@ impl Report {
     /// There was no server to work on.
     pub fn nothing(&mut self, text: &str) {
         self.print(text);
+    }
+
+    fn listed_in_part(&self, server: &ServerAddr, strategy: Strategy) {
+        complain(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
     }
 
     fn done(&mut self, text: &str) {

@@ -27,6 +27,28 @@ pub fn count(number: u64, thing: &str) -> String {
     text
 }
 
+/// Bytes in the largest unit that leaves a number above one: 12.6 MiB.
+pub fn binary(bytes: u64) -> String {
+    let mut number = bytes as f64;
+    for unit in ["bytes", "KiB", "MiB", "GiB"] {
+        if number < 1023.95 {
+            return if unit == "bytes" { count(bytes, "byte") } else { format!("{number:.1} {unit}") };
+        }
+        number /= 1024.0;
+    }
+    format!("{number:.1} TiB")
+}
+
+/// A time that has passed, in its largest unit: 3 h.
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", grouped(seconds / 86_400)),
+    }
+}
+
 /// What the user typed may hold anything; a message is one line.
 pub fn one_line(text: &str) -> String {
     Escaped(text.as_bytes()).to_string()
@@ -35,6 +57,24 @@ pub fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn units_are_for_people() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1,023 bytes"),
+            (1024, "1.0 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (13_212_057, "12.6 MiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(binary(bytes), text);
+        }
+        for (seconds, text) in [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (172_800, "2 d")] {
+            assert_eq!(age(seconds), text);
+        }
+    }
 
     #[test]
     fn numbers_are_grouped() {

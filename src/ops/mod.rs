@@ -5,6 +5,7 @@ pub mod clear;
 pub mod cluster;
 pub mod flush;
 mod listing;
+pub mod namespaces;
 mod retry;
 pub mod stats;
 

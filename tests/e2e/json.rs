@@ -14,7 +14,7 @@ use crate::support::wait_for;
 each_version!(of_a_flush, of_a_clear, of_a_dry_run, of_stats);
 
 /// The document, held against the schema.
-fn document(run: &Run) -> Value {
+pub fn document(run: &Run) -> Value {
     let document: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}{run}"));
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/output.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();

@@ -20,6 +20,7 @@ mod harness;
 mod interrupts;
 mod json;
 mod names;
+mod namespaces;
 mod output;
 mod several_servers;
 mod stats;

@@ -1,5 +1,7 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
+mod namespaces;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -19,6 +21,7 @@ use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
+use super::namespaces::Options;
 use super::servers::Shard;
 use super::{WRONG_USE, complain, packaging, servers};
 
@@ -94,6 +97,17 @@ enum Listing {
     Cachedump,
 }
 
+impl Listing {
+    const fn strategy(self) -> Option<Strategy> {
+        match self {
+            Self::Auto => None,
+            Self::Hash => Some(Strategy::Hash),
+            Self::Lru => Some(Strategy::Lru),
+            Self::Cachedump => Some(Strategy::Cachedump),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Show what the servers say of themselves
@@ -101,6 +115,8 @@ enum Sub {
         #[command(flatten)]
         common: Common,
     },
+    /// Show who lives there: keys and bytes by prefix
+    Namespaces(namespaces::Namespaces),
     /// Print the script that completes mcflush's command line in a shell
     Completions {
         /// What bash, zsh or another one is to read
@@ -167,6 +183,7 @@ Examples:
   mcflush --all cache1 cache2:11311        flush two whole instances
   mcflush --prefix shop: cache1            clear one app's keys on a shared instance
   mcflush stats /run/memcached.sock        what a server says of itself
+  mcflush namespaces --top 10 cache1       who lives there: keys and bytes by prefix
 
 Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 3 done on some, 130 or 143 interrupted.";
 
@@ -196,6 +213,7 @@ pub enum Command {
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
     Stats,
+    Namespaces(Options),
 }
 
 /// Why no server is spoken to.
@@ -260,6 +278,10 @@ fn resolve(args: Args) -> Result<Invocation, Refusal> {
     let stagger = args.stagger.unwrap_or_default();
     let (command, common) = match args.command {
         Some(Sub::Stats { common }) => (Command::Stats, common),
+        Some(Sub::Namespaces(command)) => {
+            let (options, common) = command.resolve();
+            (Command::Namespaces(options), common)
+        }
         Some(Sub::Completions { shell }) => {
             return Err(Refusal::Document(packaging::completions(Args::command(), shell)));
         }
@@ -315,18 +337,16 @@ fn delete(args: Args) -> Result<Command, String> {
         texts.into_iter().map(prefix).collect::<Result<Vec<_>, _>>()
     };
     let (prefixes, keep) = (read("--prefix", args.prefix)?, read("--keep", args.keep)?);
-    let strategy = match args.strategy {
-        None | Some(Listing::Auto) => None,
-        Some(Listing::Hash) => Some(Strategy::Hash),
-        Some(Listing::Lru) => Some(Strategy::Lru),
-        Some(Listing::Cachedump) => Some(Strategy::Cachedump),
-    };
+    let strategy = args.strategy.and_then(Listing::strategy);
     let whole = args.all && keep.is_empty();
     let scope = match (args.all, prefixes.is_empty()) {
         (true, _) => Scope::everything(),
         (false, false) => Scope::of(prefixes),
         (false, true) => {
-            return Err("nothing to do: name --all, --prefix P or stats, then the servers (see mcflush --help)".into());
+            return Err(
+                "nothing to do: name --all, --prefix P, stats or namespaces, then the servers (see mcflush --help)"
+                    .into(),
+            );
         }
     }
     .keeping(keep);

@@ -4,11 +4,9 @@ use bytes::BytesMut;
 
 use super::Strategy;
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::ops::Context;
-use crate::ops::listing::{self, Listed, Visitor, Walked};
-use crate::ops::retry::{Retries, unless_stopped};
+use crate::ops::listing::{self, Listed, Visitor};
 use crate::protocol::Excerpt;
 use crate::scope::Scope;
 
@@ -42,33 +40,15 @@ pub async fn survey(
     asked: Option<Strategy>,
     context: &Context,
 ) -> Result<Survey, Error> {
-    let mut retries = Retries::new(context);
-    let mut strategy = listing::choose(server, asked, context, &mut retries).await?;
-    loop {
-        let mut surveyor = Surveyor {
-            server,
-            scope,
-            key: BytesMut::new(),
-            listed: 0,
-            found: vec![Found::default(); scope.prefixes().len().max(1)],
-        };
-        let walk = async {
-            let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
-            listing::walk(strategy, &mut client, context, &mut surveyor).await
-        };
-        match unless_stopped(context, server, walk).await {
-            Ok(Walked::Refused(reply)) if asked.is_some() || strategy == Strategy::Cachedump => {
-                let instead = "start memcached without -X and with its LRU crawler";
-                let problem = Problem::Disabled { what: "listing keys", instead, reply };
-                return Err(Error { server: server.clone(), problem });
-            }
-            Ok(Walked::Refused(_)) => strategy = Strategy::Cachedump,
-            Ok(Walked::Whole | Walked::GivenUp) => {
-                return Ok(Survey { strategy, listed: surveyor.listed, found: surveyor.found });
-            }
-            Err(error) => retries.after(error).await?,
-        }
-    }
+    let surveyor = || Surveyor {
+        server,
+        scope,
+        key: BytesMut::new(),
+        listed: 0,
+        found: vec![Found::default(); scope.prefixes().len().max(1)],
+    };
+    let (strategy, surveyor) = listing::look(server, asked, context, surveyor).await?;
+    Ok(Survey { strategy, listed: surveyor.listed, found: surveyor.found })
 }
 
 struct Surveyor<'a> {

@@ -2,13 +2,16 @@
 
 mod cachedump;
 mod choice;
+mod look;
 mod metadump;
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 
 pub(super) use self::choice::choose;
+pub(super) use self::look::look;
 use super::Context;
 use crate::client::Client;
 use crate::error::Error;
@@ -90,6 +93,26 @@ impl Listed<'_> {
         match self {
             Self::Metadump(item) => item.size().unwrap_or_default(),
             Self::Cachedump(item) => item.size(),
+        }
+    }
+
+    /// Whether it will expire.
+    pub(super) fn expires(self) -> bool {
+        match self {
+            Self::Metadump(item) => item.field("exp").is_some_and(|time| time != b"-1"),
+            // Never is 0 there, or on old servers the time that the server was started.
+            Self::Cachedump(item) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                item.expires() > now.as_secs()
+            }
+        }
+    }
+
+    /// The last access as a Unix time; none where the listing does not say it.
+    pub(super) fn last_access(self) -> Option<u64> {
+        match self {
+            Self::Metadump(item) => std::str::from_utf8(item.field("la")?).ok()?.parse().ok(),
+            Self::Cachedump(_) => None,
         }
     }
 }

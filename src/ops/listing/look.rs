@@ -1,0 +1,40 @@
+//! One look at all keys, changing nothing.
+
+use super::{Strategy, Visitor, Walked, choose, walk};
+use crate::address::ServerAddr;
+use crate::client::Client;
+use crate::error::{Error, Problem};
+use crate::ops::Context;
+use crate::ops::retry::{Retries, unless_stopped};
+
+/// Shows every key to a visitor, and gives it back with how they were listed. Where a listing breaks off, another one
+/// begins with a new visitor.
+///
+/// # Errors
+/// The server could not be reached, or does not list its keys.
+pub(in crate::ops) async fn look<V: Visitor>(
+    server: &ServerAddr,
+    asked: Option<Strategy>,
+    context: &Context,
+    visitor: impl Fn() -> V,
+) -> Result<(Strategy, V), Error> {
+    let mut retries = Retries::new(context);
+    let mut strategy = choose(server, asked, context, &mut retries).await?;
+    loop {
+        let mut visitor = visitor();
+        let walk = async {
+            let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+            walk(strategy, &mut client, context, &mut visitor).await
+        };
+        match unless_stopped(context, server, walk).await {
+            Ok(Walked::Refused(reply)) if asked.is_some() || strategy == Strategy::Cachedump => {
+                let instead = "start memcached without -X and with its LRU crawler";
+                let problem = Problem::Disabled { what: "listing keys", instead, reply };
+                return Err(Error { server: server.clone(), problem });
+            }
+            Ok(Walked::Refused(_)) => strategy = Strategy::Cachedump,
+            Ok(Walked::Whole | Walked::GivenUp) => return Ok((strategy, visitor)),
+            Err(error) => retries.after(error).await?,
+        }
+    }
+}

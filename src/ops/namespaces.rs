@@ -1,0 +1,269 @@
+//! Who lives on a server: keys and bytes by the beginning of the keys.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+use bytes::BytesMut;
+
+use super::Context;
+use super::listing::{self, Listed, Strategy, Visitor};
+use crate::address::ServerAddr;
+use crate::error::{Error, Problem};
+use crate::protocol::Excerpt;
+
+/// How keys are divided: at which bytes, and how often.
+///
+/// ```
+/// use mcflush::ops::namespaces::Division;
+/// let division = Division::default();
+/// assert_eq!(division.prefix(b"shop:cart:7"), b"shop:");
+/// assert_eq!(division.prefix(b"plain"), b"");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Division {
+    separators: Vec<u8>,
+    depth: NonZeroUsize,
+}
+
+impl Default for Division {
+    /// Once, at any of `:`, `/`, `.` and `|`.
+    fn default() -> Self {
+        Self::new(*b":/.|", NonZeroUsize::MIN)
+    }
+}
+
+impl Division {
+    /// At any of these bytes, so many times.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use mcflush::ops::namespaces::Division;
+    /// let twice = Division::new(*b":", NonZeroUsize::new(2).unwrap());
+    /// assert_eq!(twice.prefix(b"shop:cart:7:x"), b"shop:cart:");
+    /// assert_eq!(twice.prefix(b"shop:7"), b"shop:");
+    /// ```
+    #[must_use]
+    pub fn new(separators: impl IntoIterator<Item = u8>, depth: NonZeroUsize) -> Self {
+        Self { separators: separators.into_iter().collect(), depth }
+    }
+
+    /// The beginning of a key up to its last separator that counts, that one included; nothing where it has none.
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Division;
+    /// assert_eq!(Division::default().prefix(b"views/cached_page"), b"views/");
+    /// ```
+    #[must_use]
+    pub fn prefix<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        let separators = key.iter().enumerate().filter(|(_, byte)| self.separators.contains(byte));
+        let last = separators.take(self.depth.get()).last();
+        last.and_then(|(at, _)| key.get(..=at)).unwrap_or_default()
+    }
+}
+
+/// What some keys take.
+///
+/// ```
+/// use mcflush::ops::namespaces::Usage;
+/// let mut usage = Usage { keys: 1, bytes: 66, expiring: 0, oldest_access: Some(7) };
+/// usage.add(&Usage { keys: 2, bytes: 100, expiring: 1, oldest_access: Some(5) });
+/// assert_eq!(usage, Usage { keys: 3, bytes: 166, expiring: 1, oldest_access: Some(5) });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Keys.
+    pub keys: u64,
+    /// Bytes that their items take in the server: header, key and value (of the value alone where a cachedump lists them).
+    pub bytes: u64,
+    /// Keys that will expire.
+    pub expiring: u64,
+    /// The last access of the one that was not asked for longest, as a Unix time of the server's clock; none when the
+    /// listing does not say it.
+    pub oldest_access: Option<u64>,
+}
+
+impl Usage {
+    fn of(item: Listed<'_>) -> Self {
+        Self { keys: 1, bytes: item.size(), expiring: u64::from(item.expires()), oldest_access: item.last_access() }
+    }
+
+    /// What both take together.
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Usage;
+    /// let mut usage = Usage::default();
+    /// usage.add(&Usage { keys: 1, ..Usage::default() });
+    /// assert_eq!(usage.keys, 1);
+    /// ```
+    pub fn add(&mut self, other: &Self) {
+        self.keys += other.keys;
+        self.bytes += other.bytes;
+        self.expiring += other.expiring;
+        self.oldest_access = match (self.oldest_access, other.oldest_access) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// What each prefix takes, of as many prefixes as memory allows.
+///
+/// ```
+/// use mcflush::ops::namespaces::Namespaces;
+/// assert!(Namespaces::default().sorted().is_empty());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Namespaces {
+    by_prefix: HashMap<Box<[u8]>, Usage>,
+    none: Usage,
+    others: Usage,
+}
+
+impl Namespaces {
+    /// How many prefixes are told apart. A walk of the hash table lists keys in no order, so a prefix that has many of
+    /// them is met early; what is met beyond so many is summed as [`Self::others`].
+    pub const PREFIXES_MAX: usize = 20_000;
+
+    fn count(&mut self, prefix: &[u8], usage: &Usage) {
+        if prefix.is_empty() {
+            self.none.add(usage);
+        } else if let Some(known) = self.by_prefix.get_mut(prefix) {
+            known.add(usage);
+        } else if self.by_prefix.len() < Self::PREFIXES_MAX {
+            self.by_prefix.insert(prefix.into(), *usage);
+        } else {
+            self.others.add(usage);
+        }
+    }
+
+    /// Adds those of another server.
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Namespaces;
+    /// let mut both = Namespaces::default();
+    /// both.add(&Namespaces::default());
+    /// assert_eq!(both, Namespaces::default());
+    /// ```
+    pub fn add(&mut self, other: &Self) {
+        for (prefix, usage) in &other.by_prefix {
+            self.count(prefix, usage);
+        }
+        self.none.add(&other.none);
+        self.others.add(&other.others);
+    }
+
+    /// Each prefix, the one that takes most bytes first.
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Namespaces;
+    /// assert_eq!(Namespaces::default().sorted().len(), 0);
+    /// ```
+    #[must_use]
+    pub fn sorted(&self) -> Vec<(&[u8], &Usage)> {
+        let mut rows: Vec<_> = self.by_prefix.iter().map(|(prefix, usage)| (&prefix[..], usage)).collect();
+        rows.sort_unstable_by_key(|(prefix, usage)| (std::cmp::Reverse((usage.bytes, usage.keys)), *prefix));
+        rows
+    }
+
+    /// Keys without a separator.
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Namespaces;
+    /// assert_eq!(Namespaces::default().none().keys, 0);
+    /// ```
+    #[must_use]
+    pub const fn none(&self) -> &Usage {
+        &self.none
+    }
+
+    /// Keys of prefixes beyond [`Self::PREFIXES_MAX`].
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Namespaces;
+    /// assert_eq!(Namespaces::default().others().keys, 0);
+    /// ```
+    #[must_use]
+    pub const fn others(&self) -> &Usage {
+        &self.others
+    }
+
+    /// All keys.
+    ///
+    /// ```
+    /// use mcflush::ops::namespaces::Namespaces;
+    /// assert_eq!(Namespaces::default().total().keys, 0);
+    /// ```
+    #[must_use]
+    pub fn total(&self) -> Usage {
+        let mut total = self.none;
+        self.by_prefix.values().chain([&self.others]).for_each(|usage| total.add(usage));
+        total
+    }
+}
+
+/// What was found on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// How keys were listed. Only a hash walk lists all of them.
+    pub strategy: Strategy,
+    /// By prefix.
+    pub namespaces: Namespaces,
+}
+
+/// Counts the keys of a server by their beginning.
+///
+/// # Errors
+/// The server could not be reached, or does not list its keys.
+pub async fn namespaces(
+    server: &ServerAddr,
+    division: &Division,
+    asked: Option<Strategy>,
+    context: &Context,
+) -> Result<Counted, Error> {
+    let counter = || Counter { server, division, key: BytesMut::new(), namespaces: Namespaces::default() };
+    let (strategy, counter) = listing::look(server, asked, context, counter).await?;
+    Ok(Counted { strategy, namespaces: counter.namespaces })
+}
+
+struct Counter<'a> {
+    server: &'a ServerAddr,
+    division: &'a Division,
+    key: BytesMut,
+    namespaces: Namespaces,
+}
+
+impl Visitor for Counter<'_> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+        self.key.clear();
+        item.append_key(&mut self.key).map_err(|source| Error {
+            server: self.server.clone(),
+            problem: Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) },
+        })?;
+        self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_beyond_the_limit_are_summed() {
+        let one = Usage { keys: 1, bytes: 10, expiring: 0, oldest_access: Some(3) };
+        let mut namespaces = Namespaces::default();
+        for n in 0..Namespaces::PREFIXES_MAX + 5 {
+            namespaces.count(format!("{n}:").as_bytes(), &one);
+        }
+        namespaces.count(b"0:", &one);
+        namespaces.count(b"", &one);
+        assert_eq!((namespaces.others().keys, namespaces.none().keys), (5, 1));
+        assert_eq!(namespaces.sorted().first(), Some(&(&b"0:"[..], &Usage { keys: 2, bytes: 20, ..one })));
+        assert_eq!(namespaces.total().keys, Namespaces::PREFIXES_MAX as u64 + 7);
+
+        let mut both = namespaces.clone();
+        both.add(&namespaces);
+        assert_eq!(both.total().keys, 2 * namespaces.total().keys);
+        assert_eq!(both.sorted().len(), Namespaces::PREFIXES_MAX);
+    }
+}
