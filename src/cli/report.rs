@@ -13,10 +13,9 @@ use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 
-use super::complain;
 use super::json::Document;
-use super::namespaces;
-use super::text::{count, grouped, one_line};
+use super::text::{self, count, grouped, one_line};
+use super::{complain, namespaces};
 
 /// Prints results as they come and keeps count.
 #[derive(Debug)]
@@ -155,8 +154,7 @@ impl Report {
         if servers.is_empty() {
             return;
         }
-        let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        self.print(&namespaces::table(servers, namespaces, &rows, terminal));
+        self.print(&namespaces::table(servers, &rows, text::terminal_width()));
     }
 
     /// The last words, and the exit status.

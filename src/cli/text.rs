@@ -1,6 +1,7 @@
 //! Small texts that people read.
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
 
 use mcflush::protocol::Escaped;
 
@@ -47,6 +48,12 @@ pub fn age(seconds: u64) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", grouped(seconds / 86_400)),
     }
+}
+
+/// Columns of the terminal that stdout is; none when it is something else.
+pub fn terminal_width() -> Option<usize> {
+    let size = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    io::stdout().is_terminal().then(|| size.unwrap_or(80))
 }
 
 /// What the user typed may hold anything; a message is one line.
