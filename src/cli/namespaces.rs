@@ -50,7 +50,7 @@ pub fn table(servers: &[ServerAddr], rows: &[Row], width: Option<usize>) -> Stri
     let share = |usage: &Usage| usage.bytes as f64 / total.bytes.max(1) as f64;
     let narrow = width.is_some_and(|width| width < 72);
 
-    let mut cells = vec![["prefix", "keys", "bytes", "share", "expiring", "last access"].map(String::from)];
+    let mut cells = vec![["prefix", "keys", "bytes", "share", "expiring", "oldest access"].map(String::from)];
     cells.extend(rows.iter().map(|Row { prefix, usage }| {
         [
             prefix.clone(),
