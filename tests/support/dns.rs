@@ -30,7 +30,7 @@ impl Dns {
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound").port();
             let child = Command::new("setpriv")
-                .args(["--pdeathsig", "KILL", "dnsmasq", "--conf-file=/dev/null", "--pid-file"])
+                .args(["--pdeathsig", "KILL", "/usr/sbin/dnsmasq", "--conf-file=/dev/null", "--pid-file"])
                 // Not --no-daemon: that answers nobody else while it has a TCP connection.
                 .args(["--keep-in-foreground", "--log-facility=-"])
                 .args(is_root.then_some("--user=root"))
@@ -54,7 +54,9 @@ impl Dns {
             }
             file = std::mem::replace(&mut dns._hosts, NamedTempFile::new().expect("a temporary file"));
         }
-        panic!("dnsmasq (of dnsmasq-base) does not start: see what `dnsmasq --keep-in-foreground --port=5353` says");
+        panic!(
+            "dnsmasq (of dnsmasq-base) does not start: see what `/usr/sbin/dnsmasq --keep-in-foreground --port=5353` says"
+        );
     }
 
     /// What `MCFLUSH_DNS` takes.
