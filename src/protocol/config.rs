@@ -158,6 +158,15 @@ mod tests {
             config.nodes().map(|nodes| nodes.into_iter().map(node).collect::<Vec<_>>().join(", "))
         };
         for (data, expected) in [
+            // The example of ElastiCache's own documentation.
+            (
+                "12\nmyCluster.pc4ldq.0001.use1.cache.amazonaws.com|10.82.235.120|11211 \
+                 myCluster.pc4ldq.0002.use1.cache.amazonaws.com|10.80.249.27|11211\n",
+                Some(
+                    "mycluster.pc4ldq.0001.use1.cache.amazonaws.com 11211, \
+                     mycluster.pc4ldq.0002.use1.cache.amazonaws.com 11211",
+                ),
+            ),
             ("1\na.example|10.0.0.1|11211\n", Some("a.example 11211")),
             ("12\r\na|10.0.0.1|1 b|10.0.0.2|2\r\n", Some("a 1, b 2")),
             ("1\n|10.0.0.1|1 b||2 |fd00::1|3\n", Some("10.0.0.1 1, b 2, fd00::1 3")),
