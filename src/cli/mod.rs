@@ -2,6 +2,7 @@
 
 mod args;
 mod json;
+mod keys;
 mod namespaces;
 mod packaging;
 mod report;
@@ -12,6 +13,7 @@ mod verbose;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use futures_util::StreamExt;
 use mcflush::fleet;
 use mcflush::ops::clear::{clear, survey};
 use mcflush::ops::flush::{self, flush};
+use mcflush::ops::keys::keys as list_keys;
 use mcflush::ops::namespaces::{Namespaces, namespaces};
 use mcflush::ops::{Context, Events, stats::stats};
 use mcflush::protocol::stats::StatsGroup;
@@ -28,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::args::{Command, Invocation};
 use self::json::Document;
-use self::namespaces::Options;
 use self::report::Report;
 use self::verbose::Verbose;
 
@@ -81,7 +83,7 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { patience, resolver, stop, deadline, events: Events::default() };
+    let context = Context { patience, resolver, stop: stop.clone(), deadline, events: Events::default() };
     let is_verbose = verbose > 0;
     let mut servers = match servers::expanded(servers, &context, is_verbose).await {
         Ok(servers) => servers,
@@ -113,9 +115,11 @@ async fn run(invocation: Invocation) -> ExitCode {
     }
     let verbose = Verbose::start(is_verbose);
     let context = |server: &_| Context { events: verbose.events(server), ..context.clone() };
-    let mut report = Report::new(servers.len(), quiet, json.then(|| document(&command)));
+    let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None });
     if let (Some(shard), true) = (shard, servers.is_empty()) {
-        report.nothing(&format!("shard {shard} has no server: nothing to do"));
+        let nothing = format!("shard {shard} has no server: nothing to do");
+        // On stdout it would be taken for a key.
+        if matches!(command, Command::Keys(_)) { complain(&nothing) } else { report.nothing(&nothing) }
     }
     match command {
         Command::Flush(options) => {
@@ -163,9 +167,31 @@ async fn run(invocation: Invocation) -> ExitCode {
                 report.stats(&server, result);
             }
         }
+        Command::Keys(options) => {
+            report.listing();
+            let keys::Options { scope, strategy, format } = options;
+            let (pages, printer) = keys::printer(format);
+            let scope = Arc::new(scope);
+            let operation = |server| {
+                let (context, scope, pages) = (context(&server), Arc::clone(&scope), pages.clone());
+                async move { list_keys(&server, &scope, strategy, &context, &pages).await }
+            };
+            // One after the other, so that the keys of a server stand together.
+            {
+                let mut results = std::pin::pin!(fleet::each(servers, NonZeroUsize::MIN, operation));
+                while let Some((server, result)) = results.next().await {
+                    report.listed(&server, result);
+                }
+            }
+            drop(pages);
+            // A reader that stalls does not keep a process that is told to stop.
+            if let Some(Ok(Err(error))) = stop.run_until_cancelled(printer).await {
+                report.broke(error);
+            }
+        }
         Command::Namespaces(options) => {
             report.listing();
-            let Options { division, strategy, top } = options;
+            let namespaces::Options { division, strategy, top } = options;
             let division = Arc::new(division);
             let operation = |server| {
                 let (context, division) = (context(&server), Arc::clone(&division));
@@ -187,15 +213,17 @@ async fn run(invocation: Invocation) -> ExitCode {
     report.finish(signal.caught())
 }
 
-/// The empty document of a command.
-fn document(command: &Command) -> Document {
-    match command {
+/// The empty document of a command, of those that have one.
+fn document(command: &Command) -> Option<Document> {
+    Some(match command {
         Command::Flush(..) => Document::emptying("flush", false),
         Command::Clear(..) => Document::emptying("clear", false),
         Command::Survey(..) => Document::emptying("clear", true),
+        // An object a key, printed as they come.
+        Command::Keys(_) => return None,
         Command::Namespaces(_) => Document::looking("namespaces"),
         Command::Stats => Document::looking("stats"),
-    }
+    })
 }
 
 /// A line on stderr. Where even that fails there is nobody left to tell; the exit status still says it.

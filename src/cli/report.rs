@@ -8,6 +8,7 @@ use mcflush::address::ServerAddr;
 use mcflush::error::Error;
 use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
+use mcflush::ops::keys::Shown;
 use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
@@ -120,6 +121,24 @@ impl Report {
             text.push('\n');
         }
         self.done(text.trim_end_matches('\n'));
+    }
+
+    /// How a listing went whose keys are printed as they come.
+    pub fn listed(&mut self, server: &ServerAddr, result: Result<Shown, Error>) {
+        match result {
+            Ok(Shown { strategy, taken }) => {
+                self.done += 1;
+                if taken && strategy != Strategy::Hash {
+                    complain(&format!("{server}: listing by {strategy}: recently read keys may be missing"));
+                }
+            }
+            Err(error) => self.failed(server, &error),
+        }
+    }
+
+    /// Stdout takes no more.
+    pub fn broke(&mut self, error: io::Error) {
+        self.broken = Some(error);
     }
 
     /// How a server's keys were counted; the counts come [together](Self::namespaces).

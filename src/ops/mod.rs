@@ -1,9 +1,11 @@
 //! What is done to one server: [`flush`](mod@flush), [`clear`](mod@clear), [`stats`](mod@stats). Operations print
 //! nothing; they return what they did, and tell the rest as [`Event`]s.
 
+mod backlog;
 pub mod clear;
 pub mod cluster;
 pub mod flush;
+pub mod keys;
 mod listing;
 pub mod namespaces;
 mod retry;

@@ -84,7 +84,12 @@ pub struct Usage {
 
 impl Usage {
     fn of(item: Listed<'_>) -> Self {
-        Self { keys: 1, bytes: item.size(), expiring: u64::from(item.expires()), oldest_access: item.last_access() }
+        Self {
+            keys: 1,
+            bytes: item.size(),
+            expiring: u64::from(item.expires().is_some()),
+            oldest_access: item.last_access(),
+        }
     }
 
     /// What both take together.

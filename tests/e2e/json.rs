@@ -15,17 +15,26 @@ each_version!(of_a_flush, of_a_clear, of_a_dry_run, of_stats);
 
 /// The document, held against the schema.
 pub fn document(run: &Run) -> Value {
-    let document: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}{run}"));
+    let mut lines = lines(run);
+    assert_eq!(lines.len(), 1, "one line{run}");
+    lines.remove(0)
+}
+
+/// Each line, held against the schema.
+pub fn lines(run: &Run) -> Vec<Value> {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/output.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
     let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
     compiler.add_resource("output.schema.json", schema).unwrap();
     let compiled = compiler.compile("output.schema.json", &mut schemas).unwrap();
-    if let Err(error) = schemas.validate(&document, compiled) {
-        panic!("not as docs/output.schema.json says: {error:#}{run}");
-    }
-    assert_eq!(run.stdout.lines().count(), 1, "one line{run}");
-    document
+    let line = |line| {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}{run}"));
+        if let Err(error) = schemas.validate(&line, compiled) {
+            panic!("not as docs/output.schema.json says: {error:#}{run}");
+        }
+        line
+    };
+    run.stdout.lines().map(line).collect()
 }
 
 fn numbered(prefix: &str, count: usize) -> Vec<String> {

@@ -19,6 +19,7 @@ mod harmless;
 mod harness;
 mod interrupts;
 mod json;
+mod keys;
 mod names;
 mod namespaces;
 mod output;

@@ -1,5 +1,6 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
+mod keys;
 mod namespaces;
 
 use std::collections::HashMap;
@@ -21,7 +22,6 @@ use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
-use super::namespaces::Options;
 use super::servers::Shard;
 use super::{WRONG_USE, complain, packaging, servers};
 
@@ -115,6 +115,8 @@ enum Sub {
         #[command(flatten)]
         common: Common,
     },
+    /// List keys, one a line
+    Keys(keys::Keys),
     /// Show who lives there: keys and bytes by prefix
     Namespaces(namespaces::Namespaces),
     /// Print the script that completes mcflush's command line in a shell
@@ -183,6 +185,7 @@ Examples:
   mcflush --all cache1 cache2:11311        flush two whole instances
   mcflush --prefix shop: cache1            clear one app's keys on a shared instance
   mcflush stats /run/memcached.sock        what a server says of itself
+  mcflush keys --prefix shop: cache1       its keys, one a line
   mcflush namespaces --top 10 cache1       who lives there: keys and bytes by prefix
 
 Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 3 done on some, 130 or 143 interrupted.";
@@ -213,7 +216,8 @@ pub enum Command {
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
     Stats,
-    Namespaces(Options),
+    Keys(super::keys::Options),
+    Namespaces(super::namespaces::Options),
 }
 
 /// Why no server is spoken to.
@@ -278,6 +282,10 @@ fn resolve(args: Args) -> Result<Invocation, Refusal> {
     let stagger = args.stagger.unwrap_or_default();
     let (command, common) = match args.command {
         Some(Sub::Stats { common }) => (Command::Stats, common),
+        Some(Sub::Keys(command)) => {
+            let (options, common) = command.resolve()?;
+            (Command::Keys(options), common)
+        }
         Some(Sub::Namespaces(command)) => {
             let (options, common) = command.resolve();
             (Command::Namespaces(options), common)
@@ -323,25 +331,13 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
 
 /// What deletes, or would.
 fn delete(args: Args) -> Result<Command, String> {
-    let read = |option: &'static str, texts: Vec<OsString>| {
-        let prefix = |text: OsString| {
-            let bytes = text.into_encoded_bytes();
-            let bytes = if args.escaped {
-                unescape(&bytes)
-                    .ok_or(format!("{option}: write a backslash as \\\\ and a byte as \\xNN with --escaped"))?
-            } else {
-                bytes
-            };
-            Prefix::new(Bytes::from(bytes)).map_err(|error| format!("{option}: {error}"))
-        };
-        texts.into_iter().map(prefix).collect::<Result<Vec<_>, _>>()
-    };
-    let (prefixes, keep) = (read("--prefix", args.prefix)?, read("--keep", args.keep)?);
+    let prefix = prefixes("--prefix", args.prefix, args.escaped)?;
+    let keep = prefixes("--keep", args.keep, args.escaped)?;
     let strategy = args.strategy.and_then(Listing::strategy);
     let whole = args.all && keep.is_empty();
-    let scope = match (args.all, prefixes.is_empty()) {
+    let scope = match (args.all, prefix.is_empty()) {
         (true, _) => Scope::everything(),
-        (false, false) => Scope::of(prefixes),
+        (false, false) => Scope::of(prefix),
         (false, true) => {
             return Err(
                 "nothing to do: name --all, --prefix P, stats or namespaces, then the servers (see mcflush --help)"
@@ -364,6 +360,20 @@ fn delete(args: Args) -> Result<Command, String> {
     } else {
         Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
     })
+}
+
+/// What --prefix and --keep take.
+fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Prefix>, String> {
+    let prefix = |text: OsString| {
+        let bytes = text.into_encoded_bytes();
+        let bytes = if escaped {
+            unescape(&bytes).ok_or(format!("{option}: write a backslash as \\\\ and a byte as \\xNN with --escaped"))?
+        } else {
+            bytes
+        };
+        Prefix::new(Bytes::from(bytes)).map_err(|error| format!("{option}: {error}"))
+    };
+    texts.into_iter().map(prefix).collect()
 }
 
 /// `\xNN` and `\\` as bytes; None when a backslash begins something else.

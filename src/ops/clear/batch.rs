@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::ops::backlog::BATCH;
 use crate::ops::listing::Listed;
 use crate::protocol::PercentError;
 use crate::scope::Scope;
@@ -15,14 +16,14 @@ pub(super) struct Batch {
 impl Batch {
     /// Large enough that a fence costs nothing beside its deletes; small enough that the answers to a few batches fit
     /// into any socket's buffer, so that neither side has to wait for the other.
-    pub(super) const BYTES: usize = 16 * 1024;
+    pub(super) const BYTES: usize = BATCH;
 
     /// The records, for keeping them elsewhere.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.records
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.records
     }
 
-    /// What [`Self::as_bytes`] gave.
+    /// What [`Self::into_bytes`] gave.
     pub(super) const fn from_bytes(records: Bytes) -> Self {
         Self { records }
     }

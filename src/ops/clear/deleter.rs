@@ -9,13 +9,13 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
-use super::backlog::Drainer;
 use super::batch::Batch;
 use super::binary::BinaryDeleter;
 use crate::client::Client;
 use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
 use crate::ops::Event;
+use crate::ops::backlog::Drainer;
 use crate::ops::retry::Retries;
 use crate::protocol::binary::Deletion;
 use crate::protocol::item::Delete;
@@ -159,7 +159,7 @@ impl<'a> Deleter<'a> {
         }
         let batch = match self.rest.take() {
             Some(batch) => Some(batch),
-            None => backlog.next().await.map_err(|source| {
+            None => backlog.next().await.map(|batch| batch.map(Batch::from_bytes)).map_err(|source| {
                 self.shared.error(Problem::Local { doing: "reading back the keys to delete", source })
             })?,
         };

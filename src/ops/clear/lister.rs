@@ -1,10 +1,10 @@
 //! Takes a listing's keys in scope to the backlog.
 
-use super::backlog::Filler;
 use super::batch::BatchBuilder;
 use super::{Shared, Walk};
 use crate::error::{Error, Problem};
 use crate::ops::Event;
+use crate::ops::backlog::Filler;
 use crate::ops::listing::{Listed, Visitor};
 use crate::protocol::{Escaped, Excerpt};
 
@@ -30,7 +30,7 @@ impl<'a> Lister<'a> {
         let (listed, matched) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.matched));
         self.shared.tally.listed(listed, matched);
         self.shared.context.events.tell(Event::Listed { keys: listed, in_scope: matched });
-        self.batch.finish().is_none_or(|batch| self.filler.push(batch))
+        self.batch.finish().is_none_or(|batch| self.filler.push(batch.into_bytes()))
     }
 
     /// Hands on the last of it; says why the spool failed, if it did.

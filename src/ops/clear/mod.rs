@@ -3,7 +3,6 @@
 //! A listing and the deletes run side by side on connections of their own, with a backlog between them that
 //! never makes the listing wait.
 
-mod backlog;
 mod batch;
 mod binary;
 mod deleter;
@@ -17,11 +16,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::backlog::backlog;
 use self::deleter::Deleter;
 use self::lister::Lister;
 pub use self::survey::{Found, Survey, survey};
 use self::tally::Tally;
+use super::backlog::backlog;
 pub use super::listing::Strategy;
 use super::listing::{self, Walked};
 use super::retry::{Retries, pause, unless_stopped};

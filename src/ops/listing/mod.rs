@@ -80,6 +80,14 @@ impl Listed<'_> {
         }
     }
 
+    /// The line as it came, without its end.
+    pub(super) fn line(&self) -> &[u8] {
+        match self {
+            Self::Metadump(item) => item.as_bytes(),
+            Self::Cachedump(item) => item.as_bytes(),
+        }
+    }
+
     /// None where the listing does not say it.
     pub(super) fn cas(self) -> Option<u64> {
         match self {
@@ -96,14 +104,15 @@ impl Listed<'_> {
         }
     }
 
-    /// Whether it will expire.
-    pub(super) fn expires(self) -> bool {
+    /// When it expires, as a Unix time; none for never.
+    pub(super) fn expires(self) -> Option<u64> {
         match self {
-            Self::Metadump(item) => item.field("exp").is_some_and(|time| time != b"-1"),
+            // Never is -1.
+            Self::Metadump(item) => number(item.field("exp")?),
             // Never is 0 there, or on old servers the time that the server was started.
             Self::Cachedump(item) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                item.expires() > now.as_secs()
+                Some(item.expires()).filter(|&time| time > now.as_secs())
             }
         }
     }
@@ -111,10 +120,22 @@ impl Listed<'_> {
     /// The last access as a Unix time; none where the listing does not say it.
     pub(super) fn last_access(self) -> Option<u64> {
         match self {
-            Self::Metadump(item) => std::str::from_utf8(item.field("la")?).ok()?.parse().ok(),
+            Self::Metadump(item) => number(item.field("la")?),
             Self::Cachedump(_) => None,
         }
     }
+
+    /// The slab class; none where the listing does not say it.
+    pub(super) fn class(self) -> Option<u64> {
+        match self {
+            Self::Metadump(item) => number(item.field("cls")?),
+            Self::Cachedump(_) => None,
+        }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Takes what a walk lists.

@@ -1,4 +1,4 @@
-//! What was listed and is not deleted yet. The listing never waits here: what memory does not hold goes to an
+//! What was listed and is not deleted or shown yet. The listing never waits here: what memory does not hold goes to an
 //! unlinked temporary file, and where that cannot take it the listing is told to give the walk up.
 
 use std::collections::VecDeque;
@@ -9,9 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::batch::Batch;
+/// How many bytes a batch should have: large enough that handing it on costs nothing beside the work on it.
+pub(super) const BATCH: usize = 16 * 1024;
 
-/// Batches held for the deletes: half a megabyte, some 20,000 keys.
+/// Batches held for whoever takes them: half a megabyte, some 20,000 keys.
 const HEAD: usize = 32;
 
 /// Batches held until the file has taken them: what a listing brings in a fifth of a second.
@@ -38,10 +39,10 @@ struct Shared {
 /// Oldest first: `head`, then the file, then `tail`.
 #[derive(Debug, Default)]
 struct State {
-    head: VecDeque<Batch>,
+    head: VecDeque<Bytes>,
     /// Batches in the file.
     spooled: usize,
-    tail: VecDeque<Batch>,
+    tail: VecDeque<Bytes>,
     /// No batch will come any more.
     filled: bool,
     /// Nobody takes batches any more.
@@ -68,7 +69,7 @@ pub(super) struct Filler {
 
 impl Filler {
     /// Takes a batch without waiting; false when the next one could not be held any more.
-    pub(super) fn push(&mut self, batch: Batch) -> bool {
+    pub(super) fn push(&mut self, batch: Bytes) -> bool {
         let mut state = self.shared.lock();
         if state.spooled == 0 && state.tail.is_empty() && state.head.len() < HEAD {
             state.head.push_back(batch);
@@ -115,7 +116,7 @@ impl Drainer {
     ///
     /// # Errors
     /// What was in the file could not be read back.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Batch>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             {
                 let mut state = self.shared.lock();
@@ -213,16 +214,16 @@ struct Spool {
 }
 
 impl Spool {
-    fn put(&mut self, batch: &Batch) -> io::Result<()> {
-        let length = u32::try_from(batch.as_bytes().len()).map_err(io::Error::other)?;
+    fn put(&mut self, batch: &Bytes) -> io::Result<()> {
+        let length = u32::try_from(batch.len()).map_err(io::Error::other)?;
         self.file.seek(SeekFrom::Start(self.written))?;
         self.file.write_all(&length.to_le_bytes())?;
-        self.file.write_all(batch.as_bytes())?;
+        self.file.write_all(batch)?;
         self.written += 4 + u64::from(length);
         Ok(())
     }
 
-    fn take(&mut self) -> io::Result<Batch> {
+    fn take(&mut self) -> io::Result<Bytes> {
         let mut length = [0; 4];
         self.file.seek(SeekFrom::Start(self.read))?;
         self.file.read_exact(&mut length)?;
@@ -235,7 +236,7 @@ impl Spool {
             self.file.set_len(0)?;
             (self.read, self.written) = (0, 0);
         }
-        Ok(Batch::from_bytes(Bytes::from(records)))
+        Ok(Bytes::from(records))
     }
 }
 
@@ -247,14 +248,14 @@ mod tests {
     use super::*;
 
     /// A batch that says which it is.
-    fn batch(number: u32) -> Batch {
+    fn batch(number: u32) -> Bytes {
         let mut records = vec![0; 200 + number as usize % 100];
         records[..4].copy_from_slice(&number.to_le_bytes());
-        Batch::from_bytes(Bytes::from(records))
+        Bytes::from(records)
     }
 
     /// What comes out to the end, or to the first error.
-    fn drain(drainer: &mut Drainer) -> (Vec<Batch>, Option<io::Error>) {
+    fn drain(drainer: &mut Drainer) -> (Vec<Bytes>, Option<io::Error>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (mut out, mut failure) = (Vec::new(), None);
         runtime.block_on(async {
@@ -273,7 +274,7 @@ mod tests {
         (out, failure)
     }
 
-    fn numbered(count: u32) -> Vec<Batch> {
+    fn numbered(count: u32) -> Vec<Bytes> {
         (0..count).map(batch).collect()
     }
 

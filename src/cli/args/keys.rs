@@ -1,0 +1,54 @@
+//! `mcflush keys`.
+
+use std::ffi::OsString;
+
+use mcflush::scope::Scope;
+
+use super::{Common, Listing, prefixes};
+use crate::cli::keys::{Format, Options};
+
+/// What the command takes beside the servers.
+#[derive(Debug, clap::Args)]
+pub struct Keys {
+    /// Only the keys that begin with P (repeatable: any of them)
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    prefix: Vec<OsString>,
+
+    /// Not the keys that begin with P (repeatable)
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    keep: Vec<OsString>,
+
+    /// Read \xNN and \\ in --prefix and --keep, as they are printed
+    #[arg(long)]
+    escaped: bool,
+
+    /// Before the key its expiry, last access, size, CAS and slab class (Unix times; - is never, or not known)
+    #[arg(long, conflicts_with = "null")]
+    long: bool,
+
+    /// Raw bytes with a NUL behind each key, as xargs -0 reads them
+    #[arg(short = '0', conflicts_with = "json")]
+    null: bool,
+
+    /// How keys are listed, for those who know better
+    #[arg(long, value_name = "S", value_enum)]
+    strategy: Option<Listing>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Keys {
+    pub fn resolve(self) -> Result<(Options, Common), String> {
+        let include = prefixes("--prefix", self.prefix, self.escaped)?;
+        let keep = prefixes("--keep", self.keep, self.escaped)?;
+        let scope = if include.is_empty() { Scope::everything() } else { Scope::of(include) };
+        let format = match (self.common.json, self.null) {
+            (true, _) => Format::Json { long: self.long },
+            (false, true) => Format::Null,
+            (false, false) => Format::Lines { long: self.long },
+        };
+        let strategy = self.strategy.and_then(Listing::strategy);
+        Ok((Options { scope: scope.keeping(keep), strategy, format }, self.common))
+    }
+}

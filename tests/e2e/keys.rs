@@ -1,0 +1,203 @@
+//! `mcflush keys`: what is there, as it is listed.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::json::lines;
+use crate::support::fake::{Fake, Nobody};
+use crate::support::run::{Run, mcflush};
+use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
+use crate::support::wait_for;
+
+each_version!(of_a_prefix, of_hostile_keys, as_json, a_reader_that_has_enough, a_reader_that_stalls);
+
+fn numbered(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{prefix}{n}")).collect()
+}
+
+/// Runs until so many lines come: LRU dumps of old servers list what was stored just now a moment later.
+fn when_listed(server: &Server, count: usize, arguments: &[&str]) -> Run {
+    wait_for("all keys in the listing", || {
+        let run = mcflush(arguments.iter().copied().chain([server.address()])).run();
+        (run.exits(0).stdout.lines().count() == count).then_some(run)
+    })
+}
+
+fn sorted(run: &Run) -> BTreeSet<&str> {
+    run.stdout.lines().collect()
+}
+
+fn of_a_prefix(version: Version) {
+    let server = Server::start(version, &[]);
+    server.store([numbered("shop:", 300), numbered("blog:", 20)].concat());
+    let shop = numbered("shop:", 300);
+    let run = when_listed(&server, 300, &["keys", "--prefix", "shop:"]);
+    assert_eq!(sorted(&run), shop.iter().map(String::as_str).collect());
+    assert_eq!(run.stderr.contains("recently read keys may be missing"), version == Version::Debian, "{run}");
+    let run = when_listed(
+        &server,
+        21,
+        &["keys", "--prefix", "blog:", "--prefix", "shop:7", "--keep", "shop:77", "--keep", "shop:7"],
+    );
+    assert_eq!(sorted(&run).len(), 20, "all of shop:7 is kept");
+    when_listed(&server, 320, &["keys"]);
+    assert_eq!(server.keys().len(), 320, "nothing was changed");
+}
+
+fn of_hostile_keys(version: Version) {
+    let server = Server::start(version, &[]);
+    let keys: [&[u8]; 5] = [b"a\nEND\n", b"\x1b[2J", b"two words", b"back\\slash", b"gr\xc3\xb6\xc3\x9fe\xff"];
+    set_by_binary_protocol(&server, &keys);
+    let run = when_listed(&server, 5, &["keys"]);
+    let shown = ["\\x1b[2J", "a\\x0aEND\\x0a", "back\\\\slash", "größe\\xff", "two words"];
+    assert_eq!(sorted(&run), shown.into_iter().collect());
+
+    let folder = tempfile::TempDir::with_prefix("mcflush-keys-").unwrap();
+    let raw = folder.path().join("raw");
+    let file = std::fs::File::create(&raw).unwrap();
+    mcflush(["keys", "-0", server.address()]).stdout(file).run().exits(0);
+    let raw = std::fs::read(&raw).unwrap();
+    let found: BTreeSet<&[u8]> = raw.strip_suffix(b"\0").unwrap().split(|&byte| byte == 0).collect();
+    assert_eq!(found, keys.into_iter().collect());
+
+    // What is printed can be given back.
+    let run = mcflush(["keys", "--escaped", "--prefix", "a\\x0a", server.address()]).run();
+    assert_eq!(run.exits(0).stdout, "a\\x0aEND\\x0a\n");
+}
+
+fn as_json(version: Version) {
+    let server = Server::start(version, &[]);
+    set_by_binary_protocol(&server, &[b"a b\n"]);
+    server.store(["shop:1"]);
+    let run = when_listed(&server, 2, &["keys", "--json"]);
+    let mut items = lines(&run);
+    items.sort_by_key(|item| item["key"].to_string());
+    assert_eq!((&items[0]["key"], &items[0]["key_base64"]), (&json!("a b\\x0a"), &json!("YSBiCg==")));
+    assert_eq!((&items[1]["key"], &items[1]["key_base64"]), (&json!("shop:1"), &json!(null)));
+    assert_eq!((&items[1]["server"], &items[1]["exp"]), (&json!(server.address()), &json!(null)));
+    assert!(items[1]["size"].as_u64().unwrap() > 48, "{run}");
+
+    let mut connection = server.connect();
+    connection.send(b"set sess:1 0 3600 1\r\nx\r\n");
+    assert_eq!(connection.line().as_deref(), Some("STORED"));
+    let run = when_listed(&server, 1, &["keys", "--json", "--long", "--prefix", "sess:"]);
+    let item = &lines(&run)[0];
+    let lives = item["exp"].as_u64().unwrap() - item["last_access"].as_u64().unwrap();
+    assert!((3500..=3700).contains(&lives) && item["cas"].as_u64() > Some(0) && item["class"] == json!(1), "{run}");
+    let run = mcflush(["keys", "--long", "--prefix", "sess:", server.address()]).run();
+    let cells: Vec<_> = run.exits(0).stdout.trim_end().split(' ').collect();
+    let expected = ["exp", "last_access", "size", "cas", "class"].map(|name| item[name].to_string());
+    assert_eq!((cells[5], &cells[..5]), ("sess:1", &expected.each_ref().map(String::as_str)[..]));
+}
+
+/// Enough that no socket, pipe or memory holds all of it.
+const MANY: usize = 400_000;
+
+fn loaded(version: Version) -> Server {
+    let server = Server::start(version, &["-m", "256"]);
+    let mut loader = server.loader();
+    for n in 0..MANY {
+        loader.set(format!("a:some-rather-long-name-of-a-key-{n}").as_bytes(), b"x");
+    }
+    loader.finish();
+    server
+}
+
+/// Whether a crawl of somebody else's may begin, and goes to its end.
+fn crawler_is_free(server: &Server) -> bool {
+    let mut connection = server.connect();
+    connection.send(b"lru_crawler metadump 63\r\n");
+    let line = connection.line().expect("an answer");
+    !line.starts_with("BUSY")
+}
+
+fn a_reader_that_has_enough(version: Version) {
+    let server = loaded(version);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let running = mcflush(["keys", "--prefix", "a:", server.address()]).stdout(writer).spawn();
+    let mut some = [0; 1000];
+    reader.read_exact(&mut some).unwrap();
+    drop(reader);
+    let run = running.wait_at_most(Duration::from_secs(60));
+    run.exits(0);
+    assert!(!run.stderr.contains("io"), "it says nothing of it: {run}");
+    wait_for("the crawler", || crawler_is_free(&server).then_some(()));
+}
+
+fn a_reader_that_stalls(version: Version) {
+    let server = loaded(version);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let running = mcflush(["keys", "--strategy", "hash", server.address()]).stdout(writer).spawn();
+    let mut first = [0; 1];
+    reader.read_exact(&mut first).unwrap();
+    // Nobody reads on, and the dump goes to its end all the same.
+    wait_for("the crawler", || crawler_is_free(&server).then_some(()));
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    running.wait().exits(0);
+    let text = format!("{}{rest}", char::from(first[0]));
+    assert_eq!(text.lines().collect::<BTreeSet<_>>().len(), MANY);
+    assert_eq!(text.lines().count(), MANY);
+}
+
+#[test]
+fn a_stalled_reader_does_not_keep_what_is_told_to_stop() {
+    let server = loaded(Version::Sid);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let running = mcflush(["keys", server.address()]).stdout(writer).spawn();
+    let mut first = [0; 1];
+    reader.read_exact(&mut first).unwrap();
+    running.signal("TERM");
+    running.wait_at_most(Duration::from_secs(60)).exits(143);
+    drop(reader);
+}
+
+#[test]
+fn of_several_servers_in_order() {
+    let servers: Vec<Server> = (0..2).map(|_| Server::start(Version::Sid, &[])).collect();
+    servers[0].store(["one:1"]);
+    servers[1].store(["two:1"]);
+    let nobody = Nobody::start();
+    let addresses = [servers[0].address(), nobody.address(), servers[1].address()];
+    let run = mcflush(["keys"].into_iter().chain(addresses)).run();
+    run.exits(3).warns(nobody.address());
+    assert_eq!(run.stdout, "one:1\ntwo:1\n");
+}
+
+#[test]
+fn lost_in_the_middle_it_is_not_begun_again() {
+    let fake = Fake::start(|peer| {
+        while let Some(line) = peer.line() {
+            match line.as_str() {
+                "version" => peer.send("VERSION 1.6.45\r\n"),
+                _ => {
+                    peer.send("OK\r\nkey=shop%3A1 exp=-1 la=1 cas=1 fetch=no cls=1 size=66\n");
+                    return;
+                }
+            }
+        }
+    });
+    let run = mcflush(["keys", fake.address()]).run();
+    run.exits(1).warns("lost");
+    assert_eq!(run.stdout, "shop:1\n", "once");
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    mcflush(["keys", server.address()]).stdout(full).run().exits(1).warns("could not be written");
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    let fake = Fake::silent();
+    for options in [&["-0", "--json"][..], &["-0", "--long"], &["--prefix", ""], &["--escaped", "--prefix", "\\q"]] {
+        mcflush(["keys"].iter().chain(options).copied().chain([fake.address()])).run().is_refused();
+    }
+    fake.assert_untouched();
+}
