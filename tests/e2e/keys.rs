@@ -39,7 +39,7 @@ fn of_a_prefix(version: Version) {
     assert_eq!(run.stderr.contains("recently read keys may be missing"), version == Version::Debian, "{run}");
     let run = when_listed(
         &server,
-        21,
+        20,
         &["keys", "--prefix", "blog:", "--prefix", "shop:7", "--keep", "shop:77", "--keep", "shop:7"],
     );
     assert_eq!(sorted(&run).len(), 20, "all of shop:7 is kept");
