@@ -1,6 +1,8 @@
 //! The command line: arguments in, one line a server out, an exit status that scripts can trust.
 
 mod args;
+mod config;
+mod confirm;
 mod json;
 mod keys;
 mod namespaces;
@@ -57,7 +59,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> ExitCode {
-    let Invocation { command, servers, dns, shard, stagger, jobs, patience, deadline, quiet, json, verbose } =
+    let Invocation { command, servers, asks, dns, shard, stagger, jobs, patience, deadline, quiet, json, verbose } =
         invocation;
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
@@ -112,6 +114,9 @@ async fn run(invocation: Invocation) -> ExitCode {
     if let Some(shard) = shard {
         // By their spellings: the parts have to fit together even where a machine cannot resolve one of them.
         servers = servers::distinct(shard.of(servers), &context, jobs, is_verbose).await;
+    }
+    if asks && servers.len() > 1 && !confirm::empty_all(&servers, &context.stop).await {
+        return ExitCode::from(signal.caught().unwrap_or(WRONG_USE));
     }
     let verbose = Verbose::start(is_verbose);
     let context = |server: &_| Context { events: verbose.events(server), ..context.clone() };

@@ -7,6 +7,7 @@
 
 mod clear;
 mod clear_at_size;
+mod config;
 mod engine;
 mod engine_conditions;
 mod environment;

@@ -35,7 +35,7 @@ pub struct Keys {
     strategy: Option<Listing>,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 impl Keys {

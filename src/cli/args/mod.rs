@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mcflush::address::{ServerAddr, ServerName};
 use mcflush::client::Patience;
@@ -22,7 +23,9 @@ use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
-use super::servers::Shard;
+use super::config::check::Check;
+use super::config::{App, Config};
+use super::servers::{Named, Shard};
 use super::{WRONG_USE, complain, packaging, servers};
 
 /// Empty a memcached, or one app's part of it, safely.
@@ -42,6 +45,10 @@ struct Args {
     /// Clear the keys that begin with P, and no others (repeatable: any of them)
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     prefix: Vec<OsString>,
+
+    /// Clear the keys of an app that the config file names, on its servers
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix"])]
+    app: Option<String>,
 
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
@@ -76,6 +83,10 @@ struct Args {
     /// How keys are listed, for those who know better
     #[arg(long, value_name = "S", value_enum)]
     strategy: Option<Listing>,
+
+    /// Do not ask; a terminal is asked by --all on several servers of the config file
+    #[arg(long)]
+    yes: bool,
 
     #[command(flatten)]
     common: Common,
@@ -119,6 +130,11 @@ enum Sub {
     Keys(keys::Keys),
     /// Show who lives there: keys and bytes by prefix
     Namespaces(namespaces::Namespaces),
+    /// Check the config file
+    Config {
+        #[command(subcommand)]
+        what: ConfigSub,
+    },
     /// Print the script that completes mcflush's command line in a shell
     Completions {
         /// What bash, zsh or another one is to read
@@ -128,15 +144,24 @@ enum Sub {
     Man,
 }
 
+#[derive(Debug, Subcommand)]
+enum ConfigSub {
+    /// Print what applies, and from where: command line, environment, config file, built in
+    Check {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
-    /// host[:port], [v6][:port], /path/to.sock, memcached://host[:port] or memcached+unix:///path
+    /// host[:port], [v6][:port], /path/to.sock, @group, memcached://host[:port] or memcached+unix:///path
     ///
     /// Or a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
     /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster"). The system resolves names, or the DNS
     /// server in $MCFLUSH_DNS (ip[:port]).
     ///
-    /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else localhost:11211.
+    /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else those of the config file, else localhost:11211.
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
 
@@ -147,6 +172,10 @@ struct Common {
     /// Only the I-th of N equal parts of the sorted server list, I from 0
     #[arg(long, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true)]
     shard: Option<Shard>,
+
+    /// Else $MCFLUSH_CONFIG, ./mcflush.toml, $XDG_CONFIG_HOME/mcflush/config.toml or /etc/mcflush.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Servers worked on at once
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
@@ -195,6 +224,8 @@ Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 
 pub struct Invocation {
     pub command: Command,
     pub servers: Vec<ServerName>,
+    /// Whether a terminal is asked before several servers are emptied.
+    pub asks: bool,
     /// Who resolves names, in place of the system.
     pub dns: Option<SocketAddr>,
     /// The part of the list that was asked for.
@@ -274,12 +305,32 @@ impl Refusal {
 /// # Errors
 /// They mean nothing that can be done.
 pub fn parse() -> Result<Invocation, Refusal> {
-    let args = Args::try_parse().map_err(|error| refusal(&error, error.kind()).unwrap_or(Refusal::Asked(error)))?;
-    resolve(args)
+    // Without the config file first: help does not need it, and it may be named here.
+    let matches = matches(Args::command())?;
+    let args = Args::from_arg_matches(&matches).map_err(refusal)?;
+    let config = match &args.command {
+        Some(Sub::Completions { shell }) => {
+            return Err(Refusal::Document(packaging::completions(Args::command(), *shell)));
+        }
+        Some(Sub::Man) => return Err(Refusal::Document(packaging::man(Args::command())?)),
+        Some(Sub::Stats { common } | Sub::Config { what: ConfigSub::Check { common } }) => &common.config,
+        Some(Sub::Keys(keys)) => &keys.common.config,
+        Some(Sub::Namespaces(namespaces)) => &namespaces.common.config,
+        None => &args.common.config,
+    };
+    let config = Config::find(config.clone())?;
+    let matches = self::matches(config.apply(Args::command())?)?;
+    resolve(Args::from_arg_matches(&matches).map_err(refusal)?, &matches, &config)
 }
 
-fn resolve(args: Args) -> Result<Invocation, Refusal> {
+fn matches(command: clap::Command) -> Result<ArgMatches, Refusal> {
+    command.try_get_matches().map_err(refusal)
+}
+
+fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocation, Refusal> {
     let stagger = args.stagger.unwrap_or_default();
+    let app = args.app.as_deref().map(|name| config.app(name)).transpose()?;
+    let empties_all = args.all && !args.dry_run && !args.yes;
     let (command, common) = match args.command {
         Some(Sub::Stats { common }) => (Command::Stats, common),
         Some(Sub::Keys(command)) => {
@@ -290,20 +341,25 @@ fn resolve(args: Args) -> Result<Invocation, Refusal> {
             let (options, common) = command.resolve();
             (Command::Namespaces(options), common)
         }
-        Some(Sub::Completions { shell }) => {
-            return Err(Refusal::Document(packaging::completions(Args::command(), shell)));
+        Some(Sub::Config { what: ConfigSub::Check { common } }) => {
+            let servers = servers::named(common.servers, common.servers_from.as_deref(), None, config)?;
+            let check = Check::new(config, &servers, &Args::command(), innermost(matches));
+            return Err(Refusal::Document(if common.json { check.json()? } else { check.text() }));
         }
-        Some(Sub::Man) => return Err(Refusal::Document(packaging::man(Args::command())?)),
+        // They were printed.
+        Some(Sub::Completions { .. } | Sub::Man) => return Err(Refusal::Document(Vec::new())),
         None => {
             let common = args.common.clone();
-            (delete(args)?, common)
+            (delete(args, app, |option| matches.value_source(option) == Some(ValueSource::CommandLine))?, common)
         }
     };
-    let servers = servers::named(common.servers, common.servers_from.as_deref())?;
+    let Named { servers, is_of_config, .. } =
+        servers::named(common.servers, common.servers_from.as_deref(), app, config)?;
     let dns = servers::dns()?;
     Ok(Invocation {
         command,
         servers,
+        asks: empties_all && is_of_config,
         dns,
         shard: common.shard,
         stagger,
@@ -330,9 +386,15 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
 }
 
 /// What deletes, or would.
-fn delete(args: Args) -> Result<Command, String> {
-    let prefix = prefixes("--prefix", args.prefix, args.escaped)?;
-    let keep = prefixes("--keep", args.keep, args.escaped)?;
+fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
+    let mut prefix = prefixes("--prefix", args.prefix, args.escaped)?;
+    let mut keep = prefixes("--keep", args.keep, args.escaped)?;
+    if let Some(app) = app {
+        // As they stand in the file: TOML has escapes of its own.
+        let own = |texts: &[String]| prefixes("--app", texts.iter().map(OsString::from).collect(), false);
+        prefix.extend(own(&app.prefixes)?);
+        keep.extend(own(&app.keep)?);
+    }
     let strategy = args.strategy.and_then(Listing::strategy);
     let whole = args.all && keep.is_empty();
     let scope = match (args.all, prefix.is_empty()) {
@@ -340,13 +402,13 @@ fn delete(args: Args) -> Result<Command, String> {
         (false, false) => Scope::of(prefix),
         (false, true) => {
             return Err(
-                "nothing to do: name --all, --prefix P, stats or namespaces, then the servers (see mcflush --help)"
+                "nothing to do: name --all, --prefix P, --app NAME or a command, then the servers (see mcflush --help)"
                     .into(),
             );
         }
     }
     .keeping(keep);
-    if whole && (args.rate.is_some() || args.strategy.is_some()) {
+    if whole && (is_typed("rate") || is_typed("strategy")) {
         return Err("--rate and --strategy mean nothing to a flush_all: leave them out, or add --keep P".into());
     }
     if !args.all && (args.delay.is_some() || args.stagger.is_some()) {
@@ -355,7 +417,10 @@ fn delete(args: Args) -> Result<Command, String> {
     Ok(if args.dry_run {
         Command::Survey(scope, strategy)
     } else if whole {
-        let options = flush::Options { verify: args.verify, delay: args.delay.unwrap_or_default() };
+        let options = flush::Options {
+            verify: args.verify && args.delay.is_none() && args.stagger.is_none(),
+            delay: args.delay.unwrap_or_default(),
+        };
         Command::Flush(options)
     } else {
         Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
@@ -408,10 +473,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// An error of the parser in one line; none for what is no error.
-fn refusal(error: &clap::Error, kind: ErrorKind) -> Option<Refusal> {
-    if matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return None;
+/// The matches of the innermost command that was given.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
+}
+
+/// An error of the parser in one line, or the text that was asked for.
+fn refusal(error: clap::Error) -> Refusal {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Refusal::Asked(error);
     }
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or_default();
@@ -422,7 +492,7 @@ fn refusal(error: &clap::Error, kind: ErrorKind) -> Option<Refusal> {
     };
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).map(|tip| format!(": {tip}"));
     let tip = tip.unwrap_or_default();
-    Some(Refusal::Wrong(crate::cli::text::one_line(&format!("{what}{missing}{tip} (see mcflush --help)"))))
+    Refusal::Wrong(crate::cli::text::one_line(&format!("{what}{missing}{tip} (see mcflush --help)")))
 }
 
 #[cfg(test)]

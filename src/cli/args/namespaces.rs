@@ -27,7 +27,7 @@ pub struct Namespaces {
     strategy: Option<Listing>,
 
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 impl Namespaces {

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use mcflush::address::{DEFAULT_PORT, ServerAddr, ServerName};
 
+use super::config::{App, Config};
+use super::text::one_line;
 pub use find::{distinct, expanded};
 pub use shard::Shard;
 
@@ -18,28 +20,97 @@ pub use shard::Shard;
 const FILE_MAX: u64 = 64 * 1024 * 1024;
 
 /// What names the servers to work on.
+#[derive(Debug)]
+pub struct Named {
+    pub servers: Vec<ServerName>,
+    /// Who named them, in words.
+    pub source: &'static str,
+    /// Whether the config file had a part in it.
+    pub is_of_config: bool,
+}
+
+impl Named {
+    /// Each as it may be printed.
+    pub fn shown(&self) -> Vec<String> {
+        let shown = |name: &ServerName| match name {
+            ServerName::One(server) => server.to_string(),
+            ServerName::List(list) => list.to_string(),
+        };
+        self.servers.iter().map(shown).collect()
+    }
+}
+
+/// The first source that names any.
 ///
 /// # Errors
-/// A name is no address, a file cannot be read, or a source names no server.
-pub fn named(arguments: Vec<String>, file: Option<&Path>) -> Result<Vec<ServerName>, String> {
-    let servers = if !arguments.is_empty() || file.is_some() {
-        let mut servers = parse(arguments.iter().map(String::as_str), "")?;
-        if let Some(file) = file {
-            servers.extend(from_file(file)?);
+/// A name is no address or no group, a file cannot be read, or a source names no server.
+pub fn named(arguments: Vec<String>, file: Option<&Path>, app: Option<&App>, config: &Config) -> Result<Named, String> {
+    let mut names = Names { config, servers: Vec::new(), is_of_config: false };
+    let own = |names: &mut Names<'_>, servers: &[String], what: &str| {
+        names.is_of_config = true;
+        let file = config.file.as_ref().map(|file| one_line(&file.display().to_string())).unwrap_or_default();
+        if servers.is_empty() {
+            return Err(format!("{file}: {what} names no server: name one, or leave it out"));
         }
-        servers
-    } else if let Some(servers) = from_environment("MCFLUSH_SERVERS", |name| name)? {
-        servers
-    } else if let Some(servers) = from_environment("MEMCACHE_SERVERS", without_weight)? {
-        servers
-    } else {
-        vec![ServerName::One(ServerAddr::Tcp { host: "localhost".into(), port: DEFAULT_PORT })]
+        names.add(servers.iter().map(String::as_str), &format!("{file}: "))
     };
-    Ok(servers)
+    let source = if !arguments.is_empty() || file.is_some() {
+        names.add(arguments.iter().map(String::as_str), "")?;
+        if let Some(file) = file {
+            from_file(file, &mut names)?;
+        }
+        if file.is_some() { "command line, --servers-from" } else { "command line" }
+    } else if let Some(servers) = app.and_then(|app| app.servers.as_deref()) {
+        own(&mut names, servers, "the app's servers")?;
+        "config file, app"
+    } else if from_environment("MCFLUSH_SERVERS", |name| name, &mut names)? {
+        "MCFLUSH_SERVERS"
+    } else if from_environment("MEMCACHE_SERVERS", without_weight, &mut names)? {
+        "MEMCACHE_SERVERS"
+    } else if let Some(servers) = config.servers() {
+        own(&mut names, servers, "servers")?;
+        "config file"
+    } else {
+        names.servers.push(ServerName::One(ServerAddr::Tcp { host: "localhost".into(), port: DEFAULT_PORT }));
+        "built in"
+    };
+    Ok(Named { servers: names.servers, source, is_of_config: names.is_of_config })
+}
+
+/// Servers as they are named, one after the other.
+struct Names<'a> {
+    config: &'a Config,
+    servers: Vec<ServerName>,
+    is_of_config: bool,
+}
+
+impl Names<'_> {
+    fn add<'n>(&mut self, names: impl Iterator<Item = &'n str>, source: &str) -> Result<(), String> {
+        for name in names {
+            if name.starts_with('@') {
+                self.is_of_config = true;
+                let group = self.config.group(name).map_err(|error| format!("{source}{error}"))?;
+                if group.is_empty() {
+                    return Err(format!("{source}the group {} names no server: name one there", one_line(name)));
+                }
+                for name in group {
+                    self.one(name, source)?;
+                }
+            } else {
+                self.one(name, source)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, name: &str, source: &str) -> Result<(), String> {
+        self.servers.push(name.parse().map_err(|error| format!("{source}{error}"))?);
+        Ok(())
+    }
 }
 
 /// One server a line, with `#` comments; `-` is stdin.
-fn from_file(file: &Path) -> Result<Vec<ServerName>, String> {
+fn from_file(file: &Path, names: &mut Names<'_>) -> Result<(), String> {
     let name = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -52,19 +123,19 @@ fn from_file(file: &Path) -> Result<Vec<ServerName>, String> {
     if text.len() as u64 > FILE_MAX {
         return Err(format!("--servers-from {name}: more than {FILE_MAX} bytes: is it a list of servers?"));
     }
-    let mut servers = Vec::new();
+    let before = names.servers.len();
     for (at, line) in text.lines().enumerate() {
         // Behind a space only: a socket's path may hold the character.
         let line = line.trim();
         let line = if line.starts_with('#') { "" } else { line.split(" #").next().unwrap_or_default().trim() };
         if !line.is_empty() {
-            servers.extend(parse(std::iter::once(line), &format!("{name}:{}: ", at + 1))?);
+            names.add(std::iter::once(line), &format!("{name}:{}: ", at + 1))?;
         }
     }
-    if servers.is_empty() {
+    if names.servers.len() == before {
         return Err(format!("--servers-from {name} names no server: write one a line"));
     }
-    Ok(servers)
+    Ok(())
 }
 
 /// The DNS server that `MCFLUSH_DNS` names, in place of the system's resolver.
@@ -80,24 +151,21 @@ pub fn dns() -> Result<Option<SocketAddr>, String> {
     address.map(Some).map_err(wrong)
 }
 
-fn from_environment(variable: &str, read: fn(&str) -> &str) -> Result<Option<Vec<ServerName>>, String> {
+/// Whether the variable is set.
+fn from_environment(variable: &str, read: fn(&str) -> &str, names: &mut Names<'_>) -> Result<bool, String> {
     let text = match env::var(variable) {
         Ok(text) => text,
-        Err(VarError::NotPresent) => return Ok(None),
+        Err(VarError::NotPresent) => return Ok(false),
         Err(VarError::NotUnicode(_)) => {
             return Err(format!("{variable} is not UTF-8: write the servers as host:port, separated by commas"));
         }
     };
-    let names = text.split([',', ' ', '\t', '\n', '\r']).filter(|name| !name.is_empty());
-    let servers = parse(names.map(read), &format!("{variable}: "))?;
-    if servers.is_empty() {
+    let words = text.split([',', ' ', '\t', '\n', '\r']).filter(|name| !name.is_empty());
+    names.add(words.map(read), &format!("{variable}: "))?;
+    if names.servers.is_empty() {
         return Err(format!("{variable} is set but names no server: name one, or unset it"));
     }
-    Ok(Some(servers))
-}
-
-fn parse<'a>(names: impl Iterator<Item = &'a str>, source: &str) -> Result<Vec<ServerName>, String> {
-    names.map(|name| name.parse().map_err(|error| format!("{source}{error}"))).collect()
+    Ok(true)
 }
 
 /// Dalli's third field, `host:port:weight`, means nothing to a flush.

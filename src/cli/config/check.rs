@@ -1,0 +1,98 @@
+//! `mcflush config check`: what applies, and from where.
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use serde_json::{Value, json};
+
+use super::{Config, names};
+use crate::cli::servers::Named;
+use crate::cli::text::one_line;
+
+/// What applies.
+#[derive(Debug)]
+pub struct Check<'a> {
+    config: &'a Config,
+    servers: Vec<String>,
+    /// Who named the servers.
+    source: &'static str,
+    /// Name, value, and who gave it.
+    options: Vec<(String, String, &'static str)>,
+}
+
+impl<'a> Check<'a> {
+    pub fn new(config: &'a Config, named: &Named, mcflush: &Command, matches: &ArgMatches) -> Self {
+        let mut options = Vec::new();
+        for name in names(mcflush) {
+            let Some(id) = mcflush.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id())
+            else {
+                continue;
+            };
+            let is_in_file = config.defaults().any(|known| known == name);
+            // Those that this command does not have are shown where the file has a word on them.
+            let given = matches.try_get_raw(id.as_str()).ok().flatten();
+            let values = given.map(|values| values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" "));
+            let source = match matches.try_contains_id(id.as_str()).ok().and_then(|_| matches.value_source(id.as_str()))
+            {
+                Some(ValueSource::CommandLine) => "command line",
+                Some(ValueSource::EnvVariable) => "environment",
+                _ if is_in_file => "config file",
+                _ => "built in",
+            };
+            let value = values.or_else(|| config.default_text(name));
+            if let Some(value) = value {
+                options.push((name.to_owned(), one_line(&value), source));
+            }
+        }
+        let servers = named.shown();
+        Self { config, servers, source: named.source, options }
+    }
+
+    fn file(&self) -> Option<String> {
+        self.config.file.as_ref().map(|file| one_line(&file.display().to_string()))
+    }
+
+    /// For people.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = format!("config file: {}\n", self.file().unwrap_or_else(|| "none".into()));
+        text.push_str(&format!("servers: {} ({})\n", self.servers.join(", "), self.source));
+        for (name, value, source) in &self.options {
+            text.push_str(&format!("--{name}: {value} ({source})\n"));
+        }
+        let list = |names: &[String]| names.iter().map(|name| one_line(name)).collect::<Vec<_>>().join(", ");
+        for (name, group) in self.config.groups() {
+            text.push_str(&format!("@{}: {}\n", one_line(name), list(&group.servers)));
+        }
+        for (name, app) in self.config.apps() {
+            text.push_str(&format!("app {}: keys that begin with {}", one_line(name), list(&app.prefixes)));
+            if !app.keep.is_empty() {
+                text.push_str(&format!(", but not with {}", list(&app.keep)));
+            }
+            if let Some(servers) = &app.servers {
+                text.push_str(&format!(", on {}", list(servers)));
+            }
+            text.push('\n');
+        }
+        text.into_bytes()
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> Result<Vec<u8>, std::io::Error> {
+        let option =
+            |(name, value, source): &(String, String, &str)| json!({ "name": name, "value": value, "from": source });
+        let groups = self.config.groups().iter().map(|(name, group)| (name.clone(), json!(group.servers)));
+        let apps = self.config.apps().iter().map(|(name, app)| {
+            (name.clone(), json!({ "prefixes": app.prefixes, "keep": app.keep, "servers": app.servers }))
+        });
+        let document = json!({
+            "command": "config check",
+            "file": self.file(),
+            "servers": { "names": self.servers, "from": self.source },
+            "options": self.options.iter().map(option).collect::<Vec<_>>(),
+            "groups": groups.collect::<serde_json::Map<String, Value>>(),
+            "apps": apps.collect::<serde_json::Map<String, Value>>(),
+        });
+        let mut text = serde_json::to_vec(&document)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+}

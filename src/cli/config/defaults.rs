@@ -1,0 +1,99 @@
+//! Defaults for the options.
+
+use clap::{Arg, ArgAction, Command};
+use toml::Value;
+
+use super::{Config, similar};
+use crate::cli::text::one_line;
+
+/// What is said anew each time, and never by a file.
+const NEVER: [&str; 16] = [
+    "all",
+    "prefix",
+    "keep",
+    "app",
+    "escaped",
+    "dry-run",
+    "delay",
+    "stagger",
+    "yes",
+    "config",
+    "servers-from",
+    "shard",
+    "help",
+    "version",
+    "html",
+    "watch",
+];
+
+/// Paths, which are meant from where the file is.
+const PATHS: [&str; 4] = ["password-file", "tls-ca", "tls-cert", "tls-key"];
+
+/// The long options that may have a default in the file.
+pub fn names(command: &Command) -> Vec<&str> {
+    let longs = command.get_arguments().filter_map(Arg::get_long);
+    longs.filter(|long| !NEVER.contains(long)).collect()
+}
+
+impl Config {
+    /// The command with the file's defaults in place of those that are built in.
+    ///
+    /// # Errors
+    /// An option is not known, or does not take what the file gives it.
+    pub fn apply(&self, mut command: Command) -> Result<Command, String> {
+        for (name, value) in &self.contents.defaults {
+            let value = self.default(&command, name.get_ref(), value).map_err(|error| {
+                let file = self.file.as_ref().map(|file| one_line(&file.display().to_string())).unwrap_or_default();
+                let line = self.lines.get(name.get_ref()).copied().unwrap_or_default();
+                format!("{file}:{line}: {error}")
+            })?;
+            let Some(value) = value else { continue };
+            command = with_default(command, name.get_ref(), &value);
+        }
+        Ok(command)
+    }
+
+    /// What an option is given, as it would be typed; none for what it is anyway.
+    fn default(&self, command: &Command, name: &str, value: &Value) -> Result<Option<String>, String> {
+        let names = names(command);
+        let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name) && names.contains(&name))
+        else {
+            let meant = similar(name, names.iter().copied()).map(|known| format!("did you mean \"{known}\"?"));
+            let advice = meant.unwrap_or_else(|| "see mcflush --help for those that do".into());
+            return Err(format!("\"{}\" is no option that takes a default: {advice}", one_line(name)));
+        };
+        let text = match (arg.get_action(), value) {
+            (ArgAction::SetTrue, Value::Boolean(given)) => return Ok(given.then(|| "true".into())),
+            (ArgAction::SetTrue, _) => return Err(format!("{name}: give true or false")),
+            (ArgAction::Count, Value::Integer(given @ 0..=9)) => return Ok(Some(given.to_string())),
+            (ArgAction::Count, _) => return Err(format!("{name}: give a number from 0 to 9")),
+            (_, Value::String(text)) => match self.file.as_deref().and_then(std::path::Path::parent) {
+                Some(folder) if PATHS.contains(&name) => folder.join(text).display().to_string(),
+                _ => text.clone(),
+            },
+            (_, Value::Integer(number)) => number.to_string(),
+            (_, Value::Float(number)) => number.to_string(),
+            _ => return Err(format!("{name}: give a text or a number")),
+        };
+        // By itself, as if it were typed: a default that clap cannot read would be a mistake of this program to it.
+        let typed = format!("--{name}={text}");
+        match command.clone().try_get_matches_from(["mcflush", "--all", &typed]) {
+            Ok(_) => Ok(Some(text)),
+            Err(error) => {
+                let error = error.render().to_string();
+                let first = error.lines().next().unwrap_or_default();
+                Err(one_line(first.strip_prefix("error: ").unwrap_or(first)))
+            }
+        }
+    }
+}
+
+/// Of the command and those below it that have the option.
+fn with_default(mut command: Command, name: &str, value: &str) -> Command {
+    let id = command.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id().clone());
+    if let Some(id) = id {
+        command = command.mut_arg(id, |arg| arg.default_value(value.to_owned()));
+    }
+    let below: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    below.into_iter().fold(command, |command, sub| command.mut_subcommand(sub, |sub| with_default(sub, name, value)))
+}

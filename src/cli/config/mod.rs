@@ -1,0 +1,246 @@
+//! The config file: servers, groups of them, apps with their prefixes, and defaults for the options.
+
+pub mod check;
+mod defaults;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use mcflush::scope::Prefix;
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use self::defaults::names;
+use super::text::one_line;
+
+/// What the config file says; nothing where there is none.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// Where it was found.
+    pub file: Option<PathBuf>,
+    contents: Contents,
+    /// Where the defaults stand.
+    lines: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    servers: Option<Vec<String>>,
+    #[serde(default)]
+    defaults: BTreeMap<Spanned<String>, toml::Value>,
+    #[serde(default)]
+    groups: BTreeMap<String, Group>,
+    #[serde(default)]
+    apps: BTreeMap<String, App>,
+}
+
+/// Servers that `@NAME` stands for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    pub servers: Vec<String>,
+}
+
+/// An app that `--app NAME` clears.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    pub prefixes: Vec<String>,
+    #[serde(default)]
+    pub keep: Vec<String>,
+    /// Else the file's own.
+    pub servers: Option<Vec<String>>,
+}
+
+impl Config {
+    /// Reads the file that is named, or else the first of those that exist: `$MCFLUSH_CONFIG`, `./mcflush.toml`,
+    /// `$XDG_CONFIG_HOME/mcflush/config.toml`, `/etc/mcflush.toml`.
+    ///
+    /// # Errors
+    /// It cannot be read, or says what nobody can mean; in a line, with the place.
+    pub fn find(named: Option<PathBuf>) -> Result<Self, String> {
+        let variable = env::var_os("MCFLUSH_CONFIG").map(PathBuf::from);
+        if named.is_none() && variable.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err("MCFLUSH_CONFIG is set but names no file: name one, or unset it".into());
+        }
+        if let Some(file) = named.or(variable) {
+            return Self::read(file);
+        }
+        let home = || env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".config"));
+        let xdg = env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from).or_else(home);
+        let places = [
+            Some(PathBuf::from("mcflush.toml")),
+            xdg.map(|folder| folder.join("mcflush/config.toml")),
+            Some(PathBuf::from("/etc/mcflush.toml")),
+        ];
+        match places.into_iter().flatten().find(|file| file.exists()) {
+            Some(file) => Self::read(file),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn read(file: PathBuf) -> Result<Self, String> {
+        let name = one_line(&file.display().to_string());
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| format!("{name}: {error}: name a config file that can be read"))?;
+        let contents = parse(&text).map_err(|error| format!("{name}:{error}"))?;
+        let place = |name: &Spanned<String>| (name.get_ref().clone(), line(&text, Some(name.span())));
+        let lines = contents.defaults.keys().map(place).collect();
+        Ok(Self { file: Some(file), contents, lines })
+    }
+
+    /// The servers of the file, where it names some.
+    pub fn servers(&self) -> Option<&[String]> {
+        self.contents.servers.as_deref()
+    }
+
+    /// The options that have a default.
+    pub fn defaults(&self) -> impl Iterator<Item = &str> {
+        self.contents.defaults.keys().map(|name| name.get_ref().as_str())
+    }
+
+    /// An option's default as it stands in the file.
+    pub fn default_text(&self, name: &str) -> Option<String> {
+        let (_, value) = self.contents.defaults.iter().find(|(known, _)| known.get_ref() == name)?;
+        Some(match value {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            toml::Value::Boolean(given) => given.to_string(),
+            _ => return None,
+        })
+    }
+
+    pub fn groups(&self) -> &BTreeMap<String, Group> {
+        &self.contents.groups
+    }
+
+    pub fn apps(&self) -> &BTreeMap<String, App> {
+        &self.contents.apps
+    }
+
+    /// The app of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn app(&self, name: &str) -> Result<&App, String> {
+        self.apps().get(name).ok_or_else(|| self.unknown("app", name, self.apps().keys()))
+    }
+
+    /// What a group's name, with or without `@`, stands for.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn group(&self, name: &str) -> Result<&[String], String> {
+        let name = name.strip_prefix('@').unwrap_or(name);
+        let group = self.groups().get(name).ok_or_else(|| self.unknown("group", name, self.groups().keys()))?;
+        Ok(&group.servers)
+    }
+
+    fn unknown<'a>(&self, what: &str, name: &str, known: impl Iterator<Item = &'a String> + Clone) -> String {
+        let name = one_line(name);
+        let Some(file) = &self.file else {
+            return format!(
+                "there is no config file, so no {what} \"{name}\": name one by --config, or see mcflush --help"
+            );
+        };
+        let file = one_line(&file.display().to_string());
+        let advice = match (similar(&name, known.clone().map(String::as_str)), known.clone().next()) {
+            (Some(similar), _) => format!("did you mean \"{}\"?", one_line(similar)),
+            (None, Some(_)) => {
+                format!("it has {}", known.map(|name| format!("\"{}\"", one_line(name))).collect::<Vec<_>>().join(", "))
+            }
+            (None, None) => format!("write [{what}s.{name}] there"),
+        };
+        format!("{file} has no {what} \"{name}\": {advice}")
+    }
+}
+
+/// The known name that was most likely meant.
+fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, known)| known)
+}
+
+/// An error begins with the line: `3: …`.
+fn parse(text: &str) -> Result<Contents, String> {
+    let contents: Contents = toml::from_str(text).map_err(|error| {
+        let place = line(text, error.span());
+        format!("{place}: {}", advised(error.message()))
+    })?;
+    for (name, group) in &contents.groups {
+        let nested = group.servers.iter().find(|server| server.starts_with('@'));
+        if let Some(nested) = nested {
+            let (name, nested) = (one_line(name), one_line(nested));
+            return Err(format!(" group \"{name}\": {nested} is a group itself: name the servers"));
+        }
+    }
+    for (name, app) in &contents.apps {
+        let name = one_line(name);
+        if app.prefixes.is_empty() {
+            return Err(format!(" app \"{name}\": prefixes is empty: name what its keys begin with"));
+        }
+        for prefix in app.prefixes.iter().chain(&app.keep) {
+            Prefix::new(prefix.clone()).map_err(|error| format!(" app \"{name}\": {error}"))?;
+        }
+    }
+    Ok(contents)
+}
+
+/// The number of the line where a span begins.
+fn line(text: &str, span: Option<Range<usize>>) -> usize {
+    let before = text.get(..span.map_or(0, |span| span.start)).unwrap_or(text);
+    before.bytes().filter(|&byte| byte == b'\n').count() + 1
+}
+
+/// The parser's words in one line, with what was likely meant: unknown field `servrs`, expected one of `servers`, `apps`.
+fn advised(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let likely = match quoted.split_first() {
+        Some((field, known)) if message.starts_with("unknown field") => similar(field, known.iter().copied()),
+        _ => None,
+    };
+    let likely = likely.map(|known| format!(": did you mean `{known}`?")).unwrap_or_default();
+    format!("{}{likely}", one_line(message.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_may_hold() {
+        let contents = parse(
+            "servers = ['cache1', '@sessions']\n[defaults]\ntimeout = 3\n[groups.sessions]\nservers = ['cache3:11211']\n\
+             [apps.shop]\nprefixes = ['shop:']\nkeep = ['shop:sess:']\nservers = ['@sessions']\n",
+        )
+        .unwrap();
+        assert_eq!(contents.servers.unwrap(), ["cache1", "@sessions"]);
+        assert_eq!(contents.apps["shop"].keep, ["shop:sess:"]);
+        assert!(parse("").unwrap().servers.is_none());
+    }
+
+    #[test]
+    fn errors_say_the_line_and_what_was_meant() {
+        for (text, words) in [
+            ("\nservrs = ['a']", &["2: ", "servrs", "did you mean `servers`?"][..]),
+            ("[apps.shop]\nprefix = ['a']", &["2: ", "`prefixes`"]),
+            ("[apps.shop]\nprefixes = 'a'", &["2: "]),
+            ("[apps.shop]\nprefixes = []", &["shop", "empty"]),
+            ("[apps.shop]\nprefixes = ['']", &["shop", "--all"]),
+            ("[apps.shop]\n", &["prefixes"]),
+            ("[groups.a]\nservers = ['@b']", &["\"a\"", "@b"]),
+            ("servers = [", &["1: "]),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(words.iter().all(|word| error.contains(word)), "{text:?}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}
