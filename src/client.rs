@@ -229,7 +229,7 @@ impl Client {
         }
     }
 
-    /// A group of statistics.
+    /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on.
     ///
     /// # Errors
     /// As [`Self::next`], or the server answered with an error.
@@ -243,7 +243,14 @@ impl Client {
                     // A copy, so that a few short lines do not hold the whole read buffer.
                     stats.push(stat.detached());
                 }
-                Answer { reply: Reply::Stat(_), .. } => {
+                Answer { reply: Reply::Prefix(prefix), .. } if stats.len() < Self::STATS_MAX => {
+                    for counter in ["get", "hit", "set", "del"] {
+                        let name = [prefix.prefix(), b":", counter.as_bytes()].concat();
+                        let count = prefix.count(counter).unwrap_or_default();
+                        stats.extend(Stat::new(name, count.to_string()));
+                    }
+                }
+                Answer { reply: Reply::Stat(_) | Reply::Prefix(_), .. } => {
                     return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
                 }
                 Answer { reply: Reply::End, role: Role::Last, .. } => return Ok(stats),

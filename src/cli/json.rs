@@ -13,6 +13,7 @@ use mcflush::scope::Scope;
 use serde_json::{Map, Value, json};
 
 use super::namespaces::Row;
+use super::stats::{Said, Since};
 
 /// What will be printed, server by server.
 #[derive(Debug)]
@@ -93,17 +94,36 @@ impl Document {
         }));
     }
 
-    pub fn stats(&mut self, server: &ServerAddr, result: &Result<Vec<Stat>, Error>) {
-        let groups = match result {
-            Ok(stats) => json!({ "general": stats.iter().map(statistic).collect::<Map<_, _>>() }),
-            Err(_) => json!({}),
-        };
-        self.servers.push(json!({
-            "server": server.to_string(),
-            "ok": result.is_ok(),
-            "groups": groups,
-            "error": result.as_ref().err().map(error),
-        }));
+    /// What a server said, and with --watch what changed since the last look.
+    pub fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+        let groups: Map<_, _> = result
+            .iter()
+            .flatten()
+            .map(|(group, stats)| (group.as_str().into(), stats.iter().map(statistic).collect::<Map<_, _>>().into()))
+            .collect();
+        let mut look = Map::new();
+        look.insert("server".into(), server.to_string().into());
+        look.insert("ok".into(), result.is_ok().into());
+        look.insert("groups".into(), groups.into());
+        if let Some(since) = since {
+            let (mut seconds, mut changed, mut hit_ratio) = (None, Map::new(), None);
+            if let Since::Changes(changes) = since {
+                seconds = Some(changes.seconds);
+                hit_ratio = changes.hit_ratio;
+                for (group, name, _, difference) in &changes.changed {
+                    let of_group = changed.entry(group.as_str()).or_insert_with(|| json!({}));
+                    if let Value::Object(of_group) = of_group {
+                        of_group.insert(name.clone(), json!(difference));
+                    }
+                }
+            }
+            look.insert("seconds".into(), json!(seconds));
+            look.insert("restarted".into(), (*since == Since::Restarted).into());
+            look.insert("changed".into(), changed.into());
+            look.insert("hit_ratio".into(), json!(hit_ratio));
+        }
+        look.insert("error".into(), result.as_ref().err().map_or(Value::Null, error));
+        self.servers.push(look.into());
     }
 
     /// How a server's keys were counted.

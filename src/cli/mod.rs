@@ -10,6 +10,7 @@ mod packaging;
 mod report;
 mod servers;
 mod signals;
+mod stats;
 mod text;
 mod verbose;
 
@@ -25,8 +26,8 @@ use mcflush::ops::clear::{clear, survey};
 use mcflush::ops::flush::{self, flush};
 use mcflush::ops::keys::keys as list_keys;
 use mcflush::ops::namespaces::{Namespaces, namespaces};
-use mcflush::ops::{Context, Events, stats::stats};
-use mcflush::protocol::stats::StatsGroup;
+use mcflush::ops::stats::stats;
+use mcflush::ops::{Context, Events};
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::args::{Command, Invocation};
 use self::json::Document;
 use self::report::Report;
+use self::stats::{Format, Said, Watch};
 use self::verbose::Verbose;
 
 /// The command line, config or address is wrong, or no server is named; nothing was sent.
@@ -161,15 +163,37 @@ async fn run(invocation: Invocation) -> ExitCode {
                 report.surveyed(&server, &scope, result);
             }
         }
-        Command::Stats => {
+        Command::Stats(options) => {
             report.listing();
-            let operation = |server| {
-                let context = context(&server);
-                async move { stats(&server, StatsGroup::General, &context).await }
-            };
-            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
-            while let Some((server, result)) = results.next().await {
-                report.stats(&server, result);
+            let stats::Options { groups, format, watch: every } = options;
+            let asked: Arc<[_]> = groups.iter().map(|group| group.asked()).collect();
+            let mut watch = every.map(|every| (every, Watch::default()));
+            loop {
+                let began = Instant::now();
+                let operation = |server| {
+                    let (context, asked) = (context(&server), Arc::clone(&asked));
+                    async move { stats(&server, &asked, &context).await }
+                };
+                let mut looks = Vec::new();
+                let mut results = std::pin::pin!(fleet::each(servers.clone(), jobs, operation));
+                while let Some((server, result)) = results.next().await {
+                    let said = result.map(|said| groups.iter().copied().zip(said).collect::<Said>());
+                    let now = Instant::now();
+                    let since = match (&mut watch, &said) {
+                        (Some((_, watch)), Ok(said)) => Some(watch.look(&server, said, now)),
+                        _ => None,
+                    };
+                    looks.extend(report.look(&server, said, since.as_ref()).map(|said| (server, said)));
+                }
+                let Some((every, _)) = &watch else {
+                    report.looks(&looks, format);
+                    break;
+                };
+                let next = tokio::time::sleep_until(began + *every);
+                if !report.end_of_look() || stop.run_until_cancelled(next).await.is_none() {
+                    break;
+                }
+                report.begin_look((format == Format::Json).then(|| Document::looking("stats")));
             }
         }
         Command::Keys(options) => {
@@ -227,7 +251,7 @@ fn document(command: &Command) -> Option<Document> {
         // An object a key, printed as they come.
         Command::Keys(_) => return None,
         Command::Namespaces(_) => Document::looking("namespaces"),
-        Command::Stats => Document::looking("stats"),
+        Command::Stats(_) => Document::looking("stats"),
     })
 }
 

@@ -11,10 +11,10 @@ use mcflush::ops::flush::Flushed;
 use mcflush::ops::keys::Shown;
 use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
-use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 
 use super::json::Document;
+use super::stats::{self, Format, Look, Said, Since};
 use super::text::{self, count, grouped, one_line};
 use super::{complain, namespaces};
 
@@ -104,23 +104,50 @@ impl Report {
         self.done(&text);
     }
 
-    pub fn stats(&mut self, server: &ServerAddr, result: Result<Vec<Stat>, Error>) {
+    /// A look at a server's statistics; what it said comes [together](Self::looks) with the others'.
+    pub fn look(&mut self, server: &ServerAddr, result: Result<Said, Error>, since: Option<&Since>) -> Option<Said> {
         if let Some(document) = &mut self.document {
-            document.stats(server, &result);
+            document.stats(server, &result, since);
         }
-        let stats = match result {
-            Ok(stats) => stats,
-            Err(error) => return self.failed(server, &error),
+        match result {
+            Ok(said) => {
+                self.done += 1;
+                if let Some(since) = since {
+                    self.print(&since.text(server, &said));
+                }
+                Some(said)
+            }
+            Err(error) => {
+                self.failed(server, &error);
+                None
+            }
+        }
+    }
+
+    /// Statistics of all servers that answered.
+    pub fn looks(&mut self, looks: &[Look], format: Format) {
+        let text = match format {
+            Format::Table if looks.is_empty() => return,
+            Format::Table => stats::table(looks, text::terminal_width()),
+            Format::Prometheus => stats::prometheus(looks, &self.failed),
+            Format::Json => return,
         };
-        let mut text = format!("{server}\n");
-        let rows: Vec<_> =
-            stats.iter().map(|stat| [stat.name(), stat.value()].map(|it| Escaped(it).to_string())).collect();
-        let width = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
-        for [name, value] in rows {
-            text.push_str(format!("{name:width$}  {value}").trim_end());
-            text.push('\n');
+        self.print(&text);
+    }
+
+    /// This look is over; false when nobody reads on.
+    pub fn end_of_look(&mut self) -> bool {
+        if let Some(document) = self.document.take() {
+            self.broken = document.print().err();
         }
-        self.done(text.trim_end_matches('\n'));
+        self.broken.is_none()
+    }
+
+    /// Another look begins, and what the last one counted is past.
+    pub fn begin_look(&mut self, document: Option<Document>) {
+        self.document = document;
+        self.done = 0;
+        self.failed.clear();
     }
 
     /// How a listing went whose keys are printed as they come.

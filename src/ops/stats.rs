@@ -7,15 +7,21 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::protocol::stats::{Stat, StatsGroup};
 
-/// Asks for a group of statistics, in the server's order.
+/// Asks for groups of statistics, each in the server's order. What `stats detail` counts is named `PREFIX:get`, `PREFIX:hit`,
+/// `PREFIX:set` and `PREFIX:del`.
 ///
 /// # Errors
 /// The server could not be reached or refused, or it was stopped.
-pub async fn stats(server: &ServerAddr, group: StatsGroup, context: &Context) -> Result<Vec<Stat>, Error> {
+pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context) -> Result<Vec<Vec<Stat>>, Error> {
     let mut retries = Retries::new(context);
     loop {
         let attempt = async {
-            Client::connect(server, &context.resolver, context.patience.timeout).await?.stats(group.clone()).await
+            let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+            let mut answers = Vec::new();
+            for group in groups {
+                answers.push(client.stats(group.clone()).await?);
+            }
+            Ok(answers)
         };
         match context.stop.run_until_cancelled(attempt).await {
             Some(Ok(stats)) => return Ok(stats),

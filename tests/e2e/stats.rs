@@ -1,9 +1,23 @@
 //! `mcflush stats`.
 
+use std::io::{BufRead, BufReader};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use serde_json::{Value, json};
+
+use crate::json::document;
+use crate::support::fake::{Answer, Fake, Nobody};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
 
-each_version!(names_and_values_aligned, of_two_servers, on_a_unix_socket);
+each_version!(
+    names_and_values_aligned,
+    of_two_servers,
+    on_a_unix_socket,
+    of_every_group,
+    for_prometheus,
+    again_and_again
+);
 
 fn names_and_values_aligned(version: Version) {
     let server = Server::start(version, &[]);
@@ -43,7 +57,150 @@ fn names_and_values_aligned(version: Version) {
 
 fn of_two_servers(version: Version) {
     let (one, two) = (Server::start(version, &[]), Server::start(version, &[]));
-    mcflush(["stats", one.address(), two.address()]).run().succeeds().says(one.address()).says(two.address());
+    one.store(["a", "b"]);
+    two.store(["a", "b", "c"]);
+    let run = mcflush(["stats", one.address(), two.address()]).run();
+    run.succeeds();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(run.stdout.lines().next().unwrap()), [one.address(), two.address(), "total"]);
+    let row = |name: &str| run.stdout.lines().map(words).find(|row| row[0] == name).unwrap();
+    assert_eq!(row("curr_items"), ["curr_items", "2", "3", "5"]);
+    assert_eq!(row("pid").len(), 3, "there is nothing to add: {run}");
+}
+
+/// Those that every version has.
+const GROUPS: [&str; 6] = ["general", "settings", "items", "slabs", "sizes", "conns"];
+
+fn of_every_group(version: Version) {
+    let server = Server::start(version, &[]);
+    server.store(["shop:1"]);
+    let groups = GROUPS.into_iter().flat_map(|group| ["--group", group]);
+    let run = mcflush(["stats", "--json"].into_iter().chain(groups.clone()).chain([server.address()])).run();
+    let found = document(run.exits(0));
+    let found = found["servers"][0]["groups"].as_object().unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), GROUPS);
+    assert_eq!((&found["items"]["items:1:number"], &found["slabs"]["1:used_chunks"]), (&json!(1), &json!(1)));
+    assert_eq!(found["settings"].as_object().unwrap().len(), server.stats("stats settings").len());
+    let run = mcflush(["stats"].into_iter().chain(groups).chain([server.address()])).run();
+    for group in GROUPS {
+        run.exits(0).says(&format!("-- {group} --"));
+    }
+
+    let mut connection = server.connect();
+    for line in ["stats detail on", "get shop:1", "get shop:2"] {
+        connection.send(format!("{line}\r\n").as_bytes());
+    }
+    while connection.line().as_deref() != Some("END") {}
+    while connection.line().as_deref() != Some("END") {}
+    let run = mcflush(["stats", "--json", "--group", "detail", server.address()]).run();
+    let detail = document(run.exits(0));
+    let detail = &detail["servers"][0]["groups"]["detail"];
+    assert_eq!((&detail["shop:get"], &detail["shop:hit"]), (&json!(2), &json!(1)));
+}
+
+fn for_prometheus(version: Version) {
+    let server = Server::start(version, &[]);
+    server.store(["a", "b", "c"]);
+    let nobody = Nobody::start();
+    let groups = GROUPS.into_iter().flat_map(|group| ["--group", group]);
+    let options = ["stats", "--format", "prometheus"].into_iter().chain(groups);
+    let run = mcflush(options.chain([server.address(), nobody.address()])).run();
+    let labels = format!("{{server=\"{}\"}}", server.address());
+    run.exits(3).says(&format!("memcached_current_items{labels} 3\n")).says(&format!("memcached_up{labels} 1\n"));
+    run.says(&format!("memcached_up{{server=\"{}\"}} 0\n", nobody.address()));
+    run.says(&format!("memcached_slab_current_items{{server=\"{}\",slab=\"1\"}} 3\n", server.address()));
+    run.says(&format!(
+        "memcached_commands_total{{server=\"{}\",command=\"get\",status=\"hit\"}} 0\n",
+        server.address()
+    ));
+    run.says("# TYPE memcached_current_items gauge\n").says("# TYPE memcached_items_total counter\n");
+    // A family is one block: help, type, samples; no sample is there twice.
+    let (mut families, mut samples) = (Vec::new(), std::collections::BTreeSet::new());
+    for line in run.stdout.lines() {
+        match line.strip_prefix("# ") {
+            Some(comment) => families.push(comment.split(' ').nth(1).unwrap().to_owned()),
+            None => {
+                let name = line.split('{').next().unwrap();
+                assert_eq!(Some(name), families.last().map(String::as_str), "{line}");
+                assert!(samples.insert(line.rsplit_once(' ').unwrap().0), "{line}");
+            }
+        }
+    }
+    let pairs = families.chunks(2).map(|pair| pair[0].clone()).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(pairs.len() * 2, families.len(), "each family once");
+}
+
+fn again_and_again(version: Version) {
+    let server = Server::start(version, &[]);
+    server.store(["a"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = mcflush(["stats", "--json", "--watch", "0.2", server.address()]).stdout(writer).spawn();
+    let mut lines = BufReader::new(reader).lines();
+    let mut look = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()["servers"][0].clone();
+    let first = look();
+    assert_eq!((&first["seconds"], &first["restarted"], &first["changed"]), (&Value::Null, &json!(false), &json!({})));
+    let mut connection = server.connect();
+    connection.send(b"get a b a a\r\n");
+    while connection.line().as_deref() != Some("END") {}
+    // In one look or another; the sum counts.
+    let (mut hits, mut ratio) = (0.0, Value::Null);
+    while hits == 0.0 {
+        let next = look();
+        assert!(next["seconds"].as_f64() > Some(0.0), "{next}");
+        hits += next["changed"]["general"]["get_hits"].as_f64().unwrap_or_default();
+        ratio = next["hit_ratio"].clone();
+    }
+    assert_eq!((hits, ratio), (3.0, json!(0.75)));
+    // Nobody reads on.
+    drop(lines);
+    running.wait().exits(0);
+}
+
+#[test]
+fn watched_until_it_is_told_to_stop() {
+    let server = Server::start(Version::Sid, &[]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = mcflush(["stats", "--watch", "0.1", server.address()]).stdout(writer).spawn();
+    let mut lines = BufReader::new(reader).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("what changes follows"), "{first}");
+    let second = lines.next().unwrap().unwrap();
+    assert!(second.contains("gets/s"), "{second}");
+    running.signal("INT");
+    // What it says until then is read, so that it never waits for that.
+    let rest = std::thread::spawn(move || lines.count());
+    running.wait().exits(130);
+    rest.join().unwrap();
+}
+
+#[test]
+fn a_server_that_was_started_again_counts_anew() {
+    let looks = AtomicU64::new(0);
+    let fake = Fake::answering(move |_| {
+        let uptime = if looks.fetch_add(1, SeqCst) == 0 { 100 } else { 1 };
+        Answer::Bytes(format!("STAT uptime {uptime}\r\nSTAT cmd_get {uptime}\r\nEND\r\n").into_bytes())
+    });
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = mcflush(["stats", "--watch", "0.1", fake.address()]).stdout(writer).spawn();
+    let said: Vec<_> = BufReader::new(reader).lines().take(2).map(Result::unwrap).collect();
+    assert!(said[1].contains("started again") && !said[1].contains("/s"), "{said:?}");
+    running.wait().exits(0);
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    let fake = Fake::silent();
+    for options in [
+        &["--json", "--format", "table"][..],
+        &["--json", "--format", "prometheus"],
+        &["--watch", "1", "--format", "prometheus"],
+        &["--watch", "0"],
+        &["--group", "nonsense"],
+        &["--format", "xml"],
+    ] {
+        mcflush(["stats"].iter().chain(options).copied().chain([fake.address()])).run().is_refused();
+    }
+    fake.assert_untouched();
 }
 
 fn on_a_unix_socket(version: Version) {

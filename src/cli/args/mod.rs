@@ -2,6 +2,7 @@
 
 mod keys;
 mod namespaces;
+mod stats;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -122,10 +123,7 @@ impl Listing {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Show what the servers say of themselves
-    Stats {
-        #[command(flatten)]
-        common: Common,
-    },
+    Stats(stats::Stats),
     /// List keys, one a line
     Keys(keys::Keys),
     /// Show who lives there: keys and bytes by prefix
@@ -246,7 +244,7 @@ pub enum Command {
     Flush(flush::Options),
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
-    Stats,
+    Stats(super::stats::Options),
     Keys(super::keys::Options),
     Namespaces(super::namespaces::Options),
 }
@@ -313,7 +311,8 @@ pub fn parse() -> Result<Invocation, Refusal> {
             return Err(Refusal::Document(packaging::completions(Args::command(), *shell)));
         }
         Some(Sub::Man) => return Err(Refusal::Document(packaging::man(Args::command())?)),
-        Some(Sub::Stats { common } | Sub::Config { what: ConfigSub::Check { common } }) => &common.config,
+        Some(Sub::Config { what: ConfigSub::Check { common } }) => &common.config,
+        Some(Sub::Stats(stats)) => &stats.common.config,
         Some(Sub::Keys(keys)) => &keys.common.config,
         Some(Sub::Namespaces(namespaces)) => &namespaces.common.config,
         None => &args.common.config,
@@ -332,7 +331,10 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     let app = args.app.as_deref().map(|name| config.app(name)).transpose()?;
     let empties_all = args.all && !args.dry_run && !args.yes;
     let (command, common) = match args.command {
-        Some(Sub::Stats { common }) => (Command::Stats, common),
+        Some(Sub::Stats(command)) => {
+            let (options, common) = command.resolve()?;
+            (Command::Stats(options), common)
+        }
         Some(Sub::Keys(command)) => {
             let (options, common) = command.resolve()?;
             (Command::Keys(options), common)

@@ -1,0 +1,54 @@
+//! `mcflush stats`.
+
+use std::time::Duration;
+
+use super::{Common, seconds};
+use crate::cli::stats::{Format, Group, Options};
+
+/// What the command takes beside the servers.
+#[derive(Debug, clap::Args)]
+pub struct Stats {
+    /// Which statistics (repeatable) [default: general]
+    #[arg(long, value_name = "GROUP", value_enum)]
+    group: Vec<Group>,
+
+    /// How they are printed [default: table]; --json is --format json
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
+
+    /// Again and again, with what changed since the last look and the hit ratio
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    watch: Option<Duration>,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Stats {
+    pub fn resolve(mut self) -> Result<(Options, Common), String> {
+        let format = match (self.format, self.common.json) {
+            (Some(Format::Table | Format::Prometheus), true) => {
+                return Err("--json and another --format: leave one of them out".into());
+            }
+            (Some(Format::Json), _) | (None, true) => Format::Json,
+            (Some(format), false) => format,
+            (None, false) => Format::Table,
+        };
+        if self.watch.is_some() && format == Format::Prometheus {
+            return Err("--watch means nothing to Prometheus, which looks by itself: leave it out".into());
+        }
+        self.common.json = format == Format::Json;
+        let mut groups = self.group;
+        let mut seen = Vec::new();
+        groups.retain(|group| {
+            !seen.contains(group) && {
+                seen.push(*group);
+                true
+            }
+        });
+        if groups.is_empty() {
+            groups.push(Group::General);
+        }
+        Ok((Options { groups, format, watch: self.watch }, self.common))
+    }
+}

@@ -1,0 +1,148 @@
+//! Statistics for people: one server's names and values, or several servers side by side.
+
+use std::collections::HashSet;
+
+use mcflush::protocol::Escaped;
+use mcflush::protocol::stats::Stat;
+
+use super::known::is_additive;
+use super::{Group, Look, number};
+
+/// The widest that a value is shown beside others on a terminal.
+const CELL: usize = 24;
+
+/// Several tables where a terminal is not wide enough for all servers beside each other; the total is in the last.
+pub fn table(looks: &[Look], width: Option<usize>) -> String {
+    let mut text = String::new();
+    let groups: Vec<Group> =
+        looks.first().map(|(_, said)| said.iter().map(|(group, _)| *group).collect()).unwrap_or_default();
+    if let [(server, said)] = looks {
+        text.push_str(&format!("{server}\n"));
+        for (group, stats) in said {
+            title(&mut text, *group, &groups);
+            let rows: Vec<_> =
+                stats.iter().map(|stat| [stat.name(), stat.value()].map(|it| Escaped(it).to_string())).collect();
+            let longest = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
+            for [name, value] in rows {
+                text.push_str(format!("{name:longest$}  {value}").trim_end());
+                text.push('\n');
+            }
+        }
+    } else {
+        for (at, group) in groups.iter().enumerate() {
+            title(&mut text, *group, &groups);
+            side_by_side(&mut text, *group, at, looks, width);
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn title(text: &mut String, group: Group, groups: &[Group]) {
+    if groups.len() > 1 {
+        text.push_str(&format!("-- {} --\n", group.as_str()));
+    }
+}
+
+fn side_by_side(text: &mut String, group: Group, at: usize, looks: &[Look], width: Option<usize>) {
+    let said: Vec<&[Stat]> =
+        looks.iter().map(|(_, said)| said.get(at).map(|(_, stats)| &stats[..]).unwrap_or_default()).collect();
+    // In the order of the first server that has it.
+    let mut seen = HashSet::new();
+    let names: Vec<_> =
+        said.iter().flat_map(|stats| stats.iter()).map(Stat::name).filter(|name| seen.insert(*name)).collect();
+    let find =
+        |stats: &[Stat], name: &[u8]| stats.iter().find(|stat| stat.name() == name).map(|stat| stat.value().clone());
+    let mut columns: Vec<Vec<String>> = Vec::new();
+    for ((server, _), stats) in looks.iter().zip(&said) {
+        let cells =
+            names.iter().map(|name| find(stats, name).map(|value| Escaped(&value).to_string()).unwrap_or_default());
+        columns.push(std::iter::once(server.to_string()).chain(cells).collect());
+    }
+    let total = names.iter().map(|name| {
+        let name_shown = Escaped(name).to_string();
+        let values: Option<Vec<f64>> =
+            said.iter().filter_map(|stats| find(stats, name)).map(|value| number(&value)).collect();
+        match values {
+            Some(values) if is_additive(group, &name_shown) && !values.is_empty() => {
+                let sum: f64 = values.iter().sum();
+                if sum.fract() == 0.0 { format!("{sum:.0}") } else { format!("{sum:.6}") }
+            }
+            _ => String::new(),
+        }
+    });
+    columns.push(std::iter::once("total".to_owned()).chain(total).collect());
+
+    let head: Vec<String> =
+        std::iter::once(String::new()).chain(names.iter().map(|name| Escaped(name).to_string())).collect();
+    let head_width = longest(&head);
+    if width.is_some() {
+        columns.iter_mut().flatten().for_each(fit);
+    }
+    let mut rest = &columns[..];
+    while !rest.is_empty() {
+        let mut used = head_width;
+        let fits = |column: &&Vec<String>| {
+            used += 2 + longest(column);
+            width.is_none_or(|width| used <= width)
+        };
+        // One at least, however narrow it is.
+        let shown = rest.iter().take_while(fits).count().max(1);
+        let (these, later) = rest.split_at(shown);
+        for (row, name) in head.iter().enumerate() {
+            let mut line = format!("{name:head_width$}");
+            for column in these {
+                let width = longest(column);
+                let cell = column.get(row).map(String::as_str).unwrap_or_default();
+                line.push_str(&format!("  {cell:>width$}"));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        if !later.is_empty() {
+            text.push('\n');
+        }
+        rest = later;
+    }
+}
+
+fn longest(column: &[String]) -> usize {
+    column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default()
+}
+
+/// One long value does not push the others off the terminal.
+fn fit(cell: &mut String) {
+    if cell.chars().count() > CELL {
+        *cell = cell.chars().take(CELL - 1).chain(['…']).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(server: &str, items: &str) -> Look {
+        let stats = [("pid", "7"), ("version", "1.6.45"), ("curr_items", items)];
+        let stats = stats.map(|(name, value)| Stat::new(name.to_owned(), value.to_owned()).unwrap());
+        (server.parse().unwrap(), vec![(Group::General, stats.to_vec())])
+    }
+
+    #[test]
+    fn what_can_be_added_is() {
+        let text = table(&[look("cache1", "3"), look("cache2", "40")], None);
+        let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[0], ["cache1:11211", "cache2:11211", "total"]);
+        assert_eq!((&rows[1][..], &rows[3][..]), (&["pid", "7", "7"][..], &["curr_items", "3", "40", "43"][..]));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_several_tables() {
+        let looks: Vec<_> = (0..9).map(|n| look(&format!("cache{n}"), "1")).collect();
+        for width in [40, 60, 80, 200] {
+            let text = table(&looks, Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+            assert!((0..9).all(|n| text.contains(&format!("cache{n}:"))), "{text}");
+            assert_eq!(text.matches("total").count(), 1);
+        }
+    }
+}
