@@ -13,7 +13,8 @@ const README: &str = include_str!("../../README.md");
 
 /// What is shown and cannot run here, by how it begins, with the reason. Each has to be met, so that none outlives its
 /// text.
-const NOT_HERE: [(&str, &str); 4] = [
+const NOT_HERE: [(&str, &str); 5] = [
+    ("mcflush stats --watch ", "goes on until it is told to stop: tests/e2e/stats.rs"),
     ("make ", "builds the release, or runs the tests, this one among them"),
     ("rake ", "needs Rake and an app's Rakefile: tests/recipes/rake"),
     ("append :linked_dirs", "a line of a Capistrano file: tests/recipes/capistrano"),
