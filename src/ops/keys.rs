@@ -15,7 +15,6 @@ use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
-use crate::protocol::Excerpt;
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::MetadumpLine;
 use crate::scope::Scope;
@@ -130,9 +129,7 @@ pub async fn keys(
         match attempt(server, scope, strategy, context, pages).await? {
             Attempt::Left => return Ok(Shown { strategy, taken: false }),
             Attempt::Walked(Ok(Walked::Refused(reply)), _) if asked.is_some() || strategy == Strategy::Cachedump => {
-                let instead = "start memcached without -X and with its LRU crawler";
-                let problem = Problem::Disabled { what: "listing keys", instead, reply };
-                return Err(Error { server: server.clone(), problem });
+                return Err(listing::disabled(server, reply));
             }
             Attempt::Walked(Ok(Walked::Refused(_)), _) => strategy = Strategy::Cachedump,
             Attempt::Walked(Ok(Walked::Whole | Walked::GivenUp), _) => return Ok(Shown { strategy, taken: true }),
@@ -236,11 +233,7 @@ impl Lister<'_> {
 
 impl Visitor for Lister<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
-        self.key.clear();
-        item.append_key(&mut self.key).map_err(|source| Error {
-            server: self.server.clone(),
-            problem: Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) },
-        })?;
+        item.decode_key(self.server, &mut self.key)?;
         self.listed.0 += 1;
         if self.scope.contains(&self.key) {
             self.listed.1 += 1;

@@ -8,8 +8,7 @@ use bytes::BytesMut;
 use super::Context;
 use super::listing::{self, Listed, Strategy, Visitor};
 use crate::address::ServerAddr;
-use crate::error::{Error, Problem};
-use crate::protocol::Excerpt;
+use crate::error::Error;
 
 /// How keys are divided: at which bytes, and how often.
 ///
@@ -239,11 +238,7 @@ struct Counter<'a> {
 
 impl Visitor for Counter<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
-        self.key.clear();
-        item.append_key(&mut self.key).map_err(|source| Error {
-            server: self.server.clone(),
-            problem: Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) },
-        })?;
+        item.decode_key(self.server, &mut self.key)?;
         self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
         Ok(true)
     }

@@ -4,10 +4,9 @@ use bytes::BytesMut;
 
 use super::Strategy;
 use crate::address::ServerAddr;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::ops::Context;
 use crate::ops::listing::{self, Listed, Visitor};
-use crate::protocol::Excerpt;
 use crate::scope::Scope;
 
 /// What was found of a prefix.
@@ -61,11 +60,7 @@ struct Surveyor<'a> {
 
 impl Visitor for Surveyor<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
-        self.key.clear();
-        item.append_key(&mut self.key).map_err(|source| Error {
-            server: self.server.clone(),
-            problem: Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) },
-        })?;
+        item.decode_key(self.server, &mut self.key)?;
         self.listed += 1;
         if let Some(found) = self.scope.find(&self.key).and_then(|place| self.found.get_mut(place)) {
             found.keys += 1;

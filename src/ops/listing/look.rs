@@ -1,9 +1,9 @@
 //! One look at all keys, changing nothing.
 
-use super::{Strategy, Visitor, Walked, choose, walk};
+use super::{Strategy, Visitor, Walked, choose, disabled, walk};
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::ops::Context;
 use crate::ops::retry::{Retries, unless_stopped};
 
@@ -28,9 +28,7 @@ pub(in crate::ops) async fn look<V: Visitor>(
         };
         match unless_stopped(context, server, walk).await {
             Ok(Walked::Refused(reply)) if asked.is_some() || strategy == Strategy::Cachedump => {
-                let instead = "start memcached without -X and with its LRU crawler";
-                let problem = Problem::Disabled { what: "listing keys", instead, reply };
-                return Err(Error { server: server.clone(), problem });
+                return Err(disabled(server, reply));
             }
             Ok(Walked::Refused(_)) => strategy = Strategy::Cachedump,
             Ok(Walked::Whole | Walked::GivenUp) => return Ok((strategy, visitor)),

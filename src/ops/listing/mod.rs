@@ -13,11 +13,12 @@ use bytes::{BufMut, BytesMut};
 pub(super) use self::choice::choose;
 pub(super) use self::look::look;
 use super::Context;
+use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{CrawlTarget, MetadumpLine};
-use crate::protocol::{ErrorReply, KEY_MAX, PercentError};
+use crate::protocol::{ErrorReply, Excerpt, KEY_MAX, PercentError};
 
 /// How the keys of a server are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +71,18 @@ impl Listed<'_> {
             }
             Self::Cachedump(_) => Err(PercentError),
         }
+    }
+
+    /// Puts the key, decoded, in the place of what was there.
+    ///
+    /// # Errors
+    /// It is no key that a server would list.
+    pub(super) fn decode_key(self, server: &ServerAddr, key: &mut BytesMut) -> Result<(), Error> {
+        key.clear();
+        self.append_key(key).map_err(|source| Error {
+            server: server.clone(),
+            problem: Problem::BadKey { source, excerpt: Excerpt::of(self.raw_key()) },
+        })
     }
 
     /// The key as it came.
@@ -153,6 +166,12 @@ pub(super) enum Walked {
     GivenUp,
     /// The server does not do this.
     Refused(ErrorReply),
+}
+
+/// The error of a server that lists its keys in no way.
+pub(super) fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
+    let instead = "start memcached without -X and with its LRU crawler";
+    Error { server: server.clone(), problem: Problem::Disabled { what: "listing keys", instead, reply } }
 }
 
 /// Lists the keys of a server on a connection of its own.
