@@ -220,7 +220,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         }
         Command::Namespaces(options) => {
             report.listing();
-            let namespaces::Options { division, strategy, top } = options;
+            let namespaces::Options { division, strategy, top, html } = options;
             let division = Arc::new(division);
             let operation = |server| {
                 let (context, division) = (context(&server), Arc::clone(&division));
@@ -236,6 +236,9 @@ async fn run(invocation: Invocation) -> ExitCode {
                 }
             }
             report.namespaces(&counted, &total, top);
+            if let Some(file) = html {
+                report.page(&file, &counted, &total, top);
+            }
         }
     }
     verbose.finish();

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 
 use mcflush::address::ServerAddr;
@@ -30,11 +31,22 @@ pub struct Report {
     failed: Vec<ServerAddr>,
     /// Why stdout takes no more.
     broken: Option<io::Error>,
+    /// A page could not be written.
+    unwritten: bool,
 }
 
 impl Report {
     pub fn new(servers: usize, quiet: bool, document: Option<Document>) -> Self {
-        Self { servers, quiet, is_listing: false, document, done: 0, failed: Vec::new(), broken: None }
+        Self {
+            servers,
+            quiet,
+            is_listing: false,
+            document,
+            done: 0,
+            failed: Vec::new(),
+            broken: None,
+            unwritten: false,
+        }
     }
 
     /// What follows is a listing, which a reader may cut short without a word.
@@ -203,6 +215,19 @@ impl Report {
         self.print(&namespaces::table(servers, &rows, text::terminal_width()));
     }
 
+    /// The same as a page in a file.
+    pub fn page(&mut self, file: &Path, servers: &[ServerAddr], namespaces: &Namespaces, top: Option<NonZeroUsize>) {
+        if servers.is_empty() {
+            return;
+        }
+        let page = namespaces::page(servers, namespaces, top.map_or(usize::MAX, NonZeroUsize::get));
+        if let Err(error) = std::fs::write(file, page) {
+            let name = file.display();
+            complain(&one_line(&format!("io: {name}: {error}: give --html a file that can be written")));
+            self.unwritten = true;
+        }
+    }
+
     /// The last words, and the exit status.
     pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
         if let Some(document) = self.document.take() {
@@ -220,7 +245,7 @@ impl Report {
         }
         ExitCode::from(match (signal, self.done, self.failed.len()) {
             (Some(status), ..) => status,
-            _ if broken.is_some() => 1,
+            _ if broken.is_some() || self.unwritten => 1,
             (None, _, 0) => 0,
             (None, 0, _) => 1,
             (None, ..) => 3,

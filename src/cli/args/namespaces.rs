@@ -1,6 +1,7 @@
 //! `mcflush namespaces`.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use mcflush::ops::namespaces::Division;
 
@@ -22,6 +23,10 @@ pub struct Namespaces {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     top: Option<NonZeroUsize>,
 
+    /// Also write a page with a picture of it, which needs no network
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// How keys are listed, for those who know better
     #[arg(long, value_name = "S", value_enum)]
     strategy: Option<Listing>,
@@ -38,7 +43,7 @@ impl Namespaces {
             Division::new(self.separator, self.depth)
         };
         let strategy = self.strategy.and_then(Listing::strategy);
-        (Options { division, strategy, top: self.top }, self.common)
+        (Options { division, strategy, top: self.top, html: self.html }, self.common)
     }
 }
 

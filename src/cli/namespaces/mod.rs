@@ -1,6 +1,9 @@
-//! The table of `mcflush namespaces`.
+//! What `mcflush namespaces` prints: a table, or a page.
+
+mod html;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mcflush::address::ServerAddr;
@@ -8,6 +11,7 @@ use mcflush::ops::clear::Strategy;
 use mcflush::ops::namespaces::{Division, Namespaces, Usage};
 use mcflush::protocol::Escaped;
 
+pub use self::html::page;
 use super::text::{age, binary, count, grouped};
 
 /// How to count, and how much to show.
@@ -16,6 +20,8 @@ pub struct Options {
     pub division: Division,
     pub strategy: Option<Strategy>,
     pub top: Option<NonZeroUsize>,
+    /// Where a page is written.
+    pub html: Option<PathBuf>,
 }
 
 /// A row: a prefix as it is printed, or `(none)` or `(others)`.
@@ -41,10 +47,7 @@ pub fn rows(namespaces: &Namespaces, top: Option<NonZeroUsize>) -> Vec<Row> {
 pub fn table(servers: &[ServerAddr], rows: &[Row], width: Option<usize>) -> String {
     let mut total = Usage::default();
     rows.iter().for_each(|row| total.add(&row.usage));
-    let servers = match servers {
-        [_, _, _, _, _, ..] => count(servers.len() as u64, "server"),
-        few => few.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    };
+    let servers = title(servers);
     let mut text = format!("{servers}: {}, {}\n", count(total.keys, "key"), binary(total.bytes));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let share = |usage: &Usage| usage.bytes as f64 / total.bytes.max(1) as f64;
@@ -95,6 +98,14 @@ pub fn table(servers: &[ServerAddr], rows: &[Row], width: Option<usize>) -> Stri
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// The servers, or how many they are.
+fn title(servers: &[ServerAddr]) -> String {
+    match servers {
+        [_, _, _, _, _, ..] => count(servers.len() as u64, "server"),
+        few => few.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// A text cut to a width, and seen to be.
