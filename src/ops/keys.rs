@@ -1,7 +1,7 @@
 //! Listing keys, as they come.
 //!
 //! Whoever shows them may be slow, the listing may not: a dump that is read slowly holds the server's crawler. What is not
-//! shown yet waits in a [backlog](super::backlog).
+//! shown yet waits in memory, and beyond a bound in an unlinked file.
 
 use std::io;
 
@@ -112,6 +112,26 @@ pub struct Shown {
 }
 
 /// Sends the keys in scope, until all are sent or the receiver is closed.
+///
+/// ```no_run
+/// use mcflush::ops::Context;
+/// use mcflush::ops::keys::{Page, keys};
+/// use mcflush::scope::Scope;
+///
+/// # async fn example() -> Result<(), mcflush::error::Error> {
+/// let server = "cache1".parse().expect("an address");
+/// let (pages, mut shown) = tokio::sync::mpsc::channel::<Page>(4);
+/// let printer = tokio::spawn(async move {
+///     while let Some(page) = shown.recv().await {
+///         page.each(|item| println!("{:?} {}", item.key(), item.size()));
+///     }
+/// });
+/// keys(&server, &Scope::everything(), None, &Context::default(), &pages).await?;
+/// drop(pages);
+/// printer.await.expect("it prints");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The server could not be reached, does not list its keys, or was lost in the middle: what was sent by then is real, and is

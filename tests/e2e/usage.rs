@@ -90,6 +90,13 @@ fn options_that_do_not_exist() {
 }
 
 #[test]
+fn what_was_probably_meant() {
+    leaves_alone(&["--prefx", "shop:"]).exits(2).warns("--prefix");
+    leaves_alone(&["stat"]).is_refused().warns("did you mean mcflush stats?");
+    leaves_alone(&["namespace"]).is_refused().warns("did you mean mcflush namespaces?");
+}
+
+#[test]
 fn options_without_sense() {
     for options in [
         ["--timeout", "soon"],

@@ -25,7 +25,7 @@ use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
 use super::config::check::Check;
-use super::config::{App, Config};
+use super::config::{App, Config, similar};
 use super::servers::{Named, Shard};
 use super::{WRONG_USE, complain, packaging, servers};
 
@@ -403,10 +403,15 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
         (true, _) => Scope::everything(),
         (false, false) => Scope::of(prefix),
         (false, true) => {
-            return Err(
-                "nothing to do: name --all, --prefix P, --app NAME or a command, then the servers (see mcflush --help)"
-                    .into(),
-            );
+            // A misspelt command looks like a server.
+            let command = Args::command();
+            let commands = command.get_subcommands().map(clap::Command::get_name);
+            let meant = args.common.servers.first().and_then(|first| similar(first, commands));
+            let advice = "name --all, --prefix P, --app NAME or a command, then the servers (see mcflush --help)";
+            return Err(match meant {
+                Some(meant) => format!("nothing to do: did you mean mcflush {meant}? Else {advice}"),
+                None => format!("nothing to do: {advice}"),
+            });
         }
     }
     .keeping(keep);
