@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::protocol::Escaped;
+use crate::protocol::storage::Credentials;
 
 /// The port of a server that names none.
 pub const DEFAULT_PORT: u16 = 11211;
@@ -57,6 +58,30 @@ pub enum ServerName {
     One(ServerAddr),
     /// Servers that somebody else knows.
     List(ServerList),
+}
+
+/// What a user types for servers: what names them, and what their URL says of how they are entered.
+///
+/// ```
+/// use mcflush::address::Target;
+/// let target: Target = "memcached://app:secret@cache1".parse()?;
+/// assert_eq!(target.entry.credentials.as_ref().unwrap().user(), b"app");
+/// assert!(!format!("{target:?}").contains("secret"));
+/// # Ok::<(), mcflush::address::AddressError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The servers.
+    pub name: ServerName,
+    /// How they are entered.
+    pub entry: Entry,
+}
+
+/// What a URL says of how its servers are entered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// For servers with `-Y`.
+    pub credentials: Option<Credentials>,
 }
 
 /// A name for a list of servers, and who knows it. Shown as a URL without credentials.
@@ -157,8 +182,14 @@ enum Problem {
     Scheme,
     #[error("SRV records have ports of their own")]
     SrvPort,
-    #[error("user and password are not supported yet")]
+    #[error(
+        "user and password go together, as in memcached://user:password@host, neither empty nor with a space, a line end or a NUL in it, and the user without a colon"
+    )]
     Credentials,
+    #[error("user and password go into a URL, as in memcached://user:password@host")]
+    CredentialsWithoutUrl,
+    #[error("user and password have no place here")]
+    Entry,
     #[error("a URL ends after the port")]
     Trailing,
     #[error("a socket's URL holds an absolute path and nothing else, as in memcached+unix:///run/memcached.sock")]
@@ -169,7 +200,7 @@ impl FromStr for ServerAddr {
     type Err = AddressError;
 
     fn from_str(input: &str) -> Result<Self, AddressError> {
-        parse(input).map_err(|problem| AddressError::new(input, problem))
+        parse(input).and_then(alone).map_err(|problem| AddressError::new(input, problem))
     }
 }
 
@@ -177,21 +208,37 @@ impl FromStr for ServerName {
     type Err = AddressError;
 
     fn from_str(input: &str) -> Result<Self, AddressError> {
-        parse_name(input).map_err(|problem| AddressError::new(input, problem))
+        parse_name(input).and_then(alone).map_err(|problem| AddressError::new(input, problem))
     }
 }
 
-fn parse_name(input: &str) -> Result<ServerName, Problem> {
+impl FromStr for Target {
+    type Err = AddressError;
+
+    fn from_str(input: &str) -> Result<Self, AddressError> {
+        let (name, entry) = parse_name(input).map_err(|problem| AddressError::new(input, problem))?;
+        Ok(Self { name, entry })
+    }
+}
+
+/// What is entered without more ado.
+fn alone<T>((named, entry): (T, Entry)) -> Result<T, Problem> {
+    if entry == Entry::default() { Ok(named) } else { Err(Problem::Entry) }
+}
+
+fn parse_name(input: &str) -> Result<(ServerName, Entry), Problem> {
     let list = input.split_once("://").and_then(|(scheme, rest)| {
         let (scheme, kind) = scheme.split_once('+')?;
         let mut kinds = [ListKind::Auto, ListKind::Dns, ListKind::Srv].into_iter();
         Some((kinds.find(|known| kind.eq_ignore_ascii_case(known.as_str()))?, format!("{scheme}://{rest}")))
     });
-    let Some((kind, plain)) = list else { return parse(input).map(ServerName::One) };
+    let Some((kind, plain)) = list else {
+        return parse(input).map(|(server, entry)| (ServerName::One(server), entry));
+    };
     match parse(&plain)? {
-        ServerAddr::Tcp { .. } if kind == ListKind::Srv && has_port(&plain) => Err(Problem::SrvPort),
-        ServerAddr::Tcp { host, port } => Ok(ServerName::List(ServerList { kind, host, port })),
-        ServerAddr::Unix(_) => Err(Problem::Scheme),
+        (ServerAddr::Tcp { .. }, _) if kind == ListKind::Srv && has_port(&plain) => Err(Problem::SrvPort),
+        (ServerAddr::Tcp { host, port }, entry) => Ok((ServerName::List(ServerList { kind, host, port }), entry)),
+        (ServerAddr::Unix(_), _) => Err(Problem::Scheme),
     }
 }
 
@@ -199,14 +246,12 @@ fn has_port(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| url.port().is_some())
 }
 
-fn parse(input: &str) -> Result<ServerAddr, Problem> {
+fn parse(input: &str) -> Result<(ServerAddr, Entry), Problem> {
     if input.contains("://") {
-        parse_url(input)
-    } else if input.starts_with('/') {
-        Ok(ServerAddr::Unix(PathBuf::from(input)))
-    } else {
-        parse_host_port(input)
+        return parse_url(input);
     }
+    let server = if input.starts_with('/') { ServerAddr::Unix(PathBuf::from(input)) } else { parse_host_port(input)? };
+    Ok((server, Entry::default()))
 }
 
 /// The byte of the input at which a problem shows.
@@ -215,7 +260,7 @@ fn place(input: &str, problem: &Problem) -> Option<usize> {
     let host = input.get(host_start..authority_end)?;
     Some(match problem {
         Problem::Empty | Problem::Url(_) => return None,
-        Problem::Scheme => 0,
+        Problem::Scheme | Problem::CredentialsWithoutUrl => 0,
         Problem::Control(character) => input.find(*character)?,
         Problem::Character { at, .. } => host_start + at,
         Problem::LongHost => host_start + HOST_MAX,
@@ -230,7 +275,7 @@ fn place(input: &str, problem: &Problem) -> Option<usize> {
         Problem::SrvPort => host_start + host.rfind(':')?,
         Problem::NotV6 => host_start + 1,
         Problem::NoHost => host_start,
-        Problem::Credentials | Problem::SocketUrl => scheme_end,
+        Problem::Credentials | Problem::Entry | Problem::SocketUrl => scheme_end,
         Problem::Trailing => authority_end,
     })
 }
@@ -252,12 +297,13 @@ const HOST_MAX: usize = 253;
 fn shown(input: &str) -> String {
     let visible = match (input.split_once("://"), input.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((before, host))) if !before.is_empty() && !input.starts_with('/') => format!("…@{host}"),
         _ => input.to_owned(),
     };
     Escaped(visible.as_bytes()).to_string()
 }
 
-fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
+fn parse_url(input: &str) -> Result<(ServerAddr, Entry), Problem> {
     // A URL's parser would drop these without a word.
     if let Some(character) = input.chars().find(|character| character.is_control()) {
         return Err(Problem::Control(character));
@@ -273,9 +319,15 @@ fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
             host_name(host).err().unwrap_or(Problem::Url(error))
         }
     })?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Problem::Credentials);
-    }
+    let credentials = match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, Some(password)) => {
+            let both = percent_decoded(user).zip(percent_decoded(password));
+            let credentials = both.and_then(|(user, password)| Credentials::new(&user, &password));
+            Some(credentials.ok_or(Problem::Credentials)?)
+        }
+        (_, None) => return Err(Problem::Credentials),
+    };
     let bare = url.query().is_none() && url.fragment().is_none();
     match url.scheme() {
         "memcached" => {
@@ -283,19 +335,19 @@ fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
                 return Err(Problem::Trailing);
             }
             let port = url.port().unwrap_or(DEFAULT_PORT);
-            match url.host() {
-                Some(url::Host::Ipv6(address)) => tcp(address.to_string(), port),
-                Some(url::Host::Ipv4(address)) => tcp(address.to_string(), port),
-                Some(url::Host::Domain(name)) => host_name(name).and_then(|host| tcp(host, port)),
-                None => Err(Problem::NoHost),
-            }
+            let host = match url.host() {
+                Some(url::Host::Ipv6(address)) => address.to_string(),
+                Some(url::Host::Ipv4(address)) => address.to_string(),
+                Some(url::Host::Domain(name)) => host_name(name)?,
+                None => return Err(Problem::NoHost),
+            };
+            Ok((tcp(host, port)?, Entry { credentials }))
         }
         "memcached+unix" => {
-            let mut path = bytes::BytesMut::new();
             let absolute =
                 url.host_str().is_none_or(str::is_empty) && url.path().starts_with('/') && url.path().len() > 1;
-            match percent_decoded(url.path(), &mut path) {
-                Some(path) if bare && absolute => Ok(ServerAddr::Unix(path)),
+            match percent_decoded(url.path()) {
+                Some(path) if bare && absolute => Ok((ServerAddr::Unix(PathBuf::from(path)), Entry::default())),
                 _ => Err(Problem::SocketUrl),
             }
         }
@@ -303,14 +355,18 @@ fn parse_url(input: &str) -> Result<ServerAddr, Problem> {
     }
 }
 
-fn percent_decoded(path: &str, out: &mut bytes::BytesMut) -> Option<PathBuf> {
-    crate::protocol::decode_percent(path.as_bytes(), out).ok()?;
-    String::from_utf8(out.to_vec()).ok().map(PathBuf::from)
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut decoded = bytes::BytesMut::new();
+    crate::protocol::decode_percent(text.as_bytes(), &mut decoded).ok()?;
+    String::from_utf8(decoded.to_vec()).ok()
 }
 
 fn parse_host_port(input: &str) -> Result<ServerAddr, Problem> {
     if input.is_empty() {
         return Err(Problem::Empty);
+    }
+    if input.find('@').is_some_and(|at| at > 0) {
+        return Err(Problem::CredentialsWithoutUrl);
     }
     if let Some(bracketed) = input.strip_prefix('[') {
         let (address, after) = bracketed.split_once(']').ok_or(Problem::Brackets)?;
@@ -381,6 +437,20 @@ mod tests {
     }
 
     #[test]
+    fn user_and_password() {
+        for (input, user, password) in [
+            ("memcached://app:secret@a", "app", "secret"),
+            ("memcached+auto://app:secret@a:1", "app", "secret"),
+            ("memcached://a%40b:%3a%2F%25@[::1]:1", "a@b", ":/%"),
+            ("memcached://%C3%BC:p@ss@a", "ü", "p@ss"),
+        ] {
+            let target: Target = input.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(target.entry.credentials, Credentials::new(user, password), "{input}");
+        }
+        assert_eq!("memcached://a".parse::<Target>().unwrap().entry, Entry::default());
+    }
+
+    #[test]
     fn lists() {
         for (input, shown) in [
             ("memcached+dns://Caches.example.org", "memcached+dns://caches.example.org:11211"),
@@ -402,7 +472,7 @@ mod tests {
             ("memcached+unix+dns:///run/memcached.sock", "scheme"),
             ("http+dns://a", "scheme"),
             ("memcached+mdns://a", "scheme"),
-            ("memcached+dns://u:secret@a", "not supported yet"),
+            ("memcached+dns://u:secret@a", "have no place here (character 17)"),
         ] {
             let error = input.parse::<ServerName>().unwrap_err().to_string();
             assert!(error.contains(why) && !error.contains("secret"), "{input:?}: {error}");
@@ -439,7 +509,13 @@ mod tests {
                 "memcached+unix://a/b",
                 "absolute path and nothing else, as in memcached+unix:///run/memcached.sock (character 18)",
             ),
-            ("memcached://u:secret@a", "not supported yet"),
+            ("memcached://u:secret@a", "have no place here (character 13)"),
+            ("u:secret@a", "go into a URL"),
+            ("memcached://secret@a", "go together"),
+            ("memcached://:secret@a", "go together"),
+            ("memcached://u:secret%20x@a", "without a colon"),
+            ("memcached://u:secret@", "host is missing"),
+            ("memcached://u:sec/secret@a", "65535"),
             ("memcached://ü:secret@a_:b", "65535 (character 25)"),
         ] {
             let error = input.parse::<ServerAddr>().unwrap_err().to_string();

@@ -9,7 +9,7 @@ use tokio_util::codec::{Framed, FramedParts};
 
 use crate::address::ServerAddr;
 use crate::codec::{Answer, ClientCodec, CodecError, Role};
-use crate::connection::{Connection, connect};
+use crate::connection::{Access, Connection, connect};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
 use crate::protocol::config::{ConfigGet, Node};
@@ -61,8 +61,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`].
-    pub async fn connect(server: &ServerAddr, resolver: &Resolver, timeout: Duration) -> Result<Self, Error> {
-        let connection = connect(server, resolver, timeout).await?;
+    pub async fn connect(
+        server: &ServerAddr,
+        resolver: &Resolver,
+        access: &Access,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let connection = connect(server, resolver, access, timeout).await?;
         let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());
         parts.read_buf.reserve(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
@@ -268,6 +273,7 @@ impl Client {
     /// The error for a reply that is not what was asked for.
     pub(crate) fn refused(&self, reply: Reply) -> Error {
         self.error(match reply {
+            Reply::Error(reply) if reply.wants_login() => Problem::Unauthenticated,
             Reply::Error(reply) => Problem::Refusal { command: self.doing, reply },
             _ => Problem::Unexpected { command: self.doing },
         })
@@ -297,5 +303,10 @@ impl ErrorReply {
         [&b"not allowed"[..], b"disabled", b"not enabled"]
             .iter()
             .any(|words| memchr::memmem::find(self.line(), words).is_some())
+    }
+
+    /// Whether this is what a server with `-Y` says before it knows who is there.
+    fn wants_login(&self) -> bool {
+        self.line().as_ref() == b"CLIENT_ERROR unauthenticated"
     }
 }

@@ -12,6 +12,8 @@ use crate::protocol::{ErrorReply, Escaped, Excerpt, PercentError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
+    /// The server wants another user and password, or any.
+    Auth,
     /// Another crawl holds the server's crawler.
     Busy,
     /// The time for the whole run was over.
@@ -43,6 +45,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Auth => "auth",
             Self::Busy => "busy",
             Self::Deadline => "deadline",
             Self::Disabled => "disabled",
@@ -154,6 +157,12 @@ pub enum Problem {
         /// The server's words.
         reply: ErrorReply,
     },
+    /// The server does not take user and password.
+    #[error("the server does not take this user and password, it answered \"{}\"", Escaped(.0.line()))]
+    Login(ErrorReply),
+    /// The server (`-Y`) wants user and password first.
+    #[error("the server wants user and password")]
+    Unauthenticated,
     /// A reply that answers something else.
     #[error("the server answered something else to {command}")]
     Unexpected {
@@ -230,6 +239,7 @@ impl Problem {
             Self::Lost { .. } | Self::FlushUnknown { .. } => Kind::Lost,
             Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
             Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => Kind::Protocol,
+            Self::Login(_) | Self::Unauthenticated => Kind::Auth,
             Self::Refusal { .. } => Kind::Server,
             Self::Disabled { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
@@ -256,9 +266,11 @@ impl Problem {
                 "check that this port is a memcached's"
             }
             Self::TooMany { .. } => "check that this is a memcached",
+            Self::Login(_) => "check --user and --password-file, or the URL's",
+            Self::Unauthenticated => "give --user and --password-file, or write memcached://user:password@host",
             Self::Refusal { .. } => "see the server's log and options",
             Self::Disabled { instead, .. } => instead,
-            Self::OutOfReach { .. } => "start memcached without -B ascii, or use --all",
+            Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or use --all",
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Deadline { .. } => "run it again, or allow more with --deadline",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",

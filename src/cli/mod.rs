@@ -1,5 +1,6 @@
 //! The command line: arguments in, one line a server out, an exit status that scripts can trust.
 
+mod access;
 mod args;
 mod config;
 mod confirm;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use mcflush::connection::Access;
 use mcflush::fleet;
 use mcflush::ops::clear::{clear, survey};
 use mcflush::ops::flush::{self, flush};
@@ -61,8 +63,21 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> ExitCode {
-    let Invocation { command, servers, asks, dns, shard, stagger, jobs, patience, deadline, quiet, json, verbose } =
-        invocation;
+    let Invocation {
+        command,
+        servers,
+        mut accesses,
+        asks,
+        dns,
+        shard,
+        stagger,
+        jobs,
+        patience,
+        deadline,
+        quiet,
+        json,
+        verbose,
+    } = invocation;
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -87,9 +102,16 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { patience, resolver, stop: stop.clone(), deadline, events: Events::default() };
+    let context = Context {
+        patience,
+        resolver,
+        access: Access::default(),
+        stop: stop.clone(),
+        deadline,
+        events: Events::default(),
+    };
     let is_verbose = verbose > 0;
-    let mut servers = match servers::expanded(servers, &context, is_verbose).await {
+    let mut servers = match servers::expanded(servers, &context, &mut accesses, is_verbose).await {
         Ok(servers) => servers,
         Err(line) => {
             complain(&line);
@@ -121,7 +143,8 @@ async fn run(invocation: Invocation) -> ExitCode {
         return ExitCode::from(signal.caught().unwrap_or(WRONG_USE));
     }
     let verbose = Verbose::start(is_verbose);
-    let context = |server: &_| Context { events: verbose.events(server), ..context.clone() };
+    let context =
+        |server: &_| Context { access: accesses.of(server), events: verbose.events(server), ..context.clone() };
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None });
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         let nothing = format!("shard {shard} has no server: nothing to do");

@@ -56,6 +56,14 @@ pub fn terminal_width() -> Option<usize> {
     io::stdout().is_terminal().then(|| size.unwrap_or(80))
 }
 
+/// A text without the password of a URL that was typed where none belongs.
+pub fn without_password(text: &str) -> String {
+    match text.split_once("://").and_then(|(before, after)| Some((before, after.rsplit_once('@')?))) {
+        Some((before, (_, after))) => format!("{before}://…@{after}"),
+        None => text.to_owned(),
+    }
+}
+
 /// What the user typed may hold anything; a message is one line.
 pub fn one_line(text: &str) -> String {
     Escaped(text.as_bytes()).to_string()

@@ -7,7 +7,7 @@ mod values;
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::address::{ServerAddr, ServerName};
+use crate::address::{self, ServerAddr, ServerName};
 use crate::codec::{Answer, ClientCodec, CodecError, Limits, ServerCodec};
 use crate::protocol::crawler::MgdumpLine;
 use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
@@ -208,6 +208,10 @@ pub fn address(data: &[u8]) {
     if let Ok(ServerName::List(list)) = text.parse() {
         assert!(!list.to_string().contains(['\n', '\r', '@'].as_slice()));
         assert_eq!(list.to_string().parse(), Ok(ServerName::List(list)));
+    }
+    if let Ok(target) = text.parse::<address::Target>() {
+        let alone = text.parse::<ServerName>();
+        assert!(alone.is_err() || alone == Ok(target.name));
     }
     match text.parse::<ServerAddr>() {
         // A path may hold anything but a line's end; a host and port have no place for a password.

@@ -3,7 +3,6 @@
 use super::Context;
 use super::retry::Retries;
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::Error;
 use crate::protocol::config::Node;
 
@@ -14,8 +13,7 @@ use crate::protocol::config::Node;
 pub async fn cluster(endpoint: &ServerAddr, context: &Context) -> Result<Vec<Node>, Error> {
     let mut retries = Retries::new(context);
     loop {
-        let attempt =
-            async { Client::connect(endpoint, &context.resolver, context.patience.timeout).await?.cluster().await };
+        let attempt = async { context.connect(endpoint).await?.cluster().await };
         match context.stop.run_until_cancelled(attempt).await {
             Some(Ok(nodes)) => return Ok(nodes),
             Some(Err(error)) => retries.after(error).await?,

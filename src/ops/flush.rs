@@ -62,17 +62,16 @@ pub async fn flush(server: &ServerAddr, options: &Options, context: &Context) ->
 }
 
 async fn attempt(server: &ServerAddr, options: &Options, context: &Context, sent: &mut bool) -> Result<Flushed, Error> {
-    let timeout = context.patience.timeout;
-    let mut client = Client::connect(server, &context.resolver, timeout).await?;
+    let mut client = context.connect(server).await?;
     let items_before = match client.stats(StatsGroup::General).await {
         Ok(stats) => stats
             .iter()
             .find(|stat| stat.name() == "curr_items")
             .and_then(|stat| std::str::from_utf8(stat.value()).ok()?.parse().ok()),
         // A proxy closes here, and an old or strange server may answer anything; the flush itself has to be tried. Only
-        // silence is believed: to wait through it twice would tell nothing new.
-        Err(error) if error.kind() != Kind::Timeout => {
-            client = Client::connect(server, &context.resolver, timeout).await?;
+        // silence is believed, to wait through it twice would tell nothing new, and that user and password are wanted.
+        Err(error) if !matches!(error.kind(), Kind::Timeout | Kind::Auth) => {
+            client = context.connect(server).await?;
             None
         }
         Err(error) => return Err(error),

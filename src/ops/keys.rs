@@ -13,7 +13,6 @@ use super::listing::{self, Listed, Strategy, Visitor, Walked};
 use super::retry::{Retries, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::MetadumpLine;
@@ -216,7 +215,7 @@ async fn list(
     mut lister: Lister<'_>,
 ) -> Result<Walked, Error> {
     let walk = async {
-        let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+        let mut client = context.connect(server).await?;
         listing::walk(strategy, &mut client, context, &mut lister).await
     };
     let walked = unless_stopped(context, server, walk).await;

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::ServerAddr;
-use crate::client::Patience;
+use crate::client::{Client, Patience};
+use crate::connection::Access;
 use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
 
@@ -28,6 +29,8 @@ pub struct Context {
     pub patience: Patience,
     /// Where the addresses of names come from.
     pub resolver: Resolver,
+    /// How the server is entered.
+    pub access: Access,
     /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
     pub stop: CancellationToken,
     /// When the whole run has to be over: what is stopped from then on failed for that reason. Who sets it cancels
@@ -38,6 +41,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// A fresh connection.
+    pub(crate) async fn connect(&self, server: &ServerAddr) -> Result<Client, Error> {
+        Client::connect(server, &self.resolver, &self.access, self.patience.timeout).await
+    }
+
     /// Why an operation was stopped.
     pub(crate) fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
         let problem = if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {

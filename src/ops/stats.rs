@@ -3,7 +3,6 @@
 use super::Context;
 use super::retry::Retries;
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::Error;
 use crate::protocol::stats::{Stat, StatsGroup};
 
@@ -16,7 +15,7 @@ pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context
     let mut retries = Retries::new(context);
     loop {
         let attempt = async {
-            let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+            let mut client = context.connect(server).await?;
             let mut answers = Vec::new();
             for group in groups {
                 answers.push(client.stats(group.clone()).await?);

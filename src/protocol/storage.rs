@@ -135,11 +135,15 @@ impl Store {
 /// let credentials = Credentials::new("app", "secret").unwrap();
 /// assert!(!format!("{credentials:?}").contains("secret"));
 /// Request::Authenticate(credentials).encode(&mut wire);
-/// assert_eq!(wire, &b"set auth 0 0 10\r\napp secret\r\n"[..]);
+/// assert_eq!(wire, &b"set auth 0 -1 10\r\napp secret\r\n"[..]);
 /// ```
+///
+/// A server without `-Y` takes it for an item, and answers `STORED`: ours is over before it is stored, so that nobody can
+/// read it there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub(super) key: Key,
+    exptime: Exptime,
     /// `user password`.
     pub(super) token: Bytes,
 }
@@ -162,7 +166,8 @@ impl Credentials {
         if !sound(user) || !sound(password) || user.contains(':') || user.len() + password.len() >= Self::MAX {
             return None;
         }
-        Some(Self { key: Key::new("auth").ok()?, token: format!("{user} {password}").into() })
+        let token = format!("{user} {password}").into();
+        Some(Self { key: Key::new("auth").ok()?, exptime: Exptime::NOW, token })
     }
 
     /// Who.
@@ -178,15 +183,16 @@ impl Credentials {
 
     /// Reads a store as a server with `-Y` reads it before authentication.
     pub(crate) fn from_store(store: &Store) -> Option<Self> {
-        let canonical = Store::new(StoreVerb::Set, store.key.clone(), store.data.clone());
-        if *store != canonical {
-            return None;
-        }
-        Some(Self { key: store.key.clone(), token: store.data.clone() })
+        let credentials = Self { key: store.key.clone(), exptime: store.exptime, token: store.data.clone() };
+        (*store == credentials.store()).then_some(credentials)
     }
 
     pub(super) fn encode_line(&self, out: &mut BytesMut) {
-        Store::new(StoreVerb::Set, self.key.clone(), self.token.clone()).encode_line(out);
+        self.store().encode_line(out);
+    }
+
+    fn store(&self) -> Store {
+        Store { exptime: self.exptime, ..Store::new(StoreVerb::Set, self.key.clone(), self.token.clone()) }
     }
 }
 

@@ -5,6 +5,7 @@
 // A test may stop at the first surprise; what it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)]
 
+mod auth;
 mod clear;
 mod clear_at_size;
 mod config;

@@ -1,6 +1,7 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
 mod keys;
+mod login;
 mod namespaces;
 mod stats;
 
@@ -18,12 +19,14 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use mcflush::address::{ServerAddr, ServerName};
+use mcflush::address::{ServerAddr, Target};
 use mcflush::client::Patience;
 use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
+use self::login::Login;
+use super::access::Accesses;
 use super::config::check::Check;
 use super::config::{App, Config, similar};
 use super::servers::{Named, Shard};
@@ -153,7 +156,7 @@ enum ConfigSub {
 
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
-    /// host[:port], [v6][:port], /path/to.sock, @group, memcached://host[:port] or memcached+unix:///path
+    /// host[:port], [v6][:port], /path/to.sock, @group, memcached://[user:password@]host[:port] or memcached+unix:///path
     ///
     /// Or a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
     /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster"). The system resolves names, or the DNS
@@ -174,6 +177,9 @@ struct Common {
     /// Else $MCFLUSH_CONFIG, ./mcflush.toml, $XDG_CONFIG_HOME/mcflush/config.toml or /etc/mcflush.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    login: Login,
 
     /// Servers worked on at once
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
@@ -221,7 +227,9 @@ Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 
 #[derive(Debug)]
 pub struct Invocation {
     pub command: Command,
-    pub servers: Vec<ServerName>,
+    pub servers: Vec<Target>,
+    /// How they are entered.
+    pub accesses: Accesses,
     /// Whether a terminal is asked before several servers are emptied.
     pub asks: bool,
     /// Who resolves names, in place of the system.
@@ -358,9 +366,11 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     let Named { servers, is_of_config, .. } =
         servers::named(common.servers, common.servers_from.as_deref(), app, config)?;
     let dns = servers::dns()?;
+    let accesses = Accesses::new(common.login.credentials()?);
     Ok(Invocation {
         command,
         servers,
+        accesses,
         asks: empties_all && is_of_config,
         dns,
         shard: common.shard,
@@ -490,7 +500,7 @@ fn refusal(error: clap::Error) -> Refusal {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Refusal::Asked(error);
     }
-    let text = error.render().to_string();
+    let text = super::text::without_password(&error.render().to_string());
     let first = text.lines().next().unwrap_or_default();
     let what = first.strip_prefix("error: ").unwrap_or(first).trim_end_matches(':');
     let missing = match error.get(ContextKind::InvalidArg) {

@@ -6,31 +6,44 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use futures_util::{StreamExt, stream};
-use mcflush::address::{ServerAddr, ServerName};
+use mcflush::address::{ServerAddr, ServerName, Target};
 use mcflush::discovery::discover;
 use mcflush::ops::Context;
 
+use crate::cli::access::Accesses;
 use crate::cli::complain;
 
 /// The servers, those of lists too, each spelling once.
 ///
 /// # Errors
 /// A list cannot be had, or is empty.
-pub async fn expanded(names: Vec<ServerName>, context: &Context, verbose: bool) -> Result<Vec<ServerAddr>, String> {
+pub async fn expanded(
+    targets: Vec<Target>,
+    context: &Context,
+    accesses: &mut Accesses,
+    verbose: bool,
+) -> Result<Vec<ServerAddr>, String> {
     let mut servers = Vec::new();
-    for name in names {
+    for Target { name, entry } in targets {
         match name {
-            ServerName::One(server) => servers.push(server),
+            ServerName::One(server) => {
+                accesses.note(server.clone(), entry);
+                servers.push(server);
+            }
             ServerName::List(list) => {
+                let context = Context { access: accesses.by(&entry), ..context.clone() };
                 let failed = |error: mcflush::error::Error| {
                     format!("{list}: {}: {}: {}", error.kind(), error.problem, error.advice())
                 };
-                let found = discover(&list, context).await.map_err(failed)?;
+                let found = discover(&list, &context).await.map_err(failed)?;
                 if verbose {
                     let found: Vec<_> = found.iter().map(ToString::to_string).collect();
                     complain(&format!("{list}: {}", found.join(", ")));
                 }
-                servers.extend(found);
+                for server in found {
+                    accesses.note(server.clone(), entry.clone());
+                    servers.push(server);
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use mcflush::address::{DEFAULT_PORT, ServerAddr, ServerName};
+use mcflush::address::{DEFAULT_PORT, Entry, ServerAddr, ServerName, Target};
 
 use super::config::{App, Config};
 use super::text::one_line;
@@ -22,7 +22,7 @@ const FILE_MAX: u64 = 64 * 1024 * 1024;
 /// What names the servers to work on.
 #[derive(Debug)]
 pub struct Named {
-    pub servers: Vec<ServerName>,
+    pub servers: Vec<Target>,
     /// Who named them, in words.
     pub source: &'static str,
     /// Whether the config file had a part in it.
@@ -32,7 +32,7 @@ pub struct Named {
 impl Named {
     /// Each as it may be printed.
     pub fn shown(&self) -> Vec<String> {
-        let shown = |name: &ServerName| match name {
+        let shown = |target: &Target| match &target.name {
             ServerName::One(server) => server.to_string(),
             ServerName::List(list) => list.to_string(),
         };
@@ -71,7 +71,8 @@ pub fn named(arguments: Vec<String>, file: Option<&Path>, app: Option<&App>, con
         own(&mut names, servers, "servers")?;
         "config file"
     } else {
-        names.servers.push(ServerName::One(ServerAddr::Tcp { host: "localhost".into(), port: DEFAULT_PORT }));
+        let name = ServerName::One(ServerAddr::Tcp { host: "localhost".into(), port: DEFAULT_PORT });
+        names.servers.push(Target { name, entry: Entry::default() });
         "built in"
     };
     Ok(Named { servers: names.servers, source, is_of_config: names.is_of_config })
@@ -80,7 +81,7 @@ pub fn named(arguments: Vec<String>, file: Option<&Path>, app: Option<&App>, con
 /// Servers as they are named, one after the other.
 struct Names<'a> {
     config: &'a Config,
-    servers: Vec<ServerName>,
+    servers: Vec<Target>,
     is_of_config: bool,
 }
 

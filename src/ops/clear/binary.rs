@@ -1,14 +1,12 @@
 //! Deletes of keys that no text line can name, one by one: they are rare.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::address::ServerAddr;
 use crate::connection::{Connection, connect};
+use crate::ops::Context;
 use crate::protocol::binary::{Deletion, HEADER, decode_deletion, encode_delete};
-use crate::resolver::Resolver;
 
 /// The longest text that a server puts into a response is a few words.
 const BODY_MAX: u32 = 1024;
@@ -21,16 +19,15 @@ pub(super) struct BinaryDeleter {
 
 impl BinaryDeleter {
     /// Deletes a key; None when the server does not do that.
-    pub(super) async fn delete(
-        &mut self,
-        server: &ServerAddr,
-        resolver: &Resolver,
-        key: &[u8],
-        within: Duration,
-    ) -> Option<Deletion> {
+    pub(super) async fn delete(&mut self, server: &ServerAddr, context: &Context, key: &[u8]) -> Option<Deletion> {
+        // A server with -Y never answers it.
+        if context.access.credentials.is_some() {
+            return None;
+        }
+        let within = context.patience.timeout;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(server, resolver, within).await.ok()?,
+            None => connect(server, &context.resolver, &context.access, within).await.ok()?,
         };
         let deletion = tokio::time::timeout(within, exchange(&mut connection, key)).await.ok()??;
         // Only a connection that is in step serves again.

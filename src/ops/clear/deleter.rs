@@ -119,9 +119,7 @@ impl<'a> Deleter<'a> {
 
     /// One connection's worth of it.
     async fn drain(&mut self, backlog: &mut Drainer) -> Result<(), Error> {
-        let mut client =
-            Client::connect(self.shared.server, &self.shared.context.resolver, self.shared.context.patience.timeout)
-                .await?;
+        let mut client = self.shared.context.connect(self.shared.server).await?;
         self.learn_dialect(&mut client).await?;
         self.set_watermark(&mut client).await?;
         client.begin("deleting");
@@ -235,8 +233,7 @@ impl<'a> Deleter<'a> {
     }
 
     async fn delete_by_binary_protocol(&mut self, key: &Bytes) {
-        let within = self.shared.context.patience.timeout;
-        match self.binary.delete(self.shared.server, &self.shared.context.resolver, key, within).await {
+        match self.binary.delete(self.shared.server, self.shared.context, key).await {
             Some(Deletion::Deleted) => self.shared.tally.deleted(1),
             Some(_) => {}
             None => self.shared.tally.out_of_reach(key),

@@ -26,7 +26,6 @@ use super::listing::{self, Walked};
 use super::retry::{Retries, pause, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::{Error, Kind, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Excerpt};
@@ -291,7 +290,7 @@ impl Run<'_> {
         let Shared { server, context, .. } = *self.shared;
         loop {
             let ask = async {
-                let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+                let mut client = context.connect(server).await?;
                 client.stats(StatsGroup::General).await
             };
             match unless_stopped(context, server, ask).await {
@@ -318,6 +317,10 @@ impl Run<'_> {
     }
 
     fn left(&self, which: &str, walk: &Walk) -> Error {
+        // What cannot be deleted is listed every time.
+        if let Err(out_of_reach) = self.shared.reached_all(Proof::Walk) {
+            return out_of_reach;
+        }
         let Walk { older, examples, .. } = walk;
         let such_as = if examples.is_empty() { String::new() } else { format!(", such as {}", examples.join(" ")) };
         self.shared.error(Problem::Incomplete(format!(
@@ -356,7 +359,7 @@ impl Run<'_> {
         let listing = async {
             let mut lister = Lister::new(shared, filler, walk);
             let walked = async {
-                let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+                let mut client = context.connect(server).await?;
                 listing::walk(strategy, &mut client, context, &mut lister).await
             }
             .await;

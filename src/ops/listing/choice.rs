@@ -2,7 +2,6 @@
 
 use super::Strategy;
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::Error;
 use crate::ops::retry::{Retries, unless_stopped};
 use crate::ops::{Context, Event};
@@ -19,7 +18,7 @@ pub(in crate::ops) async fn choose(
     retries: &mut Retries<'_>,
 ) -> Result<Strategy, Error> {
     let version = loop {
-        let ask = async { Client::connect(server, &context.resolver, context.patience.timeout).await?.version().await };
+        let ask = async { context.connect(server).await?.version().await };
         match unless_stopped(context, server, ask).await {
             Ok(version) => break version,
             Err(error) => retries.after(error).await?,

@@ -2,7 +2,6 @@
 
 use super::{Strategy, Visitor, Walked, choose, disabled, walk};
 use crate::address::ServerAddr;
-use crate::client::Client;
 use crate::error::Error;
 use crate::ops::Context;
 use crate::ops::retry::{Retries, unless_stopped};
@@ -23,7 +22,7 @@ pub(in crate::ops) async fn look<V: Visitor>(
     loop {
         let mut visitor = visitor();
         let walk = async {
-            let mut client = Client::connect(server, &context.resolver, context.patience.timeout).await?;
+            let mut client = context.connect(server).await?;
             walk(strategy, &mut client, context, &mut visitor).await
         };
         match unless_stopped(context, server, walk).await {

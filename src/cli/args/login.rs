@@ -1,0 +1,65 @@
+//! User and password, for servers with -Y.
+
+use std::env;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use mcflush::protocol::storage::Credentials;
+
+const USER: &str = "MCFLUSH_USER";
+const PASSWORD: &str = "MCFLUSH_PASSWORD";
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Login {
+    /// The user of servers with -Y; else $MCFLUSH_USER; a URL's own wins
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// The password, in a file; else $MCFLUSH_PASSWORD
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+impl Login {
+    /// User and password for the servers whose URL has none.
+    ///
+    /// # Errors
+    /// One of them is missing, or is nothing that a server could know.
+    pub fn credentials(self) -> Result<Option<Credentials>, String> {
+        let user = match self.user {
+            Some(user) => Some(user),
+            None => from_environment(USER)?,
+        };
+        let password = match self.password_file {
+            Some(file) => Some(from_file(&file)?),
+            None => from_environment(PASSWORD)?,
+        };
+        match (user, password) {
+            (None, None) => Ok(None),
+            (Some(user), Some(password)) => Credentials::new(&user, &password).map(Some).ok_or_else(|| {
+                "user and password hold no space, line end or NUL, the user no colon, and neither is empty: check \
+                 --user and --password-file"
+                    .into()
+            }),
+            (Some(_), None) => Err(format!("a user without a password: give --password-file, or set {PASSWORD}")),
+            (None, Some(_)) => Err(format!("a password without a user: give --user, or set {USER}")),
+        }
+    }
+}
+
+fn from_environment(variable: &str) -> Result<Option<String>, String> {
+    let text = env::var_os(variable).map(|text| text.into_string());
+    text.transpose().map_err(|_| format!("{variable} is not UTF-8: set it again, or unset it"))
+}
+
+/// The only line of a file.
+fn from_file(file: &Path) -> Result<String, String> {
+    let failed = |error| format!("--password-file {}: {error}: give a file with the password in it", file.display());
+    let mut text = String::new();
+    // One more than any password has, so that a longer one is seen to be.
+    let most = Credentials::MAX as u64 + 1;
+    File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)).map_err(failed)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}

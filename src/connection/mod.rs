@@ -1,0 +1,76 @@
+//! Opening a connection: TCP and unix sockets, and what the server wants before it works, within one deadline.
+
+mod login;
+mod tcp;
+mod unix;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use crate::address::ServerAddr;
+use crate::error::{Error, Problem};
+use crate::protocol::storage::Credentials;
+use crate::resolver::Resolver;
+
+/// A byte stream to a server, whatever it goes over.
+pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
+
+/// An open connection.
+pub type Connection = Box<dyn Transport>;
+
+/// How a server is entered.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// For servers with `-Y`. One without takes them for an item that is over at once.
+    pub credentials: Option<Credentials>,
+}
+
+/// Connects within a time, name resolution and authentication included; the addresses of a name are tried in turn.
+///
+/// # Errors
+/// The name does not resolve, nobody listens on any address, the server does not let us in, or the time is over.
+pub async fn connect(
+    server: &ServerAddr,
+    resolver: &Resolver,
+    access: &Access,
+    within: Duration,
+) -> Result<Connection, Error> {
+    let limit = Limit { deadline: Instant::now() + within, within };
+    let entered = async {
+        let mut connection = limit.keep("connecting", open(server, resolver, limit)).await?;
+        if let Some(credentials) = &access.credentials {
+            connection = limit.keep("authentication", login::log_in(connection, credentials)).await?;
+        }
+        Ok(connection)
+    };
+    entered.await.map_err(|problem| Error { server: server.clone(), problem })
+}
+
+async fn open(server: &ServerAddr, resolver: &Resolver, limit: Limit) -> Result<Connection, Problem> {
+    match server {
+        ServerAddr::Tcp { host, port } => {
+            let addresses = resolver.addresses(host, *port, limit.within).await?;
+            Ok(Box::new(tcp::connect(addresses, limit.deadline).await?))
+        }
+        ServerAddr::Unix(path) => unix::connect(path).await.map_err(Problem::Connect),
+    }
+}
+
+/// The one deadline for all that opening a connection takes.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    deadline: Instant,
+    /// How long that was at the beginning.
+    within: Duration,
+}
+
+impl Limit {
+    /// Works until it is done, or the time is over.
+    async fn keep<T>(self, doing: &'static str, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        let silence = Err(Problem::Silence { doing, after: self.within });
+        timeout_at(self.deadline, work).await.unwrap_or(silence)
+    }
+}

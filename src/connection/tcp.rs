@@ -1,0 +1,32 @@
+//! TCP: the addresses of a name in turn.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::Problem;
+
+/// Connects to the first address that takes it.
+pub(super) async fn connect(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStream, Problem> {
+    let mut failure = None;
+    let mut left = addresses.len();
+    for address in addresses {
+        // An address that drops packets leaves its share of the time to those after it.
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+        left = left.saturating_sub(1);
+        match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Commands go out in whole batches; waiting to fill a packet would only delay them.
+                stream.set_nodelay(true).map_err(Problem::Connect)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => failure = Some(error),
+            Err(_) if left == 0 && failure.is_none() => std::future::pending().await,
+            Err(_) => {}
+        }
+    }
+    Err(failure.map_or_else(|| Problem::Resolve(io::Error::other("no address")), Problem::Connect))
+}

@@ -1,0 +1,197 @@
+//! Servers with -Y: authentication before anything else, and a password that nobody gets to see.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::support::fake::Fake;
+use crate::support::run::{Mcflush, mcflush};
+use crate::support::server::{Connection, Server, Version, each_version, set_by_binary_protocol};
+
+each_version!(
+    the_right_password,
+    a_wrong_password,
+    no_password,
+    no_output_has_the_password,
+    a_server_without_authentication,
+);
+
+/// Found nowhere else.
+const PASSWORD: &str = "s3cr3t/%@:word";
+const IN_A_URL: &str = "s3cr3t%2f%25@:word";
+
+/// What every form of the password has, as a whole or cut in pieces.
+const SECRET: &str = "s3cr3t";
+
+struct Locked {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Locked {
+    fn start(version: Version) -> Locked {
+        let folder = TempDir::with_prefix("mcflush-auth-").expect("a temporary folder");
+        let users = write(folder.path(), "users", &format!("app:{PASSWORD}\n"));
+        let server = Server::start(version, &["-Y", users.to_str().expect("temporary paths are text")]);
+        Locked { server, folder }
+    }
+
+    fn address(&self) -> &str {
+        self.server.address()
+    }
+
+    fn url(&self, password: &str) -> String {
+        format!("memcached://app:{password}@{}", self.address())
+    }
+
+    fn enter(&self) -> Connection {
+        let mut connection = self.server.connect();
+        let token = format!("app {PASSWORD}");
+        connection.send(format!("set x 0 0 {}\r\n{token}\r\n", token.len()).as_bytes());
+        assert_eq!(connection.line().as_deref(), Some("STORED"));
+        connection
+    }
+
+    fn store(&self, keys: &[&str]) {
+        let mut connection = self.enter();
+        for key in keys {
+            connection.send(format!("set {key} 0 0 1\r\nx\r\n").as_bytes());
+            assert_eq!(connection.line().as_deref(), Some("STORED"));
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        let mut connection = self.enter();
+        connection.send(format!("mg {key}\r\n").as_bytes());
+        connection.line().as_deref() == Some("HD")
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    std::fs::write(&file, text).expect("a temporary file");
+    file
+}
+
+/// User and password by file.
+fn by_file(arguments: &[&str], folder: &Path, password: &str) -> Mcflush {
+    let file = write(folder, "password", &format!("{password}\n"));
+    let login = ["--user", "app", "--password-file", file.to_str().expect("temporary paths are text")];
+    mcflush(arguments.iter().chain(&login))
+}
+
+fn the_right_password(version: Version) {
+    let locked = Locked::start(version);
+    let address = locked.address();
+    locked.store(&["shop:1", "shop:2", "blog:1"]);
+    mcflush(["--prefix", "shop:", &locked.url(IN_A_URL)]).run().is_complete().counts(2).says(address);
+    assert!(!locked.has("shop:1") && locked.has("blog:1"));
+    by_file(&["stats", address], locked.folder.path(), PASSWORD).run().succeeds().says("curr_items");
+    by_file(&["--dry-run", "--prefix", "blog:", address], locked.folder.path(), PASSWORD).run().exits(0).counts(1);
+    mcflush(["--all", address]).env("MCFLUSH_USER", "app").env("MCFLUSH_PASSWORD", PASSWORD).run().succeeds().counts(1);
+    assert!(!locked.has("blog:1"));
+    // A URL's own wins, and --verify stores what it looks for.
+    by_file(&["--all", "--verify", &locked.url(IN_A_URL)], locked.folder.path(), "wrong").run().succeeds();
+}
+
+fn a_wrong_password(version: Version) {
+    let locked = Locked::start(version);
+    locked.store(&["shop:1"]);
+    for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
+        let url = locked.url("wrong");
+        let run = mcflush(command.iter().copied().chain([url.as_str()])).run();
+        run.fails(locked.address(), &["auth"]).warns("CLIENT_ERROR authentication failure").warns("--password-file");
+        assert_eq!(run.stderr.lines().filter(|line| line.contains(locked.address())).count(), 1, "{run}");
+    }
+    assert!(locked.has("shop:1"));
+}
+
+fn no_password(version: Version) {
+    let locked = Locked::start(version);
+    locked.store(&["shop:1"]);
+    for command in [&["--all"][..], &["--all", "--verify"], &["--prefix", "shop:"], &["stats"]] {
+        let run = mcflush(command.iter().copied().chain([locked.address()])).run();
+        run.fails(locked.address(), &["auth"]).warns("--user").warns("--password-file");
+    }
+    assert!(locked.has("shop:1"));
+}
+
+fn no_output_has_the_password(version: Version) {
+    let locked = Locked::start(version);
+    locked.store(&["shop:1"]);
+    let (url, wrong) = (locked.url(IN_A_URL), locked.url("s3cr3t-but-wrong"));
+    let nobody = format!("memcached://app:{IN_A_URL}@127.0.0.1:1");
+    let nowhere = format!("memcached+dns://app:{IN_A_URL}@no-such-name.invalid");
+    let bad = format!("memcached://app:{IN_A_URL}@127.0.0.1:port");
+    let bare = format!("app:{IN_A_URL}@127.0.0.1");
+    for server in [&url, &wrong, &nobody, &nowhere, &bad, &bare] {
+        for command in [&["stats"][..], &["--prefix", "shop:"], &["--all"]] {
+            for options in [&["-vvv"][..], &["-vvv", "--json"]] {
+                let arguments = command.iter().chain(options).copied().chain([server.as_str(), "--timeout=5"]);
+                let run = mcflush(arguments).run();
+                assert!(!run.stdout.contains(SECRET) && !run.stderr.contains(SECRET), "{run}");
+            }
+        }
+    }
+    // Where it does not belong.
+    for arguments in
+        [&[url.as_str()][..], &["completions", &url], &["--all", "--timeout", &url], &["--all", "--jobs", &url]]
+    {
+        let run = mcflush(arguments).run();
+        run.exits(2);
+        assert!(!run.stderr.contains(SECRET), "{run}");
+    }
+    for password in [PASSWORD, "s3cr3t and more"] {
+        let run = by_file(&["stats", "-vvv", locked.address()], locked.folder.path(), password).run();
+        assert!(!run.stdout.contains(SECRET) && !run.stderr.contains(SECRET), "{run}");
+    }
+}
+
+fn a_server_without_authentication(version: Version) {
+    let folder = TempDir::with_prefix("mcflush-auth-").expect("a temporary folder");
+    let server = Server::start(version, &[]);
+    server.store(["shop:1", "blog:1"]);
+    by_file(&["--prefix", "shop:", server.address()], folder.path(), PASSWORD).run().is_complete().counts(1);
+    assert_eq!(server.keys().len(), 1, "user and password are no item of it");
+    // A key that only the binary protocol can name, which a server with -Y does not speak.
+    let key = format!("shop:{}", "long and spaced ".repeat(14));
+    set_by_binary_protocol(&server, &[key.as_bytes()]);
+    by_file(&["--prefix", "shop:", server.address()], folder.path(), PASSWORD)
+        .run()
+        .fails(server.address(), &["incomplete"])
+        .warns("-Y")
+        .claims_nothing();
+    mcflush(["--prefix", "shop:", server.address()]).run().is_complete().counts(1);
+}
+
+#[test]
+fn nothing_goes_out_before_or_behind_a_refused_password() {
+    let fake = Fake::start(|peer| {
+        peer.line();
+        if peer.line().is_some() {
+            peer.send("CLIENT_ERROR authentication failure\r\n");
+            peer.line();
+        }
+    });
+    let url = format!("memcached://app:secret@{}", fake.address());
+    mcflush(["--all", &url]).run().fails(fake.address(), &["auth"]);
+    assert_eq!(fake.lines(), ["set auth 0 -1 10", "app secret"]);
+    assert_eq!(fake.connections(), 1);
+}
+
+#[test]
+fn half_of_a_login() {
+    let fake = Fake::silent();
+    let folder = TempDir::with_prefix("mcflush-auth-").expect("a temporary folder");
+    let (empty, missing) = (write(folder.path(), "empty", "\n"), folder.path().join("missing"));
+    let (empty, missing) = (empty.to_str().expect("text"), missing.to_str().expect("text"));
+    let address = fake.address();
+    mcflush(["--all", "--user", "app", address]).run().is_refused().warns("--password-file");
+    mcflush(["--all", "--password-file", empty, address]).run().is_refused().warns("--user");
+    mcflush(["--all", "--user", "app", "--password-file", empty, address]).run().is_refused();
+    mcflush(["--all", "--user", "app", "--password-file", missing, address]).run().is_refused().warns("missing");
+    mcflush(["--all", address]).env("MCFLUSH_USER", "app").run().is_refused().warns("MCFLUSH_PASSWORD");
+    mcflush(["--all", address]).env("MCFLUSH_USER", "").env("MCFLUSH_PASSWORD", "").run().is_refused();
+    mcflush(["--all", "--user", "a:b", address]).env("MCFLUSH_PASSWORD", "x").run().is_refused();
+    fake.assert_untouched();
+}
