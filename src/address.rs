@@ -82,6 +82,8 @@ pub struct Target {
 pub struct Entry {
     /// For servers with `-Y`.
     pub credentials: Option<Credentials>,
+    /// Over TLS (`memcacheds`).
+    pub tls: bool,
 }
 
 /// A name for a list of servers, and who knows it. Shown as a URL without credentials.
@@ -330,7 +332,7 @@ fn parse_url(input: &str) -> Result<(ServerAddr, Entry), Problem> {
     };
     let bare = url.query().is_none() && url.fragment().is_none();
     match url.scheme() {
-        "memcached" => {
+        scheme @ ("memcached" | "memcacheds") => {
             if !bare || !matches!(url.path(), "" | "/") {
                 return Err(Problem::Trailing);
             }
@@ -341,7 +343,7 @@ fn parse_url(input: &str) -> Result<(ServerAddr, Entry), Problem> {
                 Some(url::Host::Domain(name)) => host_name(name)?,
                 None => return Err(Problem::NoHost),
             };
-            Ok((tcp(host, port)?, Entry { credentials }))
+            Ok((tcp(host, port)?, Entry { credentials, tls: scheme == "memcacheds" }))
         }
         "memcached+unix" => {
             let absolute =

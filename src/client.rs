@@ -9,7 +9,7 @@ use tokio_util::codec::{Framed, FramedParts};
 
 use crate::address::ServerAddr;
 use crate::codec::{Answer, ClientCodec, CodecError, Role};
-use crate::connection::{Access, Connection, connect};
+use crate::connection::{Access, Connection, connect, tls};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
 use crate::protocol::config::{ConfigGet, Node};
@@ -291,7 +291,7 @@ impl Client {
         };
         self.error(match error {
             CodecError::Closed => lost(None),
-            CodecError::Io(error) => lost(Some(error)),
+            CodecError::Io(error) => tls::fault(&error).unwrap_or_else(|| lost(Some(error))),
             source => Problem::Codec { doing: self.doing, source },
         })
     }

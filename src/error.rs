@@ -40,6 +40,8 @@ pub enum Kind {
     Server,
     /// The server was silent for too long.
     Timeout,
+    /// TLS failed, or one side expects it and the other does not.
+    Tls,
 }
 
 impl fmt::Display for Kind {
@@ -59,6 +61,7 @@ impl fmt::Display for Kind {
             Self::Refused => "refused",
             Self::Server => "server",
             Self::Timeout => "timeout",
+            Self::Tls => "tls",
         })
     }
 }
@@ -163,6 +166,14 @@ pub enum Problem {
     /// The server (`-Y`) wants user and password first.
     #[error("the server wants user and password")]
     Unauthenticated,
+    /// TLS failed.
+    #[error("{}", Escaped(.what.as_bytes()))]
+    Tls {
+        /// How.
+        what: String,
+        /// What would work.
+        instead: &'static str,
+    },
     /// A reply that answers something else.
     #[error("the server answered something else to {command}")]
     Unexpected {
@@ -240,6 +251,7 @@ impl Problem {
             Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
             Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => Kind::Protocol,
             Self::Login(_) | Self::Unauthenticated => Kind::Auth,
+            Self::Tls { .. } => Kind::Tls,
             Self::Refusal { .. } => Kind::Server,
             Self::Disabled { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
@@ -269,7 +281,7 @@ impl Problem {
             Self::Login(_) => "check --user and --password-file, or the URL's",
             Self::Unauthenticated => "give --user and --password-file, or write memcached://user:password@host",
             Self::Refusal { .. } => "see the server's log and options",
-            Self::Disabled { instead, .. } => instead,
+            Self::Disabled { instead, .. } | Self::Tls { instead, .. } => instead,
             Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or use --all",
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Deadline { .. } => "run it again, or allow more with --deadline",

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mcflush::address::{Entry, ServerAddr};
 use mcflush::connection::Access;
+use mcflush::connection::tls::Tls;
 use mcflush::protocol::storage::Credentials;
 
 /// What the options say, and what URLs do.
@@ -11,29 +12,40 @@ use mcflush::protocol::storage::Credentials;
 pub struct Accesses {
     /// Of servers whose URL has none.
     pub credentials: Option<Credentials>,
-    /// Of URLs.
-    entries: HashMap<ServerAddr, Entry>,
+    /// Of servers whose URL wants it.
+    tls: Option<Tls>,
+    /// Of URLs, each with the host of the list that it came from.
+    entries: HashMap<ServerAddr, (Entry, Option<String>)>,
 }
 
 impl Accesses {
-    pub fn new(credentials: Option<Credentials>) -> Self {
-        Self { credentials, entries: HashMap::new() }
+    pub fn new(credentials: Option<Credentials>, tls: Option<Tls>) -> Self {
+        Self { credentials, tls, entries: HashMap::new() }
     }
 
-    /// Keeps what a URL says of a server; of two that say the same thing of one, the first.
-    pub fn note(&mut self, server: ServerAddr, entry: Entry) {
+    /// Keeps what a URL says of a server, with the host of the list that the URL names; of two that say something of the same
+    /// server, the first.
+    pub fn note(&mut self, server: ServerAddr, entry: Entry, list: Option<&str>) {
         if entry != Entry::default() {
-            self.entries.entry(server).or_insert(entry);
+            self.entries.entry(server).or_insert((entry, list.map(str::to_owned)));
         }
     }
 
     /// How a server is entered.
     pub fn of(&self, server: &ServerAddr) -> Access {
-        self.by(self.entries.get(server).unwrap_or(&Entry::default()))
+        match self.entries.get(server) {
+            Some((entry, list)) => self.by(entry, list.as_deref()),
+            None => self.by(&Entry::default(), None),
+        }
     }
 
-    /// How it is entered by such a URL.
-    pub fn by(&self, entry: &Entry) -> Access {
-        Access { credentials: entry.credentials.clone().or_else(|| self.credentials.clone()) }
+    /// How it is entered by such a URL. The certificate of a list's member, which is an address, has the list's name.
+    pub fn by(&self, entry: &Entry, list: Option<&str>) -> Access {
+        let tls = self.tls.clone().filter(|_| entry.tls);
+        let tls = match list {
+            Some(list) => tls.map(|tls| tls.expecting(list)),
+            None => tls,
+        };
+        Access { credentials: entry.credentials.clone().or_else(|| self.credentials.clone()), tls }
     }
 }

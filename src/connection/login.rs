@@ -25,7 +25,11 @@ pub(super) async fn log_in(connection: Connection, credentials: &Credentials) ->
 fn failed(error: CodecError) -> Problem {
     match error {
         CodecError::Closed => Problem::Lost { doing: DOING, source: None, like_a_proxy: false },
-        CodecError::Io(error) => Problem::Lost { doing: DOING, source: Some(error), like_a_proxy: false },
+        CodecError::Io(error) => super::tls::fault(&error).unwrap_or(Problem::Lost {
+            doing: DOING,
+            source: Some(error),
+            like_a_proxy: false,
+        }),
         source => Problem::Codec { doing: DOING, source },
     }
 }

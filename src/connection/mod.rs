@@ -1,7 +1,8 @@
-//! Opening a connection: TCP and unix sockets, and what the server wants before it works, within one deadline.
+//! Opening a connection: TCP and unix sockets, TLS over them, and what the server wants before it works, within one deadline.
 
 mod login;
 mod tcp;
+pub mod tls;
 mod unix;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use self::tls::Tls;
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::protocol::storage::Credentials;
@@ -26,9 +28,11 @@ pub type Connection = Box<dyn Transport>;
 pub struct Access {
     /// For servers with `-Y`. One without takes them for an item that is over at once.
     pub credentials: Option<Credentials>,
+    /// For servers with `-Z`.
+    pub tls: Option<Tls>,
 }
 
-/// Connects within a time, name resolution and authentication included; the addresses of a name are tried in turn.
+/// Connects within a time, name resolution, TLS and authentication included; the addresses of a name are tried in turn.
 ///
 /// # Errors
 /// The name does not resolve, nobody listens on any address, the server does not let us in, or the time is over.
@@ -41,6 +45,13 @@ pub async fn connect(
     let limit = Limit { deadline: Instant::now() + within, within };
     let entered = async {
         let mut connection = limit.keep("connecting", open(server, resolver, limit)).await?;
+        if let Some(tls) = &access.tls {
+            let silence = |problem| match problem {
+                Problem::Silence { after, .. } => tls::silence(after),
+                other => other,
+            };
+            connection = limit.keep("the TLS handshake", tls.over(connection, server)).await.map_err(silence)?;
+        }
         if let Some(credentials) = &access.credentials {
             connection = limit.keep("authentication", login::log_in(connection, credentials)).await?;
         }

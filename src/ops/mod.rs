@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
-use crate::connection::Access;
+use crate::connection::{Access, tls};
 use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
 
@@ -44,6 +44,20 @@ impl Context {
     /// A fresh connection.
     pub(crate) async fn connect(&self, server: &ServerAddr) -> Result<Client, Error> {
         Client::connect(server, &self.resolver, &self.access, self.patience.timeout).await
+    }
+
+    /// A connection that was closed at our first words may be one that wants TLS.
+    async fn explained(&self, error: Error) -> Error {
+        let is_closed_at_once = matches!(error.problem, Problem::Lost { like_a_proxy: true, .. });
+        if !is_closed_at_once || self.access.tls.is_some() {
+            return error;
+        }
+        let server = error.server.clone();
+        let ask = tls::is_spoken_by(&server, &self.resolver, self.patience.timeout);
+        match self.stop.run_until_cancelled(ask).await {
+            Some(true) => Error { server, problem: tls::unexpected() },
+            _ => error,
+        }
     }
 
     /// Why an operation was stopped.

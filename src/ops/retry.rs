@@ -26,7 +26,7 @@ impl<'a> Retries<'a> {
     /// Gives the error back when another try would not help or none is left.
     pub(super) async fn after(&mut self, error: Error) -> Result<(), Error> {
         if self.left == 0 || !error.is_worth_a_retry() || self.context.stop.is_cancelled() {
-            return Err(error);
+            return Err(self.context.explained(error).await);
         }
         self.left -= 1;
         let after = self.backoff.next();

@@ -29,4 +29,5 @@ mod several_servers;
 mod stats;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod usage;

@@ -4,6 +4,7 @@ mod keys;
 mod login;
 mod namespaces;
 mod stats;
+mod tls;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
 use self::login::Login;
+use self::tls::TlsArgs;
 use super::access::Accesses;
 use super::config::check::Check;
 use super::config::{App, Config, similar};
@@ -156,7 +158,7 @@ enum ConfigSub {
 
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
-    /// host[:port], [v6][:port], /path/to.sock, @group, memcached://[user:password@]host[:port] or memcached+unix:///path
+    /// host[:port], [v6][:port], /path/to.sock, @group, memcached://[user:password@]host[:port], memcacheds://… (TLS) or memcached+unix:///path
     ///
     /// Or a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
     /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster"). The system resolves names, or the DNS
@@ -180,6 +182,9 @@ struct Common {
 
     #[command(flatten)]
     login: Login,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// Servers worked on at once
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
@@ -366,7 +371,19 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     let Named { servers, is_of_config, .. } =
         servers::named(common.servers, common.servers_from.as_deref(), app, config)?;
     let dns = servers::dns()?;
-    let accesses = Accesses::new(common.login.credentials()?);
+    let tls = if servers.iter().any(|target| target.entry.tls) {
+        Some(common.tls.read()?)
+    } else {
+        let matches = innermost(matches);
+        let is_typed = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if tls::IDS.iter().any(is_typed) {
+            return Err(Refusal::Wrong(
+                "TLS options, but no server is named by memcacheds://: write its URL so".into(),
+            ));
+        }
+        None
+    };
+    let accesses = Accesses::new(common.login.credentials()?, tls);
     Ok(Invocation {
         command,
         servers,

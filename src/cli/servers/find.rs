@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use futures_util::{StreamExt, stream};
-use mcflush::address::{ServerAddr, ServerName, Target};
+use mcflush::address::{ListKind, ServerAddr, ServerName, Target};
 use mcflush::discovery::discover;
 use mcflush::ops::Context;
 
@@ -27,11 +27,11 @@ pub async fn expanded(
     for Target { name, entry } in targets {
         match name {
             ServerName::One(server) => {
-                accesses.note(server.clone(), entry);
+                accesses.note(server.clone(), entry, None);
                 servers.push(server);
             }
             ServerName::List(list) => {
-                let context = Context { access: accesses.by(&entry), ..context.clone() };
+                let context = Context { access: accesses.by(&entry, None), ..context.clone() };
                 let failed = |error: mcflush::error::Error| {
                     format!("{list}: {}: {}: {}", error.kind(), error.problem, error.advice())
                 };
@@ -41,7 +41,9 @@ pub async fn expanded(
                     complain(&format!("{list}: {}", found.join(", ")));
                 }
                 for server in found {
-                    accesses.note(server.clone(), entry.clone());
+                    // The members of others have names of their own.
+                    let name = (list.kind == ListKind::Dns).then_some(list.host.as_str());
+                    accesses.note(server.clone(), entry.clone(), name);
                     servers.push(server);
                 }
             }

@@ -1,0 +1,39 @@
+//! Whom to trust, and who we are, for servers with -Z.
+
+use std::path::PathBuf;
+
+use mcflush::connection::tls::{Tls, Trust};
+
+/// The ids of these options.
+pub const IDS: [&str; 4] = ["tls_ca", "tls_cert", "tls_key", "tls_name"];
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct TlsArgs {
+    /// Who may have signed the certificates of memcacheds:// servers, in PEM; else whom the system trusts
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+
+    /// Our certificate, in PEM, for servers that want one
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Its key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// The name to expect in their certificates; else the host's
+    #[arg(long, value_name = "NAME")]
+    tls_name: Option<String>,
+}
+
+impl TlsArgs {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One of them is not what it should be.
+    pub fn read(self) -> Result<Tls, String> {
+        let identity = self.tls_cert.zip(self.tls_key);
+        let trust = Trust { authorities: self.tls_ca, identity, name: self.tls_name };
+        Tls::new(&trust).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,251 @@
+//! TLS (`-Z`, since 1.5.13), by rustls.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_native_certs::load_native_certs;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore, crypto};
+
+use super::{Connection, Limit, open};
+use crate::address::ServerAddr;
+use crate::error::Problem;
+use crate::resolver::Resolver;
+
+/// Whom to trust, and who we are.
+///
+/// ```
+/// use mcflush::connection::tls::Trust;
+/// assert!(Trust::default().authorities.is_none());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// A file with the certificates of those who may sign a server's, in PEM; none for those that the system trusts.
+    pub authorities: Option<PathBuf>,
+    /// Files with our certificate and its key, in PEM, for servers that want one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name that a server's certificate has to have; none for the host that is connected to.
+    pub name: Option<String>,
+}
+
+/// Why there can be no TLS, in words that end in what to do.
+///
+/// ```
+/// use mcflush::connection::tls::{Tls, Trust};
+/// let trust = Trust { authorities: Some("/nonexistent".into()), ..Trust::default() };
+/// assert!(Tls::new(&trust).unwrap_err().to_string().starts_with("/nonexistent: "));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TrustError(String);
+
+/// TLS as a client, with what it needs read and understood.
+///
+/// ```no_run
+/// use mcflush::connection::tls::{Tls, Trust};
+/// let tls = Tls::new(&Trust::default())?;
+/// # Ok::<(), mcflush::connection::tls::TrustError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    name: Option<ServerName<'static>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// ```no_run
+    /// use mcflush::connection::tls::{Tls, Trust};
+    /// let trust = Trust { authorities: Some("/etc/ssl/caches.pem".into()), ..Trust::default() };
+    /// let tls = Tls::new(&trust)?;
+    /// # Ok::<(), mcflush::connection::tls::TrustError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// One of them cannot be read, or holds something else; or the system trusts nobody.
+    pub fn new(trust: &Trust) -> Result<Self, TrustError> {
+        let provider = Arc::new(crypto::ring::default_provider());
+        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check the TLS options"));
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(unusable)?.with_root_certificates(roots(trust.authorities.as_deref())?);
+        let config = match &trust.identity {
+            Some((certificate, key)) => {
+                let key_of =
+                    PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error, "a private key"))?;
+                config.with_client_auth_cert(certificates(certificate)?, key_of).map_err(|error| {
+                    let (certificate, key) = (certificate.display(), key.display());
+                    TrustError(format!("{certificate} and {key}: {error}: give a certificate and its own key"))
+                })?
+            }
+            None => config.with_no_client_auth(),
+        };
+        let name = trust.name.as_deref().map(|name| {
+            let wrong =
+                |_| TrustError(format!("{name:?} is no name that a certificate can have: give a host name or an IP"));
+            ServerName::try_from(name.to_owned()).map_err(wrong)
+        });
+        Ok(Self { config: Arc::new(config), name: name.transpose()? })
+    }
+
+    /// The same with a name to expect, where none is set.
+    ///
+    /// ```no_run
+    /// use mcflush::connection::tls::{Tls, Trust};
+    /// let tls = Tls::new(&Trust::default())?.expecting("caches.example.org");
+    /// # Ok::<(), mcflush::connection::tls::TrustError>(())
+    /// ```
+    #[must_use]
+    pub fn expecting(mut self, name: &str) -> Self {
+        self.name = self.name.or_else(|| ServerName::try_from(name.to_owned()).ok());
+        self
+    }
+
+    /// Shakes hands over an open connection.
+    pub(super) async fn over(&self, connection: Connection, server: &ServerAddr) -> Result<Connection, Problem> {
+        let name = match (&self.name, server) {
+            (Some(name), _) => Some(name.clone()),
+            (None, ServerAddr::Tcp { host, .. }) => ServerName::try_from(host.clone()).ok(),
+            (None, ServerAddr::Unix(_)) => None,
+        };
+        let unnamed = || problem("there is no name to expect in the server's certificate".into(), "give --tls-name");
+        let name = name.ok_or_else(unnamed)?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        match connector.connect(name, connection).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(fault(&error).unwrap_or_else(|| {
+                let source = (error.kind() != io::ErrorKind::UnexpectedEof).then_some(error);
+                let what = match source {
+                    Some(error) => format!("the connection was lost during the TLS handshake ({error})"),
+                    None => "the server closed the connection during the TLS handshake".into(),
+                };
+                problem(what, "check that it was started with -Z, or write memcached:// without the s")
+            })),
+        }
+    }
+}
+
+/// Nobody answered the handshake.
+pub(super) fn silence(after: Duration) -> Problem {
+    let what = format!("no answer to the TLS handshake for {} s", after.as_secs_f64());
+    problem(what, "check that the server was started with -Z, or write memcached:// without the s")
+}
+
+/// What TLS has to say of a failed read or write; none when it was something else.
+pub(crate) fn fault(error: &io::Error) -> Option<Problem> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match error {
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            problem("the server's certificate has expired".into(), "have it renewed")
+        }
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
+            let names = match error {
+                Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) => {
+                    format!(
+                        " {}, but {}",
+                        expected.to_str(),
+                        presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
+                    )
+                }
+                _ => String::new(),
+            };
+            let what = format!("the server's certificate is not for this name{names}");
+            problem(what, "check the host, or name the one to expect by --tls-name")
+        }
+        // Signed by another one of the same name, too.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            problem("nobody who is trusted signed the server's certificate".into(), "give --tls-ca the file of who did")
+        }
+        Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => problem(
+            format!("the server wants a client certificate, or nothing that we offer ({error})"),
+            "give --tls-cert and --tls-key",
+        ),
+        Error::AlertReceived(_) => {
+            problem(format!("the server ended TLS ({error})"), "check --tls-cert and --tls-key, and the server's log")
+        }
+        Error::InvalidMessage(_) => problem(
+            format!("the server does not speak TLS ({error})"),
+            "start it with -Z, or write memcached:// without the s",
+        ),
+        error => problem(format!("TLS failed ({error})"), "check certificates and TLS options"),
+    })
+}
+
+/// A name of a certificate without the word for its kind: `DnsName("a")`.
+fn plain(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
+}
+
+/// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
+/// word, as proxies do.
+pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
+    let limit = Limit { deadline: Instant::now() + within, within };
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let (Ok(config), Ok(name)) = (config, ServerName::try_from("localhost")) else { return false };
+    // Nobody is trusted, and nothing is said.
+    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let handshake = async {
+        let connection = open(server, resolver, limit).await?;
+        Ok(TlsConnector::from(Arc::new(config)).connect(name, connection).await)
+    };
+    match limit.keep("the TLS handshake", handshake).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+            Some(error) => !matches!(error, Error::InvalidMessage(_)),
+            None => false,
+        },
+        Err(_) => false,
+    }
+}
+
+/// The error for who did not know.
+pub(crate) fn unexpected() -> Problem {
+    problem("the server speaks TLS".into(), "write memcacheds://host, with --tls-ca where its certificate needs it")
+}
+
+fn problem(what: String, instead: &'static str) -> Problem {
+    Problem::Tls { what, instead }
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    match file {
+        Some(file) => {
+            for certificate in certificates(file)? {
+                let unfit =
+                    |error| TrustError(format!("{}: {error}: give the certificate of an authority", file.display()));
+                roots.add(certificate).map_err(unfit)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(load_native_certs().certs);
+            if roots.is_empty() {
+                let what = "this system trusts no certificate authority";
+                return Err(TrustError(format!("{what}: install ca-certificates, or give --tls-ca FILE")));
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let wrong = |error| unreadable(file, &error, "certificates");
+    let found: Vec<_> = CertificateDer::pem_file_iter(file).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
+    if found.is_empty() {
+        let file = file.display();
+        return Err(TrustError(format!("{file}: no certificate in it: give a file with certificates in PEM")));
+    }
+    Ok(found)
+}
+
+fn unreadable(file: &Path, error: &tokio_rustls::rustls::pki_types::pem::Error, what: &str) -> TrustError {
+    TrustError(format!("{}: {error}: give a file with {what} in PEM", file.display()))
+}
