@@ -14,6 +14,7 @@ each_version!(
     no_password,
     no_output_has_the_password,
     a_server_without_authentication,
+    a_password_in_the_config_file,
 );
 
 /// Found nowhere else.
@@ -194,4 +195,29 @@ fn half_of_a_login() {
     mcflush(["--all", address]).env("MCFLUSH_USER", "").env("MCFLUSH_PASSWORD", "").run().is_refused();
     mcflush(["--all", "--user", "a:b", address]).env("MCFLUSH_PASSWORD", "x").run().is_refused();
     fake.assert_untouched();
+}
+
+fn a_password_in_the_config_file(version: Version) {
+    let locked = Locked::start(version);
+    locked.store(&["shop:1"]);
+    let write = |text: &str| write(locked.folder.path(), "mcflush.toml", text).to_str().unwrap().to_owned();
+    write_password(locked.folder.path());
+    for defaults in [format!("user = 'app'\npassword = '{PASSWORD}'"), "user = 'app'\npassword-file = 'secret'".into()]
+    {
+        let config = write(&format!("[defaults]\n{defaults}\n"));
+        let run = mcflush(["--all", "-vvv", "--config", &config, locked.address()]).run();
+        assert!(!run.succeeds().stderr.contains(SECRET), "{run}");
+        let check = mcflush(["config", "check", "--config", &config]).run();
+        check.succeeds().says("--user: app (config file)");
+        assert!(!check.stdout.contains(SECRET), "{check}");
+        // The environment comes before it.
+        let run = mcflush(["--all", "--config", &config, locked.address()]).env("MCFLUSH_PASSWORD", "wrong").run();
+        run.fails(locked.address(), &["auth"]);
+    }
+    let config = write("[defaults]\npassword = 7\n");
+    mcflush(["--all", "--config", &config, locked.address()]).run().is_refused().warns("password");
+}
+
+fn write_password(folder: &Path) {
+    write(folder, "secret", PASSWORD);
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use mcflush::protocol::storage::Credentials;
 
-const USER: &str = "MCFLUSH_USER";
-const PASSWORD: &str = "MCFLUSH_PASSWORD";
+use crate::cli::config::Config;
+
+pub const USER: &str = "MCFLUSH_USER";
+pub const PASSWORD: &str = "MCFLUSH_PASSWORD";
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Login {
@@ -22,18 +24,22 @@ pub struct Login {
 }
 
 impl Login {
-    /// User and password for the servers whose URL has none.
+    /// User and password for the servers whose URL has none: by option, environment or config file.
     ///
     /// # Errors
     /// One of them is missing, or is nothing that a server could know.
-    pub fn credentials(self) -> Result<Option<Credentials>, String> {
+    pub fn credentials(self, config: &Config) -> Result<Option<Credentials>, String> {
         let user = match self.user {
             Some(user) => Some(user),
-            None => from_environment(USER)?,
+            None => from_environment(USER)?.map_or_else(|| config.text("user"), |user| Ok(Some(user)))?,
         };
         let password = match self.password_file {
             Some(file) => Some(from_file(&file)?),
-            None => from_environment(PASSWORD)?,
+            None => match (from_environment(PASSWORD)?, config.text("password-file")?) {
+                (Some(password), _) => Some(password),
+                (None, Some(file)) => Some(from_file(Path::new(&file))?),
+                (None, None) => config.text("password")?,
+            },
         };
         match (user, password) {
             (None, None) => Ok(None),

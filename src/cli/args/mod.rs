@@ -1,7 +1,7 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
 mod keys;
-mod login;
+pub mod login;
 mod namespaces;
 mod stats;
 mod tls;
@@ -383,7 +383,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         }
         None
     };
-    let accesses = Accesses::new(common.login.credentials()?, tls);
+    let accesses = Accesses::new(common.login.credentials(config)?, tls);
     Ok(Invocation {
         command,
         servers,

@@ -5,6 +5,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::{Config, names};
+use crate::cli::args::login::{PASSWORD, USER};
 use crate::cli::servers::Named;
 use crate::cli::text::one_line;
 
@@ -38,11 +39,23 @@ impl<'a> Check<'a> {
                 _ if is_in_file => "config file",
                 _ => "built in",
             };
-            let value = values.or_else(|| config.default_text(name));
+            // These come behind the environment, and are not among the matches.
+            let from_environment = || if name == "user" { std::env::var(USER).ok() } else { None };
+            let (value, source) = match (values, from_environment()) {
+                (Some(value), _) => (Some(value), source),
+                (None, Some(value)) => (Some(value), "environment"),
+                (None, None) => (config.default_text(name), source),
+            };
             if let Some(value) = value {
                 options.push((name.to_owned(), one_line(&value), source));
             }
         }
+        let password = match (std::env::var_os(PASSWORD), config.defaults().any(|name| name == "password")) {
+            (Some(_), _) => Some("environment"),
+            (None, true) => Some("config file"),
+            (None, false) => None,
+        };
+        options.extend(password.map(|source| ("password".to_owned(), "(hidden)".to_owned(), source)));
         let servers = named.shown();
         Self { config, servers, source: named.source, options }
     }

@@ -26,6 +26,10 @@ const NEVER: [&str; 16] = [
     "watch",
 ];
 
+/// What comes behind the environment, and is asked for by name; the password has no option, because everybody could read it
+/// there.
+const LOGIN: [&str; 3] = ["user", "password", "password-file"];
+
 /// Paths, which are meant from where the file is.
 const PATHS: [&str; 4] = ["password-file", "tls-ca", "tls-cert", "tls-key"];
 
@@ -42,6 +46,9 @@ impl Config {
     /// An option is not known, or does not take what the file gives it.
     pub fn apply(&self, mut command: Command) -> Result<Command, String> {
         for (name, value) in &self.contents.defaults {
+            if LOGIN.contains(&name.get_ref().as_str()) {
+                continue;
+            }
             let value = self.default(&command, name.get_ref(), value).map_err(|error| {
                 let file = self.file.as_ref().map(|file| one_line(&file.display().to_string())).unwrap_or_default();
                 let line = self.lines.get(name.get_ref()).copied().unwrap_or_default();
@@ -51,6 +58,28 @@ impl Config {
             command = with_default(command, name.get_ref(), &value);
         }
         Ok(command)
+    }
+
+    /// A default that is a text: of those that come behind the environment.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub fn text(&self, name: &str) -> Result<Option<String>, String> {
+        let Some((_, value)) = self.contents.defaults.iter().find(|(known, _)| known.get_ref() == name) else {
+            return Ok(None);
+        };
+        match value {
+            Value::String(text) => Ok(Some(self.resolved(name, text))),
+            _ => Err(format!("[defaults] {name}: give a text")),
+        }
+    }
+
+    /// A path is meant from where the file is.
+    fn resolved(&self, name: &str, text: &str) -> String {
+        match self.file.as_deref().and_then(std::path::Path::parent) {
+            Some(folder) if PATHS.contains(&name) => folder.join(text).display().to_string(),
+            _ => text.to_owned(),
+        }
     }
 
     /// What an option is given, as it would be typed; none for what it is anyway.
@@ -67,10 +96,7 @@ impl Config {
             (ArgAction::SetTrue, _) => return Err(format!("{name}: give true or false")),
             (ArgAction::Count, Value::Integer(given @ 0..=9)) => return Ok(Some(given.to_string())),
             (ArgAction::Count, _) => return Err(format!("{name}: give a number from 0 to 9")),
-            (_, Value::String(text)) => match self.file.as_deref().and_then(std::path::Path::parent) {
-                Some(folder) if PATHS.contains(&name) => folder.join(text).display().to_string(),
-                _ => text.clone(),
-            },
+            (_, Value::String(text)) => self.resolved(name, text),
             (_, Value::Integer(number)) => number.to_string(),
             (_, Value::Float(number)) => number.to_string(),
             _ => return Err(format!("{name}: give a text or a number")),
