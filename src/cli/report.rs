@@ -15,6 +15,7 @@ use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 
 use super::json::Document;
+use super::namespaces::Lacks;
 use super::stats::{self, Format, Look, Said, Since};
 use super::text::{self, count, grouped, one_line};
 use super::{complain, namespaces};
@@ -33,6 +34,8 @@ pub struct Report {
     broken: Option<io::Error>,
     /// A page could not be written.
     unwritten: bool,
+    /// A listing may have missed keys.
+    in_part: bool,
 }
 
 impl Report {
@@ -46,6 +49,7 @@ impl Report {
             failed: Vec::new(),
             broken: None,
             unwritten: false,
+            in_part: false,
         }
     }
 
@@ -220,7 +224,8 @@ impl Report {
         if servers.is_empty() {
             return;
         }
-        let page = namespaces::page(servers, namespaces, top.map_or(usize::MAX, NonZeroUsize::get));
+        let lacks = Lacks { failed: &self.failed, in_part: self.in_part };
+        let page = namespaces::page(servers, lacks, namespaces, top.map_or(usize::MAX, NonZeroUsize::get));
         if let Err(error) = std::fs::write(file, page) {
             let name = file.display();
             complain(&one_line(&format!("io: {name}: {error}: give --html a file that can be written")));
@@ -257,8 +262,9 @@ impl Report {
         self.print(text);
     }
 
-    fn listed_in_part(&self, server: &ServerAddr, strategy: Strategy) {
+    fn listed_in_part(&mut self, server: &ServerAddr, strategy: Strategy) {
         complain(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
+        self.in_part = true;
     }
 
     fn done(&mut self, text: &str) {

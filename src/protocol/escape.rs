@@ -38,7 +38,7 @@ impl fmt::Display for Escaped<'_> {
 /// Control characters, and those that reorder or hide the text around them on a terminal.
 fn must_escape(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The beginning of some bytes, escaped, for an error message.
@@ -85,6 +85,7 @@ mod tests {
             (b"back\\slash", r"back\\slash"),
             (b"\xc2\x9b31m", r"\xc2\x9b31m"),
             (b"\xe2\x80\xae", r"\xe2\x80\xae"),
+            (b"\xd8\x9c", r"\xd8\x9c"),
             (b"\xf0\x9f\x98", r"\xf0\x9f\x98"),
         ] {
             assert_eq!(Escaped(bytes).to_string(), shown);

@@ -17,8 +17,36 @@ const ROWS_MAX: usize = 1_000;
 /// Areas of the picture; smaller ones nobody sees.
 const AREAS_MAX: usize = 40;
 
+/// What a page has to say beside the counts, because whoever gets it has not seen the command run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lacks<'a> {
+    /// Servers that could not be counted.
+    pub failed: &'a [ServerAddr],
+    /// A listing may have missed keys.
+    pub in_part: bool,
+}
+
+impl Lacks<'_> {
+    fn notes(self, namespaces: &Namespaces) -> String {
+        let mut notes = String::new();
+        let mut note = |text: &str| notes.push_str(&format!("<p class=\"note\">{}</p>\n", escaped(text)));
+        if !self.failed.is_empty() {
+            let failed: Vec<_> = self.failed.iter().map(ToString::to_string).collect();
+            note(&format!("Not counted, because it failed there: {}.", failed.join(", ")));
+        }
+        if self.in_part {
+            note("Recently read keys may be missing: a server was listed by less than a walk of its hash table.");
+        }
+        if namespaces.others().keys > 0 {
+            let most = grouped(Namespaces::PREFIXES_MAX as u64);
+            note(&format!("More than {most} prefixes: the keys of those that were met later are summed as (others)."));
+        }
+        notes
+    }
+}
+
 /// The page.
-pub fn page(servers: &[ServerAddr], namespaces: &Namespaces, top: usize) -> String {
+pub fn page(servers: &[ServerAddr], lacks: Lacks<'_>, namespaces: &Namespaces, top: usize) -> String {
     let listed = rows(namespaces, top.min(ROWS_MAX).try_into().ok());
     let total = namespaces.total();
     let title = escaped(&title(servers));
@@ -30,6 +58,8 @@ pub fn page(servers: &[ServerAddr], namespaces: &Namespaces, top: usize) -> Stri
         match name {
             "title" => page.push_str(&title),
             "summary" => page.push_str(&summary),
+            "made" => page.push_str(&now().to_string()),
+            "notes" => page.push_str(&lacks.notes(namespaces)),
             "map" => map(&mut page, &listed),
             "rows" => table(&mut page, &listed, total.bytes),
             _ => {}
@@ -39,8 +69,13 @@ pub fn page(servers: &[ServerAddr], namespaces: &Namespaces, top: usize) -> Stri
     page
 }
 
+/// As a Unix time.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 fn table(page: &mut String, rows: &[Row], total: u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = now();
     for Row { prefix, usage } in rows {
         let share = share(usage, total);
         let access = usage.oldest_access.map(|time| now.saturating_sub(time));
@@ -201,10 +236,17 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_listing_needs_no_note() {
+        assert_eq!(Lacks::default().notes(&Namespaces::default()), "");
+    }
+
+    #[test]
     fn nothing_that_is_put_in_is_looked_at_again() {
         let servers: Vec<ServerAddr> = vec!["/tmp/{{rows}}<script>".parse().unwrap()];
-        let page = page(&servers, &Namespaces::default(), 10);
+        let lacks = Lacks { failed: &servers, in_part: true };
+        let page = page(&servers, lacks, &Namespaces::default(), 10);
         assert!(page.contains("Who lives on /tmp/{{rows}}&lt;script&gt;"));
+        assert!(page.contains("failed there: /tmp/{{rows}}&lt;script&gt;."));
         assert_eq!(page.matches("<script>").count(), 1);
     }
 }

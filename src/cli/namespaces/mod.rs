@@ -11,7 +11,7 @@ use mcflush::ops::clear::Strategy;
 use mcflush::ops::namespaces::{Division, Namespaces, Usage};
 use mcflush::protocol::Escaped;
 
-pub use self::html::page;
+pub use self::html::{Lacks, page};
 use super::text::{age, binary, count, grouped};
 
 /// How to count, and how much to show.
