@@ -8,7 +8,9 @@ mod json;
 mod keys;
 mod namespaces;
 mod packaging;
+mod progress;
 mod report;
+mod screen;
 mod servers;
 mod signals;
 mod stats;
@@ -16,12 +18,12 @@ mod text;
 mod verbose;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use mcflush::address::ServerAddr;
 use mcflush::connection::Access;
 use mcflush::fleet;
 use mcflush::ops::clear::{clear, survey};
@@ -34,9 +36,11 @@ use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::args::{Command, Invocation};
+use self::args::{Command, Invocation, When};
 use self::json::Document;
+use self::progress::Progress;
 use self::report::Report;
+use self::screen::{complain, tell};
 use self::stats::{Format, Said, Watch};
 use self::verbose::Verbose;
 
@@ -45,6 +49,7 @@ const WRONG_USE: u8 = 2;
 
 /// Runs the command.
 pub fn main() -> ExitCode {
+    screen::color(args::color_asked());
     let invocation = match args::parse() {
         Ok(invocation) => invocation,
         Err(refusal) => return refusal.print(),
@@ -77,7 +82,9 @@ async fn run(invocation: Invocation) -> ExitCode {
         quiet,
         json,
         verbose,
+        look,
     } = invocation;
+    screen::color(look.color);
     let stop = CancellationToken::new();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -143,13 +150,22 @@ async fn run(invocation: Invocation) -> ExitCode {
         return ExitCode::from(signal.caught().unwrap_or(WRONG_USE));
     }
     let verbose = Verbose::start(is_verbose);
-    let context =
-        |server: &_| Context { access: accesses.of(server), events: verbose.events(server), ..context.clone() };
+    // Only what changes servers or counts their keys takes long without a word.
+    let is_watched = matches!(command, Command::Flush(_) | Command::Clear(..) | Command::Survey(..));
+    let progress = Progress::start(if is_watched { look.progress } else { When::Never }, servers.len());
+    let context = |server: &ServerAddr| {
+        let (row, tell) = (progress.row(server), verbose.listener(server));
+        let events = Events::to(move |event| {
+            row.note(&event);
+            tell(event);
+        });
+        Context { access: accesses.of(server), events, ..context.clone() }
+    };
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None });
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         let nothing = format!("shard {shard} has no server: nothing to do");
         // On stdout it would be taken for a key.
-        if matches!(command, Command::Keys(_)) { complain(&nothing) } else { report.nothing(&nothing) }
+        if matches!(command, Command::Keys(_)) { tell(&nothing) } else { report.nothing(&nothing) }
     }
     match command {
         Command::Flush(options) => {
@@ -265,6 +281,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         }
     }
     verbose.finish();
+    progress.finish();
     report.finish(signal.caught())
 }
 
@@ -279,9 +296,4 @@ fn document(command: &Command) -> Option<Document> {
         Command::Namespaces(_) => Document::looking("namespaces"),
         Command::Stats(_) => Document::looking("stats"),
     })
-}
-
-/// A line on stderr. Where even that fails there is nobody left to tell; the exit status still says it.
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "mcflush: {line}");
 }

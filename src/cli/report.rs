@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
+use console::style;
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
 use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey};
@@ -15,10 +16,10 @@ use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 
 use super::json::Document;
-use super::namespaces::Lacks;
+use super::namespaces::{self, Lacks};
+use super::screen::{aside, complain, warn};
 use super::stats::{self, Format, Look, Said, Since};
-use super::text::{self, count, grouped, one_line};
-use super::{complain, namespaces};
+use super::text::{self, bytes, count, grouped, one_line};
 
 /// Prints results as they come and keeps count.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Report {
         match result {
             Ok(Flushed { items_before, delay: 0 }) => {
                 let held = items_before.map(|items| format!(", it held {}", count(items, "item")));
-                self.done(&format!("{server}: flushed{}", held.unwrap_or_default()));
+                self.done(&format!("{server}: {}{}", style("flushed").green(), held.unwrap_or_default()));
             }
             Ok(Flushed { items_before, delay }) => {
                 let holds = items_before.map(|items| format!(", it holds {}", count(items, "item")));
@@ -92,7 +93,8 @@ impl Report {
             Some(Proof::Walk) => "one walk of the hash table".into(),
             _ => format!("{passes} over the LRU lists"),
         };
-        self.done(&format!("{server}: complete, {deleted} deleted of {listed} listed, by {how} in {seconds:.1} s"));
+        let complete = style("complete").green();
+        self.done(&format!("{server}: {complete}, {deleted} deleted of {listed} listed, by {how} in {seconds:.1} s"));
     }
 
     /// What a clear would delete. That is the result: --quiet does not hide it.
@@ -108,13 +110,13 @@ impl Report {
         if strategy != Strategy::Hash {
             self.listed_in_part(server, strategy);
         }
-        let (keys, bytes) = (found.iter().map(|it| it.keys).sum(), found.iter().map(|it| it.bytes).sum());
-        let (would, listed, bytes) = (count(keys, "key"), grouped(listed), grouped(bytes));
-        let mut text = format!("{server}: would delete {would} of {listed} listed, {bytes} bytes");
+        let (keys, size) = (found.iter().map(|it| it.keys).sum(), found.iter().map(|it| it.bytes).sum());
+        let (would, listed, size) = (count(keys, "key"), grouped(listed), bytes(size));
+        let mut text = format!("{server}: would delete {would} of {listed} listed, {size}");
         if let [_, _, ..] = scope.prefixes() {
             for (prefix, found) in scope.prefixes().iter().zip(found) {
-                let (keys, bytes) = (count(found.keys, "key"), grouped(found.bytes));
-                text.push_str(&format!("\n  {}  {keys}, {bytes} bytes", Escaped(prefix.as_bytes())));
+                let (keys, size) = (count(found.keys, "key"), bytes(found.bytes));
+                text.push_str(&format!("\n  {}  {keys}, {size}", Escaped(prefix.as_bytes())));
             }
         }
         self.done(&text);
@@ -172,7 +174,7 @@ impl Report {
             Ok(Shown { strategy, taken }) => {
                 self.done += 1;
                 if taken && strategy != Strategy::Hash {
-                    complain(&format!("{server}: listing by {strategy}: recently read keys may be missing"));
+                    warn(&format!("{server}: listing by {strategy}: recently read keys may be missing"));
                 }
             }
             Err(error) => self.failed(server, &error),
@@ -205,7 +207,7 @@ impl Report {
         let rows = namespaces::rows(namespaces, top);
         if namespaces.others().keys > 0 {
             let most = grouped(Namespaces::PREFIXES_MAX as u64);
-            complain(&format!(
+            warn(&format!(
                 "more than {most} prefixes: the keys of those that were met later are summed as (others); a smaller \
                  --depth or another --separator tells them apart"
             ));
@@ -263,7 +265,7 @@ impl Report {
     }
 
     fn listed_in_part(&mut self, server: &ServerAddr, strategy: Strategy) {
-        complain(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
+        warn(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
         self.in_part = true;
     }
 
@@ -277,8 +279,10 @@ impl Report {
         if self.document.is_some() || (self.quiet && !self.is_listing) || self.broken.is_some() {
             return;
         }
-        let mut stdout = io::stdout().lock();
-        self.broken = writeln!(stdout, "{text}").and_then(|()| stdout.flush()).err();
+        self.broken = aside(|| {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush()).err()
+        });
     }
 
     fn failed_after(&mut self, server: &ServerAddr, error: &Error, so_far: &str) {

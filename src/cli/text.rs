@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use mcflush::protocol::Escaped;
 
@@ -56,6 +57,37 @@ pub fn terminal_width() -> Option<usize> {
     io::stdout().is_terminal().then(|| size.unwrap_or(80))
 }
 
+/// A number in at most five characters, for who only watches: 9,999, then 12.3k, 123k, 1.2M.
+pub fn short(number: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")];
+    if number < 10_000 {
+        return grouped(number);
+    }
+    match UNITS.into_iter().find(|(size, _)| number >= *size) {
+        Some((size, unit)) if number / size < 100 => {
+            format!("{}.{}{unit}", number / size, number % size * 10 / size)
+        }
+        Some((size, unit)) => format!("{}{unit}", grouped(number / size)),
+        None => grouped(number),
+    }
+}
+
+/// A time as clocks show it: 0:07, 12:34, 1:02:03.
+pub fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// A number of bytes, and what that is about: 1,234,567 bytes (1.2 MiB).
+pub fn bytes(number: u64) -> String {
+    let mut text = count(number, "byte");
+    if number >= 1024 {
+        let _ = write!(text, " ({})", binary(number));
+    }
+    text
+}
+
 /// A text without the password of a URL that was typed where none belongs.
 pub fn without_password(text: &str) -> String {
     match text.split_once("://").and_then(|(before, after)| Some((before, after.rsplit_once('@')?))) {
@@ -97,5 +129,30 @@ mod tests {
             assert_eq!(grouped(number), text);
         }
         assert_eq!((count(1, "key"), count(2, "pass")), ("1 key".into(), "2 passes".into()));
+    }
+
+    #[test]
+    fn watched_numbers_are_short() {
+        for (number, text) in [
+            (0, "0"),
+            (9999, "9,999"),
+            (10_000, "10.0k"),
+            (99_999, "99.9k"),
+            (100_000, "100k"),
+            (1_250_000, "1.2M"),
+            (999_999_999, "999M"),
+            (u64::MAX, "18,446,744,073G"),
+        ] {
+            assert_eq!(short(number), text);
+        }
+    }
+
+    #[test]
+    fn bytes_and_times_are_for_people() {
+        assert_eq!((bytes(1), bytes(1023)), ("1 byte".into(), "1,023 bytes".into()));
+        assert_eq!(bytes(1_234_567), "1,234,567 bytes (1.2 MiB)");
+        for (seconds, text) in [(0, "0:00"), (59, "0:59"), (60, "1:00"), (3599, "59:59"), (3661, "1:01:01")] {
+            assert_eq!(clock(Duration::from_secs(seconds)), text);
+        }
     }
 }

@@ -4,35 +4,38 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use mcflush::address::ServerAddr;
-use mcflush::ops::{Event, Events};
+use mcflush::ops::Event;
 
-use super::complain;
+use super::screen::{tell, warn};
+
+/// How and what.
+type Line = (fn(&str), String);
 
 /// Prints events on a thread of its own, so that a stalled terminal never holds up an operation.
 pub struct Verbose {
     everything: bool,
-    printer: (Sender<String>, JoinHandle<()>),
+    printer: (Sender<Line>, JoinHandle<()>),
 }
 
 impl Verbose {
     /// With everything, or warnings alone.
     pub fn start(everything: bool) -> Self {
-        let (sender, lines) = channel::<String>();
+        let (sender, lines) = channel::<Line>();
         Self {
             everything,
-            printer: (sender, std::thread::spawn(move || lines.iter().for_each(|line| complain(&line)))),
+            printer: (sender, std::thread::spawn(move || lines.iter().for_each(|(say, line)| say(&line)))),
         }
     }
 
-    /// Where a server's events go.
-    pub fn events(&self, server: &ServerAddr) -> Events {
+    /// Takes a server's events.
+    pub fn listener(&self, server: &ServerAddr) -> impl Fn(Event) + Send + Sync + 'static {
         let (sender, server, everything) = (self.printer.0.clone(), server.clone(), self.everything);
-        Events::to(move |event| {
+        move |event| {
             if let Some(line) = line(&server, event, everything) {
                 // A printer that is gone prints nothing.
                 let _ = sender.send(line);
             }
-        })
+        }
     }
 
     /// Waits until everything is printed.
@@ -44,9 +47,9 @@ impl Verbose {
     }
 }
 
-fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<String> {
-    Some(match event {
-        Event::Warning(warning) => format!("{server}: warning: {warning}"),
+fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<Line> {
+    let told = match event {
+        Event::Warning(warning) => return Some((warn, format!("{server}: warning: {warning}"))),
         _ if !everything => return None,
         Event::Retry { error, after } => format!("{error}: trying again in {:.1} s", after.as_secs_f64()),
         Event::Strategy { strategy, why } => format!("{server}: listing by {strategy}: {why}"),
@@ -56,5 +59,6 @@ fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<String> {
         }
         Event::Waiting { why, after } => format!("{server}: waiting {:.1} s: {why}", after.as_secs_f64()),
         _ => return None,
-    })
+    };
+    Some((tell, told))
 }

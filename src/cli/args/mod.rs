@@ -2,6 +2,7 @@
 
 mod keys;
 pub mod login;
+mod look;
 mod namespaces;
 mod stats;
 mod tls;
@@ -27,12 +28,14 @@ use mcflush::ops::flush;
 use mcflush::scope::{Prefix, Scope};
 
 use self::login::Login;
+pub use self::look::{Look, When, color_asked};
 use self::tls::TlsArgs;
 use super::access::Accesses;
 use super::config::check::Check;
 use super::config::{App, Config, similar};
+use super::screen::{self, complain};
 use super::servers::{Named, Shard};
-use super::{WRONG_USE, complain, packaging, servers};
+use super::{WRONG_USE, packaging, servers};
 
 /// Empty a memcached, or one app's part of it, safely.
 #[derive(Debug, Parser)]
@@ -41,6 +44,7 @@ use super::{WRONG_USE, complain, packaging, servers};
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     help_expected = true,
+    color = screen::color(color_asked()),
     after_help = EXAMPLES
 )]
 struct Args {
@@ -213,6 +217,9 @@ struct Common {
     /// Say on stderr what is tried
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Seconds. A server takes more than thirty days for a date.
@@ -250,6 +257,7 @@ pub struct Invocation {
     pub quiet: bool,
     pub json: bool,
     pub verbose: u8,
+    pub look: Look,
 }
 
 #[derive(Debug)]
@@ -398,6 +406,14 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         quiet: common.quiet,
         json: common.json,
         verbose: common.verbose,
+        look: Look {
+            progress: if common.quiet && common.look.progress == When::Auto {
+                When::Never
+            } else {
+                common.look.progress
+            },
+            ..common.look
+        },
     })
 }
 

@@ -11,7 +11,7 @@ use mcflush::discovery::discover;
 use mcflush::ops::Context;
 
 use crate::cli::access::Accesses;
-use crate::cli::complain;
+use crate::cli::screen::{tell, warn};
 
 /// The servers, those of lists too, each spelling once.
 ///
@@ -38,7 +38,7 @@ pub async fn expanded(
                 let found = discover(&list, &context).await.map_err(failed)?;
                 if verbose {
                     let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-                    complain(&format!("{list}: {}", found.join(", ")));
+                    tell(&format!("{list}: {}", found.join(", ")));
                 }
                 for server in found {
                     // The members of others have names of their own.
@@ -80,7 +80,7 @@ pub async fn distinct(
         if let ServerAddr::Tcp { host, port } = &server
             && let hosts @ 2.. = hosts(host, &addresses)
         {
-            complain(&format!(
+            warn(&format!(
                 "{server}: warning: {hosts} hosts have this name, and one of them is worked on: for all of them write \
                  memcached+dns://{host}:{port}"
             ));
@@ -93,7 +93,7 @@ pub async fn distinct(
                     context.resolver.narrow(host, *port, &common);
                 }
                 if verbose {
-                    complain(&format!("{server} is {known}: visited once"));
+                    tell(&format!("{server} is {known}: visited once"));
                 }
             }
         }

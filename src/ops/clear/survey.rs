@@ -5,9 +5,12 @@ use bytes::BytesMut;
 use super::Strategy;
 use crate::address::ServerAddr;
 use crate::error::Error;
-use crate::ops::Context;
 use crate::ops::listing::{self, Listed, Visitor};
+use crate::ops::{Context, Event};
 use crate::scope::Scope;
+
+/// Keys. Who watches does not want to hear of each.
+const TELL_EVERY: u64 = 4096;
 
 /// What was found of a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,8 +45,10 @@ pub async fn survey(
     let surveyor = || Surveyor {
         server,
         scope,
+        context,
         key: BytesMut::new(),
         listed: 0,
+        untold: (0, 0),
         found: vec![Found::default(); scope.prefixes().len().max(1)],
     };
     let (strategy, surveyor) = listing::look(server, asked, context, surveyor).await?;
@@ -53,8 +58,11 @@ pub async fn survey(
 struct Surveyor<'a> {
     server: &'a ServerAddr,
     scope: &'a Scope,
+    context: &'a Context,
     key: BytesMut,
     listed: u64,
+    /// Those of them that are not told of yet, and how many of those are in scope.
+    untold: (u64, u64),
     found: Vec<Found>,
 }
 
@@ -62,9 +70,15 @@ impl Visitor for Surveyor<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed += 1;
+        self.untold.0 += 1;
         if let Some(found) = self.scope.find(&self.key).and_then(|place| self.found.get_mut(place)) {
+            self.untold.1 += 1;
             found.keys += 1;
             found.bytes += item.size();
+        }
+        if self.untold.0 == TELL_EVERY {
+            let (keys, in_scope) = std::mem::take(&mut self.untold);
+            self.context.events.tell(Event::Listed { keys, in_scope });
         }
         Ok(true)
     }

@@ -1,0 +1,38 @@
+//! How it looks.
+
+use std::env;
+
+use clap::ValueEnum;
+
+/// When something is done that only helps people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal
+    Auto,
+    /// Elsewhere too
+    Always,
+    /// Nowhere
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Look {
+    /// Colours, on a terminal without NO_COLOR in its environment (auto), always or never
+    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto")]
+    pub color: When,
+
+    /// What goes on, in live lines on a terminal (auto) or never; always: elsewhere too, in a plain line now and then
+    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto")]
+    pub progress: When,
+}
+
+/// What --color says before the arguments are understood, as help and refusals have a look too.
+pub fn color_asked() -> When {
+    let arguments: Vec<_> = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| match argument.strip_prefix("--color") {
+        Some("") => arguments.get(at + 1).map(String::as_str),
+        Some(value) => value.strip_prefix('='),
+        None => None,
+    });
+    values.next_back().and_then(|value| When::from_str(value, false).ok()).unwrap_or(When::Auto)
+}

@@ -1,0 +1,359 @@
+//! What is going on, for people who watch: live lines on a terminal, and plain ones now and then for who asks for them
+//! elsewhere.
+//!
+//! Operations only count; a thread of its own looks at the counts and draws, so that a stalled terminal never holds up
+//! an operation, and what waits for it is no more than a row a server.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use console::{Term, measure_text_width, truncate_str};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mcflush::address::ServerAddr;
+use mcflush::ops::Event;
+
+use super::args::When;
+use super::screen;
+use super::text::{clock, grouped, one_line, short};
+
+/// A run that is over sooner shows nothing.
+const FIRST: Duration = Duration::from_millis(300);
+/// Between two looks, on a terminal.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two plain lines, in the end; the first ones come sooner.
+const PLAIN_MAX: Duration = Duration::from_secs(30);
+/// More lines than this nobody reads while they change.
+const ROWS_MAX: usize = 8;
+
+/// Shows what goes on until it is told to stop.
+pub struct Progress(Option<Drawing>);
+
+struct Drawing {
+    counts: Arc<Mutex<Counts>>,
+    stop: Sender<()>,
+    drawer: JoinHandle<()>,
+}
+
+impl Progress {
+    /// For so many servers.
+    pub fn start(when: When, servers: usize) -> Self {
+        let draw = match (when, screen::is_drawable()) {
+            (When::Never, _) | (When::Auto, false) => return Self(None),
+            (_, true) => live,
+            (When::Always, false) => plain,
+        };
+        let counts = Arc::new(Mutex::new(Counts::new(servers)));
+        let (stop, stopped) = channel();
+        let drawer = std::thread::spawn({
+            let counts = Arc::clone(&counts);
+            move || draw(&counts, &stopped)
+        });
+        Self(Some(Drawing { counts, stop, drawer }))
+    }
+
+    /// A server's row, there as long as what is returned.
+    pub fn row(&self, server: &ServerAddr) -> Row {
+        Row(self.0.as_ref().map(|drawing| {
+            let place = lock(&drawing.counts).begin(server);
+            (Arc::clone(&drawing.counts), place)
+        }))
+    }
+
+    /// Wipes what is drawn.
+    pub fn finish(self) {
+        if let Some(Drawing { stop, drawer, .. }) = self.0 {
+            drop(stop);
+            // That it ended badly says no more than that the terminal is gone.
+            let _ = drawer.join();
+        }
+    }
+}
+
+/// A server that is worked on.
+pub struct Row(Option<(Arc<Mutex<Counts>>, usize)>);
+
+impl Row {
+    /// Takes note of an event.
+    pub fn note(&self, event: &Event) {
+        if let Some((counts, place)) = &self.0 {
+            lock(counts).note(*place, event);
+        }
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        if let Some((counts, place)) = &self.0 {
+            lock(counts).end(*place);
+        }
+    }
+}
+
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn live(counts: &Mutex<Counts>, stop: &Receiver<()>) {
+    let lines = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        lines.set_style(style);
+    }
+    screen::share_with(lines.clone());
+    let terminal = Term::stderr();
+    let mut wait = FIRST;
+    while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+        wait = TICK;
+        let (height, width) = terminal.size_checked().unwrap_or((24, 80));
+        // The last column is left free: some terminals go to the next line when it is written to.
+        let width = usize::from(width).saturating_sub(1);
+        let rows = usize::from(height).saturating_sub(2).min(ROWS_MAX);
+        // Copied, so that nobody waits for the terminal.
+        let copy = lock(counts).clone();
+        lines.set_message(copy.lines(Instant::now(), width, rows).join("\n"));
+    }
+    lines.finish_and_clear();
+}
+
+fn plain(counts: &Mutex<Counts>, stop: &Receiver<()>) {
+    let mut wait = Duration::from_secs(1);
+    while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+        wait = (wait * 2).min(PLAIN_MAX);
+        let copy = lock(counts).clone();
+        if let Some(line) = copy.lines(Instant::now(), usize::MAX, 1).last() {
+            screen::tell(line);
+        }
+    }
+}
+
+/// What was told so far.
+#[derive(Debug, Clone)]
+struct Counts {
+    since: Instant,
+    servers: usize,
+    begun: usize,
+    /// By the order in which they began, so that no row jumps.
+    active: BTreeMap<usize, Server>,
+    listed: u64,
+    deleted: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Server {
+    name: String,
+    since: Instant,
+    pass: u32,
+    /// In this pass.
+    listed: u64,
+    deleted: u64,
+    is_waiting: bool,
+}
+
+impl Counts {
+    fn new(servers: usize) -> Self {
+        Self { since: Instant::now(), servers, begun: 0, active: BTreeMap::new(), listed: 0, deleted: 0 }
+    }
+
+    fn begin(&mut self, server: &ServerAddr) -> usize {
+        let name = one_line(&server.to_string());
+        let since = Instant::now();
+        self.begun += 1;
+        self.active.insert(self.begun, Server { name, since, pass: 0, listed: 0, deleted: 0, is_waiting: false });
+        self.begun
+    }
+
+    fn note(&mut self, place: usize, event: &Event) {
+        let Some(server) = self.active.get_mut(&place) else { return };
+        server.is_waiting = matches!(event, Event::Waiting { .. } | Event::Retry { .. });
+        match event {
+            Event::Listed { keys, .. } => {
+                server.listed += keys;
+                self.listed += keys;
+            }
+            Event::Deleted(keys) => {
+                server.deleted += keys;
+                self.deleted += keys;
+            }
+            Event::Pass(pass) => {
+                server.pass = *pass;
+                server.listed = 0;
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, place: usize) {
+        self.active.remove(&place);
+    }
+
+    /// A line for each of the servers that have been worked on for longest, and one for all where there are several.
+    /// All in the fullest form in which each of them fits.
+    fn lines(&self, now: Instant, width: usize, rows: usize) -> Vec<String> {
+        let shown: Vec<_> = self.active.values().take(rows).collect();
+        let forms = [Form::Exact, Form::Short, Form::Sparse, Form::Least].map(|form| {
+            let mut table: Vec<_> = shown.iter().map(|server| server.cells(now, form)).collect();
+            if self.servers > 1 {
+                table.push(self.cells(now, form, shown.len()));
+            }
+            aligned(&table)
+        });
+        let fits = |lines: &Vec<String>| lines.iter().all(|line| measure_text_width(line) <= width);
+        let [.., least] = &forms;
+        let lines = forms.iter().find(|lines| fits(lines)).unwrap_or(least);
+        lines.iter().map(|line| truncate_str(line, width, "…").into_owned()).collect()
+    }
+
+    fn cells(&self, now: Instant, form: Form, shown: usize) -> Vec<String> {
+        let over = self.begun - self.active.len();
+        let mut name = format!("{over} of {} servers done", self.servers);
+        if form != Form::Exact {
+            name = format!("{over} of {} done", self.servers);
+        }
+        let more = self.active.len() - shown;
+        if more > 0 && form == Form::Exact {
+            name.push_str(&format!(", {} more at work", grouped(more as u64)));
+        }
+        let time = now.saturating_duration_since(self.since);
+        let mut cells = vec![name];
+        cells.extend(form.figures(self.listed, self.deleted, time, "", None));
+        cells.push(clock(time));
+        cells
+    }
+}
+
+impl Server {
+    fn cells(&self, now: Instant, form: Form) -> Vec<String> {
+        let time = now.saturating_duration_since(self.since);
+        let mut cells = vec![self.name.clone()];
+        let waits = match self {
+            Server { is_waiting: true, .. } => "waiting",
+            Server { pass: 0, listed: 0, .. } => "no answer yet",
+            _ => "",
+        };
+        cells.extend(form.figures(self.listed, self.deleted, time, waits, (self.pass > 0).then_some(self.pass)));
+        cells.push(clock(time));
+        cells
+    }
+}
+
+/// How much of it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Everything, to the digit.
+    Exact,
+    /// Everything, in thousands and millions.
+    Short,
+    /// What has been deleted of what has been listed, in which pass.
+    Sparse,
+    /// What has been deleted.
+    Least,
+}
+
+impl Form {
+    fn figures(self, listed: u64, deleted: u64, time: Duration, waits: &str, pass: Option<u32>) -> Vec<String> {
+        let number = if self == Self::Exact { grouped } else { short };
+        let seconds = time.as_secs_f64().max(0.1);
+        // Far below 2^64.
+        let rate = (deleted as f64 / seconds) as u64;
+        let rate = if waits.is_empty() { format!("{}/s", number(rate)) } else { waits.to_owned() };
+        let pass = pass.map(|pass| format!("pass {pass}")).unwrap_or_default();
+        match self {
+            Self::Exact | Self::Short => {
+                vec![format!("{} listed", number(listed)), format!("{} deleted", number(deleted)), rate, pass]
+            }
+            Self::Sparse => vec![format!("{} of {}", number(deleted), number(listed)), pass],
+            Self::Least => vec![number(deleted)],
+        }
+    }
+}
+
+/// Columns of the same width, names to the left and figures to the right. Columns with nothing in them are left out.
+fn aligned(table: &[Vec<String>]) -> Vec<String> {
+    let columns = table.iter().map(Vec::len).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            table.iter().filter_map(|cells| cells.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: &Vec<String>| {
+        let mut line = String::new();
+        for (at, (cell, width)) in cells.iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0) {
+            let padding = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+            line.push_str(&if at == 0 { format!("{cell}{padding}") } else { format!("  {padding}{cell}") });
+        }
+        line
+    };
+    table.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str) -> ServerAddr {
+        name.parse().unwrap()
+    }
+
+    /// Two servers at work, one of which has listed much.
+    fn counts() -> Counts {
+        let mut counts = Counts::new(12);
+        let (first, second) = (counts.begin(&server("cache1")), counts.begin(&server("cache2:11311")));
+        let over = counts.begin(&server("cache3"));
+        for event in [
+            Event::Started,
+            Event::Pass(1),
+            Event::Listed { keys: 5_000_000, in_scope: 0 },
+            Event::Pass(2),
+            Event::Listed { keys: 1_234_567, in_scope: 600_000 },
+            Event::Deleted(412_345),
+        ] {
+            counts.note(first, &event);
+        }
+        counts.note(second, &Event::Waiting { why: "it is busy", after: TICK });
+        counts.end(over);
+        counts
+    }
+
+    fn after_ten_seconds(counts: &Counts, width: usize, rows: usize) -> Vec<String> {
+        counts.lines(counts.since + Duration::from_millis(10_500), width, rows)
+    }
+
+    #[test]
+    fn wide_lines_say_everything() {
+        let lines = after_ten_seconds(&counts(), 199, 8);
+        assert_eq!(
+            lines,
+            [
+                "cache1:11211            1,234,567 listed  412,345 deleted  39,270/s  pass 2  0:10",
+                "cache2:11311                    0 listed        0 deleted   waiting          0:10",
+                "1 of 12 servers done    6,234,567 listed  412,345 deleted  39,270/s  0:10",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_line_fits() {
+        for width in 0..120 {
+            for line in after_ten_seconds(&counts(), width, 8) {
+                assert!(measure_text_width(&line) <= width, "{width}: {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_rows_than_asked_for() {
+        let mut counts = Counts::new(50);
+        for n in 0..16 {
+            counts.begin(&server(&format!("cache{n}")));
+        }
+        let lines = after_ten_seconds(&counts, 199, 8);
+        assert_eq!(lines.len(), 9);
+        assert!(lines[8].contains("0 of 50 servers done, 8 more at work"), "{lines:?}");
+        // One server alone needs no total.
+        let mut counts = Counts::new(1);
+        counts.begin(&server("cache1"));
+        assert_eq!(after_ten_seconds(&counts, 199, 8).len(), 1);
+    }
+}
