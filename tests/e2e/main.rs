@@ -29,5 +29,6 @@ mod several_servers;
 mod stats;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod tls;
 mod usage;

@@ -7,6 +7,7 @@ pub mod dns;
 pub mod fake;
 pub mod run;
 pub mod server;
+pub mod terminal;
 pub mod traffic;
 
 use std::time::{Duration, Instant};

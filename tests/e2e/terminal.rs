@@ -1,0 +1,146 @@
+//! What people see: live lines while it works, one line that stays, on terminals wide and narrow, and none of it where
+//! nobody looks.
+
+use crate::support::fake::Fake;
+use crate::support::run::mcflush;
+use crate::support::server::{Server, Version};
+use crate::support::terminal::Terminal;
+
+/// A server whose clear at `--rate 500` takes some seconds.
+fn slow_to_clear() -> Server {
+    let server = Server::start(Version::Sid, &[]);
+    server.store((0..1500).map(|n| format!("shop:{n}")));
+    server.store((0..500).map(|n| format!("blog:{n}")));
+    server
+}
+
+fn a_clear_is_watched(columns: u16, is_there: impl Fn(&str) -> bool) {
+    let server = slow_to_clear();
+    let arguments = ["--prefix", "shop:", "--rate", "500", server.address()];
+    let terminal = Terminal::run(columns, &[], &arguments);
+    let screen = terminal.shows("a live line", |screen| screen.contains(server.address()) && is_there(screen));
+    assert_eq!(screen.lines().count(), 1, "{screen}");
+    let (status, screen, bytes) = terminal.wait();
+    let said = screen.trim_end();
+    assert_eq!(status, Some(0), "{screen}");
+    let stays = format!("{}: complete, 1,500 keys deleted of 2,000 listed", server.address());
+    assert!(said.starts_with(&stays), "{screen}");
+    assert!(said.ends_with(" s") && said.matches(server.address()).count() == 1, "only that stays: {screen}");
+    assert!(bytes.contains("\x1b[32mcomplete\x1b[0m"), "{bytes:?}");
+}
+
+#[test]
+fn a_clear_on_40_columns() {
+    a_clear_is_watched(40, |screen| screen.contains(" of 2,000") && screen.contains(" 0:0"));
+}
+
+#[test]
+fn a_clear_on_80_columns() {
+    a_clear_is_watched(80, |screen| {
+        ["2,000 listed", " deleted", "/s", "pass 1", " 0:0"].iter().all(|part| screen.contains(part))
+    });
+}
+
+#[test]
+fn a_clear_on_200_columns() {
+    a_clear_is_watched(200, |screen| {
+        ["2,000 listed", " deleted", "/s", "pass 1", " 0:0"].iter().all(|part| screen.contains(part))
+    });
+}
+
+#[test]
+fn of_many_servers_some_are_shown_and_a_total() {
+    let servers: Vec<Fake> = (0..50).map(|_| Fake::silent()).collect();
+    let mut arguments = vec!["--prefix", "shop:", "--jobs", "20", "--timeout", "60"];
+    arguments.extend(servers.iter().map(Fake::address));
+    let terminal = Terminal::run(80, &[], &arguments);
+    let screen = terminal.shows("a total", |screen| screen.contains("0 of 50 done") || screen.contains("0 of 50 ser"));
+    let lines: Vec<_> = screen.lines().collect();
+    assert_eq!(lines.len(), 9, "{screen}");
+    for line in &lines[..8] {
+        let is_named = servers.iter().any(|server| line.starts_with(server.address()));
+        assert!(is_named && line.contains("no answer yet"), "{screen}");
+    }
+    terminal.signal("INT");
+    let (status, screen, _) = terminal.wait();
+    assert_eq!(status, Some(130), "{screen}");
+    assert!(!screen.contains("no answer yet"), "nothing live stays: {screen}");
+}
+
+#[test]
+fn what_is_printed_meanwhile_stands_above() {
+    let (server, silent) = (slow_to_clear(), Fake::silent());
+    let other = Server::start(Version::Sid, &[]);
+    let arguments = [
+        "-v",
+        "--prefix",
+        "shop:",
+        "--rate",
+        "500",
+        "--jobs",
+        "3",
+        other.address(),
+        server.address(),
+        silent.address(),
+    ];
+    let terminal = Terminal::run(200, &[], &arguments);
+    terminal.shows("results above live lines", |screen| {
+        let place = |text: &str| screen.lines().position(|line| line.contains(text));
+        match (place("complete, 0 keys deleted"), place(" of 3 servers done")) {
+            (Some(result), Some(total)) => result < total && screen.contains("mcflush: "),
+            _ => false,
+        }
+    });
+    terminal.signal("INT");
+    let (_, screen, _) = terminal.wait();
+    assert!(!screen.contains("servers done  "), "{screen}");
+}
+
+#[test]
+fn plain_terminals_get_plain_text() {
+    let server = slow_to_clear();
+    let address = server.address();
+    let fast = ["--prefix", "blog:", address];
+    for (environment, arguments, colours, escapes) in [
+        (vec![], fast.to_vec(), true, true),
+        (vec![("NO_COLOR", "1")], fast.to_vec(), false, true),
+        (vec![("NO_COLOR", "")], fast.to_vec(), true, true),
+        (vec![("TERM", "dumb")], [&["--rate", "200"], &fast[..]].concat(), false, false),
+        (vec![], [&["--color", "never"], &fast[..]].concat(), false, true),
+        (vec![], [&["--color=never", "--progress=never"], &fast[..]].concat(), false, false),
+        (vec![("NO_COLOR", "1")], vec!["--help"], false, false),
+        (vec![], vec!["--help"], true, true),
+        (vec![], vec!["--help", "--color", "never"], false, false),
+    ] {
+        let (status, _, bytes) = Terminal::run(80, &environment, &arguments).wait();
+        assert_eq!(status, Some(0), "{arguments:?} {bytes}");
+        let coloured = bytes.contains("\x1b[32m") || bytes.contains("\x1b[1m");
+        assert_eq!(coloured, colours, "{environment:?} {arguments:?} {bytes:?}");
+        assert!(escapes || !bytes.contains('\x1b'), "{environment:?} {arguments:?} {bytes:?}");
+    }
+}
+
+#[test]
+fn errors_stand_out() {
+    let (status, screen, bytes) = Terminal::run(40, &[], &["--prefix", ""]).wait();
+    assert_eq!(status, Some(2), "{screen}");
+    assert!(bytes.starts_with("\x1b[31m\x1b[1mmcflush:\x1b[0m "), "{bytes:?}");
+}
+
+#[test]
+fn no_live_lines_off_a_terminal() {
+    let server = slow_to_clear();
+    // That neither has an escape sequence is looked at for every run.
+    mcflush(["--prefix", "shop:", "--rate", "1000", server.address()]).run().is_complete();
+    let server = slow_to_clear();
+    let run = mcflush(["--progress", "always", "--prefix", "shop:", "--rate", "500", server.address()]).run();
+    run.exits(0).warns("mcflush: ").warns("2,000 listed").warns(" deleted").says("complete");
+}
+
+#[test]
+fn quiet_is_quiet_on_a_terminal_too() {
+    let server = slow_to_clear();
+    let (status, _, bytes) =
+        Terminal::run(80, &[], &["--quiet", "--prefix", "shop:", "--rate", "1000", server.address()]).wait();
+    assert_eq!((status, bytes.as_str()), (Some(0), ""));
+}

@@ -1,0 +1,112 @@
+//! A run of the built command on a terminal, and what stands on its screen.
+
+use std::io::Read;
+use std::num::NonZeroU16;
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pty_process::Size;
+use pty_process::blocking::{Command, open};
+use tempfile::TempDir;
+
+use super::{signal, wait_for};
+
+const ROWS: u16 = 24;
+
+pub struct Terminal {
+    child: Child,
+    seen: Arc<Mutex<Seen>>,
+    _home: TempDir,
+}
+
+struct Seen {
+    bytes: Vec<u8>,
+    screen: vt100::Parser,
+    ended: bool,
+}
+
+impl Terminal {
+    /// `mcflush ARGUMENTS` on a terminal of so many columns.
+    pub fn run(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
+        let (mut terminal, side) = open().expect("a pseudo-terminal");
+        terminal.resize(Size::new(ROWS, columns)).expect("it takes any size");
+        let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcflush"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("TERM", "xterm-256color")
+            .envs(environment.iter().copied())
+            .current_dir(home.path());
+        if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command = command.env("LLVM_PROFILE_FILE", profile);
+        }
+        let child = command.spawn(side).expect("the binary runs");
+        let size = |cells| NonZeroU16::new(cells).expect("a terminal has cells");
+        let screen = vt100::Parser::new(size(ROWS), size(columns), 0);
+        let seen = Arc::new(Mutex::new(Seen { bytes: Vec::new(), screen, ended: false }));
+        let reader = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // A terminal that nobody holds any more ends in an error.
+            while let Ok(length @ 1..) = terminal.read(&mut buffer) {
+                let mut seen = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.bytes.extend_from_slice(&buffer[..length]);
+                seen.screen.process(&buffer[..length]);
+            }
+            reader.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        });
+        Terminal { child, seen, _home: home }
+    }
+
+    fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The rows of the screen as they are now, without what is empty at their ends.
+    pub fn screen(&self) -> String {
+        self.seen(|seen| {
+            let screen = seen.screen.screen();
+            let (_, columns) = screen.size();
+            let rows: Vec<_> = screen.rows(0, columns.into()).map(|row| row.trim_end().to_owned()).collect();
+            rows.join("\n").trim_end().to_owned()
+        })
+    }
+
+    /// The lines that were printed, each in one piece however many rows it takes.
+    pub fn lines(&self) -> String {
+        self.seen(|seen| seen.screen.screen().contents())
+    }
+
+    /// Waits until the screen is as `condition` wants it, and gives it.
+    pub fn shows(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+        let mut last = String::new();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_for(what, || {
+                last = self.screen();
+                condition(&last).then(|| last.clone())
+            })
+        }));
+        found.unwrap_or_else(|_| panic!("waited for {what}, and saw\n{last}"))
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits for the end; gives the exit status, the lines that stand on the screen, and every byte that came.
+    pub fn wait(mut self) -> (Option<i32>, String, String) {
+        let status = wait_for("the run to end", || self.child.try_wait().expect("a child can be waited for"));
+        wait_for("the terminal's end", || self.seen(|seen| seen.ended).then_some(()));
+        let bytes = self.seen(|seen| String::from_utf8_lossy(&seen.bytes).into_owned());
+        (status.code(), self.lines(), bytes)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Only of use when the test failed before it waited.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
