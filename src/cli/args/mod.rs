@@ -37,6 +37,15 @@ use super::screen::{self, complain};
 use super::servers::{Named, Shard};
 use super::{WRONG_USE, packaging, servers};
 
+/// What the options are for.
+mod heading {
+    pub const WHAT: &str = "What to empty";
+    pub const HOW: &str = "How";
+    pub const SERVERS: &str = "Servers";
+    pub const PATIENCE: &str = "Patience";
+    pub const OUTPUT: &str = "Output";
+}
+
 /// Empty a memcached, or one app's part of it, safely.
 #[derive(Debug, Parser)]
 #[command(
@@ -49,53 +58,53 @@ use super::{WRONG_USE, packaging, servers};
 )]
 struct Args {
     /// Flush whole instances (flush_all)
-    #[arg(long, conflicts_with = "prefix")]
+    #[arg(long, conflicts_with = "prefix", help_heading = heading::WHAT)]
     all: bool,
 
     /// Clear the keys that begin with P, and no others (repeatable: any of them)
-    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     prefix: Vec<OsString>,
 
     /// Clear the keys of an app that the config file names, on its servers
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix"], help_heading = heading::WHAT)]
     app: Option<String>,
 
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
-    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep: Vec<OsString>,
 
     /// With --all: the server flushes after that time
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
-        value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true)]
+        value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
     /// With --all on several servers: each flushes that much later than the one before
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
-        value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true)]
+        value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
 
     /// Read \xNN and \\ in --prefix and --keep
-    #[arg(long)]
+    #[arg(long, help_heading = heading::WHAT)]
     escaped: bool,
 
     /// Change nothing; say what would go
-    #[arg(long, conflicts_with_all = ["verify", "rate"])]
+    #[arg(long, conflicts_with_all = ["verify", "rate"], help_heading = heading::HOW)]
     dry_run: bool,
 
     /// At most N deletes a second and server
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = heading::HOW)]
     rate: Option<NonZeroU32>,
 
     /// After a clear, walk once more and find nothing older; with --all, an item stored before must be gone
-    #[arg(long)]
+    #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
     /// How keys are listed, for those who know better
-    #[arg(long, value_name = "S", value_enum)]
+    #[arg(long, value_name = "S", value_enum, help_heading = heading::HOW)]
     strategy: Option<Listing>,
 
     /// Do not ask; a terminal is asked by --all on several servers of the config file
-    #[arg(long)]
+    #[arg(long, help_heading = heading::HOW)]
     yes: bool,
 
     #[command(flatten)]
@@ -173,15 +182,15 @@ struct Common {
     servers: Vec<String>,
 
     /// Also the servers in FILE, one a line, with # comments; - for stdin
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     servers_from: Option<PathBuf>,
 
     /// Only the I-th of N equal parts of the sorted server list, I from 0
-    #[arg(long, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true, help_heading = heading::SERVERS)]
     shard: Option<Shard>,
 
     /// Else $MCFLUSH_CONFIG, ./mcflush.toml, $XDG_CONFIG_HOME/mcflush/config.toml or /etc/mcflush.toml
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     config: Option<PathBuf>,
 
     #[command(flatten)]
@@ -191,31 +200,31 @@ struct Common {
     tls: TlsArgs,
 
     /// Servers worked on at once
-    #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     jobs: NonZeroUsize,
 
     /// Seconds for resolving a name, for connecting, and for any silence of a server
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     timeout: Duration,
 
     /// Seconds for the whole run
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     deadline: Option<Duration>,
 
     /// Tries again after a refused or lost connection
-    #[arg(long, value_name = "N", default_value = "2", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "2", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     retries: u32,
 
     /// Print nothing on stdout when all went well
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, conflicts_with = "json", help_heading = heading::OUTPUT)]
     quiet: bool,
 
     /// Print one JSON document, and nothing else, on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = heading::OUTPUT)]
     json: bool,
 
     /// Say on stderr what is tried
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = heading::OUTPUT)]
     verbose: u8,
 
     #[command(flatten)]
