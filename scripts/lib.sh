@@ -21,7 +21,7 @@ as_root() {
 
 # Installs a Debian package, and shows apt's words only when it fails.
 install_package() {
-    local package=$1 log
+    local package=$1 log since=$SECONDS
     command -v apt-get >/dev/null 2>&1 || die "$package is missing and there is no apt-get: install it yourself"
     say "installing $package (apt)"
     log=$(mktemp)
@@ -36,6 +36,8 @@ install_package() {
         die "cannot install $package: see above"
     fi
     rm -f "$log"
+    # For who counts how long its own work takes.
+    echo "$((SECONDS - since))" >>"${INSTALL_TIMES:-/dev/null}"
 }
 
 # need_command COMMAND PACKAGE: installs Debian's PACKAGE where COMMAND is missing.
