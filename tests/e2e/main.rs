@@ -26,6 +26,7 @@ mod names;
 mod namespaces;
 mod output;
 mod several_servers;
+mod snapshots;
 mod stats;
 #[path = "../support/mod.rs"]
 mod support;
