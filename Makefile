@@ -28,6 +28,7 @@ torture: ## clears of 1,000,000 of 2,000,000 keys under load, and what other cli
 bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
 	@scripts/fetch-memcached
 	@scripts/fetch-clients
+	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd'
 	$(CARGO) bench --locked --bench clear
 	cd bench && $(CARGO) bench --locked
 

@@ -1,5 +1,5 @@
 //! How fast a clear is beside the server's own limit, what it costs, and what people use instead: `make bench`, or
-//! `cargo bench --bench clear -- debian sid memory others` for some of it.
+//! `cargo bench --bench clear -- debian sid memory others fleet` for some of it.
 //!
 //! The limit is a bare hash walk, read and thrown away. Everything that is compared is measured in turn, in one run.
 
@@ -35,11 +35,12 @@ const ROUNDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(1500);
 
 fn main() {
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("debian", || speed(Version::Debian)),
         ("sid", || speed(Version::Sid)),
         ("memory", memory),
         ("others", others),
+        ("fleet", fleet),
     ];
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (part, run) in parts {
@@ -47,6 +48,34 @@ fn main() {
             run();
         }
     }
+}
+
+/// A flush of 200 servers, beside the loop of nc that people write.
+fn fleet() {
+    const SERVERS: usize = 200;
+    let servers: Vec<Server> = (0..SERVERS).map(|_| Server::start(Version::Sid, &["-t", "1", "-m", "8"])).collect();
+    let addresses: Vec<&str> = servers.iter().map(Server::address).collect();
+    let script = "for server; do printf 'flush_all\\r\\nquit\\r\\n' | nc \"${server%:*}\" \"${server##*:}\" | grep -q OK || exit 1; done";
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        mcflush(["--all"].iter().chain(&addresses)).run().exits(0);
+        ours.push(start.elapsed());
+        let start = Instant::now();
+        let looped = Command::new("sh").args(["-c", script, "sh"]).args(&addresses).status();
+        assert!(looped.expect("sh runs").success(), "nc is needed: install netcat-openbsd");
+        theirs.push(start.elapsed());
+    }
+    for server in &servers {
+        assert_eq!(server.stat("cmd_flush"), 2 * ROUNDS as u64);
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1000.0 / SERVERS as f64
+    };
+    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    println!("\nflush of {SERVERS} servers, medians of {ROUNDS}, in ms a server");
+    println!("mcflush --all (with the count of items) {ours:.2}, a loop of nc {theirs:.2}: {:.1} x", theirs / ours);
 }
 
 fn name(version: Version) -> &'static str {
