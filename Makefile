@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo fuzz install uninstall test test-recipes torture fmt lint doc ci
+.PHONY: help bench deb demo fuzz install recording uninstall test test-recipes torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +31,10 @@ bench: ## how fast a clear is beside the server's own limit, what people use ins
 	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd'
 	$(CARGO) bench --locked --bench clear
 	cd bench && $(CARGO) bench --locked
+
+recording: ## the README's picture of a clear, from a real run: docs/recording.svg
+	@scripts/fetch-memcached
+	$(CARGO) bench --locked --bench recording
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)
 	@scripts/fuzz $(or $(SECONDS),600)

@@ -19,6 +19,37 @@ pub struct Terminal {
     _home: TempDir,
 }
 
+/// Some text of one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    pub text: String,
+    /// Of the sixteen; none for the terminal's own.
+    pub color: Option<u8>,
+    pub bold: bool,
+    pub dim: bool,
+}
+
+fn pieces(screen: &vt100::Screen) -> Vec<Vec<Piece>> {
+    let (rows, columns) = screen.size();
+    let row = |row| {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for cell in (0..columns.get()).filter_map(|column| screen.cell(row, column)) {
+            let color = match cell.fgcolor() {
+                vt100::Color::Idx(color) => Some(color),
+                _ => None,
+            };
+            let text = if cell.has_contents() { cell.contents() } else { " " };
+            let (bold, dim) = (cell.bold(), cell.dim());
+            match pieces.last_mut() {
+                Some(last) if (last.color, last.bold, last.dim) == (color, bold, dim) => last.text.push_str(text),
+                _ => pieces.push(Piece { text: text.into(), color, bold, dim }),
+            }
+        }
+        pieces
+    };
+    (0..rows.get()).map(row).collect()
+}
+
 struct Seen {
     bytes: Vec<u8>,
     screen: vt100::Parser,
@@ -76,6 +107,21 @@ impl Terminal {
     /// The lines that were printed, each in one piece however many rows it takes.
     pub fn lines(&self) -> String {
         self.seen(|seen| seen.screen.screen().contents())
+    }
+
+    /// The screen, row by row, in pieces of one look; none once the run has ended and all of it was seen.
+    pub fn pieces(&self) -> Option<Vec<Vec<Piece>>> {
+        self.seen(|seen| {
+            if seen.ended {
+                return None;
+            }
+            Some(pieces(seen.screen.screen()))
+        })
+    }
+
+    /// The same of what stands there, whether or not the run goes on.
+    pub fn last_pieces(&self) -> Vec<Vec<Piece>> {
+        self.seen(|seen| pieces(seen.screen.screen()))
     }
 
     /// Waits until the screen is as `condition` wants it, and gives it.
