@@ -52,6 +52,13 @@ app() {
     printf '%s' "$out"
 }
 
+# shows_prefix PREFIX: of the server, by mcflush namespaces.
+shows_prefix() {
+    local separators
+    separators=$(tr -cd ':/.|' <<<"$1")
+    "$MCFLUSH" namespaces --depth "${#separators}" "$server" 2>/dev/null | cut -d ' ' -f 1 | grep -qxF -- "$1"
+}
+
 # check ROW COMMAND...: COMMAND takes an action (fill, count, clear), then shop or blog. After it server still runs, with
 # the entries of both.
 check() {
@@ -70,6 +77,13 @@ check() {
         equal "$what: names it refuses" "$(cell "$row" 4)" "$(app fill shop)"
         app fill blog >/dev/null
         equal "$what: both apps filled" "500 500" "$(app count shop) $(app count blog)"
+
+        # "What is my prefix?", as deep as this one is. LRU dumps show what was read just now a moment later.
+        if until_true 10 shows_prefix "$prefix"; then
+            ok "$what: mcflush namespaces shows $prefix"
+        else
+            not_ok "$what: mcflush namespaces shows $prefix" "$("$MCFLUSH" namespaces "$server" 2>&1)"
+        fi
 
         run "$MCFLUSH" "--prefix=$prefix" "$server"
         matches "$what: mcflush --prefix $prefix" "^$server: complete, 500 keys deleted" "$out$err"

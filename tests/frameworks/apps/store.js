@@ -23,7 +23,14 @@ const libraries = {
     return { write: (name, value) => set(name, value, 0), read: get, clear: flush, close: () => client.end() };
   },
 };
-const { write, read, clear, close } = libraries[library]();
+const { write: set, read, clear, close } = libraries[library]();
+
+// memjs never gets over an answer to a key that is too long, and memcached stores it under a digest without the prefix, where
+// nobody finds it by that: an app has to shorten such names itself.
+const write = async (name, value) => {
+  if (Buffer.byteLength(`${app}:${name}`) > 250) throw new Error("too long");
+  return set(name, value);
+};
 
 const entries = readFileSync(process.env.NAMES, "utf8").trimEnd().split("\n").map((line) => line.split("\t"));
 const substitute = (name) =>
@@ -52,7 +59,7 @@ const actions = {
     let found = 0;
     for (const [, name] of entries) {
       const value = `${app} ${name}`;
-      for (const used of [name, substitute(name)]) {
+      for (const used of [name, substitute(name)].filter((used) => used.length < 240)) {
         if ((await attempt(() => read(used))) === value) {
           found += 1;
           break;

@@ -9,6 +9,8 @@ if ($library === 'sessions') {
     ini_set('session.save_path', $server);
     ini_set('session.use_cookies', '0');
     ini_set('session.cache_limiter', '');
+    // One that waits for a lock that the last read left would wait for seconds.
+    ini_set('memcached.sess_locking', '0');
     ini_set('memcached.sess_prefix', "$app.sess.");
     // PHP makes the ids itself, of letters and digits; no visitor's words are in them.
     $session = function (string $visitor, ?string $value) {
@@ -27,6 +29,7 @@ if ($library === 'sessions') {
 } else {
     $memcached = new Memcached();
     $memcached->setOption(Memcached::OPT_BINARY_PROTOCOL, $library === 'binary');
+    $memcached->setOption(Memcached::OPT_TCP_NODELAY, true);
     $memcached->setOption(Memcached::OPT_PREFIX_KEY, getenv('PREFIX') ?: "$app:");
     [$host, $port] = explode(':', $server);
     $memcached->addServer($host, (int) $port);
