@@ -78,6 +78,13 @@ pub struct Target {
 }
 
 /// What a URL says of how its servers are entered.
+///
+/// ```
+/// use mcflush::address::Target;
+/// let target: Target = "memcacheds://cache1".parse()?;
+/// assert!(target.entry.tls && target.entry.credentials.is_none());
+/// # Ok::<(), mcflush::address::AddressError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
     /// For servers with `-Y`.
@@ -87,6 +94,14 @@ pub struct Entry {
 }
 
 /// A name for a list of servers, and who knows it. Shown as a URL without credentials.
+///
+/// ```
+/// use mcflush::address::{ServerName, Target};
+/// let target: Target = "memcached+srv://_memcached._tcp.example.org".parse()?;
+/// let ServerName::List(list) = target.name else { panic!() };
+/// assert_eq!(list.host, "_memcached._tcp.example.org");
+/// # Ok::<(), mcflush::address::AddressError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerList {
     /// Who knows.
@@ -98,6 +113,13 @@ pub struct ServerList {
 }
 
 /// Who knows the servers of a list.
+///
+/// ```
+/// use mcflush::address::{ListKind, ServerName};
+/// let ServerName::List(list) = "memcached+auto://node".parse()? else { panic!() };
+/// assert_eq!(list.kind, ListKind::Auto);
+/// # Ok::<(), mcflush::address::AddressError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListKind {
     /// A node, by `config get cluster`, as ElastiCache answers it.
@@ -120,6 +142,13 @@ impl ListKind {
 
 impl ServerList {
     /// The host that is asked, or would be.
+    ///
+    /// ```
+    /// use mcflush::address::ServerName;
+    /// let ServerName::List(list) = "memcached+auto://node:11212".parse()? else { panic!() };
+    /// assert_eq!(list.endpoint().to_string(), "node:11212");
+    /// # Ok::<(), mcflush::address::AddressError>(())
+    /// ```
     #[must_use]
     pub fn endpoint(&self) -> ServerAddr {
         ServerAddr::Tcp { host: self.host.clone(), port: self.port }
@@ -141,6 +170,12 @@ impl fmt::Display for ServerList {
     "\"{input}\" is no server address: {problem}{}: write host, host:port, [v6]:port, /path/to.sock, memcached://host:port, memcached+unix:///path, or for a list memcached+dns://name, memcached+srv://name or memcached+auto://endpoint",
     .character.map(|at| format!(" (character {at})")).unwrap_or_default()
 )]
+///
+/// ```
+/// use mcflush::address::ServerAddr;
+/// let error = "cache1:port".parse::<ServerAddr>().unwrap_err();
+/// assert!(error.to_string().contains("(character 8)"));
+/// ```
 pub struct AddressError {
     input: String,
     problem: Problem,
@@ -154,6 +189,11 @@ impl AddressError {
     }
 
     /// Which character of the text is wrong, from 1; one past the end where something is missing.
+    ///
+    /// ```
+    /// use mcflush::address::ServerAddr;
+    /// assert_eq!("cache1:port".parse::<ServerAddr>().unwrap_err().character(), Some(8));
+    /// ```
     #[must_use]
     pub const fn character(&self) -> Option<usize> {
         self.character

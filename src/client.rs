@@ -19,6 +19,11 @@ use crate::protocol::{ErrorReply, Key, Listed, Reply, Request};
 use crate::resolver::Resolver;
 
 /// How patient to be with a server.
+///
+/// ```
+/// use mcflush::client::Patience;
+/// assert_eq!(Patience::default().retries, 2);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// For connecting, and for any silence of the server.
@@ -36,6 +41,20 @@ impl Default for Patience {
 /// A connection to a server.
 ///
 /// After an error it is out of step: drop it and connect again.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use mcflush::client::Client;
+/// use mcflush::connection::Access;
+/// use mcflush::resolver::Resolver;
+/// # async fn example() -> Result<(), mcflush::error::Error> {
+/// let server = "cache1".parse().expect("an address");
+/// let mut client =
+///     Client::connect(&server, &Resolver::default(), &Access::default(), Duration::from_secs(5)).await?;
+/// println!("{:?}", client.version().await?.numbers());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Client {
     framed: Framed<Connection, ClientCodec>,
     server: ServerAddr,
@@ -59,6 +78,15 @@ impl Client {
 
     /// Connects.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), mcflush::error::Error> {
+    /// use std::time::Duration;
+    /// let (server, access) = ("/run/memcached.sock".parse().expect("an address"), Default::default());
+    /// let client = mcflush::client::Client::connect(&server, &Default::default(), &access, Duration::from_secs(5)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`connect`].
     pub async fn connect(
@@ -76,17 +104,55 @@ impl Client {
     }
 
     /// The server.
+    ///
+    /// ```no_run
+    /// # async fn example1() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// assert_eq!(client.server().to_string(), "cache1:11211");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn server(&self) -> &ServerAddr {
         &self.server
     }
 
     /// Says what the following requests are for, in the words of an error message.
+    ///
+    /// ```no_run
+    /// # async fn example2() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// client.begin("asking for the version");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn begin(&mut self, doing: &'static str) {
         self.doing = doing;
     }
 
     /// Puts a request into the write buffer, which goes out when it is full or [flushed](Self::flush).
+    ///
+    /// ```no_run
+    /// # async fn example3() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::Request;
+    /// client.feed(Request::MetaNoop).await?;
+    /// client.flush().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
@@ -105,6 +171,20 @@ impl Client {
 
     /// Sends what is in the write buffer.
     ///
+    /// ```no_run
+    /// # async fn example4() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::Request;
+    /// client.feed(Request::Version).await?;
+    /// client.flush().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn flush(&mut self) -> Result<(), Error> {
@@ -117,6 +197,20 @@ impl Client {
 
     /// Sends a request.
     ///
+    /// ```no_run
+    /// # async fn example5() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::Request;
+    /// client.send(Request::Version).await?;
+    /// let version = client.next().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn send(&mut self, request: Request) -> Result<(), Error> {
@@ -125,6 +219,20 @@ impl Client {
     }
 
     /// The next reply.
+    ///
+    /// ```no_run
+    /// # async fn example6() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::{Reply, Request};
+    /// client.send(Request::MetaNoop).await?;
+    /// assert_eq!(client.next().await?.reply, Reply::Noop);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The connection is lost or silent for too long, or what comes is not the protocol.
@@ -148,6 +256,23 @@ impl Client {
     }
 
     /// Shows the items of a listing that have already come, as [`ClientCodec::visit`] does; [`Self::next`] brings more.
+    ///
+    /// ```no_run
+    /// # async fn example7() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use std::ops::ControlFlow;
+    /// let mut found = 0;
+    /// client.visit(|_| {
+    ///     found += 1;
+    ///     ControlFlow::Continue(())
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn visit(&mut self, visit: impl FnMut(Listed<'_>) -> ControlFlow<()>) {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
         self.framed.codec_mut().visit(&mut buffer, visit);
@@ -163,6 +288,18 @@ impl Client {
 
     /// `version`.
     ///
+    /// ```no_run
+    /// # async fn example8() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// let numbers = client.version().await?.numbers();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Self::next`], or the server answered with an error.
     pub async fn version(&mut self) -> Result<ServerVersion, Error> {
@@ -173,6 +310,19 @@ impl Client {
     }
 
     /// `flush_all`.
+    ///
+    /// ```no_run
+    /// # async fn example9() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::admin::FlushAll;
+    /// client.flush_all(FlushAll::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Self::next`], or the server answered with an error (`-F`: kind disabled).
@@ -190,6 +340,18 @@ impl Client {
 
     /// Whether the server knows the meta commands (since 1.6), by trying the one that does nothing.
     ///
+    /// ```no_run
+    /// # async fn example10() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// let is_modern = client.speaks_meta().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Self::next`].
     pub async fn speaks_meta(&mut self) -> Result<bool, Error> {
@@ -203,6 +365,20 @@ impl Client {
     /// A meta command that is answered by one line without a value: its return flags, or None when the key is not
     /// there.
     ///
+    /// ```no_run
+    /// # async fn example11() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::{MetaKey, Request, meta::MetaGet};
+    /// let key = MetaKey::for_bytes("shop:1").unwrap();
+    /// let is_there = client.meta(Request::MetaGet(MetaGet::new(key))).await?.is_some();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Self::next`], or the server answered with an error.
     pub async fn meta(&mut self, request: Request) -> Result<Option<ReturnFlags>, Error> {
@@ -214,6 +390,20 @@ impl Client {
     }
 
     /// The nodes of the cluster that this server is one of (`config get cluster`, known to ElastiCache).
+    ///
+    /// ```no_run
+    /// # async fn example12() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// for node in client.cluster().await? {
+    ///     println!("{}:{}", node.host, node.port);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Self::next`], or the server does not know (a plain memcached).
@@ -235,6 +425,21 @@ impl Client {
     }
 
     /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on.
+    ///
+    /// ```no_run
+    /// # async fn example13() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::protocol::stats::StatsGroup;
+    /// for stat in client.stats(StatsGroup::Settings).await? {
+    ///     println!("{:?} {:?}", stat.name(), stat.value());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Self::next`], or the server answered with an error.
@@ -265,6 +470,19 @@ impl Client {
     }
 
     /// An error of this connection's server.
+    ///
+    /// ```no_run
+    /// # async fn example14() -> Result<(), mcflush::error::Error> {
+    /// # use std::time::Duration;
+    /// # let access = mcflush::connection::Access::default();
+    /// # let resolver = mcflush::resolver::Resolver::default();
+    /// # let server = "cache1".parse().unwrap();
+    /// # let mut client = mcflush::client::Client::connect(&server, &resolver, &access, Duration::from_secs(5)).await?;
+    /// use mcflush::error::Problem;
+    /// let error = client.error(Problem::Incomplete("nobody knows".into()));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn error(&self, problem: Problem) -> Error {
         Error { server: self.server.clone(), problem }

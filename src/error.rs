@@ -9,6 +9,10 @@ use crate::codec::CodecError;
 use crate::protocol::{ErrorReply, Escaped, Excerpt, PercentError};
 
 /// The kind of a failure: one word that scripts can match.
+///
+/// ```
+/// assert_eq!(mcflush::error::Kind::Refused.to_string(), "refused");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -67,6 +71,12 @@ impl fmt::Display for Kind {
 }
 
 /// A failure on one server. Shown as `SERVER: KIND: what went wrong: what to do`.
+///
+/// ```
+/// use mcflush::error::{Error, Kind, Problem};
+/// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
+/// assert_eq!(error.to_string(), "cache1:11211: incomplete: some keys are left: run it again");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{server}: {kind}: {problem}: {advice}", kind = problem.kind(), advice = problem.advice())]
 pub struct Error {
@@ -78,18 +88,36 @@ pub struct Error {
 
 impl Error {
     /// The kind of the failure.
+    ///
+    /// ```
+    /// use mcflush::error::{Error, Kind, Problem};
+    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
+    /// assert_eq!(error.kind(), Kind::Incomplete);
+    /// ```
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.problem.kind()
     }
 
     /// What to do about it.
+    ///
+    /// ```
+    /// use mcflush::error::{Error, Problem};
+    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
+    /// assert_eq!(error.advice(), "run it again");
+    /// ```
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         self.problem.advice()
     }
 
     /// Whether a fresh connection may help: it was refused, or broke.
+    ///
+    /// ```
+    /// use mcflush::error::{Error, Problem};
+    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
+    /// assert!(!error.is_worth_a_retry());
+    /// ```
     #[must_use]
     pub const fn is_worth_a_retry(&self) -> bool {
         matches!(self.kind(), Kind::Refused | Kind::Lost)
@@ -97,6 +125,11 @@ impl Error {
 }
 
 /// What went wrong.
+///
+/// ```
+/// use mcflush::error::Problem;
+/// assert_eq!(Problem::Unexpected { command: "version" }.to_string(), "the server answered something else to version");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {

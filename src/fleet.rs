@@ -8,6 +8,16 @@ use crate::address::ServerAddr;
 
 /// Runs an operation on each server, at most `jobs` at a time. One that fails does not stop the others.
 ///
+/// ```no_run
+/// # async fn example() {
+/// use std::num::NonZeroUsize;
+/// use futures_util::StreamExt;
+/// let servers = ["cache1", "cache2"].map(|name| name.parse().expect("an address")).to_vec();
+/// let lengths = mcflush::fleet::each(servers, NonZeroUsize::MIN, |server| async move { server.to_string().len() });
+/// assert_eq!(lengths.map(|(_, length)| length).collect::<Vec<_>>().await, [12, 12]);
+/// # }
+/// ```
+///
 /// # Panics
 /// When the operation does.
 pub fn each<T, F>(

@@ -17,6 +17,11 @@ use crate::protocol::storage::Credentials;
 use crate::resolver::Resolver;
 
 /// A byte stream to a server, whatever it goes over.
+///
+/// ```
+/// fn is_one(_: &impl mcflush::connection::Transport) {}
+/// is_one(&tokio::io::duplex(16).0);
+/// ```
 pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
@@ -24,6 +29,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 pub type Connection = Box<dyn Transport>;
 
 /// How a server is entered.
+///
+/// ```
+/// use mcflush::connection::Access;
+/// use mcflush::protocol::storage::Credentials;
+/// let access = Access { credentials: Credentials::new("app", "secret"), ..Access::default() };
+/// assert!(access.tls.is_none());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// For servers with `-Y`. One without takes them for an item that is over at once.
@@ -33,6 +45,15 @@ pub struct Access {
 }
 
 /// Connects within a time, name resolution, TLS and authentication included; the addresses of a name are tried in turn.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), mcflush::error::Error> {
+/// use mcflush::connection::{Access, connect};
+/// let server = "cache1".parse().expect("an address");
+/// let stream = connect(&server, &Default::default(), &Access::default(), std::time::Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The name does not resolve, nobody listens on any address, the server does not let us in, or the time is over.

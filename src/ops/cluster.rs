@@ -8,6 +8,13 @@ use crate::protocol::config::Node;
 
 /// Asks a configuration endpoint, or any node, for the nodes of its cluster.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let nodes = mcflush::ops::cluster::cluster(&"cfg.example.org".parse()?, &Default::default()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// It could not be reached, does not know (a plain memcached), or it was stopped.
 pub async fn cluster(endpoint: &ServerAddr, context: &Context) -> Result<Vec<Node>, Error> {

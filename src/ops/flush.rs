@@ -13,6 +13,11 @@ use crate::protocol::stats::StatsGroup;
 use crate::protocol::{Exptime, MetaKey, Request};
 
 /// How to flush.
+///
+/// ```
+/// use mcflush::ops::flush::Options;
+/// assert_eq!(Options { delay: 30, ..Options::default() }.verify, false);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// Store an item before, and see that it is gone after; and flush once more some time later, for what the first one
@@ -30,6 +35,15 @@ pub struct Options {
 const PAUSE: Duration = Duration::from_millis(1500);
 
 /// A flush that the server confirmed with `OK`.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, flush::{Options, flush}};
+/// let flushed = flush(&"cache1".parse()?, &Options::default(), &Context::default()).await?;
+/// println!("it held {:?}", flushed.items_before);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flushed {
     /// Items the server held before; none when it does not say (a proxy).
@@ -39,6 +53,15 @@ pub struct Flushed {
 }
 
 /// Flushes a whole instance.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, flush::{Options, flush}};
+/// let flushed = flush(&"cache1".parse()?, &Options::default(), &Context::default()).await?;
+/// assert_eq!(flushed.delay, 0);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The server could not be reached, refused, or died with the answer (which is said: the flush may have happened).

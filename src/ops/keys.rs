@@ -19,6 +19,12 @@ use crate::protocol::crawler::MetadumpLine;
 use crate::scope::Scope;
 
 /// Some of a server's keys.
+///
+/// ```no_run
+/// fn server_of(page: &mcflush::ops::keys::Page) -> String {
+///     page.server().to_string()
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Page {
     server: ServerAddr,
@@ -29,12 +35,26 @@ pub struct Page {
 
 impl Page {
     /// Whose they are.
+    ///
+    /// ```no_run
+    /// fn is_local(page: &mcflush::ops::keys::Page) -> bool {
+    ///     matches!(page.server(), mcflush::address::ServerAddr::Unix(_))
+    /// }
+    /// ```
     #[must_use]
     pub const fn server(&self) -> &ServerAddr {
         &self.server
     }
 
     /// Shows each item.
+    ///
+    /// ```no_run
+    /// fn count(page: &mcflush::ops::keys::Page) -> u64 {
+    ///     let mut count = 0;
+    ///     page.each(|_| count += 1);
+    ///     count
+    /// }
+    /// ```
     pub fn each(&self, mut show: impl FnMut(&Item<'_>)) {
         let mut key = BytesMut::new();
         for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -57,6 +77,12 @@ impl Page {
 }
 
 /// An item as a listing shows it.
+///
+/// ```no_run
+/// fn line(item: &mcflush::ops::keys::Item<'_>) -> String {
+///     format!("{} {}", mcflush::protocol::Escaped(item.key()), item.size())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Item<'a> {
     key: &'a [u8],
@@ -65,36 +91,72 @@ pub struct Item<'a> {
 
 impl Item<'_> {
     /// The key, decoded: any bytes.
+    ///
+    /// ```no_run
+    /// fn key_of<'a>(item: &'a mcflush::ops::keys::Item<'_>) -> &'a [u8] {
+    ///     item.key()
+    /// }
+    /// ```
     #[must_use]
     pub const fn key(&self) -> &[u8] {
         self.key
     }
 
     /// Bytes that it takes in the server: header, key and value (the value alone where a cachedump lists it).
+    ///
+    /// ```no_run
+    /// fn size_of(item: &mcflush::ops::keys::Item<'_>) -> u64 {
+    ///     item.size()
+    /// }
+    /// ```
     #[must_use]
     pub fn size(&self) -> u64 {
         self.listed.size()
     }
 
     /// When it expires, as a Unix time; none for never.
+    ///
+    /// ```no_run
+    /// fn expires_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
+    ///     item.expires()
+    /// }
+    /// ```
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
         self.listed.expires()
     }
 
     /// When it was last asked for, as a Unix time; none where the listing does not say it.
+    ///
+    /// ```no_run
+    /// fn last_access_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
+    ///     item.last_access()
+    /// }
+    /// ```
     #[must_use]
     pub fn last_access(&self) -> Option<u64> {
         self.listed.last_access()
     }
 
     /// Its CAS; none where the listing does not say it.
+    ///
+    /// ```no_run
+    /// fn cas_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
+    ///     item.cas()
+    /// }
+    /// ```
     #[must_use]
     pub fn cas(&self) -> Option<u64> {
         self.listed.cas()
     }
 
     /// Its slab class; none where the listing does not say it.
+    ///
+    /// ```no_run
+    /// fn class_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
+    ///     item.class()
+    /// }
+    /// ```
     #[must_use]
     pub fn class(&self) -> Option<u64> {
         self.listed.class()
@@ -102,6 +164,12 @@ impl Item<'_> {
 }
 
 /// A listing that went well.
+///
+/// ```
+/// use mcflush::ops::{clear::Strategy, keys::Shown};
+/// let shown = Shown { strategy: Strategy::Hash, taken: true };
+/// assert!(shown.taken);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
     /// How keys were listed. Only a hash walk lists all of them.

@@ -23,6 +23,13 @@ use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
 
 /// What every operation is given.
+///
+/// ```
+/// use mcflush::ops::Context;
+/// let context = Context::default();
+/// context.stop.cancel();
+/// assert!(context.deadline.is_none());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     /// How patient to be.
@@ -72,6 +79,11 @@ impl Context {
 }
 
 /// Something an operation tells while it runs.
+///
+/// ```
+/// use mcflush::ops::Event;
+/// assert_ne!(Event::Pass(1), Event::Pass(2));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -122,11 +134,20 @@ pub enum Event {
 }
 
 /// Takes the events of an operation. It is called in the middle of the work, so it must not wait.
+///
+/// ```
+/// assert_eq!(format!("{:?}", mcflush::ops::Events::default()), "Events(to nobody)");
+/// ```
 #[derive(Clone, Default)]
 pub struct Events(Option<std::sync::Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl Events {
     /// Events go to a function.
+    ///
+    /// ```
+    /// use mcflush::ops::{Context, Events};
+    /// let context = Context { events: Events::to(|event| println!("{event:?}")), ..Context::default() };
+    /// ```
     #[must_use]
     pub fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(std::sync::Arc::new(listener)))

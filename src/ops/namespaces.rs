@@ -206,6 +206,15 @@ impl Namespaces {
 }
 
 /// What was found on a server.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, namespaces::{Division, namespaces}};
+/// let counted = namespaces(&"cache1".parse()?, &Division::default(), None, &Context::default()).await?;
+/// println!("by {}", counted.strategy);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// How keys were listed. Only a hash walk lists all of them.
@@ -215,6 +224,17 @@ pub struct Counted {
 }
 
 /// Counts the keys of a server by their beginning.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, namespaces::{Division, namespaces}};
+/// let counted = namespaces(&"cache1".parse()?, &Division::default(), None, &Context::default()).await?;
+/// for (prefix, usage) in counted.namespaces.sorted() {
+///     println!("{prefix:?} {}", usage.keys);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The server could not be reached, or does not list its keys.

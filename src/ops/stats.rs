@@ -9,6 +9,17 @@ use crate::protocol::stats::{Stat, StatsGroup};
 /// Asks for groups of statistics, each in the server's order. What `stats detail` counts is named `PREFIX:get`, `PREFIX:hit`,
 /// `PREFIX:set` and `PREFIX:del`.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, stats::stats};
+/// use mcflush::protocol::stats::StatsGroup;
+/// let groups = [StatsGroup::General, StatsGroup::Items];
+/// let answers = stats(&"cache1".parse()?, &groups, &Context::default()).await?;
+/// assert_eq!(answers.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The server could not be reached or refused, or it was stopped.
 pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context) -> Result<Vec<Vec<Stat>>, Error> {

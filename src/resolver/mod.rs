@@ -20,6 +20,11 @@ use crate::error::Problem;
 ///
 /// The system's resolver is asked on a thread of its own, which cannot be stopped: a program that wants to end while that
 /// still waits shuts its runtime down [in the background](tokio::runtime::Runtime::shutdown_background).
+///
+/// ```
+/// let resolver = mcflush::resolver::Resolver::default();
+/// let the_same = resolver.clone();
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
     /// In place of the system's resolver.
@@ -54,6 +59,14 @@ impl Resolver {
 
     /// The addresses of a host, in the order in which they are to be tried; at least one.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), mcflush::error::Problem> {
+    /// let resolver = mcflush::resolver::Resolver::default();
+    /// let addresses = resolver.addresses("localhost", 11211, std::time::Duration::from_secs(5)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The name does not resolve, or not in time.
     pub async fn addresses(&self, host: &str, port: u16, within: Duration) -> Result<Vec<SocketAddr>, Problem> {
@@ -83,6 +96,11 @@ impl Resolver {
     }
 
     /// From now on a host has only those of its addresses.
+    ///
+    /// ```
+    /// let resolver = mcflush::resolver::Resolver::default();
+    /// resolver.narrow("cache1", 11211, &["192.0.2.1:11211".parse().unwrap()]);
+    /// ```
     pub fn narrow(&self, host: &str, port: u16, to: &[SocketAddr]) {
         self.known().insert((host.to_owned(), port), Ok(to.to_vec()));
     }

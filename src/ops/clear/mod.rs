@@ -42,6 +42,12 @@ const PASSES_MAX: u32 = 10;
 const GIVEN_UP_MAX: u32 = 100;
 
 /// How to clear.
+///
+/// ```
+/// use mcflush::ops::clear::Options;
+/// let careful = Options { verify: true, ..Options::default() };
+/// assert!(careful.rate.is_none());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// The strategy for one who knows better; none chooses what is complete and safe for others.
@@ -53,6 +59,17 @@ pub struct Options {
 }
 
 /// What a clear did on a server.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, clear::{Options, clear}};
+/// use mcflush::scope::{Prefix, Scope};
+/// let scope = Scope::of([Prefix::new("shop:")?]);
+/// let cleared = clear(&"cache1".parse()?, &scope, &Options::default(), &Context::default()).await;
+/// println!("{} deleted of {} listed", cleared.deleted, cleared.listed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Cleared {
     /// Keys seen in the first pass.
@@ -74,6 +91,11 @@ pub struct Cleared {
 }
 
 /// Why a clear may be called complete.
+///
+/// ```
+/// use mcflush::ops::clear::Proof;
+/// assert_ne!(Proof::Walk, Proof::Passes);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proof {
@@ -86,6 +108,10 @@ pub enum Proof {
 
 impl Proof {
     /// The word for it in JSON.
+    ///
+    /// ```
+    /// assert_eq!(mcflush::ops::clear::Proof::Walk.as_str(), "walk");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -98,6 +124,17 @@ impl Proof {
 /// Deletes every key in scope that was stored before now.
 ///
 /// What is stored meanwhile is deleted when it is met, and does not count against the clear.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, clear::{Options, clear}};
+/// use mcflush::scope::{Prefix, Scope};
+/// let scope = Scope::of([Prefix::new("shop:")?]);
+/// let cleared = clear(&"cache1".parse()?, &scope, &Options::default(), &Context::default()).await;
+/// assert!(cleared.proof.is_some() == cleared.error.is_none());
+/// # Ok(())
+/// # }
+/// ```
 pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Cleared {
     let began = Instant::now();
     context.events.tell(Event::Started);
