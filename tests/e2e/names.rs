@@ -82,6 +82,20 @@ fn a_name_with_several_hosts() {
 }
 
 #[test]
+fn the_addresses_of_a_name_are_tried_in_turn() {
+    let server = Server::start_at(Version::Sid, "127.0.0.2", 0);
+    server.store(["shop:1"]);
+    // Nobody listens on the others; whichever comes first, one answers.
+    let addresses = ["127.0.0.3", "127.0.0.4", "127.0.0.2", "127.0.0.5", "127.0.0.6"];
+    let dns = Dns::start(&addresses.map(|address| ("turn.test", address)), &[]);
+    let name = format!("turn.test:{}", port(server.address()));
+    for _ in 0..5 {
+        with(&dns, &["--all", "--retries", "0", &name]).run().exits(0).says(&format!("{name}: flushed"));
+    }
+    assert_eq!(server.stat("cmd_flush"), 5);
+}
+
+#[test]
 fn a_list_of_addresses() {
     let one = Server::start_at(Version::Sid, "127.0.0.2", 0);
     let two = Server::start_at(Version::Sid, "127.0.0.3", port(one.address()).parse().unwrap());
