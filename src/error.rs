@@ -146,7 +146,7 @@ pub enum Problem {
     #[error("the server knows of no cluster")]
     NoCluster,
     /// Silence.
-    #[error("no answer for {} s while {doing}", .after.as_secs_f64())]
+    #[error("no answer for {} s during {doing}", .after.as_secs_f64())]
     Silence {
         /// What was being done.
         doing: &'static str,
@@ -154,7 +154,7 @@ pub enum Problem {
         after: Duration,
     },
     /// The connection broke or was closed.
-    #[error("the connection was lost while {doing}{}", .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
+    #[error("the connection was lost during {doing}{}", .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
     Lost {
         /// What was being done.
         doing: &'static str,
@@ -170,7 +170,7 @@ pub enum Problem {
         like_a_proxy: bool,
     },
     /// Not memcached's protocol.
-    #[error("{source} while {doing}")]
+    #[error("{source} during {doing}")]
     Codec {
         /// What was being done.
         doing: &'static str,

@@ -56,8 +56,7 @@ impl Document {
             "listed": cleared.listed,
             "matched": cleared.matched,
             "deleted": cleared.deleted,
-            // A clear does not add up what it deletes; --dry-run does.
-            "bytes": null,
+            "bytes": cleared.bytes,
             "passes": cleared.passes,
             "strategy": cleared.strategy.map(|strategy| strategy.as_str()),
             "proof": cleared.proof.map(|proof| proof.as_str()),

@@ -83,6 +83,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         json,
         verbose,
         look,
+        hosts,
     } = invocation;
     screen::color(look.color);
     let stop = CancellationToken::new();
@@ -150,9 +151,15 @@ async fn run(invocation: Invocation) -> ExitCode {
         return ExitCode::from(signal.caught().unwrap_or(WRONG_USE));
     }
     let verbose = Verbose::start(is_verbose);
-    // Only what changes servers or counts their keys takes long without a word.
-    let is_watched = matches!(command, Command::Flush(_) | Command::Clear(..) | Command::Survey(..));
-    let progress = Progress::start(if is_watched { look.progress } else { When::Never }, servers.len());
+    let is_watched = match &command {
+        // They are in the way of what else is on the terminal.
+        Command::Keys(_) => screen::is_kept(),
+        Command::Stats(options) => options.watch.is_none(),
+        Command::Flush(_) | Command::Clear(..) | Command::Survey(..) | Command::Namespaces(_) => true,
+    };
+    let deletes = matches!(command, Command::Clear(..));
+    let progress = if is_watched { look.progress } else { When::Never };
+    let progress = Progress::start(progress, servers.len(), deletes);
     let context = |server: &ServerAddr| {
         let (row, tell) = (progress.row(server), verbose.listener(server));
         let events = Events::to(move |event| {
@@ -161,7 +168,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         });
         Context { access: accesses.of(server), events, ..context.clone() }
     };
-    let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None });
+    let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None }, hosts);
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         let nothing = format!("shard {shard} has no server: nothing to do");
         // On stdout it would be taken for a key.

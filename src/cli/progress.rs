@@ -17,7 +17,7 @@ use mcflush::ops::Event;
 
 use super::args::When;
 use super::screen;
-use super::text::{clock, grouped, one_line, short};
+use super::text::{aligned, clock, grouped, one_line, short};
 
 /// A run that is over sooner shows nothing.
 const FIRST: Duration = Duration::from_millis(300);
@@ -38,14 +38,14 @@ struct Drawing {
 }
 
 impl Progress {
-    /// For so many servers.
-    pub fn start(when: When, servers: usize) -> Self {
+    /// For so many servers, of which keys are deleted or only looked at.
+    pub fn start(when: When, servers: usize, deletes: bool) -> Self {
         let draw = match (when, screen::is_drawable()) {
             (When::Never, _) | (When::Auto, false) => return Self(None),
             (_, true) => live,
             (When::Always, false) => plain,
         };
-        let counts = Arc::new(Mutex::new(Counts::new(servers)));
+        let counts = Arc::new(Mutex::new(Counts::new(servers, deletes)));
         let (stop, stopped) = channel();
         let drawer = std::thread::spawn({
             let counts = Arc::clone(&counts);
@@ -133,6 +133,8 @@ fn plain(counts: &Mutex<Counts>, stop: &Receiver<()>) {
 struct Counts {
     since: Instant,
     servers: usize,
+    /// Else keys are only listed, and what is fast or slow is the listing.
+    deletes: bool,
     begun: usize,
     /// By the order in which they began, so that no row jumps.
     active: BTreeMap<usize, Server>,
@@ -152,8 +154,8 @@ struct Server {
 }
 
 impl Counts {
-    fn new(servers: usize) -> Self {
-        Self { since: Instant::now(), servers, begun: 0, active: BTreeMap::new(), listed: 0, deleted: 0 }
+    fn new(servers: usize, deletes: bool) -> Self {
+        Self { since: Instant::now(), servers, deletes, begun: 0, active: BTreeMap::new(), listed: 0, deleted: 0 }
     }
 
     fn begin(&mut self, server: &ServerAddr) -> usize {
@@ -193,7 +195,7 @@ impl Counts {
     fn lines(&self, now: Instant, width: usize, rows: usize) -> Vec<String> {
         let shown: Vec<_> = self.active.values().take(rows).collect();
         let forms = [Form::Exact, Form::Short, Form::Sparse, Form::Tight, Form::Least].map(|form| {
-            let mut table: Vec<_> = shown.iter().map(|server| server.cells(now, form)).collect();
+            let mut table: Vec<_> = shown.iter().map(|server| server.cells(now, form, self.deletes)).collect();
             if self.servers > 1 {
                 table.push(self.cells(now, form, shown.len()));
             }
@@ -217,14 +219,14 @@ impl Counts {
         }
         let time = now.saturating_duration_since(self.since);
         let mut cells = vec![name];
-        cells.extend(form.figures(self.listed, self.deleted, time, "", None));
+        cells.extend(form.figures(self.listed, self.deletes.then_some(self.deleted), time, "", None));
         cells.push(clock(time));
         cells
     }
 }
 
 impl Server {
-    fn cells(&self, now: Instant, form: Form) -> Vec<String> {
+    fn cells(&self, now: Instant, form: Form, deletes: bool) -> Vec<String> {
         let time = now.saturating_duration_since(self.since);
         let mut cells = vec![self.name.clone()];
         if self.pass == 0 && self.listed == 0 {
@@ -235,7 +237,8 @@ impl Server {
             cells.extend(std::iter::repeat_n(String::new(), form.columns() - figures - 1));
         } else {
             let waits = if self.is_waiting { "waiting" } else { "" };
-            cells.extend(form.figures(self.listed, self.deleted, time, waits, (self.pass > 0).then_some(self.pass)));
+            let (deleted, pass) = (deletes.then_some(self.deleted), (self.pass > 0).then_some(self.pass));
+            cells.extend(form.figures(self.listed, deleted, time, waits, pass));
         }
         cells.push(clock(time));
         cells
@@ -253,7 +256,7 @@ enum Form {
     Sparse,
     /// What has been deleted of what has been listed.
     Tight,
-    /// What has been deleted.
+    /// What has been deleted, or listed where nothing is.
     Least,
 }
 
@@ -267,41 +270,28 @@ impl Form {
         }
     }
 
-    fn figures(self, listed: u64, deleted: u64, time: Duration, waits: &str, pass: Option<u32>) -> Vec<String> {
+    fn figures(self, listed: u64, deleted: Option<u64>, time: Duration, waits: &str, pass: Option<u32>) -> Vec<String> {
         let number = if self == Self::Exact { grouped } else { short };
         let seconds = time.as_secs_f64().max(0.1);
         // Far below 2^64.
-        let rate = (deleted as f64 / seconds) as u64;
+        let rate = (deleted.unwrap_or(listed) as f64 / seconds) as u64;
         let rate = if waits.is_empty() { format!("{}/s", number(rate)) } else { waits.to_owned() };
         let pass = pass.map(|pass| format!("pass {pass}")).unwrap_or_default();
+        let listed_in_words = format!("{} listed", number(listed));
+        let of_all = match deleted {
+            Some(deleted) => format!("{} of {}", number(deleted), number(listed)),
+            None => listed_in_words.clone(),
+        };
         match self {
             Self::Exact | Self::Short => {
-                vec![format!("{} listed", number(listed)), format!("{} deleted", number(deleted)), rate, pass]
+                let deleted = deleted.map(|deleted| format!("{} deleted", number(deleted)));
+                vec![listed_in_words, deleted.unwrap_or_default(), rate, pass]
             }
-            Self::Sparse => vec![format!("{} of {}", number(deleted), number(listed)), pass],
-            Self::Tight => vec![format!("{} of {}", number(deleted), number(listed))],
-            Self::Least => vec![number(deleted)],
+            Self::Sparse => vec![of_all, pass],
+            Self::Tight => vec![of_all],
+            Self::Least => vec![number(deleted.unwrap_or(listed))],
         }
     }
-}
-
-/// Columns of the same width, names to the left and figures to the right. Columns with nothing in them are left out.
-fn aligned(table: &[Vec<String>]) -> Vec<String> {
-    let columns = table.iter().map(Vec::len).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            table.iter().filter_map(|cells| cells.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |cells: &Vec<String>| {
-        let mut line = String::new();
-        for (at, (cell, width)) in cells.iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0) {
-            let padding = " ".repeat(width.saturating_sub(measure_text_width(cell)));
-            line.push_str(&if at == 0 { format!("{cell}{padding}") } else { format!("  {padding}{cell}") });
-        }
-        line
-    };
-    table.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -314,7 +304,7 @@ mod tests {
 
     /// Two servers at work, one of which has listed much.
     fn counts() -> Counts {
-        let mut counts = Counts::new(12);
+        let mut counts = Counts::new(12, true);
         let (first, second) = (counts.begin(&server("cache1")), counts.begin(&server("cache2:11311")));
         let over = counts.begin(&server("cache3"));
         for event in [
@@ -350,6 +340,17 @@ mod tests {
     }
 
     #[test]
+    fn who_only_looks_deletes_nothing() {
+        let mut counts = Counts::new(1, false);
+        let place = counts.begin(&server("cache1"));
+        counts.note(place, &Event::Listed { keys: 1_234_567, in_scope: 1 });
+        let line = |width| after_ten_seconds(&counts, width, 8).concat();
+        assert_eq!(line(80), "cache1:11211  1,234,567 listed  117,577/s  0:10");
+        assert_eq!(line(40), "cache1:11211  1.2M listed  117k/s  0:10");
+        assert_eq!(line(33), "cache1:11211  1.2M listed  0:10");
+    }
+
+    #[test]
     fn every_line_fits() {
         for width in 1..120 {
             for line in after_ten_seconds(&counts(), width, 8) {
@@ -360,7 +361,7 @@ mod tests {
 
     #[test]
     fn no_more_rows_than_asked_for() {
-        let mut counts = Counts::new(50);
+        let mut counts = Counts::new(50, true);
         for n in 0..16 {
             counts.begin(&server(&format!("cache{n}")));
         }
@@ -368,7 +369,7 @@ mod tests {
         assert_eq!(lines.len(), 9);
         assert!(lines[8].contains("0 of 50 servers done, 8 more at work"), "{lines:?}");
         // One server alone needs no total.
-        let mut counts = Counts::new(1);
+        let mut counts = Counts::new(1, true);
         counts.begin(&server("cache1"));
         assert_eq!(after_ten_seconds(&counts, 199, 8).len(), 1);
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use console::style;
 use mcflush::address::ServerAddr;
-use mcflush::error::Error;
+use mcflush::error::{Error, Kind};
 use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
 use mcflush::ops::keys::Shown;
@@ -15,6 +15,7 @@ use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 
+use super::config::similar;
 use super::json::Document;
 use super::namespaces::{self, Lacks};
 use super::screen::{aside, complain, warn};
@@ -37,13 +38,16 @@ pub struct Report {
     unwritten: bool,
     /// A listing may have missed keys.
     in_part: bool,
+    /// Hosts that a misspelt one may have been.
+    hosts: Vec<String>,
 }
 
 impl Report {
-    pub fn new(servers: usize, quiet: bool, document: Option<Document>) -> Self {
+    pub fn new(servers: usize, quiet: bool, document: Option<Document>, hosts: Vec<String>) -> Self {
         Self {
             servers,
             quiet,
+            hosts,
             is_listing: false,
             document,
             done: 0,
@@ -94,7 +98,10 @@ impl Report {
             _ => format!("{passes} over the LRU lists"),
         };
         let complete = style("complete").green();
-        self.done(&format!("{server}: {complete}, {deleted} deleted of {listed} listed, by {how} in {seconds:.1} s"));
+        let size = if cleared.deleted > 0 { format!(", {}", text::binary(cleared.bytes)) } else { String::new() };
+        self.done(&format!(
+            "{server}: {complete}, {deleted} deleted of {listed} listed{size}, by {how} in {seconds:.1} s"
+        ));
     }
 
     /// What a clear would delete. That is the result: --quiet does not hide it.
@@ -287,12 +294,20 @@ impl Report {
 
     fn failed_after(&mut self, server: &ServerAddr, error: &Error, so_far: &str) {
         let Error { problem, .. } = error;
-        complain(&format!("{server}: {}: {problem} ({so_far}): {}", error.kind(), error.advice()));
+        let meant = self.meant(error);
+        complain(&format!("{server}: {}: {problem} ({so_far}): {}{meant}", error.kind(), error.advice()));
         self.failed.push(server.clone());
     }
 
     fn failed(&mut self, server: &ServerAddr, error: &Error) {
-        complain(&error.to_string());
+        complain(&format!("{error}{}", self.meant(error)));
         self.failed.push(server.clone());
+    }
+
+    /// What a host that does not resolve was likely meant to be, as a question.
+    fn meant(&self, error: &Error) -> String {
+        let (ServerAddr::Tcp { host, .. }, Kind::Name) = (&error.server, error.kind()) else { return String::new() };
+        let known = self.hosts.iter().map(String::as_str).filter(|known| known != host);
+        similar(host, known).map(|meant| format!(": did you mean {meant}?")).unwrap_or_default()
     }
 }

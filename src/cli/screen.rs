@@ -1,7 +1,9 @@
 //! The terminal: what is printed makes the live lines step aside, and is coloured where that helps and is wanted.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use clap::ColorChoice;
@@ -65,6 +67,12 @@ pub fn color(when: When) -> ColorChoice {
     console::set_colors_enabled(stdout);
     console::set_colors_enabled_stderr(is_wanted(io::stderr().is_terminal()));
     if stdout { ColorChoice::Always } else { ColorChoice::Never }
+}
+
+/// Whether stdout goes to a file, and no terminal or pager shows it.
+pub fn is_kept() -> bool {
+    let copy = io::stdout().as_fd().try_clone_to_owned();
+    copy.and_then(|copy| File::from(copy).metadata()).is_ok_and(|of| of.is_file())
 }
 
 fn is_dumb() -> bool {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use console::measure_text_width;
 use mcflush::protocol::Escaped;
 
 /// A number with separators: 1,234,567.
@@ -94,6 +95,30 @@ pub fn without_password(text: &str) -> String {
         Some((before, (_, after))) => format!("{before}://…@{after}"),
         None => text.to_owned(),
     }
+}
+
+/// Columns of the same width, names to the left and figures to the right. Columns with nothing in them are left out.
+pub fn aligned<Row: AsRef<[String]>>(table: &[Row]) -> Vec<String> {
+    let columns = table.iter().map(|row| row.as_ref().len()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            table
+                .iter()
+                .filter_map(|row| row.as_ref().get(column))
+                .map(|cell| measure_text_width(cell))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let line = |row: &Row| {
+        let mut line = String::new();
+        for (at, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0) {
+            let padding = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+            line.push_str(&if at == 0 { format!("{cell}{padding}") } else { format!("  {padding}{cell}") });
+        }
+        line
+    };
+    table.iter().map(line).collect()
 }
 
 /// What the user typed may hold anything; a message is one line.

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 
 use bytes::BytesMut;
 
-use super::Context;
-use super::listing::{self, Listed, Strategy, Visitor};
+use super::listing::{self, Listed, Strategy, TOLD_TOGETHER, Visitor};
+use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::Error;
 
@@ -244,7 +244,8 @@ pub async fn namespaces(
     asked: Option<Strategy>,
     context: &Context,
 ) -> Result<Counted, Error> {
-    let counter = || Counter { server, division, key: BytesMut::new(), namespaces: Namespaces::default() };
+    let counter =
+        || Counter { server, division, context, key: BytesMut::new(), namespaces: Namespaces::default(), untold: 0 };
     let (strategy, counter) = listing::look(server, asked, context, counter).await?;
     Ok(Counted { strategy, namespaces: counter.namespaces })
 }
@@ -252,14 +253,22 @@ pub async fn namespaces(
 struct Counter<'a> {
     server: &'a ServerAddr,
     division: &'a Division,
+    context: &'a Context,
     key: BytesMut,
     namespaces: Namespaces,
+    /// Keys that nobody was told of yet.
+    untold: u64,
 }
 
 impl Visitor for Counter<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
+        self.untold += 1;
+        if self.untold == TOLD_TOGETHER {
+            let keys = std::mem::take(&mut self.untold);
+            self.context.events.tell(Event::Listed { keys, in_scope: keys });
+        }
         Ok(true)
     }
 }

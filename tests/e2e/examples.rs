@@ -131,12 +131,10 @@ fn examples_of_help(text: &str) -> Vec<Example> {
         .collect()
 }
 
-/// The names of the subcommands in a help text.
+/// The names of the subcommands in a help text, which stand before what the arguments are.
 fn commands(help: &str) -> Vec<String> {
-    let below = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names = below
-        .take_while(|line| line.starts_with("  "))
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
+    let below = help.lines().skip_while(|line| !line.starts_with("Commands ")).take_while(|line| *line != "Arguments:");
+    let names = below.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
     let names: Vec<_> = names.map(str::to_owned).collect();
     assert!(names.iter().any(|name| name == "stats"), "{help}");
     names
@@ -208,7 +206,8 @@ fn full_name(name: &str) -> String {
     if name.contains([':', '/']) { name.to_owned() } else { format!("{name}:11211") }
 }
 
-/// Every number as N, its separators and the rest of it too, as no two runs have the same.
+/// Every number as N, its separators and the rest of it too, and every unit of bytes as bytes, as no two runs have the
+/// same.
 fn without_numbers(text: &str) -> String {
     let mut plain = String::new();
     let mut before = ' ';
@@ -221,5 +220,5 @@ fn without_numbers(text: &str) -> String {
         }
         before = character;
     }
-    plain
+    ["KiB", "MiB", "GiB"].iter().fold(plain, |plain, unit| plain.replace(unit, "bytes"))
 }

@@ -54,6 +54,9 @@ fn of_a_flush(version: Version) {
 fn of_a_clear(version: Version) {
     let server = Server::start(version, &[]);
     server.store([numbered("shop:", 12), numbered("blog:", 3)].concat());
+    let dry = document(mcflush(["--json", "--dry-run", "--prefix", "shop:", server.address()]).run().exits(0));
+    let would = &dry["servers"][0]["bytes"];
+    assert!(would.as_u64().unwrap() > 12 * 48, "each takes more than its header: {would}");
     let document = document(mcflush(["--json", "--prefix", "shop:", server.address()]).run().exits(0));
     assert_eq!((&document["command"], &document["complete"]), (&json!("clear"), &json!(true)));
     let found = &document["servers"][0];
@@ -61,6 +64,7 @@ fn of_a_clear(version: Version) {
     assert_eq!((&found["listed"], &found["matched"], &found["deleted"]), (&json!(15), &json!(12), &json!(12)));
     let (strategy, proof) = if version == Version::Debian { ("lru", "passes") } else { ("hash", "walk") };
     assert_eq!((&found["strategy"], &found["proof"]), (&json!(strategy), &json!(proof)));
+    assert_eq!(&found["bytes"], would);
 }
 
 fn of_a_dry_run(version: Version) {

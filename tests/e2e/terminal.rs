@@ -48,6 +48,71 @@ fn a_clear_on_200_columns() {
     });
 }
 
+/// A server that lists some keys, and then thinks.
+fn slow_to_list() -> Fake {
+    Fake::start(|peer| {
+        while let Some(line) = peer.line() {
+            match line.as_str() {
+                "version" => peer.send("VERSION 1.6.45\r\n"),
+                "lru_crawler metadump hash" => {
+                    peer.send("OK\r\n");
+                    for n in 0..8192 {
+                        peer.send(format!("key=shop%3A{n} exp=-1 la=1 cas=1 fetch=no cls=1 size=66 \n"));
+                    }
+                    peer.stay_silent();
+                    return;
+                }
+                _ => peer.send("ERROR\r\n"),
+            }
+        }
+    })
+}
+
+#[test]
+fn a_look_is_watched_too() {
+    let server = slow_to_list();
+    for (columns, shown) in [(40, " listed"), (80, "8,192 listed"), (200, "8,192 listed")] {
+        for command in [&["namespaces"][..], &["--dry-run", "--prefix", "shop:"]] {
+            let arguments = [command, &["--timeout", "60", server.address()]].concat();
+            let terminal = Terminal::run(columns, &[], &arguments);
+            let screen = terminal.shows("a live line", |screen| screen.contains(shown));
+            assert!(screen.lines().count() == 1 && screen.starts_with(server.address()), "{screen}");
+            assert!(!screen.contains("deleted"), "nothing is: {screen}");
+            terminal.signal("INT");
+            let (status, screen, _) = terminal.wait();
+            assert_eq!(status, Some(130), "{screen}");
+            assert!(!screen.contains(" listed"), "nothing live stays: {screen}");
+        }
+    }
+}
+
+#[test]
+fn keys_are_watched_when_they_go_to_a_file() {
+    let server = slow_to_list();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let keys = format!("{} keys --timeout 60 {}", env!("CARGO_BIN_EXE_mcflush"), server.address());
+    let to_file = format!("exec {keys} >{}", file.display());
+    let terminal = Terminal::run_program("/bin/sh", 80, &[], &["-c", &to_file]);
+    terminal.shows("a live line", |screen| screen.contains(" listed"));
+    terminal.signal("INT");
+    assert_eq!(terminal.wait().0, Some(130));
+    // On the terminal itself they would be in each other's way, and before a pager in its.
+    for to_people in [format!("exec {keys} --deadline 2"), format!("{keys} --deadline 2 | cat")] {
+        let (_, _, bytes) = Terminal::run_program("/bin/sh", 80, &[], &["-c", &to_people]).wait();
+        assert!(bytes.contains("shop:") && bytes.contains("deadline") && !bytes.contains(" listed"), "{bytes}");
+    }
+}
+
+#[test]
+fn statistics_that_do_not_come_are_waited_for_in_sight() {
+    let silent = Fake::silent();
+    let terminal = Terminal::run(80, &[], &["stats", "--timeout", "60", silent.address()]);
+    terminal.shows("a live line", |screen| screen.starts_with(silent.address()) && screen.contains("no answer yet"));
+    terminal.signal("INT");
+    assert_eq!(terminal.wait().0, Some(130));
+}
+
 #[test]
 fn of_many_servers_some_are_shown_and_a_total() {
     let servers: Vec<Fake> = (0..50).map(|_| Fake::silent()).collect();

@@ -1,12 +1,12 @@
 //! A run of the built command on a terminal, and what stands on its screen.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pty_process::Size;
-use pty_process::blocking::{Command, open};
+use pty_process::blocking::{Command, Pty, open};
 use tempfile::TempDir;
 
 use super::{signal, wait_for};
@@ -15,6 +15,7 @@ const ROWS: u16 = 24;
 
 pub struct Terminal {
     child: Child,
+    keyboard: Arc<Pty>,
     seen: Arc<Mutex<Seen>>,
     _home: TempDir,
 }
@@ -59,10 +60,15 @@ struct Seen {
 impl Terminal {
     /// `mcflush ARGUMENTS` on a terminal of so many columns.
     pub fn run(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
-        let (mut terminal, side) = open().expect("a pseudo-terminal");
+        Terminal::run_program(env!("CARGO_BIN_EXE_mcflush"), columns, environment, arguments)
+    }
+
+    /// Something that runs mcflush.
+    pub fn run_program(program: &str, columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
+        let (terminal, side) = open().expect("a pseudo-terminal");
         terminal.resize(Size::new(ROWS, columns)).expect("it takes any size");
         let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcflush"))
+        let mut command = Command::new(program)
             .args(arguments)
             .env_clear()
             .env("HOME", home.path())
@@ -76,18 +82,19 @@ impl Terminal {
         let size = |cells| NonZeroU16::new(cells).expect("a terminal has cells");
         let screen = vt100::Parser::new(size(ROWS), size(columns), 0);
         let seen = Arc::new(Mutex::new(Seen { bytes: Vec::new(), screen, ended: false }));
-        let reader = Arc::clone(&seen);
+        let keyboard = Arc::new(terminal);
+        let (reader, terminal) = (Arc::clone(&seen), Arc::clone(&keyboard));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             // A terminal that nobody holds any more ends in an error.
-            while let Ok(length @ 1..) = terminal.read(&mut buffer) {
+            while let Ok(length @ 1..) = (&*terminal).read(&mut buffer) {
                 let mut seen = reader.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.bytes.extend_from_slice(&buffer[..length]);
                 seen.screen.process(&buffer[..length]);
             }
             reader.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         });
-        Terminal { child, seen, _home: home }
+        Terminal { child, keyboard, seen, _home: home }
     }
 
     fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
@@ -134,6 +141,11 @@ impl Terminal {
             })
         }));
         found.unwrap_or_else(|_| panic!("waited for {what}, and saw\n{last}"))
+    }
+
+    /// Types, and what is typed is echoed.
+    pub fn types(&self, text: &str) {
+        (&*self.keyboard).write_all(text.as_bytes()).expect("the terminal takes it");
     }
 
     pub fn signal(&self, name: &str) {

@@ -7,8 +7,15 @@ use mcflush::scope::Scope;
 use super::{Common, Listing, prefixes};
 use crate::cli::keys::{Format, Options};
 
+const EXAMPLES: &str = "\
+Examples:
+  mcflush keys --prefix shop: cache1        one app's keys, one a line
+  mcflush keys --long --keep shop: cache1   everybody else's, with expiry, size and more
+  mcflush keys --json cache1                an object a line";
+
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Keys {
     /// Only the keys that begin with P (repeatable: any of them)
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
@@ -31,7 +38,7 @@ pub struct Keys {
     null: bool,
 
     /// How keys are listed, for those who know better
-    #[arg(long, value_name = "S", value_enum)]
+    #[arg(long, hide_short_help = true, value_name = "S", value_enum)]
     strategy: Option<Listing>,
 
     #[command(flatten)]

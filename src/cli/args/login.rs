@@ -15,11 +15,11 @@ pub const PASSWORD: &str = "MCFLUSH_PASSWORD";
 #[derive(Debug, Clone, clap::Args)]
 pub struct Login {
     /// The user of servers with -Y; else $MCFLUSH_USER; a URL's own wins
-    #[arg(long, value_name = "NAME", help_heading = super::heading::SERVERS)]
+    #[arg(long, hide_short_help = true, value_name = "NAME", help_heading = super::heading::SERVERS)]
     pub user: Option<String>,
 
     /// The password, in a file; else $MCFLUSH_PASSWORD
-    #[arg(long, value_name = "FILE", help_heading = super::heading::SERVERS)]
+    #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = super::heading::SERVERS)]
     pub password_file: Option<PathBuf>,
 }
 

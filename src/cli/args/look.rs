@@ -17,12 +17,16 @@ pub enum When {
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Look {
-    /// Colours, on a terminal without NO_COLOR in its environment (auto), always or never
-    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto", help_heading = super::heading::OUTPUT)]
+    /// Colours: auto (on a terminal), always or never
+    ///
+    /// Where NO_COLOR is set and not empty, auto means never.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto", help_heading = super::heading::OUTPUT)]
     pub color: When,
 
-    /// What goes on, in live lines on a terminal (auto) or never; always: elsewhere too, in a plain line now and then
-    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto", help_heading = super::heading::OUTPUT)]
+    /// Live lines: auto (on a terminal), always or never
+    ///
+    /// Where there is no terminal, always means a plain line on stderr now and then.
+    #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto", help_heading = super::heading::OUTPUT)]
     pub progress: When,
 }
 

@@ -1,5 +1,6 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
+mod help;
 mod keys;
 pub mod login;
 mod look;
@@ -54,57 +55,80 @@ mod heading {
     disable_help_subcommand = true,
     help_expected = true,
     color = screen::color(color_asked()),
+    override_usage = USAGE,
     after_help = EXAMPLES
 )]
 struct Args {
     /// Flush whole instances (flush_all)
+    ///
+    /// For everybody who uses them. Where --keep is given, keys are listed and deleted in its place.
     #[arg(long, conflicts_with = "prefix", help_heading = heading::WHAT)]
     all: bool,
 
     /// Clear the keys that begin with P, and no others (repeatable: any of them)
+    ///
+    /// Byte by byte: "shop:" is not "Shop:", and nothing in it stands for anything else. It may begin with a hyphen, and may
+    /// not be empty, which would be --all. What a framework puts before its keys shows "mcflush namespaces".
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     prefix: Vec<OsString>,
 
     /// Clear the keys of an app that the config file names, on its servers
+    ///
+    /// [apps.NAME] has its prefixes, what to keep of them, and its servers, where they are others than the file's.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix"], help_heading = heading::WHAT)]
     app: Option<String>,
 
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
+    ///
+    /// As in --prefix shop: --keep shop:session: for a shop whose visitors are to stay logged in.
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep: Vec<OsString>,
 
     /// With --all: the server flushes after that time
+    ///
+    /// It has taken note when mcflush ends, and a later flush_all takes the place of this one.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
     /// With --all on several servers: each flushes that much later than the one before
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+    ///
+    /// So that the database does not meet all misses at once. Added to --delay.
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
 
     /// Read \xNN and \\ in --prefix and --keep
-    #[arg(long, help_heading = heading::WHAT)]
+    ///
+    /// As "mcflush keys" prints bytes that are no text.
+    #[arg(long, hide_short_help = true, help_heading = heading::WHAT)]
     escaped: bool,
 
     /// Change nothing; say what would go
+    ///
+    /// Keys and bytes, by prefix where several are given. What is counted is listed as a clear would list it.
     #[arg(long, conflicts_with_all = ["verify", "rate"], help_heading = heading::HOW)]
     dry_run: bool,
 
     /// At most N deletes a second and server
+    ///
+    /// For a database that cannot bear all misses at once. Other clients of the cache do not need it: a clear does not make
+    /// them wait.
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = heading::HOW)]
     rate: Option<NonZeroU32>,
 
     /// After a clear, walk once more and find nothing older; with --all, an item stored before must be gone
+    ///
+    /// With --all it also flushes twice, 1.5 s apart: current servers can keep keys that were read right before a flush.
     #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
     /// How keys are listed, for those who know better
-    #[arg(long, value_name = "S", value_enum, help_heading = heading::HOW)]
+    #[arg(long, hide_short_help = true, value_name = "S", value_enum, help_heading = heading::HOW)]
     strategy: Option<Listing>,
 
     /// Do not ask; a terminal is asked by --all on several servers of the config file
-    #[arg(long, help_heading = heading::HOW)]
+    #[arg(long, hide_short_help = true, help_heading = heading::HOW)]
     yes: bool,
 
     #[command(flatten)]
@@ -182,14 +206,22 @@ struct Common {
     servers: Vec<String>,
 
     /// Also the servers in FILE, one a line, with # comments; - for stdin
+    ///
+    /// A file without any is an error.
     #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     servers_from: Option<PathBuf>,
 
     /// Only the I-th of N equal parts of the sorted server list, I from 0
-    #[arg(long, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true, help_heading = heading::SERVERS)]
+    ///
+    /// For the jobs of an array, which get the same list and share it without a word between them. A part may be empty, and is
+    /// done then.
+    #[arg(long, hide_short_help = true, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true, help_heading = heading::SERVERS)]
     shard: Option<Shard>,
 
-    /// Else $MCFLUSH_CONFIG, ./mcflush.toml, $XDG_CONFIG_HOME/mcflush/config.toml or /etc/mcflush.toml
+    /// Servers, groups, apps and defaults, in TOML
+    ///
+    /// Else $MCFLUSH_CONFIG, ./mcflush.toml, $XDG_CONFIG_HOME/mcflush/config.toml or /etc/mcflush.toml, the first that exists.
+    /// "mcflush config check" prints what applies.
     #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     config: Option<PathBuf>,
 
@@ -200,30 +232,44 @@ struct Common {
     tls: TlsArgs,
 
     /// Servers worked on at once
+    ///
+    /// Each takes a connection or two, and less than 1 MiB.
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     jobs: NonZeroUsize,
 
     /// Seconds for resolving a name, for connecting, and for any silence of a server
+    ///
+    /// A server that goes on answering may take as long as it likes; --deadline bounds the whole.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     timeout: Duration,
 
     /// Seconds for the whole run
+    ///
+    /// What is not done by then failed, with kind "deadline", and says how far it came.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     deadline: Option<Duration>,
 
     /// Tries again after a refused or lost connection
-    #[arg(long, value_name = "N", default_value = "2", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
+    ///
+    /// With a growing wait in between. A name that does not resolve is not tried again.
+    #[arg(long, hide_short_help = true, value_name = "N", default_value = "2", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     retries: u32,
 
     /// Print nothing on stdout when all went well
+    ///
+    /// Failures are still said on stderr, and what was asked for, such as a list of keys, is still printed.
     #[arg(short, long, conflicts_with = "json", help_heading = heading::OUTPUT)]
     quiet: bool,
 
     /// Print one JSON document, and nothing else, on stdout
+    ///
+    /// docs/output.schema.json describes it. "keys" prints an object a key and line, "stats --watch" one a look.
     #[arg(long, help_heading = heading::OUTPUT)]
     json: bool,
 
     /// Say on stderr what is tried
+    ///
+    /// Which way keys are listed, passes, waits, tries that are made again.
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = heading::OUTPUT)]
     verbose: u8,
 
@@ -234,10 +280,15 @@ struct Common {
 /// Seconds. A server takes more than thirty days for a date.
 const DELAY_MAX: i64 = 30 * 24 * 60 * 60;
 
+const USAGE: &str = "\
+mcflush --all | --prefix P | --app NAME [OPTIONS] [SERVER]...
+       mcflush COMMAND [OPTIONS] [SERVER]...";
+
 const EXAMPLES: &str = "\
 Examples:
   mcflush --all cache1 cache2:11311        flush two whole instances
   mcflush --prefix shop: cache1            clear one app's keys on a shared instance
+  mcflush --dry-run --prefix shop: cache1  what that would delete
   mcflush stats /run/memcached.sock        what a server says of itself
   mcflush keys --prefix shop: cache1       its keys, one a line
   mcflush namespaces --top 10 cache1       who lives there: keys and bytes by prefix
@@ -267,6 +318,8 @@ pub struct Invocation {
     pub json: bool,
     pub verbose: u8,
     pub look: Look,
+    /// Those that the config file names, which a misspelt one may have been.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -334,7 +387,7 @@ impl Refusal {
 /// They mean nothing that can be done.
 pub fn parse() -> Result<Invocation, Refusal> {
     // Without the config file first: help does not need it, and it may be named here.
-    let matches = matches(Args::command())?;
+    let matches = matches(help::arranged(Args::command()))?;
     let args = Args::from_arg_matches(&matches).map_err(refusal)?;
     let config = match &args.command {
         Some(Sub::Completions { shell }) => {
@@ -348,7 +401,7 @@ pub fn parse() -> Result<Invocation, Refusal> {
         None => &args.common.config,
     };
     let config = Config::find(config.clone())?;
-    let matches = self::matches(config.apply(Args::command())?)?;
+    let matches = self::matches(config.apply(help::arranged(Args::command()))?)?;
     resolve(Args::from_arg_matches(&matches).map_err(refusal)?, &matches, &config)
 }
 
@@ -423,6 +476,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
             },
             ..common.look
         },
+        hosts: config.hosts(),
     })
 }
 

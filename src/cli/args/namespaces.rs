@@ -8,14 +8,23 @@ use mcflush::ops::namespaces::Division;
 use super::{Common, Listing};
 use crate::cli::namespaces::Options;
 
+const EXAMPLES: &str = "\
+Examples:
+  mcflush namespaces cache1                     keys and bytes by prefix, the largest first
+  mcflush namespaces --depth 2 --top 20 cache1  finer, but only twenty
+  mcflush namespaces --html page.html cache1    a page with a picture";
+
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Namespaces {
     /// A prefix ends with this byte (repeatable: any of them; default any of : / . |)
     #[arg(long, value_name = "C", value_parser = separator, allow_hyphen_values = true)]
     separator: Vec<u8>,
 
     /// How many parts a prefix has at most
+    ///
+    /// With 2, shop:cart:7 counts under shop:cart:, and shop:7 still under shop:.
     #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true)]
     depth: NonZeroUsize,
 
@@ -24,11 +33,13 @@ pub struct Namespaces {
     top: Option<NonZeroUsize>,
 
     /// Also write a page with a picture of it, which needs no network
+    ///
+    /// A map in which each prefix has its share of the bytes, and a table to sort; for light and dark, desk and phone.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
     /// How keys are listed, for those who know better
-    #[arg(long, value_name = "S", value_enum)]
+    #[arg(long, hide_short_help = true, value_name = "S", value_enum)]
     strategy: Option<Listing>,
 
     #[command(flatten)]

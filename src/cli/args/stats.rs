@@ -5,18 +5,31 @@ use std::time::Duration;
 use super::{Common, seconds};
 use crate::cli::stats::{Format, Group, Options};
 
+const EXAMPLES: &str = "\
+Examples:
+  mcflush stats cache1 cache2                           side by side, with a total
+  mcflush stats --group items --group slabs cache1      where its memory is
+  mcflush stats --format prometheus cache1              for a node exporter's text files";
+
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Stats {
     /// Which statistics (repeatable) [default: general]
+    ///
+    /// One that a server has nothing to say of stays empty; one that it does not know is an error.
     #[arg(long, value_name = "GROUP", value_enum)]
     group: Vec<Group>,
 
     /// How they are printed [default: table]; --json is --format json
+    ///
+    /// On a terminal a table groups the digits of numbers and adds units; elsewhere everything is as the server says it.
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
     /// Again and again, with what changed since the last look and the hit ratio
+    ///
+    /// Until it is interrupted. A server that does not answer one look may answer the next.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     watch: Option<Duration>,
 

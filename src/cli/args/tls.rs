@@ -10,19 +10,19 @@ pub const IDS: [&str; 4] = ["tls_ca", "tls_cert", "tls_key", "tls_name"];
 #[derive(Debug, Clone, clap::Args)]
 pub struct TlsArgs {
     /// Who may have signed the certificates of memcacheds:// servers, in PEM; else whom the system trusts
-    #[arg(long, value_name = "FILE", help_heading = super::heading::SERVERS)]
+    #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = super::heading::SERVERS)]
     tls_ca: Option<PathBuf>,
 
     /// Our certificate, in PEM, for servers that want one
-    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = super::heading::SERVERS)]
+    #[arg(long, hide_short_help = true, value_name = "FILE", requires = "tls_key", help_heading = super::heading::SERVERS)]
     tls_cert: Option<PathBuf>,
 
     /// Its key, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = super::heading::SERVERS)]
+    #[arg(long, hide_short_help = true, value_name = "FILE", requires = "tls_cert", help_heading = super::heading::SERVERS)]
     tls_key: Option<PathBuf>,
 
     /// The name to expect in their certificates; else the host's
-    #[arg(long, value_name = "NAME", help_heading = super::heading::SERVERS)]
+    #[arg(long, hide_short_help = true, value_name = "NAME", help_heading = super::heading::SERVERS)]
     tls_name: Option<String>,
 }
 

@@ -8,6 +8,7 @@ use std::env;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use mcflush::address::{ServerAddr, ServerName, Target};
 use mcflush::scope::Prefix;
 use serde::Deserialize;
 use toml::Spanned;
@@ -116,6 +117,18 @@ impl Config {
 
     pub fn groups(&self) -> &BTreeMap<String, Group> {
         &self.contents.groups
+    }
+
+    /// The host of every server that it names somewhere.
+    pub fn hosts(&self) -> Vec<String> {
+        let of_groups = self.groups().values().flat_map(|group| &group.servers);
+        let of_apps = self.apps().values().filter_map(|app| app.servers.as_ref()).flatten();
+        let named = self.servers().into_iter().flatten().chain(of_groups).chain(of_apps);
+        let host = |name: &String| match name.parse::<Target>().ok()?.name {
+            ServerName::One(ServerAddr::Tcp { host, .. }) => Some(host),
+            _ => None,
+        };
+        named.filter_map(host).collect()
     }
 
     pub fn apps(&self) -> &BTreeMap<String, App> {

@@ -9,9 +9,9 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use mcflush::address::{DEFAULT_PORT, Entry, ServerAddr, ServerName, Target};
+use mcflush::address::{AddressError, DEFAULT_PORT, Entry, ServerAddr, ServerName, Target};
 
-use super::config::{App, Config};
+use super::config::{App, Config, similar};
 use super::text::one_line;
 pub use find::{distinct, expanded};
 pub use shard::Shard;
@@ -105,9 +105,21 @@ impl Names<'_> {
     }
 
     fn one(&mut self, name: &str, source: &str) -> Result<(), String> {
-        self.servers.push(name.parse().map_err(|error| format!("{source}{error}"))?);
+        let wrong = |error| match meant_scheme(name) {
+            Some(meant) => format!("{source}{error}: did you mean {meant}://?"),
+            None => format!("{source}{error}"),
+        };
+        self.servers.push(name.parse().map_err(|error: AddressError| wrong(error))?);
         Ok(())
     }
+}
+
+/// What a misspelt scheme was likely meant to be. A whole URL is not repeated: it may hold a password.
+fn meant_scheme(name: &str) -> Option<&'static str> {
+    const SCHEMES: [&str; 6] =
+        ["memcached", "memcacheds", "memcached+unix", "memcached+dns", "memcached+srv", "memcached+auto"];
+    let scheme = name.split_once(":/")?.0.to_ascii_lowercase();
+    similar(&scheme, SCHEMES.into_iter()).filter(|meant| *meant != scheme)
 }
 
 /// One server a line, with `#` comments; `-` is stdin.
@@ -188,6 +200,22 @@ fn without_weight(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_scheme_was_meant() {
+        for (name, meant) in [
+            ("memcache://a", Some("memcached")),
+            ("memecached://u:secret@a", Some("memcached")),
+            ("memcachds://a", Some("memcacheds")),
+            ("memcached+svr://a", Some("memcached+srv")),
+            ("MEMCACHED+unx:///a", Some("memcached+unix")),
+            ("http://a", None),
+            ("memcached://a:b", None),
+            ("memcache1:x", None),
+        ] {
+            assert_eq!(meant_scheme(name), meant, "{name}");
+        }
+    }
 
     #[test]
     fn a_weight_is_ignored() {

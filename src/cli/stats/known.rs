@@ -189,6 +189,13 @@ pub fn is_additive(group: Group, name: &str) -> bool {
     }
 }
 
+/// Whether it is a number of bytes.
+pub fn is_bytes(name: &str) -> bool {
+    let last = name.rsplit(':').next().unwrap_or(name);
+    let exceptions = ["mem_requested", "total_malloced", "item_size_max", "slab_chunk_max", "chunk_size"];
+    exceptions.contains(&last) || last.split('_').any(|word| matches!(word, "bytes" | "maxbytes"))
+}
+
 /// `get_hits` and the like: of which command, and how it went.
 fn command(name: &str) -> Option<(&str, &'static str)> {
     let (command, status) = name.rsplit_once('_')?;

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 
-use super::known::is_additive;
+use super::known::{is_additive, is_bytes};
 use super::{Group, Look, number};
+use crate::cli::text::{age, binary, grouped};
 
 /// The widest that a value is shown beside others on a terminal.
 const CELL: usize = 24;
@@ -20,8 +21,13 @@ pub fn table(looks: &[Look], width: Option<usize>) -> String {
         text.push_str(&format!("{server}\n"));
         for (group, stats) in said {
             title(&mut text, *group, &groups);
-            let rows: Vec<_> =
-                stats.iter().map(|stat| [stat.name(), stat.value()].map(|it| Escaped(it).to_string())).collect();
+            let row = |stat: &Stat| {
+                let [name, value] = [stat.name(), stat.value()].map(|it| Escaped(it).to_string());
+                let unit = width.and_then(|_| in_units(&name, &value));
+                let value = if width.is_some() { readable(*group, &name, &value) } else { value };
+                [name, unit.map_or(value.clone(), |unit| format!("{value} ({unit})"))]
+            };
+            let rows: Vec<_> = stats.iter().map(row).collect();
             let longest = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
             for [name, value] in rows {
                 text.push_str(format!("{name:longest$}  {value}").trim_end());
@@ -54,9 +60,16 @@ fn side_by_side(text: &mut String, group: Group, at: usize, looks: &[Look], widt
     let find =
         |stats: &[Stat], name: &[u8]| stats.iter().find(|stat| stat.name() == name).map(|stat| stat.value().clone());
     let mut columns: Vec<Vec<String>> = Vec::new();
+    // Beside others there is room for one form, and a program gets what the server says.
+    let shown = |name: &str, value: String| match width {
+        Some(_) => in_units(name, &value).unwrap_or_else(|| readable(group, name, &value)),
+        None => value,
+    };
     for ((server, _), stats) in looks.iter().zip(&said) {
-        let cells =
-            names.iter().map(|name| find(stats, name).map(|value| Escaped(&value).to_string()).unwrap_or_default());
+        let cells = names.iter().map(|name| {
+            let value = find(stats, name).map(|value| Escaped(&value).to_string());
+            value.map(|value| shown(&Escaped(name).to_string(), value)).unwrap_or_default()
+        });
         columns.push(std::iter::once(server.to_string()).chain(cells).collect());
     }
     let total = names.iter().map(|name| {
@@ -66,7 +79,8 @@ fn side_by_side(text: &mut String, group: Group, at: usize, looks: &[Look], widt
         match values {
             Some(values) if is_additive(group, &name_shown) && !values.is_empty() => {
                 let sum: f64 = values.iter().sum();
-                if sum.fract() == 0.0 { format!("{sum:.0}") } else { format!("{sum:.6}") }
+                let sum = if sum.fract() == 0.0 { format!("{sum:.0}") } else { format!("{sum:.6}") };
+                shown(&name_shown, sum)
             }
             _ => String::new(),
         }
@@ -106,6 +120,21 @@ fn side_by_side(text: &mut String, group: Group, at: usize, looks: &[Look], widt
     }
 }
 
+/// A count with separators; what is no count, such as a process's number, stays as it is.
+fn readable(group: Group, name: &str, value: &str) -> String {
+    let counts = is_additive(group, name) || is_bytes(name);
+    value.parse().ok().filter(|_| counts).map_or(value.into(), grouped)
+}
+
+/// Bytes and times in units, where they are so many that it helps.
+fn in_units(name: &str, value: &str) -> Option<String> {
+    match value.parse().ok()? {
+        bytes @ 1024.. if is_bytes(name) => Some(binary(bytes)),
+        seconds @ 120.. if name == "uptime" => Some(age(seconds)),
+        _ => None,
+    }
+}
+
 fn longest(column: &[String]) -> usize {
     column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default()
 }
@@ -133,6 +162,24 @@ mod tests {
         let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[0], ["cache1:11211", "cache2:11211", "total"]);
         assert_eq!((&rows[1][..], &rows[3][..]), (&["pid", "7", "7"][..], &["curr_items", "3", "40", "43"][..]));
+    }
+
+    #[test]
+    fn a_terminal_gets_units_and_a_program_what_the_server_says() {
+        let stats = [("pid", "12345"), ("uptime", "7265"), ("curr_items", "1234567"), ("bytes", "67108864")];
+        let stats = stats.map(|(name, value)| Stat::new(name.to_owned(), value.to_owned()).unwrap());
+        let look: Look = ("cache1".parse().unwrap(), vec![(Group::General, stats.to_vec())]);
+        let of = |text: &str| -> Vec<String> {
+            text.lines().skip(1).map(|line| line.split_once("  ").unwrap().1.trim().to_owned()).collect()
+        };
+        assert_eq!(
+            of(&table(std::slice::from_ref(&look), Some(80))),
+            ["12345", "7265 (2 h)", "1,234,567", "67,108,864 (64.0 MiB)"]
+        );
+        assert_eq!(of(&table(std::slice::from_ref(&look), None)), ["12345", "7265", "1234567", "67108864"]);
+        let two = table(&[look.clone(), look], Some(80));
+        assert!(two.contains("1,234,567     1,234,567  2,469,134\n"), "{two}");
+        assert!(two.contains("64.0 MiB      64.0 MiB  128.0 MiB"), "{two}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use mcflush::protocol::Escaped;
 use tokio::time::Instant;
 
 use super::{Group, Said, number};
-use crate::cli::text::grouped;
+use crate::cli::text::{aligned, grouped};
 
 /// The last look at each server.
 #[derive(Debug, Default)]
@@ -111,10 +111,12 @@ impl Since {
             rate("cmd_set"),
             rate("evictions")
         );
-        let longest = changed.iter().map(|(_, name, ..)| name.chars().count()).max().unwrap_or_default();
-        for (_, name, value, difference) in changed {
-            let rate = difference / seconds.max(0.001);
-            text.push_str(&format!("\n  {name:longest$}  {}  {}  {rate:+.1}/s", shown(*value), signed(*difference)));
+        let rows = changed.iter().map(|(_, name, value, difference)| {
+            let rate = format!("{:+.1}/s", difference / seconds.max(0.001));
+            [name.clone(), shown(*value), signed(*difference), rate]
+        });
+        for line in aligned(&rows.collect::<Vec<_>>()) {
+            text.push_str(&format!("\n  {line}"));
         }
         text
     }

@@ -17,18 +17,19 @@ pub(super) struct Lister<'a> {
     filler: Filler,
     listed: u64,
     matched: u64,
+    bytes: u64,
     walk: &'a mut Walk,
 }
 
 impl<'a> Lister<'a> {
     pub(super) fn new(shared: &'a Shared<'a>, filler: Filler, walk: &'a mut Walk) -> Self {
-        Self { shared, batch: BatchBuilder::default(), filler, listed: 0, matched: 0, walk }
+        Self { shared, batch: BatchBuilder::default(), filler, listed: 0, matched: 0, bytes: 0, walk }
     }
 
     /// Hands on what is gathered; false when there is no room for more.
     fn hand_on(&mut self) -> bool {
         let (listed, matched) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.matched));
-        self.shared.tally.listed(listed, matched);
+        self.shared.tally.listed(listed, matched, std::mem::take(&mut self.bytes));
         self.shared.context.events.tell(Event::Listed { keys: listed, in_scope: matched });
         self.batch.finish().is_none_or(|batch| self.filler.push(batch.into_bytes()))
     }
@@ -59,6 +60,7 @@ impl Visitor for Lister<'_> {
         self.listed += 1;
         if in_scope {
             self.matched += 1;
+            self.bytes += item.size();
             self.walk.matched += 1;
             self.note(item);
         }

@@ -78,6 +78,9 @@ pub struct Cleared {
     pub matched: u64,
     /// Keys deleted, over all passes.
     pub deleted: u64,
+    /// What the items in scope took in the server, over all passes: header, key and value (the value alone where a
+    /// cachedump lists them).
+    pub bytes: u64,
     /// Listings made, the last one included if it broke off.
     pub passes: u32,
     /// How keys were listed; none when it did not come to that.
@@ -150,6 +153,7 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
         listed: run.listed_first.unwrap_or_else(|| shared.tally.count_listed()),
         matched: shared.tally.count_matched(),
         deleted: shared.tally.count_deleted(),
+        bytes: shared.tally.count_bytes(),
         passes: run.passes,
         strategy: run.strategy,
         proof,

@@ -5,12 +5,9 @@ use bytes::BytesMut;
 use super::Strategy;
 use crate::address::ServerAddr;
 use crate::error::Error;
-use crate::ops::listing::{self, Listed, Visitor};
+use crate::ops::listing::{self, Listed, TOLD_TOGETHER, Visitor};
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
-
-/// Keys. Who watches does not want to hear of each.
-const TELL_EVERY: u64 = 4096;
 
 /// What was found of a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +73,7 @@ impl Visitor for Surveyor<'_> {
             found.keys += 1;
             found.bytes += item.size();
         }
-        if self.untold.0 == TELL_EVERY {
+        if self.untold.0 == TOLD_TOGETHER {
             let (keys, in_scope) = std::mem::take(&mut self.untold);
             self.context.events.tell(Event::Listed { keys, in_scope });
         }

@@ -10,15 +10,18 @@ use bytes::Bytes;
 pub(super) struct Tally {
     listed: AtomicU64,
     matched: AtomicU64,
+    bytes: AtomicU64,
     deleted: AtomicU64,
     out_of_reach: AtomicU64,
     example: Mutex<Option<Bytes>>,
 }
 
 impl Tally {
-    pub(super) fn listed(&self, keys: u64, matched: u64) {
+    /// Keys, those of them in scope, and the bytes of their items.
+    pub(super) fn listed(&self, keys: u64, matched: u64, bytes: u64) {
         self.listed.fetch_add(keys, Relaxed);
         self.matched.fetch_add(matched, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
     }
 
     pub(super) fn deleted(&self, count: u64) {
@@ -39,6 +42,10 @@ impl Tally {
 
     pub(super) fn count_matched(&self) -> u64 {
         self.matched.load(Relaxed)
+    }
+
+    pub(super) fn count_bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
     }
 
     pub(super) fn count_deleted(&self) -> u64 {

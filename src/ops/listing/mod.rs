@@ -20,6 +20,9 @@ use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{CrawlTarget, MetadumpLine};
 use crate::protocol::{ErrorReply, Excerpt, KEY_MAX, PercentError};
 
+/// Who only looks at keys tells of so many at a time: nobody wants to hear of each.
+pub(super) const TOLD_TOGETHER: u64 = 4096;
+
 /// How the keys of a server are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
