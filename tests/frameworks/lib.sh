@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # apps is for the parts
 # Two apps, shop and blog, on one memcached through one library. docs/FRAMEWORKS.md says what prefix to give and what the
 # library's own clear does; `check` holds its table against what happens. To be sourced first; not a part.
 # shellcheck source=tests/recipes/lib.sh
@@ -52,6 +52,13 @@ app() {
     printf '%s' "$out"
 }
 
+# own_clear_leaves EXPECTED: to be tried again, since current servers keep some of what was read right before a flush.
+own_clear_leaves() {
+    app clear shop >/dev/null
+    left="$(foreign_left "$server") of 100, $(app count blog) of 500"
+    [ "$left" = "$1" ]
+}
+
 # shows_prefix PREFIX: of the server, by mcflush namespaces.
 shows_prefix() {
     local separators
@@ -62,7 +69,7 @@ shows_prefix() {
 # check ROW COMMAND...: COMMAND takes an action (fill, count, clear), then shop or blog. After it server still runs, with
 # the entries of both.
 check() {
-    local row=$1 version what prefix
+    local row=$1 version what prefix expected
     shift
     library=("$@")
     prefix=$(cell "$row" 3)
@@ -91,9 +98,9 @@ check() {
         equal "$what: nobody else's key is gone" 100 "$(foreign_left "$server")"
 
         app fill shop >/dev/null
-        app clear shop >/dev/null
-        equal "$what: other keys after its own clear" "$(cell "$row" 5)" "$(foreign_left "$server") of 100"
-        equal "$what: blog's entries after its own clear" "$(cell "$row" 6)" "$(app count blog) of 500"
+        expected="$(cell "$row" 5), $(cell "$row" 6)"
+        until_true 20 own_clear_leaves "$expected" || true
+        equal "$what: others' keys and blog's entries after its own clear" "$expected" "$left"
         app fill shop >/dev/null
         app fill blog >/dev/null
     done
