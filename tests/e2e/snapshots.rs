@@ -105,6 +105,18 @@ fn who_lives_there() {
     };
     assert_snapshot!("namespaces", ages(said(&server, &["namespaces"])));
     assert_snapshot!("namespaces_top", ages(said(&server, &["namespaces", "--depth", "2", "--top", "1"])));
+    for (columns, locale) in [(40, "C.UTF-8"), (80, "C.UTF-8"), (120, "C")] {
+        let (_, screen, _) = Terminal::run(columns, &[("LANG", locale)], &["namespaces", server.address()]).wait();
+        // As wide as the real ones: a port of five digits, and seconds of one.
+        let screen = screen.replace(server.address(), "127.0.0.1:ABCDE");
+        let words: Vec<_> = screen.split(' ').collect();
+        let seconds = words.iter().enumerate().map(|(at, word)| {
+            let is_age =
+                words.get(at + 1) == Some(&"s") && words.get(at + 2).is_some_and(|word| word.starts_with("ago"));
+            if is_age { "N" } else { word }
+        });
+        assert_snapshot!(format!("namespaces_on_{columns}_columns"), seconds.collect::<Vec<_>>().join(" "));
+    }
     let other = filled(Version::Sid);
     let run = mcflush(["namespaces", "--strategy", "lru", server.address(), other.address()]).run();
     let names = [(server.address(), "SERVER"), (other.address(), "OTHER")];

@@ -119,7 +119,7 @@ struct Args {
 
     /// After a clear, walk once more and find nothing older; with --all, an item stored before must be gone
     ///
-    /// With --all it also flushes twice, 1.5 s apart: current servers can keep keys that were read right before a flush.
+    /// With --all it also flushes twice, 2.1 s apart: current servers can keep keys that were read right before a flush.
     #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
