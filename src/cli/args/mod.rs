@@ -5,20 +5,18 @@ mod keys;
 pub mod login;
 mod look;
 mod namespaces;
+mod prefixes;
+mod refusal;
 mod stats;
 mod tls;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
-use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -26,17 +24,20 @@ use mcflush::address::{ServerAddr, Target};
 use mcflush::client::Patience;
 use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush;
-use mcflush::scope::{Prefix, Scope};
+use mcflush::scope::Scope;
 
 use self::login::Login;
 pub use self::look::{Look, When, color_asked};
+use self::prefixes::prefixes;
+pub use self::refusal::Refusal;
+use self::refusal::refusal;
 use self::tls::TlsArgs;
 use super::access::Accesses;
 use super::config::check::Check;
 use super::config::{App, Config, similar};
-use super::screen::{self, complain};
+use super::screen;
 use super::servers::{Named, Shard};
-use super::{WRONG_USE, packaging, servers};
+use super::{packaging, servers};
 
 /// What the options are for.
 mod heading {
@@ -332,55 +333,6 @@ pub enum Command {
     Namespaces(super::namespaces::Options),
 }
 
-/// Why no server is spoken to.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Help and the like, which was asked for.
-    Asked(clap::Error),
-    /// A text for packagers, which was asked for.
-    Document(Vec<u8>),
-    /// What is wrong, and what to do, in a line.
-    Wrong(String),
-}
-
-impl From<String> for Refusal {
-    fn from(line: String) -> Self {
-        Self::Wrong(line)
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::Wrong(format!("io: cannot make the text ({error}): run it again"))
-    }
-}
-
-impl Refusal {
-    /// Says so and gives the exit status.
-    pub fn print(self) -> ExitCode {
-        match self {
-            Self::Asked(text) => match text.print() {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::from(1),
-            },
-            Self::Document(text) => {
-                let mut stdout = io::stdout().lock();
-                match stdout.write_all(&text).and_then(|()| stdout.flush()) {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(error) => {
-                        complain(&format!("io: cannot write the text ({error}): give stdout a place to go"));
-                        ExitCode::from(1)
-                    }
-                }
-            }
-            Self::Wrong(line) => {
-                complain(&line);
-                ExitCode::from(WRONG_USE)
-            }
-        }
-    }
-}
-
 /// Reads the process's arguments.
 ///
 /// # Errors
@@ -540,45 +492,6 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
     })
 }
 
-/// What --prefix and --keep take.
-fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Prefix>, String> {
-    let prefix = |text: OsString| {
-        let bytes = text.into_encoded_bytes();
-        let bytes = if escaped {
-            unescape(&bytes).ok_or(format!("{option}: write a backslash as \\\\ and a byte as \\xNN with --escaped"))?
-        } else {
-            bytes
-        };
-        Prefix::new(Bytes::from(bytes)).map_err(|error| format!("{option}: {error}"))
-    };
-    texts.into_iter().map(prefix).collect()
-}
-
-/// `\xNN` and `\\` as bytes; None when a backslash begins something else.
-fn unescape(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        rest = match (first, after) {
-            (b'\\', [b'\\', after @ ..]) => {
-                bytes.push(b'\\');
-                after
-            }
-            (b'\\', [b'x', high, low, after @ ..]) => {
-                let digit = |digit: u8| char::from(digit).to_digit(16);
-                bytes.push(u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?);
-                after
-            }
-            (b'\\', _) => return None,
-            (byte, after) => {
-                bytes.push(*byte);
-                after
-            }
-        };
-    }
-    Some(bytes)
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     // A longer wait than a day is a typing error.
     let valid = |seconds: &f64| *seconds > 0.0 && *seconds <= 86_400.0;
@@ -591,23 +504,6 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }
 
-/// An error of the parser in one line, or the text that was asked for.
-fn refusal(error: clap::Error) -> Refusal {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Refusal::Asked(error);
-    }
-    let text = super::text::without_password(&error.render().to_string());
-    let first = text.lines().next().unwrap_or_default();
-    let what = first.strip_prefix("error: ").unwrap_or(first).trim_end_matches(':');
-    let missing = match error.get(ContextKind::InvalidArg) {
-        Some(arguments) if first.ends_with(':') => format!(" {arguments}"),
-        _ => String::new(),
-    };
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).map(|tip| format!(": {tip}"));
-    let tip = tip.unwrap_or_default();
-    Refusal::Wrong(crate::cli::text::one_line(&format!("{what}{missing}{tip} (see mcflush --help)")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -615,20 +511,6 @@ mod tests {
     #[test]
     fn the_arguments_fit_together() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn escapes_are_read_as_keys_prints_them() {
-        for (text, bytes) in [
-            (&b"shop:"[..], Some(&b"shop:"[..])),
-            (br"a\x00\\\xfF", Some(b"a\0\\\xff")),
-            (br"\x4", None),
-            (br"\n", None),
-            (b"\\", None),
-            (br"\xg0", None),
-        ] {
-            assert_eq!(unescape(text).as_deref(), bytes);
-        }
     }
 
     #[test]
