@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use support::server::{Server, Version};
 use support::terminal::{Piece, Terminal};
 
-const COLUMNS: u16 = 108;
+const COLUMNS: u16 = 118;
 /// Between two looks at the screen.
 const STEP: Duration = Duration::from_millis(100);
 /// How long the last picture stands, in seconds.
