@@ -16,21 +16,12 @@ mod signals;
 mod stats;
 mod text;
 mod verbose;
+mod work;
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use futures_util::StreamExt;
-use mcflush::address::ServerAddr;
 use mcflush::connection::Access;
-use mcflush::fleet;
-use mcflush::ops::clear::{clear, survey};
-use mcflush::ops::flush::{self, flush};
-use mcflush::ops::keys::keys as list_keys;
-use mcflush::ops::namespaces::{Namespaces, namespaces};
-use mcflush::ops::stats::stats;
 use mcflush::ops::{Context, Events};
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
@@ -41,8 +32,8 @@ use self::json::Document;
 use self::progress::Progress;
 use self::report::Report;
 use self::screen::{complain, tell};
-use self::stats::{Format, Said, Watch};
 use self::verbose::Verbose;
+use self::work::Work;
 
 /// The command line, config or address is wrong, or no server is named; nothing was sent.
 const WRONG_USE: u8 = 2;
@@ -110,14 +101,7 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context {
-        patience,
-        resolver,
-        access: Access::default(),
-        stop: stop.clone(),
-        deadline,
-        events: Events::default(),
-    };
+    let context = Context { patience, resolver, access: Access::default(), stop, deadline, events: Events::default() };
     let is_verbose = verbose > 0;
     let mut servers = match servers::expanded(servers, &context, &mut accesses, is_verbose).await {
         Ok(servers) => servers,
@@ -160,135 +144,23 @@ async fn run(invocation: Invocation) -> ExitCode {
     let deletes = matches!(command, Command::Clear(..));
     let progress = if is_watched { look.progress } else { When::Never };
     let progress = Progress::start(progress, servers.len(), deletes);
-    let context = |server: &ServerAddr| {
-        let (row, tell) = (progress.row(server), verbose.listener(server));
-        let events = Events::to(move |event| {
-            row.note(&event);
-            tell(event);
-        });
-        Context { access: accesses.of(server), events, ..context.clone() }
-    };
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None }, hosts);
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         let nothing = format!("shard {shard} has no server: nothing to do");
         // On stdout it would be taken for a key.
         if matches!(command, Command::Keys(_)) { tell(&nothing) } else { report.nothing(&nothing) }
     }
+    let work = Work { servers, jobs, context, accesses, progress, verbose };
     match command {
-        Command::Flush(options) => {
-            let operation = |server| {
-                let context = context(&server);
-                let delay = delays.get(&server).copied().unwrap_or(options.delay);
-                let options = flush::Options { delay, ..options };
-                async move { flush(&server, &options, &context).await }
-            };
-            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
-            while let Some((server, result)) = results.next().await {
-                report.flushed(&server, result);
-            }
-        }
-        Command::Clear(scope, options) => {
-            let scope = Arc::new(scope);
-            let operation = |server| {
-                let (context, scope) = (context(&server), Arc::clone(&scope));
-                async move { clear(&server, &scope, &options, &context).await }
-            };
-            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
-            while let Some((server, result)) = results.next().await {
-                report.cleared(&server, result);
-            }
-        }
-        Command::Survey(scope, strategy) => {
-            let scope = Arc::new(scope);
-            let operation = |server| {
-                let (context, scope) = (context(&server), Arc::clone(&scope));
-                async move { survey(&server, &scope, strategy, &context).await }
-            };
-            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
-            while let Some((server, result)) = results.next().await {
-                report.surveyed(&server, &scope, result);
-            }
-        }
-        Command::Stats(options) => {
-            report.listing();
-            let stats::Options { groups, format, watch: every } = options;
-            let asked: Arc<[_]> = groups.iter().map(|group| group.asked()).collect();
-            let mut watch = every.map(|every| (every, Watch::default()));
-            loop {
-                let began = Instant::now();
-                let operation = |server| {
-                    let (context, asked) = (context(&server), Arc::clone(&asked));
-                    async move { stats(&server, &asked, &context).await }
-                };
-                let mut looks = Vec::new();
-                let mut results = std::pin::pin!(fleet::each(servers.clone(), jobs, operation));
-                while let Some((server, result)) = results.next().await {
-                    let said = result.map(|said| groups.iter().copied().zip(said).collect::<Said>());
-                    let now = Instant::now();
-                    let since = match (&mut watch, &said) {
-                        (Some((_, watch)), Ok(said)) => Some(watch.look(&server, said, now)),
-                        _ => None,
-                    };
-                    looks.extend(report.look(&server, said, since.as_ref()).map(|said| (server, said)));
-                }
-                let Some((every, _)) = &watch else {
-                    report.looks(&looks, format);
-                    break;
-                };
-                let next = tokio::time::sleep_until(began + *every);
-                if !report.end_of_look() || stop.run_until_cancelled(next).await.is_none() {
-                    break;
-                }
-                report.begin_look((format == Format::Json).then(|| Document::looking("stats")));
-            }
-        }
-        Command::Keys(options) => {
-            report.listing();
-            let keys::Options { scope, strategy, format } = options;
-            let (pages, printer) = keys::printer(format);
-            let scope = Arc::new(scope);
-            let operation = |server| {
-                let (context, scope, pages) = (context(&server), Arc::clone(&scope), pages.clone());
-                async move { list_keys(&server, &scope, strategy, &context, &pages).await }
-            };
-            // One after the other, so that the keys of a server stand together.
-            {
-                let mut results = std::pin::pin!(fleet::each(servers, NonZeroUsize::MIN, operation));
-                while let Some((server, result)) = results.next().await {
-                    report.listed(&server, result);
-                }
-            }
-            drop(pages);
-            // A reader that stalls does not keep a process that is told to stop.
-            if let Some(Ok(Err(error))) = stop.run_until_cancelled(printer).await {
-                report.broke(error);
-            }
-        }
-        Command::Namespaces(options) => {
-            report.listing();
-            let namespaces::Options { division, strategy, top, html } = options;
-            let division = Arc::new(division);
-            let operation = |server| {
-                let (context, division) = (context(&server), Arc::clone(&division));
-                async move { namespaces(&server, &division, strategy, &context).await }
-            };
-            let (mut total, mut counted) = (Namespaces::default(), Vec::new());
-            let mut results = std::pin::pin!(fleet::each(servers, jobs, operation));
-            while let Some((server, result)) = results.next().await {
-                report.counted(&server, &result);
-                if let Ok(found) = result {
-                    total.add(&found.namespaces);
-                    counted.push(server);
-                }
-            }
-            report.namespaces(&counted, &total, top);
-            if let Some(file) = html {
-                report.page(&file, &counted, &total, top);
-            }
-        }
+        Command::Flush(options) => work.flush(options, &delays, &mut report).await,
+        Command::Clear(scope, options) => work.clear(scope, options, &mut report).await,
+        Command::Survey(scope, strategy) => work.survey(scope, strategy, &mut report).await,
+        Command::Stats(options) => work.stats(options, &mut report).await,
+        Command::Keys(options) => work.keys(options, &mut report).await,
+        Command::Namespaces(options) => work.namespaces(options, &mut report).await,
     }
-    verbose.finish();
-    progress.finish();
+    work.verbose.finish();
+    work.progress.finish();
     report.finish(signal.caught())
 }
 

@@ -1,0 +1,168 @@
+//! The commands at work: every server gets the operation, and the report every result.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use mcflush::address::ServerAddr;
+use mcflush::fleet;
+use mcflush::ops::clear::{self, Strategy};
+use mcflush::ops::flush;
+use mcflush::ops::keys::keys as list_keys;
+use mcflush::ops::namespaces::{Namespaces, namespaces as count_namespaces};
+use mcflush::ops::stats::stats as ask_for_stats;
+use mcflush::ops::{Context, Events};
+use mcflush::scope::Scope;
+use tokio::time::Instant;
+
+use super::access::Accesses;
+use super::json::Document;
+use super::progress::Progress;
+use super::report::Report;
+use super::stats::{Format, Said, Watch};
+use super::verbose::Verbose;
+use super::{keys, namespaces, stats};
+
+/// What all commands work with.
+pub struct Work {
+    pub servers: Vec<ServerAddr>,
+    /// Servers worked on at once.
+    pub jobs: NonZeroUsize,
+    /// But for how a server is entered, and where its events go.
+    pub context: Context,
+    pub accesses: Accesses,
+    pub progress: Progress,
+    pub verbose: Verbose,
+}
+
+impl Work {
+    /// `flush_all`, each server after its delay.
+    pub async fn flush(&self, options: flush::Options, delays: &HashMap<ServerAddr, u32>, report: &mut Report) {
+        let operation = |server: ServerAddr, context| {
+            let delay = delays.get(&server).copied().unwrap_or(options.delay);
+            let options = flush::Options { delay, ..options };
+            async move { flush::flush(&server, &options, &context).await }
+        };
+        self.each(self.jobs, operation, |server, result| report.flushed(&server, result)).await;
+    }
+
+    pub async fn clear(&self, scope: Scope, options: clear::Options, report: &mut Report) {
+        let scope = Arc::new(scope);
+        let operation = |server, context| {
+            let scope = Arc::clone(&scope);
+            async move { clear::clear(&server, &scope, &options, &context).await }
+        };
+        self.each(self.jobs, operation, |server, result| report.cleared(&server, result)).await;
+    }
+
+    /// What a clear would delete.
+    pub async fn survey(&self, scope: Scope, strategy: Option<Strategy>, report: &mut Report) {
+        let scope = Arc::new(scope);
+        let operation = |server, context| {
+            let scope = Arc::clone(&scope);
+            async move { clear::survey(&server, &scope, strategy, &context).await }
+        };
+        self.each(self.jobs, operation, |server, result| report.surveyed(&server, &scope, result)).await;
+    }
+
+    /// One look at the statistics, or, watching, one after the other until it is stopped or nobody reads on.
+    pub async fn stats(&self, options: stats::Options, report: &mut Report) {
+        let stats::Options { groups, format, watch: every } = options;
+        let asked: Arc<[_]> = groups.iter().map(|group| group.asked()).collect();
+        let mut watch = every.map(|every| (every, Watch::default()));
+        loop {
+            let began = Instant::now();
+            let mut looks = Vec::new();
+            let operation = |server, context| {
+                let asked = Arc::clone(&asked);
+                async move { ask_for_stats(&server, &asked, &context).await }
+            };
+            let note = |server, result: Result<Vec<_>, _>| {
+                let said = result.map(|said| groups.iter().copied().zip(said).collect::<Said>());
+                let now = Instant::now();
+                let since = match (&mut watch, &said) {
+                    (Some((_, watch)), Ok(said)) => Some(watch.look(&server, said, now)),
+                    _ => None,
+                };
+                looks.extend(report.look(&server, said, since.as_ref()).map(|said| (server, said)));
+            };
+            self.each(self.jobs, operation, note).await;
+            let Some((every, _)) = &watch else { return report.looks(&looks, format) };
+            let next = tokio::time::sleep_until(began + *every);
+            if !report.end_of_look() || self.context.stop.run_until_cancelled(next).await.is_none() {
+                return;
+            }
+            report.begin_look((format == Format::Json).then(|| Document::looking("stats")));
+        }
+    }
+
+    pub async fn keys(&self, options: keys::Options, report: &mut Report) {
+        let keys::Options { scope, strategy, format } = options;
+        let (pages, printer) = keys::printer(format);
+        let scope = Arc::new(scope);
+        let operation = |server, context| {
+            let (scope, pages) = (Arc::clone(&scope), pages.clone());
+            async move { list_keys(&server, &scope, strategy, &context, &pages).await }
+        };
+        // One after the other, so that the keys of a server stand together.
+        self.each(NonZeroUsize::MIN, operation, |server, result| report.listed(&server, result)).await;
+        drop(pages);
+        // A reader that stalls does not keep a process that is told to stop.
+        if let Some(Ok(Err(error))) = self.context.stop.run_until_cancelled(printer).await {
+            report.broke(error);
+        }
+    }
+
+    pub async fn namespaces(&self, options: namespaces::Options, report: &mut Report) {
+        let namespaces::Options { division, strategy, top, html } = options;
+        let division = Arc::new(division);
+        let operation = |server, context| {
+            let division = Arc::clone(&division);
+            async move { count_namespaces(&server, &division, strategy, &context).await }
+        };
+        let (mut total, mut counted) = (Namespaces::default(), Vec::new());
+        let note = |server, result| {
+            report.counted(&server, &result);
+            if let Ok(found) = result {
+                total.add(&found.namespaces);
+                counted.push(server);
+            }
+        };
+        self.each(self.jobs, operation, note).await;
+        report.namespaces(&counted, &total, top);
+        if let Some(file) = html {
+            report.page(&file, &counted, &total, top);
+        }
+    }
+
+    /// Runs an operation on each server, and takes note of each result.
+    async fn each<T, F>(
+        &self,
+        jobs: NonZeroUsize,
+        operation: impl Fn(ServerAddr, Context) -> F,
+        mut note: impl FnMut(ServerAddr, T),
+    ) where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let operation = |server: ServerAddr| {
+            let context = self.context(&server);
+            operation(server, context)
+        };
+        let mut results = pin!(fleet::each(self.servers.clone(), jobs, operation));
+        while let Some((server, result)) = results.next().await {
+            note(server, result);
+        }
+    }
+
+    fn context(&self, server: &ServerAddr) -> Context {
+        let (row, tell) = (self.progress.row(server), self.verbose.listener(server));
+        let events = Events::to(move |event| {
+            row.note(&event);
+            tell(event);
+        });
+        Context { access: self.accesses.of(server), events, ..self.context.clone() }
+    }
+}
