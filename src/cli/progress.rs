@@ -182,6 +182,8 @@ impl Counts {
                 server.pass = *pass;
                 server.listed = 0;
             }
+            // What had been listed will be listed again.
+            Event::Retry { .. } => server.listed = 0,
             _ => {}
         }
     }
@@ -219,7 +221,12 @@ impl Counts {
         }
         let time = now.saturating_duration_since(self.since);
         let mut cells = vec![name];
-        cells.extend(form.figures(self.listed, self.deletes.then_some(self.deleted), time, "", None));
+        if self.deletes || self.listed > 0 {
+            cells.extend(form.figures(self.listed, self.deletes.then_some(self.deleted), time, "", None));
+        } else {
+            // A flush lists nothing, ever.
+            cells.extend(std::iter::repeat_n(String::new(), form.columns()));
+        }
         cells.push(clock(time));
         cells
     }
@@ -348,6 +355,18 @@ mod tests {
         assert_eq!(line(80), "cache1:11211  1,234,567 listed  117,577/s  0:10");
         assert_eq!(line(40), "cache1:11211  1.2M listed  117k/s  0:10");
         assert_eq!(line(33), "cache1:11211  1.2M listed  0:10");
+        counts.note(place, &Event::Retry { error: "lost".into(), after: TICK });
+        counts.note(place, &Event::Listed { keys: 4096, in_scope: 1 });
+        let again = after_ten_seconds(&counts, 80, 8).concat();
+        assert!(again.contains(" 4,096 listed "), "{again}");
+    }
+
+    #[test]
+    fn what_lists_nothing_has_no_figures() {
+        let mut counts = Counts::new(2, false);
+        counts.begin(&server("cache1"));
+        let lines = after_ten_seconds(&counts, 80, 8);
+        assert_eq!(lines[1], "0 of 2 servers done                 0:10");
     }
 
     #[test]

@@ -234,7 +234,7 @@ struct Common {
 
     /// Servers worked on at once
     ///
-    /// Each takes a connection or two, and less than 1 MiB.
+    /// Each takes a connection or two.
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     jobs: NonZeroUsize,
 

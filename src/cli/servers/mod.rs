@@ -12,7 +12,7 @@ use std::path::Path;
 use mcflush::address::{AddressError, DEFAULT_PORT, Entry, ServerAddr, ServerName, Target};
 
 use super::config::{App, Config, similar};
-use super::text::one_line;
+use super::text::{one_line, without_password};
 pub use find::{distinct, expanded};
 pub use shard::Shard;
 
@@ -106,7 +106,10 @@ impl Names<'_> {
 
     fn one(&mut self, name: &str, source: &str) -> Result<(), String> {
         let wrong = |error| match meant_scheme(name) {
-            Some(meant) => format!("{source}{error}: did you mean {meant}://?"),
+            Some(meant) => {
+                let name = one_line(&without_password(name));
+                format!("{source}\"{name}\" is no server address: did you mean {meant}://?")
+            }
             None => format!("{source}{error}"),
         };
         self.servers.push(name.parse().map_err(|error: AddressError| wrong(error))?);
@@ -114,11 +117,11 @@ impl Names<'_> {
     }
 }
 
-/// What a misspelt scheme was likely meant to be. A whole URL is not repeated: it may hold a password.
+/// What a misspelt scheme was likely meant to be.
 fn meant_scheme(name: &str) -> Option<&'static str> {
     const SCHEMES: [&str; 6] =
         ["memcached", "memcacheds", "memcached+unix", "memcached+dns", "memcached+srv", "memcached+auto"];
-    let scheme = name.split_once(":/")?.0.to_ascii_lowercase();
+    let scheme = name.split_once("://")?.0.to_ascii_lowercase();
     similar(&scheme, SCHEMES.into_iter()).filter(|meant| *meant != scheme)
 }
 
