@@ -444,17 +444,7 @@ impl Client {
     /// # Errors
     /// As [`Self::next`], or the server answered with an error.
     pub async fn stats(&mut self, group: StatsGroup) -> Result<Vec<Stat>, Error> {
-        self.begin(match group {
-            StatsGroup::Settings => "stats settings",
-            StatsGroup::Items => "stats items",
-            StatsGroup::Slabs => "stats slabs",
-            StatsGroup::Sizes => "stats sizes",
-            StatsGroup::Conns => "stats conns",
-            StatsGroup::Extstore => "stats extstore",
-            StatsGroup::Proxy => "stats proxy",
-            StatsGroup::DetailDump => "stats detail dump",
-            _ => "stats",
-        });
+        self.begin(group.command());
         self.send(Request::Stats(group)).await?;
         let mut stats = Vec::new();
         loop {

@@ -125,26 +125,33 @@ impl StatsGroup {
         })
     }
 
+    /// The command, but for the words of [`Self::Other`].
+    pub(crate) const fn command(&self) -> &'static str {
+        match self {
+            Self::General | Self::Other(_) => "stats",
+            Self::Settings => "stats settings",
+            Self::Items => "stats items",
+            Self::Slabs => "stats slabs",
+            Self::Sizes => "stats sizes",
+            Self::SizesEnable => "stats sizes_enable",
+            Self::SizesDisable => "stats sizes_disable",
+            Self::Conns => "stats conns",
+            Self::Extstore => "stats extstore",
+            Self::Proxy => "stats proxy",
+            Self::Threads => "stats threads",
+            Self::DetailOn => "stats detail on",
+            Self::DetailOff => "stats detail off",
+            Self::DetailDump => "stats detail dump",
+            Self::Reset => "stats reset",
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut BytesMut) {
-        let words: &[&[u8]] = match self {
-            Self::General => &[b"stats"],
-            Self::Settings => &[b"stats settings"],
-            Self::Items => &[b"stats items"],
-            Self::Slabs => &[b"stats slabs"],
-            Self::Sizes => &[b"stats sizes"],
-            Self::SizesEnable => &[b"stats sizes_enable"],
-            Self::SizesDisable => &[b"stats sizes_disable"],
-            Self::Conns => &[b"stats conns"],
-            Self::Extstore => &[b"stats extstore"],
-            Self::Proxy => &[b"stats proxy"],
-            Self::Threads => &[b"stats threads"],
-            Self::DetailOn => &[b"stats detail on"],
-            Self::DetailOff => &[b"stats detail off"],
-            Self::DetailDump => &[b"stats detail dump"],
-            Self::Reset => &[b"stats reset"],
-            Self::Other(argument) => &[b"stats", &argument.0],
-        };
-        put_words(out, words);
+        let command = self.command().as_bytes();
+        match self {
+            Self::Other(argument) => put_words(out, &[command, &argument.0]),
+            _ => put_words(out, &[command]),
+        }
     }
 }
 
