@@ -83,7 +83,9 @@ fn talk(address: &str, script: &[u8]) -> Vec<u8> {
 /// One command after another, each with its answer: a fence behind it says when it is there. Dumps take no fence.
 fn step(address: &str, command: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // A watch may have to be tried again within that time.
+    let patience = if command.starts_with("watch") { PATIENCE / 6 } else { PATIENCE };
+    stream.set_read_timeout(Some(patience)).unwrap();
     stream.write_all(command.as_bytes()).unwrap();
     let ends: &[&[u8]] = if command.contains("dump ") {
         &[b"END\r\n", b"EN\r\n", b"ERROR\r\n"]
@@ -105,6 +107,10 @@ fn step(address: &str, command: &str) -> Vec<u8> {
             Ok(length) => said.extend_from_slice(&chunk[..length]),
             // A server that closes with something unread resets the connection: that is its end too.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            // A 1.6.38 that was asked directly was seen to hand a connection to its logger and leave it there unanswered.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && command.starts_with("watch") => {
+                return Vec::new();
+            }
             Err(error) => panic!("{command:?}: {error}"),
         }
     }
@@ -145,12 +151,13 @@ fn every_command_is_answered_as_without(version: Version) {
     // In their place what is refused whatever the threads do.
     let commands = commands.chain(&["lru_crawler crawl 99\r\n", "slabs reassign 1 1\r\n"]);
     for command in commands {
-        // The crawler may be at work by itself.
+        // The crawler may be at work by itself, and then it is asked again.
         let busy = |said: &[u8]| said.starts_with(b"BUSY") || said.starts_with(b"ERROR locked");
         let until_free = |address: &str| {
             wait_for("the crawler to be free", || {
                 let said = step(address, command);
-                (!busy(&said)).then_some(said)
+                let is_left = said.is_empty() && command.starts_with("watch");
+                (!busy(&said) && !is_left).then_some(said)
             })
         };
         let (said, expected) = (until_free(&passthrough.address), until_free(direct.address()));
