@@ -14,8 +14,9 @@ use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
 use crate::protocol::config::{ConfigGet, Node};
 use crate::protocol::meta::{MetaCode, ReturnFlags};
+use crate::protocol::retrieval::{Retrieve, Value};
 use crate::protocol::stats::{Stat, StatsGroup};
-use crate::protocol::{ErrorReply, Key, Listed, Reply, Request};
+use crate::protocol::{Key, Listed, Meaning, Reply, Request};
 use crate::resolver::Resolver;
 
 /// How patient to be with a server.
@@ -40,7 +41,9 @@ impl Default for Patience {
 
 /// A connection to a server.
 ///
-/// After an error it is out of step: drop it and connect again.
+/// An error other than an error line of the server leaves the connection out of step: drop the client and connect again. A
+/// call that is dropped before it returns does the same: the answer to it is still to come, so every later call fails with
+/// [`Problem::Unfinished`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -61,6 +64,8 @@ pub struct Client {
     timeout: Duration,
     doing: &'static str,
     answered: bool,
+    /// The call whose answer has not been read to its end.
+    unfinished: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Client {
@@ -95,12 +100,29 @@ impl Client {
         access: &Access,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        let connection = connect(server, resolver, access, timeout).await?;
+        Ok(Self::new(connect(server, resolver, access, timeout).await?, server.clone(), timeout))
+    }
+
+    /// A client over a connection that is open already, of any kind; `server` is the name that errors give it.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), mcflush::error::Error> {
+    /// use std::time::Duration;
+    /// use mcflush::client::Client;
+    /// let (near, far) = tokio::io::duplex(1024);
+    /// let server = "in-memory".parse().expect("an address");
+    /// let mut client = Client::new(Box::new(near), server, Duration::from_secs(5));
+    /// println!("{:?}", client.version().await?.numbers());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn new(connection: Connection, server: ServerAddr, timeout: Duration) -> Self {
         let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());
         parts.read_buf.reserve(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
         framed.set_backpressure_boundary(Self::READ_BUFFER);
-        Ok(Self { framed, server: server.clone(), timeout, doing: "connecting", answered: false })
+        Self { framed, server, timeout, doing: "connecting", answered: false, unfinished: None }
     }
 
     /// The server.
@@ -237,22 +259,38 @@ impl Client {
     /// # Errors
     /// The connection is lost or silent for too long, or what comes is not the protocol.
     pub async fn next(&mut self) -> Result<Answer, Error> {
+        match self.next_within(self.timeout).await? {
+            Some(answer) => Ok(answer),
+            None => Err(self.silence()),
+        }
+    }
+
+    /// The next reply; None when none comes within a time, and then it may be asked for again.
+    ///
+    /// # Errors
+    /// The connection is lost, or what comes is not the protocol.
+    pub async fn next_within(&mut self, time: Duration) -> Result<Option<Answer>, Error> {
         // Most replies of a dump are in the buffer: they need no timer.
         let next = match self.framed.next().now_or_never() {
             Some(next) => next,
-            None => match tokio::time::timeout(self.timeout, self.framed.next()).await {
+            None => match tokio::time::timeout(time, self.framed.next()).await {
                 Ok(next) => next,
-                Err(_) => return Err(self.silence()),
+                Err(_) => return Ok(None),
             },
         };
         match next {
             Some(Ok(answer)) => {
                 self.answered = true;
-                Ok(answer)
+                Ok(Some(answer))
             }
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.failed(CodecError::Closed)),
         }
+    }
+
+    /// Whether a reply has begun and is not whole.
+    pub(crate) fn is_inside_reply(&self) -> bool {
+        !self.framed.read_buffer().is_empty()
     }
 
     /// Shows the items of a listing that have already come, as [`ClientCodec::visit`] does; [`Self::next`] brings more.
@@ -279,11 +317,51 @@ impl Client {
         *self.framed.read_buffer_mut() = buffer;
     }
 
-    /// The one reply to a request.
-    async fn call(&mut self, doing: &'static str, request: Request) -> Result<Reply, Error> {
+    /// Begins a call, unless another one was not read to its end.
+    fn enter(&mut self, doing: &'static str) -> Result<(), Error> {
+        if let Some(command) = self.unfinished {
+            return Err(self.error(Problem::Unfinished { command }));
+        }
+        self.unfinished = Some(doing);
         self.begin(doing);
+        Ok(())
+    }
+
+    /// The one reply to a request.
+    pub(crate) async fn call(&mut self, doing: &'static str, request: Request) -> Result<Reply, Error> {
+        self.enter(doing)?;
         self.send(request).await?;
-        Ok(self.next().await?.reply)
+        let reply = self.next().await?.reply;
+        self.unfinished = None;
+        Ok(reply)
+    }
+
+    /// `gets` of one key: the item with its CAS, or None when it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::next`], or the server answered with an error.
+    pub async fn gets(&mut self, key: Key) -> Result<Option<Value>, Error> {
+        self.enter("gets")?;
+        self.send(Request::Retrieve(Retrieve { with_cas: true, ..Retrieve::new(key) })).await?;
+        let mut found = None;
+        loop {
+            match self.next().await?.reply {
+                Reply::Value(value) if found.is_none() => found = Some(value),
+                Reply::End => break,
+                reply => return Err(self.answered_wrongly(reply)),
+            }
+        }
+        self.unfinished = None;
+        Ok(found)
+    }
+
+    /// The error for a reply that ends a call in a way that was not hoped for: behind an error line the connection is in
+    /// step.
+    fn answered_wrongly(&mut self, reply: Reply) -> Error {
+        if matches!(reply, Reply::Error(_)) {
+            self.unfinished = None;
+        }
+        self.refused(reply)
     }
 
     /// `version`.
@@ -329,7 +407,7 @@ impl Client {
     pub async fn flush_all(&mut self, flush: FlushAll) -> Result<(), Error> {
         match self.call("flush_all", Request::FlushAll(flush)).await? {
             Reply::Ok => Ok(()),
-            Reply::Error(reply) if reply.is_switched_off() => Err(self.error(Problem::Disabled {
+            Reply::Error(reply) if reply.meaning() == Meaning::Off => Err(self.error(Problem::Disabled {
                 what: "flush_all",
                 instead: "start memcached without -F, or clear by --prefix",
                 reply,
@@ -408,20 +486,22 @@ impl Client {
     /// # Errors
     /// As [`Self::next`], or the server does not know (a plain memcached).
     pub async fn cluster(&mut self) -> Result<Vec<Node>, Error> {
-        self.begin("config get cluster");
         let name = Key::new("cluster").map_err(|_| self.error(Problem::NoCluster))?;
+        self.enter("config get cluster")?;
         self.send(Request::ConfigGet(ConfigGet { name })).await?;
-        match self.next().await?.reply {
+        let nodes = match self.next().await?.reply {
             Reply::Config(config) => {
                 let nodes = config.nodes().ok_or_else(|| self.refused(Reply::Config(config)))?;
                 match self.next().await?.reply {
                     Reply::End => Ok(nodes),
-                    reply => Err(self.refused(reply)),
+                    reply => return Err(self.refused(reply)),
                 }
             }
             Reply::End | Reply::Error(_) => Err(self.error(Problem::NoCluster)),
-            reply => Err(self.refused(reply)),
-        }
+            reply => return Err(self.refused(reply)),
+        };
+        self.unfinished = None;
+        nodes
     }
 
     /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on.
@@ -444,7 +524,7 @@ impl Client {
     /// # Errors
     /// As [`Self::next`], or the server answered with an error.
     pub async fn stats(&mut self, group: StatsGroup) -> Result<Vec<Stat>, Error> {
-        self.begin(group.command());
+        self.enter(group.command())?;
         self.send(Request::Stats(group)).await?;
         let mut stats = Vec::new();
         loop {
@@ -463,8 +543,11 @@ impl Client {
                 Answer { reply: Reply::Stat(_) | Reply::Prefix(_), .. } => {
                     return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
                 }
-                Answer { reply: Reply::End, role: Role::Last, .. } => return Ok(stats),
-                Answer { reply, .. } => return Err(self.refused(reply)),
+                Answer { reply: Reply::End, role: Role::Last, .. } => {
+                    self.unfinished = None;
+                    return Ok(stats);
+                }
+                Answer { reply, .. } => return Err(self.answered_wrongly(reply)),
             }
         }
     }
@@ -491,14 +574,22 @@ impl Client {
     /// The error for a reply that is not what was asked for.
     pub(crate) fn refused(&self, reply: Reply) -> Error {
         self.error(match reply {
-            Reply::Error(reply) if reply.wants_login() => Problem::Unauthenticated,
-            Reply::Error(reply) => Problem::Refusal { command: self.doing, reply },
+            Reply::Error(reply) => match reply.meaning() {
+                Meaning::Login => Problem::Unauthenticated,
+                Meaning::Full => Problem::Full(reply),
+                _ => Problem::Refusal { command: self.doing, reply },
+            },
             _ => Problem::Unexpected { command: self.doing },
         })
     }
 
     fn silence(&self) -> Error {
-        self.error(Problem::Silence { doing: self.doing, after: self.timeout })
+        self.silence_of(self.timeout)
+    }
+
+    /// The error of a server that said nothing for so long.
+    pub(crate) fn silence_of(&self, after: Duration) -> Error {
+        self.error(Problem::Silence { doing: self.doing, after })
     }
 
     fn failed(&self, error: CodecError) -> Error {
@@ -512,19 +603,5 @@ impl Client {
             CodecError::Io(error) => tls::fault(&error).unwrap_or_else(|| lost(Some(error))),
             source => Problem::Codec { doing: self.doing, source },
         })
-    }
-}
-
-impl ErrorReply {
-    /// Whether these words say that the command is known but not allowed.
-    pub(crate) fn is_switched_off(&self) -> bool {
-        [&b"not allowed"[..], b"disabled", b"not enabled"]
-            .iter()
-            .any(|words| memchr::memmem::find(self.line(), words).is_some())
-    }
-
-    /// Whether this is what a server with `-Y` says before it knows who is there.
-    fn wants_login(&self) -> bool {
-        self.line().as_ref() == b"CLIENT_ERROR unauthenticated"
     }
 }

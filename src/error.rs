@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::ServerAddr;
 use crate::codec::CodecError;
-use crate::protocol::{ErrorReply, Escaped, Excerpt, PercentError};
+use crate::protocol::{ErrorReply, Escaped, Excerpt, Meaning, PercentError};
 
 /// The kind of a failure: one word that scripts can match.
 ///
@@ -95,7 +95,7 @@ impl Error {
     /// assert_eq!(error.kind(), Kind::Incomplete);
     /// ```
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Kind {
         self.problem.kind()
     }
 
@@ -107,11 +107,11 @@ impl Error {
     /// assert_eq!(error.advice(), "run it again");
     /// ```
     #[must_use]
-    pub const fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &'static str {
         self.problem.advice()
     }
 
-    /// Whether a fresh connection may help: it was refused, or broke.
+    /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
     ///
     /// ```
     /// use mcflush::error::{Error, Problem};
@@ -119,8 +119,8 @@ impl Error {
     /// assert!(!error.is_worth_a_retry());
     /// ```
     #[must_use]
-    pub const fn is_worth_a_retry(&self) -> bool {
-        matches!(self.kind(), Kind::Refused | Kind::Lost)
+    pub fn is_worth_a_retry(&self) -> bool {
+        matches!(self.kind(), Kind::Refused | Kind::Lost) || matches!(self.problem, Problem::Garbled { .. })
     }
 }
 
@@ -193,6 +193,15 @@ pub enum Problem {
         /// The server's words.
         reply: ErrorReply,
     },
+    /// The server takes no more connections for now.
+    #[error("the server takes no more connections, it answered \"{}\"", Escaped(.0.line()))]
+    Full(ErrorReply),
+    /// The server is a proxy, and does not pass a command on.
+    #[error("this is memcached's built-in proxy, which does not pass {command} on to the servers behind it")]
+    Proxied {
+        /// The command.
+        command: &'static str,
+    },
     /// The server does not take user and password.
     #[error("the server does not take this user and password, it answered \"{}\"", Escaped(.0.line()))]
     Login(ErrorReply),
@@ -213,6 +222,43 @@ pub enum Problem {
         /// The command.
         command: &'static str,
     },
+    /// An earlier call on this connection did not end.
+    #[error("an earlier call on this connection, {command}, did not end, so the next answer may be to that")]
+    Unfinished {
+        /// The command of that call.
+        command: &'static str,
+    },
+    /// A dump with a line that is two lines in one: servers from 1.6.19 to 1.6.43 send a part again when their reader stalls.
+    #[error("the server sent a garbled line during {doing}")]
+    Garbled {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// What this version does when it is asked harms it or its other clients.
+    #[error("{what}")]
+    Harmful {
+        /// What would happen.
+        what: &'static str,
+        /// What does no harm.
+        instead: &'static str,
+    },
+    /// New items cannot be told from old ones, so none can be left.
+    #[error("new items cannot be told from old ones: {why}")]
+    NoAge {
+        /// Why.
+        why: &'static str,
+    },
+    /// The clear or flush cannot be shown to be complete on this server.
+    #[error("{what}")]
+    Unproven {
+        /// What is not known, and why.
+        what: String,
+        /// What would help.
+        instead: &'static str,
+    },
+    /// `flush_all` was confirmed, and what came after it failed.
+    #[error("flush_all was confirmed, but it is not known whether old values outlived it: {0}")]
+    Unchecked(Box<Problem>),
     /// An error line that means: this is switched off.
     #[error("{what} is switched off on this server, it answered \"{}\"", Escaped(.reply.line()))]
     Disabled {
@@ -274,28 +320,33 @@ pub enum Problem {
 }
 
 impl Problem {
-    const fn kind(&self) -> Kind {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Connect(_) => Kind::Refused,
+            Self::Connect(_) | Self::Full(_) => Kind::Refused,
             Self::Resolve(_) | Self::EmptyList => Kind::Name,
             Self::NoCluster => Kind::Server,
             Self::Silence { .. } => Kind::Timeout,
             Self::Lost { .. } | Self::FlushUnknown { .. } => Kind::Lost,
             Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
-            Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => Kind::Protocol,
+            Self::Codec { .. }
+            | Self::Unexpected { .. }
+            | Self::BadKey { .. }
+            | Self::Garbled { .. }
+            | Self::Unfinished { .. } => Kind::Protocol,
             Self::Login(_) | Self::Unauthenticated => Kind::Auth,
             Self::Tls { .. } => Kind::Tls,
-            Self::Refusal { .. } => Kind::Server,
-            Self::Disabled { .. } => Kind::Disabled,
+            Self::Refusal { .. } | Self::Proxied { .. } => Kind::Server,
+            Self::Disabled { .. } | Self::Harmful { .. } | Self::NoAge { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
-            Self::Incomplete(_) | Self::OutOfReach { .. } => Kind::Incomplete,
+            Self::Incomplete(_) | Self::OutOfReach { .. } | Self::Unproven { .. } => Kind::Incomplete,
+            Self::Unchecked(problem) => problem.kind(),
             Self::Deadline { .. } => Kind::Deadline,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Local { .. } => Kind::Io,
         }
     }
 
-    const fn advice(&self) -> &'static str {
+    fn advice(&self) -> &'static str {
         match self {
             Self::Connect(_) => "check that memcached runs there, and host and port",
             Self::Resolve(_) => "check the spelling of the host",
@@ -313,8 +364,19 @@ impl Problem {
             Self::TooMany { .. } => "check that this is a memcached",
             Self::Login(_) => "check --user and --password-file, or the URL's",
             Self::Unauthenticated => "give --user and --password-file, or write memcached://user:password@host",
+            Self::Proxied { .. } => "name the memcached servers behind it",
+            Self::Refusal { reply, .. } if reply.meaning() == Meaning::Proxy => {
+                "a proxy may be in front: name the memcached servers themselves"
+            }
+            Self::Full(_) => "wait until other clients have closed theirs, or raise memcached's -c",
             Self::Refusal { .. } => "see the server's log and options",
-            Self::Disabled { instead, .. } | Self::Tls { instead, .. } => instead,
+            Self::Disabled { instead, .. }
+            | Self::Tls { instead, .. }
+            | Self::Harmful { instead, .. }
+            | Self::Unproven { instead, .. } => instead,
+            Self::NoAge { .. } => "clear without leaving new items",
+            Self::Unfinished { .. } => "connect again",
+            Self::Garbled { .. } | Self::Unchecked(_) => "run it again",
             Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or use --all",
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Deadline { .. } => "run it again, or allow more with --deadline",

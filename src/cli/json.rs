@@ -38,18 +38,23 @@ impl Document {
     }
 
     pub fn flushed(&mut self, server: &ServerAddr, result: &Result<Flushed, Error>) {
-        self.servers.push(json!({
+        let flushed = result.as_ref().ok();
+        let mut row = json!({
             "server": server.to_string(),
             "ok": result.is_ok(),
             "complete": result.is_ok(),
-            "items_before": result.as_ref().ok().and_then(|flushed| flushed.items_before),
-            "delay": result.as_ref().map_or(0, |flushed| flushed.delay),
+            "items_before": flushed.and_then(|flushed| flushed.items_before),
+            "delay": flushed.map_or(0, |flushed| flushed.delay),
+            "swept": flushed.and_then(|flushed| flushed.swept),
+            "proof": flushed.and_then(|flushed| flushed.proof).map(|proof| proof.as_str()),
             "error": result.as_ref().err().map(error),
-        }));
+        });
+        keep_count(&mut row, flushed.and_then(|flushed| flushed.kept_new));
+        self.servers.push(row);
     }
 
     pub fn cleared(&mut self, server: &ServerAddr, cleared: &Cleared) {
-        self.servers.push(json!({
+        let mut row = json!({
             "server": server.to_string(),
             "ok": cleared.error.is_none(),
             "complete": cleared.proof.is_some(),
@@ -60,10 +65,14 @@ impl Document {
             "passes": cleared.passes,
             "strategy": cleared.strategy.map(|strategy| strategy.as_str()),
             "proof": cleared.proof.map(|proof| proof.as_str()),
+            "miss_rate": cleared.miss_rate,
+            "doubt": cleared.doubt,
             // To the millisecond: more would be noise.
             "seconds": (cleared.took.as_secs_f64() * 1000.0).round() / 1000.0,
             "error": cleared.error.as_ref().map(error),
-        }));
+        });
+        keep_count(&mut row, cleared.kept_new);
+        self.servers.push(row);
     }
 
     /// What a clear would delete.
@@ -169,6 +178,13 @@ impl Document {
         serde_json::to_writer(&mut stdout, &document)?;
         writeln!(stdout)?;
         stdout.flush()
+    }
+}
+
+/// The keys that were left because they are new, where new ones are kept.
+fn keep_count(row: &mut Value, kept_new: Option<u64>) {
+    if let (Value::Object(row), Some(kept_new)) = (row, kept_new) {
+        row.insert("kept_new".into(), kept_new.into());
     }
 }
 

@@ -21,8 +21,7 @@ mod work;
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use mcflush::connection::Access;
-use mcflush::ops::{Context, Events};
+use mcflush::ops::Context;
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +100,7 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { patience, resolver, access: Access::default(), stop, deadline, events: Events::default() };
+    let context = Context { patience, resolver, stop, deadline, ..Context::default() };
     let is_verbose = verbose > 0;
     let mut servers = match servers::expanded(servers, &context, &mut accesses, is_verbose).await {
         Ok(servers) => servers,
@@ -117,7 +116,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     }
     // Of the whole list, so that the jobs of an array do not flush a server each at the same time.
     let delays = match &command {
-        Command::Flush(options) => args::staggered(&servers, options.delay, stagger),
+        Command::Flush(how) => args::staggered(&servers, work::delay(*how), stagger),
         _ => Ok(HashMap::new()),
     };
     let delays = match delays {
@@ -152,7 +151,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     }
     let work = Work { servers, jobs, context, accesses, progress, verbose };
     match command {
-        Command::Flush(options) => work.flush(options, &delays, &mut report).await,
+        Command::Flush(how) => work.flush(how, &delays, &mut report).await,
         Command::Clear(scope, options) => work.clear(scope, options, &mut report).await,
         Command::Survey(scope, strategy) => work.survey(scope, strategy, &mut report).await,
         Command::Stats(options) => work.stats(options, &mut report).await,

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use console::style;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Kind};
-use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey};
-use mcflush::ops::flush::Flushed;
+use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey, Uncertainty};
+use mcflush::ops::flush::{self, Flushed};
 use mcflush::ops::keys::Shown;
 use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
@@ -68,15 +68,7 @@ impl Report {
             document.flushed(server, &result);
         }
         match result {
-            Ok(Flushed { items_before, delay: 0 }) => {
-                let held = items_before.map(|items| format!(", it held {}", count(items, "item")));
-                self.done(&format!("{server}: {}{}", style("flushed").green(), held.unwrap_or_default()));
-            }
-            Ok(Flushed { items_before, delay }) => {
-                let holds = items_before.map(|items| format!(", it holds {}", count(items, "item")));
-                let after = count(delay.into(), "second");
-                self.done(&format!("{server}: will flush in {after}{}", holds.unwrap_or_default()));
-            }
+            Ok(flushed) => self.done(&format!("{server}: {}", flushed_line(&flushed))),
             Err(error) => self.failed(server, &error),
         }
     }
@@ -89,18 +81,29 @@ impl Report {
         let seconds = cleared.took.as_secs_f64();
         if let Some(error) = cleared.error {
             let (deleted, matched) = (count(cleared.deleted, "key"), grouped(cleared.matched));
-            let so_far = format!("{deleted} deleted of {matched} listed in scope, in {passes}");
+            let so_far = format!("{deleted} deleted of {matched} found in scope, in {passes}");
             return self.failed_after(server, &error, &so_far);
         }
-        let (deleted, listed) = (count(cleared.deleted, "key"), grouped(cleared.listed));
-        let how = match cleared.proof {
-            Some(Proof::Walk) => "one walk of the hash table".into(),
+        let deleted = count(cleared.deleted, "key");
+        // Over several passes more can be deleted than any of them listed.
+        let listed = match cleared.passes {
+            1 => format!("{} listed", grouped(cleared.listed)),
+            _ => format!("{} found in scope", grouped(cleared.matched)),
+        };
+        let how = match (cleared.proof, cleared.strategy) {
+            (Some(Proof::Walk), _) if cleared.passes == 1 => "one walk of the hash table".into(),
+            (Some(Proof::Walk), _) => format!("{} of the hash table", count(cleared.passes.into(), "walk")),
+            (_, Some(Strategy::Cachedump)) => format!("{passes} over the slab classes"),
             _ => format!("{passes} over the LRU lists"),
+        };
+        let kept = match cleared.kept_new {
+            Some(kept @ 1..) => format!("; {} stored meanwhile left", count(kept, "key")),
+            _ => String::new(),
         };
         let complete = style("complete").green();
         let size = if cleared.deleted > 0 { format!(", {}", text::binary(cleared.bytes)) } else { String::new() };
         self.done(&format!(
-            "{server}: {complete}, {deleted} deleted of {listed} listed{size}, by {how} in {seconds:.1} s"
+            "{server}: {complete}, {deleted} deleted of {listed}{size}, by {how} in {seconds:.1} s{kept}"
         ));
     }
 
@@ -109,17 +112,18 @@ impl Report {
         if let Some(document) = &mut self.document {
             document.surveyed(server, scope, &result);
         }
-        let Survey { strategy, listed, found } = match result {
+        let Survey { strategy, listed, found, uncertainty } = match result {
             Ok(survey) => survey,
             Err(error) => return self.failed(server, &error),
         };
         self.listing();
-        if strategy != Strategy::Hash {
-            self.listed_in_part(server, strategy);
+        let about = if uncertainty.is_some() { "about " } else { "" };
+        if let Some(uncertainty) = uncertainty {
+            self.listed_in_part(server, strategy, uncertainty);
         }
         let (keys, size) = (found.iter().map(|it| it.keys).sum(), found.iter().map(|it| it.bytes).sum());
         let (would, listed, size) = (count(keys, "key"), grouped(listed), bytes(size));
-        let mut text = format!("{server}: would delete {would} of {listed} listed, {size}");
+        let mut text = format!("{server}: would delete {about}{would} of {about}{listed} listed, {size}");
         if let [_, _, ..] = scope.prefixes() {
             for (prefix, found) in scope.prefixes().iter().zip(found) {
                 let (keys, size) = (count(found.keys, "key"), bytes(found.bytes));
@@ -201,8 +205,8 @@ impl Report {
         match result {
             Ok(counted) => {
                 self.done += 1;
-                if counted.strategy != Strategy::Hash {
-                    self.listed_in_part(server, counted.strategy);
+                if let Some(uncertainty) = counted.uncertainty {
+                    self.listed_in_part(server, counted.strategy, uncertainty);
                 }
             }
             Err(error) => self.failed(server, error),
@@ -271,8 +275,8 @@ impl Report {
         self.print(text);
     }
 
-    fn listed_in_part(&mut self, server: &ServerAddr, strategy: Strategy) {
-        warn(&format!("{server}: listing by {strategy}: recently read keys may be missing in these counts"));
+    fn listed_in_part(&mut self, server: &ServerAddr, strategy: Strategy, uncertainty: Uncertainty) {
+        warn(&format!("{server}: listing by {strategy}: {}", uncertain(uncertainty)));
         self.in_part = true;
     }
 
@@ -309,5 +313,51 @@ impl Report {
         let (ServerAddr::Tcp { host, .. }, Kind::Name) = (&error.server, error.kind()) else { return String::new() };
         let known = self.hosts.iter().map(String::as_str).filter(|known| known != host);
         similar(host, known).map(|meant| format!(": did you mean {meant}?")).unwrap_or_default()
+    }
+}
+
+/// What is said of a flush, behind the server's name.
+fn flushed_line(flushed: &Flushed) -> String {
+    let Flushed { items_before, delay, swept, kept_new, proof, walk_failed } = flushed;
+    if *delay > 0 {
+        let holds = items_before.map(|items| format!(", it holds {}", count(items, "item"))).unwrap_or_default();
+        return format!("will flush in {}{holds}", count((*delay).into(), "second"));
+    }
+    let held = items_before.map(|items| format!(", it held {}", count(items, "item"))).unwrap_or_default();
+    let mut line = format!("{}{held}", style("flushed").green());
+    match (proof, swept) {
+        (Some(flush::Proof::Walk), Some(1)) => line.push_str("; 1 that flush_all had left was deleted"),
+        (Some(flush::Proof::Walk), Some(swept @ 2..)) => {
+            line.push_str(&format!("; {} that flush_all had left were deleted", grouped(*swept)));
+        }
+        (Some(flush::Proof::Twice), _) => {
+            let why = match walk_failed {
+                Some(why) => format!("the hash table could not be walked ({})", one_line(why)),
+                None => "what is left cannot be listed".into(),
+            };
+            line.push_str(&format!(
+                "; {why}, so it was flushed twice, which is a strong hint that nothing old is left"
+            ));
+        }
+        (None, _) => line.push_str("; not checked"),
+        _ => {}
+    }
+    if let Some(kept @ 1..) = kept_new {
+        line.push_str(&format!("; {} stored meanwhile left", count(*kept, "key")));
+    }
+    line
+}
+
+/// How far the figures of a listing may be off.
+fn uncertain(uncertainty: Uncertainty) -> String {
+    let Uncertainty { missing, repeated } = uncertainty;
+    let missing = match missing {
+        0 => "recently read keys may be missing".into(),
+        missing => format!("recently read keys may be missing, at most {}", grouped(missing)),
+    };
+    match repeated {
+        0 => missing,
+        1 => format!("{missing}, and about 1 is listed twice"),
+        repeated => format!("{missing}, and about {} are listed twice", grouped(repeated)),
     }
 }

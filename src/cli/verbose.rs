@@ -7,6 +7,7 @@ use mcflush::address::ServerAddr;
 use mcflush::ops::Event;
 
 use super::screen::{tell, warn};
+use super::text::count;
 
 /// How and what.
 type Line = (fn(&str), String);
@@ -54,6 +55,18 @@ fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<Line> {
         Event::Retry { error, after } => format!("{error}: trying again in {:.1} s", after.as_secs_f64()),
         Event::Strategy { strategy, why } => format!("{server}: listing by {strategy}: {why}"),
         Event::Pass(pass) => format!("{server}: pass {pass}"),
+        Event::Evidence { old, miss_rate, doubt } => {
+            let estimate = match (miss_rate, doubt) {
+                (Some(rate), Some(doubt)) => {
+                    format!(
+                        ": a pass misses at most {:.2} % of the keys, {doubt:.1e} old keys are expected to be left",
+                        rate * 100.0
+                    )
+                }
+                _ => String::new(),
+            };
+            format!("{server}: the pass found {}{estimate}", count(old, "old key"))
+        }
         Event::Spool(trouble) => {
             format!("{server}: no temporary file ({trouble}): the walk is given up and made again after the deletes")
         }

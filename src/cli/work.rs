@@ -1,7 +1,7 @@
 //! The commands at work: every server gets the operation, and the report every result.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use mcflush::address::ServerAddr;
 use mcflush::fleet;
 use mcflush::ops::clear::{self, Strategy};
-use mcflush::ops::flush;
+use mcflush::ops::flush::{self, Flush};
 use mcflush::ops::keys::keys as list_keys;
 use mcflush::ops::namespaces::{Namespaces, namespaces as count_namespaces};
 use mcflush::ops::stats::stats as ask_for_stats;
@@ -37,13 +37,21 @@ pub struct Work {
     pub verbose: Verbose,
 }
 
+/// Seconds after which a flush takes effect.
+pub const fn delay(how: Flush) -> u32 {
+    match how {
+        Flush::After(delay) => delay.get(),
+        Flush::Once | Flush::Exact { .. } => 0,
+    }
+}
+
 impl Work {
     /// `flush_all`, each server after its delay.
-    pub async fn flush(&self, options: flush::Options, delays: &HashMap<ServerAddr, u32>, report: &mut Report) {
+    pub async fn flush(&self, how: Flush, delays: &HashMap<ServerAddr, u32>, report: &mut Report) {
         let operation = |server: ServerAddr, context| {
-            let delay = delays.get(&server).copied().unwrap_or(options.delay);
-            let options = flush::Options { delay, ..options };
-            async move { flush::flush(&server, &options, &context).await }
+            let delay = delays.get(&server).copied().unwrap_or(delay(how));
+            let how = NonZeroU32::new(delay).map_or(how, Flush::After);
+            async move { flush::flush(&server, how, &context).await }
         };
         self.each(self.jobs, operation, |server, result| report.flushed(&server, result)).await;
     }

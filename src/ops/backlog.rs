@@ -68,9 +68,12 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Takes a batch without waiting; false when the next one could not be held any more.
+    /// Takes a batch without waiting; false when the next one could not be held any more, or nobody takes batches.
     pub(super) fn push(&mut self, batch: Bytes) -> bool {
         let mut state = self.shared.lock();
+        if state.abandoned {
+            return false;
+        }
         if state.spooled == 0 && state.tail.is_empty() && state.head.len() < HEAD {
             state.head.push_back(batch);
             self.shared.ready.notify_one();

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 
 use super::backlog::{BATCH, Filler, backlog};
-use super::listing::{self, Listed, Strategy, Visitor, Walked};
+use super::listing::{self, Listed, Strategy, Visitor, Walked, Way};
 use super::retry::{Retries, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
@@ -211,15 +211,19 @@ pub async fn keys(
     pages: &Sender<Page>,
 ) -> Result<Shown, Error> {
     let mut retries = Retries::new(context);
-    let mut strategy = listing::choose(server, asked, context, &mut retries).await?;
+    let mut way = listing::choose(server, asked, context, &mut retries).await?;
     loop {
-        match attempt(server, scope, strategy, context, pages).await? {
-            Attempt::Left => return Ok(Shown { strategy, taken: false }),
-            Attempt::Walked(Ok(Walked::Refused(reply)), _) if asked.is_some() || strategy == Strategy::Cachedump => {
+        match attempt(server, scope, way, context, pages).await? {
+            Attempt::Left => return Ok(Shown { strategy: way.strategy, taken: false }),
+            Attempt::Walked(Ok(Walked::Refused(reply)), _)
+                if asked.is_some() || way.strategy == Strategy::Cachedump =>
+            {
                 return Err(listing::disabled(server, reply));
             }
-            Attempt::Walked(Ok(Walked::Refused(_)), _) => strategy = Strategy::Cachedump,
-            Attempt::Walked(Ok(Walked::Whole | Walked::GivenUp), _) => return Ok(Shown { strategy, taken: true }),
+            Attempt::Walked(Ok(Walked::Refused(_)), _) => way.strategy = Strategy::Cachedump,
+            Attempt::Walked(Ok(Walked::Whole(_) | Walked::GivenUp), _) => {
+                return Ok(Shown { strategy: way.strategy, taken: true });
+            }
             // What was shown would be shown again.
             Attempt::Walked(Err(error), true) => return Err(error),
             Attempt::Walked(Err(error), false) => retries.after(error).await?,
@@ -238,7 +242,7 @@ enum Attempt {
 async fn attempt(
     server: &ServerAddr,
     scope: &Scope,
-    strategy: Strategy,
+    way: Way,
     context: &Context,
     pages: &Sender<Page>,
 ) -> Result<Attempt, Error> {
@@ -249,7 +253,7 @@ async fn attempt(
     let hand_on = async {
         let mut sent = false;
         while let Some(lines) = drainer.next().await.map_err(|source| unkept(server, source))? {
-            let page = Page { server: server.clone(), strategy, lines };
+            let page = Page { server: server.clone(), strategy: way.strategy, lines };
             match context.stop.run_until_cancelled(pages.send(page)).await {
                 Some(Ok(())) => sent = true,
                 Some(Err(_)) => return Ok(None),
@@ -258,7 +262,7 @@ async fn attempt(
         }
         Ok(Some(sent))
     };
-    let (mut walk, mut hand_on) = (std::pin::pin!(list(server, strategy, context, lister)), std::pin::pin!(hand_on));
+    let (mut walk, mut hand_on) = (std::pin::pin!(list(server, way, context, lister)), std::pin::pin!(hand_on));
     let mut walked = None;
     loop {
         tokio::select! {
@@ -276,15 +280,10 @@ fn unkept(server: &ServerAddr, source: io::Error) -> Error {
 }
 
 /// Lists to the end, and hands on the last of it.
-async fn list(
-    server: &ServerAddr,
-    strategy: Strategy,
-    context: &Context,
-    mut lister: Lister<'_>,
-) -> Result<Walked, Error> {
+async fn list(server: &ServerAddr, way: Way, context: &Context, mut lister: Lister<'_>) -> Result<Walked, Error> {
     let walk = async {
         let mut client = context.connect(server).await?;
-        listing::walk(strategy, &mut client, context, &mut lister).await
+        listing::walk(way, &mut client, context, &mut lister).await
     };
     let walked = unless_stopped(context, server, walk).await;
     lister.hand_on();

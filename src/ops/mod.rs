@@ -4,6 +4,7 @@
 mod backlog;
 pub mod clear;
 pub mod cluster;
+mod dialect;
 pub mod flush;
 pub mod keys;
 mod listing;
@@ -11,14 +12,17 @@ pub mod namespaces;
 mod retry;
 pub mod stats;
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
-use crate::connection::{Access, tls};
+use crate::connection::{Access, Connection, connect, tls};
 use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
 
@@ -45,12 +49,78 @@ pub struct Context {
     pub deadline: Option<Instant>,
     /// Where events go.
     pub events: Events,
+    /// Where connections come from.
+    pub connector: Connector,
+}
+
+/// What opens a connection to a server.
+type Open = dyn Fn(&ServerAddr) -> Opening + Send + Sync;
+
+/// A connection that is being opened.
+type Opening = Pin<Box<dyn Future<Output = std::io::Result<Connection>> + Send>>;
+
+/// Where the connections of an operation come from: by default from the network, as [`Context::access`] says.
+#[derive(Clone, Default)]
+pub struct Connector(Option<Arc<Open>>);
+
+impl Connector {
+    /// Connections come from a function, as a test's in-memory streams do.
+    #[must_use]
+    pub fn by<F>(open: impl Fn(&ServerAddr) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = std::io::Result<Connection>> + Send + 'static,
+    {
+        Self(Some(Arc::new(move |server| Box::pin(open(server)))))
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Connector(a function)" } else { "Connector(the network)" })
+    }
 }
 
 impl Context {
-    /// A fresh connection.
+    /// A client on a fresh connection.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
     pub(crate) async fn connect(&self, server: &ServerAddr) -> Result<Client, Error> {
-        Client::connect(server, &self.resolver, &self.access, self.patience.timeout).await
+        let connection = self.open(server).await?;
+        Ok(Client::new(connection, server.clone(), self.patience.timeout))
+    }
+
+    /// A fresh connection.
+    ///
+    /// # Errors
+    /// The server cannot be reached or does not let the caller in, or the operation was stopped.
+    pub(crate) async fn open(&self, server: &ServerAddr) -> Result<Connection, Error> {
+        let connect = async {
+            match &self.connector.0 {
+                Some(connector) => connector(server)
+                    .await
+                    .map_err(|source| Error { server: server.clone(), problem: Problem::Connect(source) }),
+                // On the heap: a handshake is large, and every operation holds the room for several of these.
+                None => Box::pin(connect(server, &self.resolver, &self.access, self.patience.timeout)).await,
+            }
+        };
+        unless_stopped(self, server, connect).await
+    }
+
+    /// Works within the time that a silence of the server may take, unless the operation is stopped before.
+    pub(crate) async fn within<T>(
+        &self,
+        server: &ServerAddr,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Error> {
+        let after = self.patience.timeout;
+        let work = async {
+            let done = tokio::time::timeout(after, work).await;
+            done.unwrap_or(Err(Problem::Silence { doing, after }))
+                .map_err(|problem| Error { server: server.clone(), problem })
+        };
+        unless_stopped(self, server, work).await
     }
 
     /// A connection that was closed at our first words may be one that wants TLS.
@@ -84,7 +154,7 @@ impl Context {
 /// use mcflush::ops::Event;
 /// assert_ne!(Event::Pass(1), Event::Pass(2));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A failed try is made again on a fresh connection.
@@ -117,6 +187,15 @@ pub enum Event {
     },
     /// A pass begins; the first is 1.
     Pass(u32),
+    /// What the passes so far come to.
+    Evidence {
+        /// Keys in scope that the last pass found and that may have been stored before the clear began.
+        old: u64,
+        /// The probability that a pass misses a key, as it is estimated so far.
+        miss_rate: Option<f64>,
+        /// How many old keys are expected to be left.
+        doubt: Option<f64>,
+    },
     /// The operation begins.
     Started,
     /// Something that changes what the result means to others.

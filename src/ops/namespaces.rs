@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use bytes::BytesMut;
 
-use super::listing::{self, Listed, Strategy, TOLD_TOGETHER, Visitor};
+use super::listing::{self, Listed, Looked, Strategy, TOLD_TOGETHER, Uncertainty, Visitor};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::Error;
@@ -221,6 +221,8 @@ pub struct Counted {
     pub strategy: Strategy,
     /// By prefix.
     pub namespaces: Namespaces,
+    /// How far these figures may be off; none where they are exact.
+    pub uncertainty: Option<Uncertainty>,
 }
 
 /// Counts the keys of a server by their beginning.
@@ -246,8 +248,8 @@ pub async fn namespaces(
 ) -> Result<Counted, Error> {
     let counter =
         || Counter { server, division, context, key: BytesMut::new(), namespaces: Namespaces::default(), untold: 0 };
-    let (strategy, counter) = listing::look(server, asked, context, counter).await?;
-    Ok(Counted { strategy, namespaces: counter.namespaces })
+    let Looked { strategy, visitor, uncertainty } = listing::look(server, asked, context, counter).await?;
+    Ok(Counted { strategy, namespaces: visitor.namespaces, uncertainty })
 }
 
 struct Counter<'a> {

@@ -28,20 +28,23 @@ pub enum Deletion {
     Deleted,
     /// It was not there.
     NotFound,
+    /// It is there with another CAS than the one that was asked for.
+    Exists,
     /// The server did not do it; its status.
     Refused(u16),
 }
 
-/// Appends a delete of any key of 1 to 250 bytes; false, and nothing is appended, for any other.
+/// Appends a delete of any key of 1 to 250 bytes, of an item with this CAS, or with any where it is 0; false, and nothing
+/// is appended, for any other key.
 ///
 /// ```
 /// use mcflush::protocol::binary::{HEADER, encode_delete};
 /// let mut wire = bytes::BytesMut::new();
-/// assert!(encode_delete(b"a\nb", &mut wire));
+/// assert!(encode_delete(b"a\nb", 0, &mut wire));
 /// assert_eq!(wire.len(), HEADER + 3);
 /// ```
 #[must_use]
-pub fn encode_delete(key: &[u8], out: &mut BytesMut) -> bool {
+pub fn encode_delete(key: &[u8], cas: u64, out: &mut BytesMut) -> bool {
     let Ok(length) = u16::try_from(key.len()) else { return false };
     if key.is_empty() || key.len() > KEY_MAX {
         return false;
@@ -52,9 +55,9 @@ pub fn encode_delete(key: &[u8], out: &mut BytesMut) -> bool {
     // Extras' length, data type, vbucket: none.
     out.put_u32(0);
     out.put_u32(u32::from(length));
-    // Opaque, CAS: none.
+    // Opaque: none.
     out.put_u32(0);
-    out.put_u64(0);
+    out.put_u64(cas);
     out.put_slice(key);
     true
 }
@@ -77,6 +80,7 @@ pub fn decode_deletion(header: [u8; HEADER]) -> Option<(Deletion, u32)> {
     let deletion = match status {
         0 => Deletion::Deleted,
         1 => Deletion::NotFound,
+        2 => Deletion::Exists,
         status => Deletion::Refused(status),
     };
     (magic == RESPONSE && opcode == DELETE).then_some((deletion, body))
@@ -89,11 +93,11 @@ mod tests {
     #[test]
     fn a_delete_names_any_key() {
         let mut wire = BytesMut::new();
-        assert!(encode_delete(&[b' '; KEY_MAX], &mut wire));
+        assert!(encode_delete(&[b' '; KEY_MAX], 0, &mut wire));
         assert_eq!(&wire[..12], &[0x80, 4, 0, 250, 0, 0, 0, 0, 0, 0, 0, 250]);
         assert_eq!(&wire[HEADER..], &[b' '; KEY_MAX]);
         for bad in [&b""[..], &[b' '; KEY_MAX + 1], &[b' '; 70_000]] {
-            assert!(!encode_delete(bad, &mut wire));
+            assert!(!encode_delete(bad, 0, &mut wire));
         }
         assert_eq!(wire.len(), HEADER + KEY_MAX);
     }

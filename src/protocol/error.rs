@@ -86,7 +86,53 @@ impl ErrorKind {
     }
 }
 
+/// What an error line means for what is done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The server cannot do it now; another try may succeed on the same connection.
+    Taken,
+    /// The server takes no more connections; a later one may be taken.
+    Full,
+    /// The server wants user and password first.
+    Login,
+    /// The server knows the command and was told not to do it.
+    Off,
+    /// A proxy answered that does not pass the command on.
+    Proxy,
+    /// The server does not know the command, or does not want it so.
+    Refused,
+}
+
+/// What the words of an error line mean, where they are enough: in the order in which they are looked for, with the source
+/// of each. Whatever is not here is [`Meaning::Refused`].
+const MEANINGS: [(&[u8], Meaning); 11] = [
+    // memcached.c, with maxconns_fast: the answer to the first command of a connection that is one too many.
+    (b"Too many open connections", Meaning::Full),
+    // crawler.c: another crawl runs; from 1.6.28 on the hash table grows.
+    (b"BUSY", Meaning::Taken),
+    (b"locked", Meaning::Taken),
+    // proto_text.c and authfile.c, with -Y.
+    (b"CLIENT_ERROR unauthenticated", Meaning::Login),
+    // proxy_request.c of 1.6.38: a command that its proxy does not parse.
+    (b"CLIENT_ERROR parsing request", Meaning::Proxy),
+    // mcrouter, without --enable-flush-cmd, and for commands that it does not route.
+    (b"SERVER_ERROR Command disabled", Meaning::Proxy),
+    (b"Command not supported", Meaning::Proxy),
+    // proto_text.c: -F, -X, and the crawler.
+    (b"not allowed", Meaning::Off),
+    (b"disabled", Meaning::Off),
+    (b"not enabled", Meaning::Off),
+    // Services that forbid a command by policy.
+    (b"not permitted", Meaning::Off),
+];
+
 impl ErrorReply {
+    /// What it means for what is done next.
+    pub(crate) fn meaning(&self) -> Meaning {
+        let has = |words: &[u8]| memchr::memmem::find(&self.line, words).is_some();
+        MEANINGS.iter().find(|(words, _)| has(words)).map_or(Meaning::Refused, |(_, meaning)| *meaning)
+    }
+
     /// Takes a line (without its end); None when it begins with none of the words.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
@@ -122,6 +168,27 @@ impl ErrorReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn meanings() {
+        for (line, meaning) in [
+            ("ERROR Too many open connections", Meaning::Full),
+            ("BUSY currently processing crawler request", Meaning::Taken),
+            ("ERROR locked try again later", Meaning::Taken),
+            ("CLIENT_ERROR unauthenticated", Meaning::Login),
+            ("CLIENT_ERROR parsing request", Meaning::Proxy),
+            ("SERVER_ERROR Command disabled", Meaning::Proxy),
+            ("SERVER_ERROR Command not supported", Meaning::Proxy),
+            ("CLIENT_ERROR flush_all not allowed", Meaning::Off),
+            ("ERROR metadump not allowed", Meaning::Off),
+            ("CLIENT_ERROR lru crawler disabled", Meaning::Off),
+            ("ERROR", Meaning::Refused),
+            ("CLIENT_ERROR bad command line format", Meaning::Refused),
+            ("SERVER_ERROR out of memory", Meaning::Refused),
+        ] {
+            assert_eq!(ErrorReply::new(line).unwrap().meaning(), meaning, "{line}");
+        }
+    }
 
     #[test]
     fn lines() {

@@ -30,6 +30,7 @@ pub mod storage;
 pub mod tuning;
 pub mod watch;
 
+pub(crate) use error::Meaning;
 pub use error::{ErrorKind, ErrorReply};
 pub use escape::{Escaped, Excerpt};
 pub use expect::Expect;

@@ -246,6 +246,8 @@ impl Reply {
             // Since 1.6.43 a dump begins with this line.
             (Expect::Metadump | Expect::Mgdump, b"OK") if !begun => part(Self::Ok),
             (Expect::Watch, b"OK") => part(Self::Ok),
+            // Before 1.5.4 a dump has no end line: what answers the `version` sent behind it is its end.
+            (Expect::Metadump, [b'V', ..]) => last(Self::Version(ServerVersion::parse(line)?)),
             (Expect::Metadump, _) => part(Self::Metadump(MetadumpItem::parse(line.clone())?)),
             (Expect::Mgdump, [b'm', b'g', b' ', ..]) => part(Self::Mgdump(MgdumpItem::parse(line.clone())?)),
             (Expect::Mgdump, b"EN") => last(Self::MgdumpEnd),

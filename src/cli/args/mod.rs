@@ -23,7 +23,7 @@ use clap_complete::Shell;
 use mcflush::address::{ServerAddr, Target};
 use mcflush::client::Patience;
 use mcflush::ops::clear::{self, Strategy};
-use mcflush::ops::flush;
+use mcflush::ops::flush::Flush;
 use mcflush::scope::Scope;
 
 use self::login::Login;
@@ -60,9 +60,11 @@ mod heading {
     after_help = EXAMPLES
 )]
 struct Args {
-    /// Flush whole instances (flush_all)
+    /// Flush whole instances
     ///
-    /// For everybody who uses them. Where --keep is given, keys are listed and deleted in its place.
+    /// For everybody who uses them. By itself flush_all leaves values on current servers, so mcflush makes sure: it walks the
+    /// hash table and deletes what is left, or where it cannot, tells the server again. With --keep, mcflush lists the keys and
+    /// deletes them, and sends no flush_all.
     #[arg(long, conflicts_with = "prefix", help_heading = heading::WHAT)]
     all: bool,
 
@@ -118,9 +120,26 @@ struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = heading::HOW)]
     rate: Option<NonZeroU32>,
 
-    /// After a clear, walk once more and find nothing older; with --all, an item stored before must be gone
+    /// With --all: send flush_all once, and do not check what it leaves
     ///
-    /// With --all it also flushes twice, 2.1 s apart: current servers can keep keys that were read right before a flush.
+    /// The fastest way, and not a proof: from 1.6.25 on, values that were stored or read in the second of the flush can stay
+    /// readable for as long as they live.
+    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "app", "keep", "dry_run", "verify", "keep_new"],
+        help_heading = heading::HOW)]
+    once: bool,
+
+    /// Leave what other clients store while mcflush runs
+    ///
+    /// For a deploy whose new code already fills the cache. mcflush deletes an item only if its CAS says that it was stored
+    /// before mcflush began. An item that is changed in place meanwhile (incr, append) counts as new and stays. A server
+    /// without CAS (-C), or whose keys cannot be listed with their CAS, is refused before anything is deleted.
+    #[arg(long, conflicts_with_all = ["dry_run", "delay", "stagger"], help_heading = heading::HOW)]
+    keep_new: bool,
+
+    /// Look again at the end, and find nothing older
+    ///
+    /// A clear walks once more, or where it goes by passes asks for stronger evidence. With --all, an item stored before must
+    /// be gone, and one more walk must find nothing older where the server lists its keys.
     #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
@@ -325,7 +344,7 @@ pub struct Invocation {
 
 #[derive(Debug)]
 pub enum Command {
-    Flush(flush::Options),
+    Flush(Flush),
     Clear(Scope, clear::Options),
     Survey(Scope, Option<Strategy>),
     Stats(super::stats::Options),
@@ -482,13 +501,14 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
     Ok(if args.dry_run {
         Command::Survey(scope, strategy)
     } else if whole {
-        let options = flush::Options {
-            verify: args.verify && args.delay.is_none() && args.stagger.is_none(),
-            delay: args.delay.unwrap_or_default(),
-        };
-        Command::Flush(options)
+        Command::Flush(match args.delay.and_then(NonZeroU32::new) {
+            Some(delay) => Flush::After(delay),
+            None if args.once => Flush::Once,
+            None => Flush::Exact { verify: args.verify, keep_new: args.keep_new },
+        })
     } else {
-        Command::Clear(scope, clear::Options { strategy, rate: args.rate, verify: args.verify })
+        let (rate, verify, keep_new) = (args.rate, args.verify, args.keep_new);
+        Command::Clear(scope, clear::Options { strategy, rate, verify, keep_new })
     })
 }
 

@@ -7,7 +7,7 @@ use super::{Config, similar};
 use crate::cli::text::one_line;
 
 /// What is said anew each time, and never by a file.
-const NEVER: [&str; 16] = [
+const NEVER: [&str; 18] = [
     "all",
     "prefix",
     "keep",
@@ -15,6 +15,8 @@ const NEVER: [&str; 16] = [
     "escaped",
     "dry-run",
     "delay",
+    "once",
+    "keep-new",
     "stagger",
     "yes",
     "config",

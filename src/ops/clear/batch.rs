@@ -1,15 +1,44 @@
-//! Keys on their way from the listing to the deletes: many in one buffer, a length byte before each.
+//! Keys on their way from the listing to the deletes: many in one buffer, a length byte before each, and the CAS behind it
+//! where it is needed.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ops::backlog::BATCH;
 use crate::ops::listing::Listed;
 use crate::protocol::PercentError;
 use crate::scope::Scope;
 
+/// Whether the records of a batch have a CAS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Keys alone.
+    Keys,
+    /// Each key with the CAS that the listing says; 0 where it says none.
+    KeysWithCas,
+}
+
+impl Format {
+    /// Bytes behind a key.
+    const fn cas_bytes(self) -> usize {
+        match self {
+            Self::Keys => 0,
+            Self::KeysWithCas => 8,
+        }
+    }
+}
+
+/// A key to delete, and the CAS that it was listed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) key: Bytes,
+    /// 0 in a batch of keys alone.
+    pub(super) cas: u64,
+}
+
 /// Some keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Batch {
+    format: Format,
     records: Bytes,
 }
 
@@ -23,9 +52,9 @@ impl Batch {
         self.records
     }
 
-    /// What [`Self::into_bytes`] gave.
-    pub(super) const fn from_bytes(records: Bytes) -> Self {
-        Self { records }
+    /// What [`Self::into_bytes`] gave of a batch of this format.
+    pub(super) const fn from_bytes(format: Format, records: Bytes) -> Self {
+        Self { format, records }
     }
 
     /// Splits off at most so many keys from its start; gives their number.
@@ -35,34 +64,43 @@ impl Batch {
         while count < most
             && let Some(length) = self.records.get(end)
         {
-            end += usize::from(*length) + 1;
+            end += usize::from(*length) + 1 + self.format.cas_bytes();
             count += 1;
         }
-        (Self { records: self.records.split_to(end.min(self.records.len())) }, count)
+        (Self { format: self.format, records: self.records.split_to(end.min(self.records.len())) }, count)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Its keys, slices of its buffer.
-    pub(super) fn keys(&self) -> impl Iterator<Item = Bytes> + use<> {
+    /// What is in it; the keys are slices of its buffer.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> + use<> {
         let mut rest = self.records.clone();
+        let cas_bytes = self.format.cas_bytes();
         std::iter::from_fn(move || {
-            let length = usize::from(*rest.first()?);
-            let record = rest.split_to(rest.len().min(length + 1));
-            Some(record.slice(1..))
+            let end = usize::from(*rest.first()?) + 1;
+            let mut record = rest.split_to(rest.len().min(end + cas_bytes));
+            record.advance(1);
+            let key = record.split_to(record.len().min(end - 1));
+            let cas = if record.len() == 8 { record.get_u64() } else { 0 };
+            Some(Record { key, cas })
         })
     }
 }
 
 /// Gathers keys into a batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BatchBuilder {
+    format: Format,
     records: BytesMut,
 }
 
 impl BatchBuilder {
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, records: BytesMut::new() }
+    }
+
     /// Takes an item's key if it is in scope, and says whether it was.
     ///
     /// # Errors
@@ -72,14 +110,18 @@ impl BatchBuilder {
         self.records.put_u8(0);
         let decoded = item.append_key(&mut self.records);
         let key = self.records.get(start + 1..).unwrap_or_default();
-        // A key has at most 250 bytes: decoding saw to that.
-        let length = u8::try_from(key.len()).unwrap_or_default();
         if decoded.is_err() || !scope.contains(key) {
             self.records.truncate(start);
             return decoded.map(|()| false);
         }
-        if let Some(first) = self.records.get_mut(start) {
-            *first = length;
+        let (Ok(length), Some(first)) = (u8::try_from(key.len()), self.records.get_mut(start)) else {
+            // Decoding sees to it that a key has at most 250 bytes.
+            self.records.truncate(start);
+            return Err(PercentError);
+        };
+        *first = length;
+        if self.format == Format::KeysWithCas {
+            self.records.put_u64(item.cas().unwrap_or_default());
         }
         Ok(true)
     }
@@ -91,7 +133,44 @@ impl BatchBuilder {
     /// What was gathered, if anything.
     pub(super) fn finish(&mut self) -> Option<Batch> {
         let records = self.records.split().freeze();
-        self.records.reserve(Batch::BYTES + 256);
-        (!records.is_empty()).then_some(Batch { records })
+        self.records.reserve(Batch::BYTES + 512);
+        (!records.is_empty()).then_some(Batch { format: self.format, records })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::crawler::MetadumpLine;
+    use crate::scope::Prefix;
+
+    fn batch(format: Format, lines: &[&'static str]) -> Batch {
+        let scope = Scope::of([Prefix::new("a").unwrap()]);
+        let mut builder = BatchBuilder::new(format);
+        for line in lines {
+            builder.take(Listed::Metadump(MetadumpLine::new(line.as_bytes()).unwrap()), &scope).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    fn pairs(batch: &Batch) -> Vec<(Bytes, u64)> {
+        batch.records().map(|record| (record.key, record.cas)).collect()
+    }
+
+    #[test]
+    fn records_come_back_as_they_went_in() {
+        let lines = ["key=a cas=7", "key=b cas=8", "key=a%20b cas=18446744073709551615", "key=ac exp=-1"];
+        let with_cas = batch(Format::KeysWithCas, &lines);
+        let keys = ["a", "a b", "ac"].map(Bytes::from);
+        assert_eq!(pairs(&with_cas), [(keys[0].clone(), 7), (keys[1].clone(), u64::MAX), (keys[2].clone(), 0)]);
+        let alone = batch(Format::Keys, &lines);
+        assert_eq!(pairs(&alone), keys.map(|key| (key, 0)));
+        for (format, mut whole) in [(Format::KeysWithCas, with_cas), (Format::Keys, alone)] {
+            let all = pairs(&whole);
+            let (first, count) = whole.split(2);
+            assert_eq!((count, pairs(&first), pairs(&whole)), (2, all[..2].to_vec(), all[2..].to_vec()));
+            let again = Batch::from_bytes(format, whole.into_bytes());
+            assert_eq!(pairs(&again), all[2..]);
+        }
     }
 }

@@ -4,53 +4,81 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::address::ServerAddr;
-use crate::connection::{Connection, connect};
+use crate::connection::Connection;
+use crate::error::{Error, Problem};
 use crate::ops::Context;
 use crate::protocol::binary::{Deletion, HEADER, decode_deletion, encode_delete};
 
 /// The longest text that a server puts into a response is a few words.
 const BODY_MAX: u32 = 1024;
 
+const DOING: &str = "deleting by the binary protocol";
+
 /// A connection that speaks the binary protocol, opened at the first key that needs it.
 #[derive(Default)]
 pub(super) struct BinaryDeleter {
     connection: Option<Connection>,
+    /// The server has shown that it does not take such deletes.
+    is_refused: bool,
 }
 
 impl BinaryDeleter {
-    /// Deletes a key; None when the server does not do that.
-    pub(super) async fn delete(&mut self, server: &ServerAddr, context: &Context, key: &[u8]) -> Option<Deletion> {
+    /// Deletes a key, where `cas` is not 0 only if its item has that CAS. None when the server does not do that.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or the connection breaks in the middle of an answer.
+    pub(super) async fn delete(
+        &mut self,
+        server: &ServerAddr,
+        context: &Context,
+        key: &[u8],
+        cas: u64,
+    ) -> Result<Option<Deletion>, Error> {
         // A server with -Y never answers it.
-        if context.access.credentials.is_some() {
-            return None;
+        if context.access.credentials.is_some() || self.is_refused {
+            return Ok(None);
         }
-        let within = context.patience.timeout;
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(server, &context.resolver, &context.access, within).await.ok()?,
+        let (mut connection, is_fresh) = match self.connection.take() {
+            Some(connection) => (connection, false),
+            None => (context.open(server).await?, true),
         };
-        let deletion = tokio::time::timeout(within, exchange(&mut connection, key)).await.ok()??;
-        // Only a connection that is in step serves again.
-        self.connection = Some(connection);
-        (!matches!(deletion, Deletion::Refused(_))).then_some(deletion)
+        let deletion = context.within(server, DOING, exchange(&mut connection, key, cas)).await;
+        match deletion {
+            Ok(Some(deletion)) if !matches!(deletion, Deletion::Refused(_)) => {
+                // Only a connection that is in step serves again.
+                self.connection = Some(connection);
+                Ok(Some(deletion))
+            }
+            Ok(_) => {
+                self.is_refused = true;
+                Ok(None)
+            }
+            // A server with -B ascii waits for the end of a line.
+            Err(Error { problem: Problem::Silence { .. }, .. }) if is_fresh => {
+                self.is_refused = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
-async fn exchange(connection: &mut Connection, key: &[u8]) -> Option<Deletion> {
+/// Sends a delete and reads its answer; None for an answer that is none.
+async fn exchange(connection: &mut Connection, key: &[u8], cas: u64) -> Result<Option<Deletion>, Problem> {
+    let lost = |source| Problem::Lost { doing: DOING, source: Some(source), like_a_proxy: false };
     let mut request = BytesMut::new();
-    if !encode_delete(key, &mut request) {
-        return None;
+    if !encode_delete(key, cas, &mut request) {
+        return Ok(None);
     }
-    connection.write_all(&request).await.ok()?;
-    connection.flush().await.ok()?;
+    connection.write_all(&request).await.map_err(lost)?;
+    connection.flush().await.map_err(lost)?;
     let mut header = [0; HEADER];
-    connection.read_exact(&mut header).await.ok()?;
-    let (deletion, body) = decode_deletion(header)?;
-    if body > BODY_MAX {
-        return None;
-    }
-    tokio::io::copy(&mut connection.take(body.into()), &mut tokio::io::sink()).await.ok()?;
-    Some(deletion)
+    connection.read_exact(&mut header).await.map_err(lost)?;
+    let Some((deletion, body)) = decode_deletion(header).filter(|(_, body)| *body <= BODY_MAX) else {
+        return Ok(None);
+    };
+    tokio::io::copy(&mut connection.take(body.into()), &mut tokio::io::sink()).await.map_err(lost)?;
+    Ok(Some(deletion))
 }
 
 impl std::fmt::Debug for BinaryDeleter {

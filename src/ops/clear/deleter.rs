@@ -1,26 +1,29 @@
-//! Deletes in batches: quiet, pipelined, each batch closed by a fence.
+//! Deletes in batches, pipelined: quiet meta commands closed by a fence, or classic commands with their answers.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
-use super::batch::Batch;
+use super::batch::{Batch, Format, Record};
 use super::binary::BinaryDeleter;
+use super::watermark;
 use crate::client::Client;
 use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
 use crate::ops::Event;
 use crate::ops::backlog::Drainer;
-use crate::ops::retry::Retries;
+use crate::ops::dialect::Language;
+use crate::ops::retry::{Retries, unless_stopped};
 use crate::protocol::binary::Deletion;
 use crate::protocol::item::Delete;
-use crate::protocol::meta::{MetaCode, MetaDelete, MetaGet};
-use crate::protocol::{ErrorReply, Key, MetaKey, Reply, Request};
+use crate::protocol::meta::{MetaCode, MetaDelete};
+use crate::protocol::retrieval::Retrieve;
+use crate::protocol::storage::{Store, StoreVerb};
+use crate::protocol::{Cas, ErrorReply, Exptime, Key, MetaKey, Reply, Request};
 
 /// Batches sent and not confirmed: enough that the server never waits for the next.
 const IN_FLIGHT: usize = 4;
@@ -29,9 +32,10 @@ const IN_FLIGHT: usize = 4;
 #[derive(Debug)]
 pub(super) struct Deleter<'a> {
     shared: &'a Shared<'a>,
-    /// Whether the watermark is wanted.
+    commands: Commands,
+    format: Format,
+    /// Whether a watermark is wanted where there is none yet.
     marks: bool,
-    dialect: Dialect,
     binary: BinaryDeleter,
     pace: Option<Pace>,
     /// What is left of a batch that the pace allowed only a part of.
@@ -44,36 +48,68 @@ pub(super) struct Deleter<'a> {
     is_stopped: bool,
 }
 
-/// How deletes are said, as the server turns out to understand it.
+/// How a key is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
-    Unknown,
+enum Commands {
     /// `md … q`, closed by `mn`.
     Meta,
-    /// `delete … noreply`, closed by `version`: servers before 1.6.
+    /// The same, only where the item has the CAS that it was listed with.
+    MetaCompare,
+    /// `delete`, answered.
     Classic,
+    /// `cas` of an empty value that has expired already, answered: a delete of an item with that CAS.
+    ClassicCompare,
+    /// `gets`, then `delete`, both answered: where the listing does not say a key's CAS, and it matters.
+    ClassicLookUp,
+}
+
+impl Commands {
+    const fn has_fence(self) -> bool {
+        matches!(self, Self::Meta | Self::MetaCompare)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Meta | Self::MetaCompare => "md",
+            Self::Classic | Self::ClassicLookUp => "delete",
+            Self::ClassicCompare => "cas",
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Sent {
     batch: Batch,
-    deletes: u64,
-    missing: u64,
-    refused: u64,
+    /// Deletes that are not confirmed yet.
+    open: u64,
+    /// Those of them, behind a fence, that the server has said something of: it did not delete them.
+    excepted: u64,
+    deleted: u64,
+    /// Left, because they were stored after the clear began.
+    kept: u64,
 }
 
 impl Sent {
     const fn new(batch: Batch) -> Self {
-        Self { batch, deletes: 0, missing: 0, refused: 0 }
+        Self { batch, open: 0, excepted: 0, deleted: 0, kept: 0 }
     }
 }
 
 impl<'a> Deleter<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>, marks: bool) -> Self {
+    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+        let keeps_new = shared.options.keep_new;
+        let commands = match (shared.way.dialect.language(), keeps_new) {
+            _ if shared.looks_up_age() => Commands::ClassicLookUp,
+            (Language::Meta, false) => Commands::Meta,
+            (_, true) if shared.way.dialect.meta_compares() => Commands::MetaCompare,
+            (_, true) => Commands::ClassicCompare,
+            (Language::Classic, false) => Commands::Classic,
+        };
         Self {
             shared,
-            marks,
-            dialect: Dialect::Unknown,
+            commands,
+            format: shared.format(),
+            marks: shared.wants_watermark(),
             binary: BinaryDeleter::default(),
             pace: shared.options.rate.map(Pace::new),
             rest: None,
@@ -88,15 +124,13 @@ impl<'a> Deleter<'a> {
     /// # Errors
     /// It was stopped, the connection is lost and stays so, or the server refused a delete: something in scope may be left.
     pub(super) async fn run(mut self, mut backlog: Drainer) -> Result<(), Error> {
-        let stop = &self.shared.context.stop;
+        let Shared { server, context, .. } = *self.shared;
         // Where there is nothing to delete there is nothing to connect for.
-        match stop.run_until_cancelled(self.next(&mut backlog)).await {
-            Some(Ok(Some(batch))) => self.in_flight.push_back(Sent::new(batch)),
-            Some(Err(error)) => return Err(error),
-            Some(Ok(None)) => return Ok(()),
-            None => return Err(self.interrupted()),
+        match unless_stopped(context, server, self.next(&mut backlog)).await? {
+            Some(batch) => self.in_flight.push_back(Sent::new(batch)),
+            None => return Ok(()),
         }
-        let mut retries = Retries::new(self.shared.context);
+        let mut retries = Retries::new(context);
         loop {
             match self.drain(&mut backlog).await {
                 Ok(()) => break,
@@ -104,50 +138,57 @@ impl<'a> Deleter<'a> {
             }
         }
         if self.is_stopped {
-            return Err(self.interrupted());
+            return Err(context.stopped(server, false));
         }
-        let command = if self.dialect == Dialect::Classic { "delete" } else { "md" };
         match self.refusal {
-            Some(reply) => Err(self.shared.error(Problem::Refusal { command, reply })),
+            Some(reply) => Err(self.shared.error(Problem::Refusal { command: self.commands.name(), reply })),
             None => Ok(()),
         }
     }
 
-    fn interrupted(&self) -> Error {
-        self.shared.context.stopped(self.shared.server, false)
-    }
-
     /// One connection's worth of it.
     async fn drain(&mut self, backlog: &mut Drainer) -> Result<(), Error> {
-        let mut client = self.shared.context.connect(self.shared.server).await?;
-        self.learn_dialect(&mut client).await?;
-        self.set_watermark(&mut client).await?;
+        let Shared { server, context, .. } = *self.shared;
+        let mut client = context.connect(server).await?;
         client.begin("deleting");
         let mut again = std::mem::take(&mut self.in_flight);
         while let Some(sent) = again.pop_front() {
-            if let Err(error) = self.send(&mut client, sent.batch).await {
+            let result = unless_stopped(context, server, self.send(&mut client, sent.batch)).await;
+            if let Err(error) = result {
                 self.in_flight.append(&mut again);
                 return Err(error);
             }
         }
         let mut more = true;
         while more || !self.in_flight.is_empty() {
-            let stop = &self.shared.context.stop;
             let room = more && self.in_flight.len() < IN_FLIGHT;
             tokio::select! {
                 biased;
                 answer = client.next(), if !self.in_flight.is_empty() => self.answered(&client, answer?)?,
-                () = stop.cancelled(), if more => {
-                    more = false;
+                () = context.stop.cancelled(), if more => {
                     self.is_stopped = true;
+                    return self.confirm(&mut client).await;
                 }
                 batch = self.next(backlog), if room => match batch? {
-                    Some(batch) => self.send(&mut client, batch).await?,
+                    Some(batch) => unless_stopped(context, server, self.send(&mut client, batch)).await?,
                     None => more = false,
                 },
             }
         }
         Ok(())
+    }
+
+    /// After the operation was stopped: what was sent is confirmed, within one timeout.
+    async fn confirm(&mut self, client: &mut Client) -> Result<(), Error> {
+        let timeout = self.shared.context.patience.timeout;
+        let answers = async {
+            while !self.in_flight.is_empty() {
+                let answer = client.next().await?;
+                self.answered(client, answer)?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(timeout, answers).await.unwrap_or(Ok(()))
     }
 
     /// The next keys to delete, when it is time for them. Nothing is lost when it is dropped while it waits.
@@ -157,9 +198,12 @@ impl<'a> Deleter<'a> {
         }
         let batch = match self.rest.take() {
             Some(batch) => Some(batch),
-            None => backlog.next().await.map(|batch| batch.map(Batch::from_bytes)).map_err(|source| {
-                self.shared.error(Problem::Local { doing: "reading back the keys to delete", source })
-            })?,
+            None => {
+                let batch = backlog.next().await.map_err(|source| {
+                    self.shared.error(Problem::Local { doing: "reading back the keys to delete", source })
+                })?;
+                batch.map(|records| Batch::from_bytes(self.format, records))
+            }
         };
         Ok(match (batch, &mut self.pace) {
             (Some(mut batch), Some(pace)) => {
@@ -172,93 +216,175 @@ impl<'a> Deleter<'a> {
         })
     }
 
-    async fn learn_dialect(&mut self, client: &mut Client) -> Result<(), Error> {
-        if self.dialect == Dialect::Unknown {
-            self.dialect = if client.speaks_meta().await? { Dialect::Meta } else { Dialect::Classic };
+    async fn send(&mut self, client: &mut Client, batch: Batch) -> Result<(), Error> {
+        let records = batch.records();
+        let mut sent = Sent::new(batch);
+        // From here on the batch is in flight, whatever happens: it goes out again on the next connection.
+        let marked = if self.marks { self.mark(client, &sent.batch).await } else { Ok(None) };
+        let marked = match marked {
+            Ok(marked) => marked,
+            Err(error) => {
+                self.in_flight.push_back(sent);
+                return Err(error);
+            }
+        };
+        let result = self.feed(client, records, marked, &mut sent).await;
+        let is_open = sent.open > 0 || result.is_err();
+        if is_open {
+            self.in_flight.push_back(sent);
+        } else {
+            self.confirmed(&sent);
         }
-        Ok(())
+        result
     }
 
-    /// Gives a key in scope a fresh CAS and takes it as the mark: whatever has one up to it was stored before now.
-    /// Nothing is stored by that, and the key is deleted next.
-    async fn set_watermark(&self, client: &mut Client) -> Result<(), Error> {
-        if !self.marks || self.shared.watermark.load(Relaxed) != 0 || self.dialect != Dialect::Meta {
-            return Ok(());
-        }
-        for key in self.in_flight.iter().flat_map(|sent| sent.batch.keys()) {
-            let Ok(key) = MetaKey::for_bytes(key) else { continue };
-            let mark = MetaDelete { invalidate: true, ..MetaDelete::new(key.clone()) };
-            let found = client.meta(Request::MetaDelete(mark)).await?;
-            if found.is_none() {
+    async fn feed(
+        &mut self,
+        client: &mut Client,
+        records: impl Iterator<Item = Record>,
+        marked: Option<Record>,
+        sent: &mut Sent,
+    ) -> Result<(), Error> {
+        let watermark = self.shared.watermark.load(Relaxed);
+        let keeps_new = self.shared.options.keep_new;
+        for record in records {
+            // The mark gave it another CAS.
+            let record = match &marked {
+                Some(marked) if marked.key == record.key => marked.clone(),
+                _ => record,
+            };
+            if keeps_new && record.cas > watermark {
+                // Without a watermark no key of this batch is there any more.
+                sent.kept += u64::from(watermark > 0);
                 continue;
             }
-            let get = MetaGet { cas: true, no_bump: true, ..MetaGet::new(key) };
-            if let Some(cas) = client.meta(Request::MetaGet(get)).await?.and_then(|flags| flags.cas()) {
-                self.shared.watermark.store(cas.into(), Relaxed);
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, client: &mut Client, batch: Batch) -> Result<(), Error> {
-        let keys = batch.keys();
-        self.in_flight.push_back(Sent::new(batch));
-        let mut deletes = 0;
-        for key in keys {
-            match self.request(&key) {
+            match self.request(&record) {
                 Some(request) => {
+                    if self.commands == Commands::ClassicLookUp
+                        && let Ok(key) = Key::new(record.key)
+                    {
+                        let gets = Retrieve { with_cas: true, ..Retrieve::new(key) };
+                        client.feed(Request::Retrieve(gets)).await?;
+                    }
                     client.feed(request).await?;
-                    deletes += 1;
+                    sent.open += 1;
                 }
-                None => self.delete_by_binary_protocol(&key).await,
+                None => self.delete_by_binary_protocol(&record, sent).await?,
             }
         }
-        if let Some(sent) = self.in_flight.back_mut() {
-            sent.deletes = deletes;
+        if self.commands.has_fence() && sent.open > 0 {
+            client.feed(Request::MetaNoop).await?;
         }
-        client.feed(if self.dialect == Dialect::Classic { Request::Version } else { Request::MetaNoop }).await?;
         client.flush().await
     }
 
+    /// Takes the watermark from a key of the batch, when everything before is answered; gives that key with its new CAS.
+    async fn mark(&mut self, client: &mut Client, batch: &Batch) -> Result<Option<Record>, Error> {
+        while !self.in_flight.is_empty() {
+            let answer = client.next().await?;
+            self.answered(client, answer)?;
+        }
+        let marked = watermark::take(client, self.shared, batch).await?;
+        client.begin("deleting");
+        match &marked {
+            // Without CAS every item counts as old.
+            Some(Record { cas: 0, .. }) => self.marks = false,
+            Some(Record { cas, .. }) => {
+                self.shared.watermark.store(*cas, Relaxed);
+                self.marks = false;
+            }
+            None => {}
+        }
+        match &marked {
+            Some(Record { cas: 0, .. }) if self.shared.options.keep_new => {
+                Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }))
+            }
+            _ => Ok(marked),
+        }
+    }
+
     /// None when no text command can name the key.
-    fn request(&self, key: &Bytes) -> Option<Request> {
-        Some(match self.dialect {
-            Dialect::Classic => Request::Delete(Delete { noreply: true, ..Delete::new(Key::new(key.clone()).ok()?) }),
-            Dialect::Unknown | Dialect::Meta => {
-                let key = MetaKey::for_bytes(key.clone()).ok()?;
-                Request::MetaDelete(MetaDelete { quiet: true, ..MetaDelete::new(key) })
+    fn request(&self, record: &Record) -> Option<Request> {
+        let Record { key, cas } = record.clone();
+        Some(match self.commands {
+            Commands::Meta => {
+                Request::MetaDelete(MetaDelete { quiet: true, ..MetaDelete::new(MetaKey::for_bytes(key).ok()?) })
+            }
+            Commands::MetaCompare => {
+                let delete = MetaDelete::new(MetaKey::for_bytes(key).ok()?);
+                Request::MetaDelete(MetaDelete { quiet: true, cas: Some(Cas(cas)), ..delete })
+            }
+            Commands::Classic | Commands::ClassicLookUp => Request::Delete(Delete::new(Key::new(key).ok()?)),
+            Commands::ClassicCompare => {
+                let store = Store::new(StoreVerb::Cas(Cas(cas)), Key::new(key).ok()?, "");
+                Request::Store(Store { exptime: Exptime::new(-1), ..store })
             }
         })
     }
 
-    async fn delete_by_binary_protocol(&mut self, key: &Bytes) {
-        match self.binary.delete(self.shared.server, self.shared.context, key).await {
-            Some(Deletion::Deleted) => self.shared.tally.deleted(1),
+    async fn delete_by_binary_protocol(&mut self, record: &Record, sent: &mut Sent) -> Result<(), Error> {
+        let Shared { server, context, .. } = *self.shared;
+        match self.binary.delete(server, context, &record.key, record.cas).await? {
+            Some(Deletion::Deleted) => sent.deleted += 1,
+            Some(Deletion::Exists) => sent.kept += 1,
             Some(_) => {}
-            None => self.shared.tally.out_of_reach(key),
+            None => self.shared.tally.out_of_reach(&record.key),
         }
+        Ok(())
     }
 
     fn answered(&mut self, client: &Client, answer: Answer) -> Result<(), Error> {
         let Some(sent) = self.in_flight.front_mut() else { return Err(client.refused(answer.reply)) };
-        match answer {
-            Answer { reply: Reply::Meta(reply), role: Role::Quiet, .. } if reply.code == MetaCode::Nf => {
-                sent.missing += 1;
+        let Answer { reply, role, .. } = answer;
+        match reply {
+            // Quiet ones say what they did not delete, and the fence that the others are deleted.
+            Reply::Meta(reply) if role == Role::Quiet && matches!(reply.code, MetaCode::Nf | MetaCode::Ex) => {
+                sent.excepted += 1;
+                sent.kept += u64::from(reply.code == MetaCode::Ex);
+                return Ok(());
             }
-            Answer { reply: Reply::Error(reply), role: Role::Quiet, .. } => {
-                sent.refused += 1;
+            Reply::Noop => {
+                sent.deleted += sent.open.saturating_sub(sent.excepted);
+                sent.open = 0;
+            }
+            Reply::Error(reply) => {
                 self.refusal.get_or_insert(reply);
+                if role == Role::Quiet {
+                    sent.excepted += 1;
+                    return Ok(());
+                }
+                sent.open = sent.open.saturating_sub(1);
             }
-            Answer { reply: Reply::Noop | Reply::Version(_), .. } => {
-                let deleted = sent.deletes.saturating_sub(sent.missing + sent.refused);
-                self.shared.tally.deleted(deleted);
-                self.shared.context.events.tell(Event::Deleted(deleted));
-                self.in_flight.pop_front();
+            // Each of the others is answered.
+            Reply::Value(value) => {
+                self.shared.note_age(value.cas().map(u64::from));
+                return Ok(());
             }
-            Answer { reply, .. } => return Err(client.refused(reply)),
+            Reply::End => return Ok(()),
+            reply @ (Reply::Deleted | Reply::Stored | Reply::Exists | Reply::NotFound) => {
+                if self.commands == Commands::ClassicCompare {
+                    // The server counts each as a store, and one that met its CAS as a hit too.
+                    self.shared.own_uses.fetch_add(1 + u64::from(reply == Reply::Stored), Relaxed);
+                }
+                sent.deleted += u64::from(matches!(reply, Reply::Deleted | Reply::Stored));
+                sent.kept += u64::from(reply == Reply::Exists);
+                sent.open = sent.open.saturating_sub(1);
+            }
+            reply => return Err(client.refused(reply)),
+        }
+        if sent.open == 0
+            && let Some(sent) = self.in_flight.pop_front()
+        {
+            self.confirmed(&sent);
         }
         Ok(())
+    }
+
+    /// Takes a batch into the counts, all of whose answers have come.
+    fn confirmed(&self, sent: &Sent) {
+        self.shared.tally.deleted(sent.deleted);
+        self.shared.tally.kept_new(sent.kept);
+        self.shared.context.events.tell(Event::Deleted(sent.deleted));
     }
 }
 

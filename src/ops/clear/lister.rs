@@ -1,35 +1,63 @@
 //! Takes a listing's keys in scope to the backlog.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Shared;
 use super::batch::BatchBuilder;
-use super::{Shared, Walk};
 use crate::error::{Error, Problem};
 use crate::ops::Event;
 use crate::ops::backlog::Filler;
+use crate::ops::listing::sample::Sample;
 use crate::ops::listing::{Listed, Visitor};
 use crate::protocol::{Escaped, Excerpt};
 
 /// Keys named in a report of what is left.
 const EXAMPLES: usize = 3;
 
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    pub(super) listed: u64,
+    /// Keys in scope.
+    pub(super) matched: u64,
+    /// Those that may have been stored before the clear began.
+    pub(super) older: u64,
+    /// Some of them, escaped.
+    pub(super) examples: Vec<String>,
+}
+
 pub(super) struct Lister<'a> {
     shared: &'a Shared<'a>,
     batch: BatchBuilder,
     filler: Filler,
+    /// Since the last batch.
     listed: u64,
     matched: u64,
     bytes: u64,
     walk: &'a mut Walk,
+    /// Of the keys out of scope, where passes have to be judged.
+    sample: Option<&'a mut Sample>,
+    looks_up_age: bool,
 }
 
 impl<'a> Lister<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>, filler: Filler, walk: &'a mut Walk) -> Self {
-        Self { shared, batch: BatchBuilder::default(), filler, listed: 0, matched: 0, bytes: 0, walk }
+    pub(super) fn new(
+        shared: &'a Shared<'a>,
+        filler: Filler,
+        walk: &'a mut Walk,
+        sample: Option<&'a mut Sample>,
+    ) -> Self {
+        let batch = BatchBuilder::new(shared.format());
+        let looks_up_age = shared.looks_up_age();
+        Self { shared, batch, filler, listed: 0, matched: 0, bytes: 0, walk, sample, looks_up_age }
     }
 
     /// Hands on what is gathered; false when there is no room for more.
     fn hand_on(&mut self) -> bool {
         let (listed, matched) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.matched));
-        self.shared.tally.listed(listed, matched, std::mem::take(&mut self.bytes));
+        self.walk.listed += listed;
+        self.walk.matched += matched;
+        self.shared.tally.matched(matched, std::mem::take(&mut self.bytes));
         self.shared.context.events.tell(Event::Listed { keys: listed, in_scope: matched });
         self.batch.finish().is_none_or(|batch| self.filler.push(batch.into_bytes()))
     }
@@ -41,7 +69,8 @@ impl<'a> Lister<'a> {
     }
 
     fn note(&mut self, item: Listed<'_>) {
-        if !self.shared.is_older(item.cas()) {
+        // Where the deletes ask for each key's CAS, they say which of them are old.
+        if self.looks_up_age || !self.shared.is_older(item.cas()) {
             return;
         }
         self.walk.older += 1;
@@ -61,8 +90,10 @@ impl Visitor for Lister<'_> {
         if in_scope {
             self.matched += 1;
             self.bytes += item.size();
-            self.walk.matched += 1;
             self.note(item);
+        } else if let Some(sample) = &mut self.sample {
+            let watermark = Some(self.shared.watermark.load(Relaxed)).filter(|mark| *mark > 0);
+            sample.note(item.raw_key(), item.cas(), watermark);
         }
         // So often that a count on a screen moves when little is in scope.
         let due = self.batch.is_full() || self.listed >= 65_536;

@@ -3,12 +3,16 @@
 //! A listing and the deletes run side by side on connections of their own, with a backlog between them that
 //! never makes the listing wait.
 
+mod activity;
 mod batch;
 mod binary;
 mod deleter;
+mod evidence;
 mod lister;
+mod passes;
 mod survey;
 mod tally;
+mod watermark;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,27 +20,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::batch::Format;
 use self::deleter::Deleter;
-use self::lister::Lister;
+use self::evidence::Evidence;
+use self::lister::{Lister, Walk};
 pub use self::survey::{Found, Survey, survey};
 use self::tally::Tally;
 use super::backlog::backlog;
-pub use super::listing::Strategy;
-use super::listing::{self, Walked};
-use super::retry::{Retries, pause, unless_stopped};
+use super::dialect::Dumps;
+use super::listing::sample::Sample;
+use super::listing::{self, Coverage, Walked, Way};
+pub use super::listing::{Strategy, Uncertainty};
+use super::retry::{Retries, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
-use crate::error::{Error, Kind, Problem};
+use crate::client::Client;
+use crate::error::{Error, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
-
-/// Between the end of an LRU pass and the next: a key that was read twice waits up to a second, unseen by LRU dumps,
-/// for the server's LRU maintainer.
-const PAUSE: Duration = Duration::from_millis(1500);
-
-/// LRU or cachedump passes before what is left is called incomplete.
-const PASSES_MAX: u32 = 10;
 
 /// Walks given up for want of room, each after deleting what was held, before the clear is.
 const GIVEN_UP_MAX: u32 = 100;
@@ -54,8 +56,13 @@ pub struct Options {
     pub strategy: Option<Strategy>,
     /// At most so many deletes a second.
     pub rate: Option<NonZeroU32>,
-    /// Walk once more at the end and find no key in scope that was stored before the clear began.
+    /// Walk once more at the end and find no key in scope that was stored before the clear began; where passes decide, ask
+    /// for stronger evidence.
     pub verify: bool,
+    /// Leave what other clients store after the clear began. A key is deleted only if its item has the CAS that it was
+    /// listed with, and that CAS is no newer than the clear. What was changed in place meanwhile (incr, append) counts as
+    /// new.
+    pub keep_new: bool,
 }
 
 /// What a clear did on a server.
@@ -72,7 +79,7 @@ pub struct Options {
 /// ```
 #[derive(Debug)]
 pub struct Cleared {
-    /// Keys seen in the first pass.
+    /// Keys seen in the first pass, or in the last attempt at one where none came to its end.
     pub listed: u64,
     /// Keys in scope, over all passes.
     pub matched: u64,
@@ -81,6 +88,13 @@ pub struct Cleared {
     /// What the items in scope took in the server, over all passes: header, key and value (the value alone where a
     /// cachedump lists them).
     pub bytes: u64,
+    /// Keys in scope that were left because they were stored after the clear began, over all passes; none where new keys
+    /// are not kept.
+    pub kept_new: Option<u64>,
+    /// The probability that a pass misses a key, as it was estimated; none where no passes were judged.
+    pub miss_rate: Option<f64>,
+    /// How many old keys are expected to be left by the passes; none where no passes were judged.
+    pub doubt: Option<f64>,
     /// Listings made, the last one included if it broke off.
     pub passes: u32,
     /// How keys were listed; none when it did not come to that.
@@ -104,8 +118,8 @@ pub struct Cleared {
 pub enum Proof {
     /// One walk of the hash table to its end line, every delete confirmed: complete by construction.
     Walk,
-    /// An LRU dump, begun long enough after the one before it had ended, listed nothing in scope that was stored before
-    /// the clear: a strong hint. (A key that another client's stalled read holds stays invisible.)
+    /// Passes over lists that can miss keys found so few old keys, and found none so often, that none is expected to be
+    /// left: a strong hint. (A key that another client's stalled read holds stays invisible.)
     Passes,
 }
 
@@ -141,27 +155,42 @@ impl Proof {
 pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Cleared {
     let began = Instant::now();
     context.events.tell(Event::Started);
-    let shared = Shared { server, scope, options, context, tally: Tally::default(), watermark: AtomicU64::new(0) };
-    let mut run =
-        Run { shared: &shared, retries: Retries::new(context), listed_first: None, passes: 0, strategy: None };
-    let result = run.run().await.and_then(|proof| shared.reached_all(proof));
-    let (proof, error) = match result {
-        Ok(proof) => (Some(proof), None),
-        Err(error) => (None, Some(error)),
-    };
-    let cleared = Cleared {
-        listed: run.listed_first.unwrap_or_else(|| shared.tally.count_listed()),
-        matched: shared.tally.count_matched(),
-        deleted: shared.tally.count_deleted(),
-        bytes: shared.tally.count_bytes(),
-        passes: run.passes,
-        strategy: run.strategy,
-        proof,
-        took: began.elapsed(),
-        error,
+    let mut retries = Retries::new(context);
+    let cleared = match listing::choose(server, options.strategy, context, &mut retries).await {
+        Ok(way) => Run::new(server, scope, options, context, way).run(began).await,
+        Err(error) => Cleared {
+            listed: 0,
+            matched: 0,
+            deleted: 0,
+            bytes: 0,
+            kept_new: options.keep_new.then_some(0),
+            miss_rate: None,
+            doubt: None,
+            passes: 0,
+            strategy: None,
+            proof: None,
+            took: began.elapsed(),
+            error: Some(error),
+        },
     };
     context.events.tell(Event::Done { complete: cleared.proof.is_some() });
     cleared
+}
+
+/// One walk of the hash table that deletes every key it lists, or, where new ones are kept, every key that is no newer than
+/// the watermark. For what `flush_all` leaves.
+pub(super) async fn sweep(
+    server: &ServerAddr,
+    options: &Options,
+    context: &Context,
+    way: Way,
+    watermark: Option<u64>,
+) -> Cleared {
+    let began = Instant::now();
+    let scope = Scope::everything();
+    let run = Run::new(server, &scope, options, context, Way { strategy: Strategy::Hash, ..way });
+    run.shared.watermark.store(watermark.unwrap_or_default(), Relaxed);
+    run.run(began).await
 }
 
 /// What the listing and the deletes of a clear both know.
@@ -171,10 +200,15 @@ struct Shared<'a> {
     scope: &'a Scope,
     options: &'a Options,
     context: &'a Context,
+    way: Way,
     tally: Tally,
-    /// The CAS of the first key met in scope, made fresh then: whatever has one up to it was stored before that. 0, which
-    /// no item has, until it is known.
+    /// A CAS that the server gave out after the clear began: whatever has one up to it was stored before. 0, which no item
+    /// has, until it is known.
     watermark: AtomicU64,
+    /// Reads and stores by this clear, as the server counts them.
+    own_uses: AtomicU64,
+    /// Old keys that the deletes of this pass met, where they look each up.
+    old_met: AtomicU64,
 }
 
 impl Shared<'_> {
@@ -184,6 +218,29 @@ impl Shared<'_> {
             (0, _) | (_, None) => true,
             (watermark, Some(cas)) => cas <= watermark,
         }
+    }
+
+    /// An item that the deletes of a pass looked up.
+    fn note_age(&self, cas: Option<u64>) {
+        self.own_uses.fetch_add(1, Relaxed);
+        if self.is_older(cas) {
+            self.old_met.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether the deletes look up the CAS of each key, since the listing does not say it.
+    fn looks_up_age(&self) -> bool {
+        self.way.strategy == Strategy::Cachedump && self.watermark.load(Relaxed) > 0
+    }
+
+    /// Whether it matters which keys are old.
+    fn wants_watermark(&self) -> bool {
+        let matters = self.way.strategy != Strategy::Hash || self.options.verify || self.options.keep_new;
+        matters && self.watermark.load(Relaxed) == 0
+    }
+
+    const fn format(&self) -> Format {
+        if self.options.keep_new { Format::KeysWithCas } else { Format::Keys }
     }
 
     fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
@@ -198,65 +255,86 @@ impl Shared<'_> {
     }
 }
 
-/// What a walk found in scope.
-#[derive(Debug, Default)]
-struct Walk {
-    /// Keys in scope.
-    matched: u64,
-    /// Those that were stored before the clear began.
-    older: u64,
-    /// Some of them, escaped.
-    examples: Vec<String>,
-}
-
-/// Items moved out of slab pages, which a server counts when it has done with a page.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Moves {
-    rescued: u64,
-    running: bool,
-}
-
-impl Moves {
-    fn of(stats: &[Stat]) -> Self {
-        let number = |name: &[u8]| -> u64 {
-            let stat = stats.iter().find(|stat| stat.name() == name);
-            stat.and_then(|stat| std::str::from_utf8(stat.value()).ok()?.parse().ok()).unwrap_or_default()
-        };
-        Self {
-            rescued: number(b"slab_reassign_rescues").saturating_add(number(b"slab_reassign_chunk_rescues")),
-            running: number(b"slab_reassign_running") > 0,
-        }
-    }
-}
-
 /// How a listing to its end, with its deletes, ended.
 enum Pass {
-    Whole(Walk),
+    Whole(Walk, Coverage),
     /// The server does not list that way.
     Refused(ErrorReply),
 }
 
 struct Run<'a> {
-    shared: &'a Shared<'a>,
+    shared: Shared<'a>,
     retries: Retries<'a>,
     listed_first: Option<u64>,
+    /// By the last attempt at a pass.
+    listed_last: u64,
     passes: u32,
-    strategy: Option<Strategy>,
+    sample: Sample,
+    evidence: Evidence,
+    /// A connection for questions between the passes.
+    aside: Option<Client>,
 }
 
-impl Run<'_> {
-    async fn run(&mut self) -> Result<Proof, Error> {
-        let Shared { server, options, context, .. } = *self.shared;
-        let chosen = listing::choose(server, options.strategy, context, &mut self.retries).await?;
-        self.strategy = Some(chosen);
+impl<'a> Run<'a> {
+    fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
+        let shared = Shared {
+            server,
+            scope,
+            options,
+            context,
+            way,
+            tally: Tally::default(),
+            watermark: AtomicU64::new(0),
+            own_uses: AtomicU64::new(0),
+            old_met: AtomicU64::new(0),
+        };
+        Self {
+            shared,
+            retries: Retries::new(context),
+            listed_first: None,
+            listed_last: 0,
+            passes: 0,
+            sample: Sample::new(),
+            evidence: Evidence::default(),
+            aside: None,
+        }
+    }
+
+    async fn run(mut self, began: Instant) -> Cleared {
+        let result = self.prove().await.and_then(|proof| self.shared.reached_all(proof));
+        let (proof, error) = match result {
+            Ok(proof) => (Some(proof), None),
+            Err(error) => (None, Some(error)),
+        };
+        let tally = &self.shared.tally;
+        Cleared {
+            listed: self.listed_first.unwrap_or(self.listed_last),
+            matched: tally.count_matched(),
+            deleted: tally.count_deleted(),
+            bytes: tally.count_bytes(),
+            kept_new: self.shared.options.keep_new.then(|| tally.count_kept_new()),
+            miss_rate: self.evidence.miss_rate(),
+            doubt: self.evidence.doubt(),
+            passes: self.passes,
+            strategy: Some(self.shared.way.strategy),
+            proof,
+            took: began.elapsed(),
+            error,
+        }
+    }
+
+    async fn prove(&mut self) -> Result<Proof, Error> {
+        self.check_age().await?;
+        let chosen = self.shared.way.strategy;
         let refused = match self.by(chosen).await? {
             Ok(proof) => return Ok(proof),
             Err(reply) => reply,
         };
-        if options.strategy.is_none() && chosen != Strategy::Cachedump {
+        if self.shared.options.strategy.is_none() && chosen != Strategy::Cachedump {
             let why = format!("{chosen} was answered \"{}\"", Excerpt::of(refused.line()));
-            context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
-            self.strategy = Some(Strategy::Cachedump);
+            self.shared.context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
+            self.shared.way.strategy = Strategy::Cachedump;
+            self.check_age().await?;
             if let Ok(proof) = self.by(Strategy::Cachedump).await? {
                 return Ok(proof);
             }
@@ -268,93 +346,69 @@ impl Run<'_> {
         }))
     }
 
+    /// Where new items are kept: whether they can be told from old ones.
+    async fn check_age(&mut self) -> Result<(), Error> {
+        if !self.shared.options.keep_new {
+            return Ok(());
+        }
+        if self.shared.way.strategy == Strategy::Cachedump {
+            let why = "the only listing that this server has (stats cachedump) does not say the CAS of a key";
+            return Err(self.shared.error(Problem::NoAge { why }));
+        }
+        if self.shared.way.strategy == Strategy::Lru && self.shared.way.dialect.dumps() == Dumps::WithoutHeads {
+            let why = "memcached 1.5.5 and 1.5.6 list the newest entry of each LRU list without its CAS";
+            return Err(self.shared.error(Problem::NoAge { why }));
+        }
+        let settings = self.ask(StatsGroup::Settings).await?;
+        if settings.iter().any(|stat| stat.name() == "cas_enabled" && stat.value() == "no") {
+            return Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }));
+        }
+        Ok(())
+    }
+
     /// The inner error: the server does not list that way.
     async fn by(&mut self, strategy: Strategy) -> Result<Result<Proof, ErrorReply>, Error> {
         match strategy {
             Strategy::Hash => self.by_hash_walk().await,
-            Strategy::Lru => self.by_lru_passes().await,
-            Strategy::Cachedump => self.by_cachedump().await,
+            Strategy::Lru | Strategy::Cachedump => self.by_passes().await,
         }
     }
 
     async fn by_hash_walk(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
-        if let Pass::Refused(reply) = self.whole_pass(Strategy::Hash).await? {
+        let before = if self.is_confused_by_moves() { self.activity().await? } else { None };
+        if let Pass::Refused(reply) = self.whole_pass().await? {
             return Ok(Err(reply));
         }
         if self.shared.options.verify {
-            // Where the first walk met nothing in scope, nothing there is older.
-            let had_any = self.shared.tally.count_matched() > 0;
-            match self.whole_pass(Strategy::Hash).await? {
-                Pass::Whole(walk) if had_any && walk.older > 0 => {
+            // Where there is no watermark the first walk met nothing in scope, and nothing there is older.
+            let had_any = self.shared.watermark.load(Relaxed) > 0 || self.shared.tally.count_matched() > 0;
+            match self.whole_pass().await? {
+                Pass::Whole(walk, _) if had_any && walk.older > 0 => {
                     return Err(self.left("the verifying walk", &walk));
                 }
-                Pass::Whole(_) => {}
+                Pass::Whole(..) => {}
                 Pass::Refused(reply) => return Ok(Err(reply)),
             }
+        }
+        if self.is_confused_by_moves()
+            && self.activity().await?.map(|now| now.rescued) != before.map(|then| then.rescued)
+        {
+            return Err(self.moved());
         }
         Ok(Ok(Proof::Walk))
     }
 
-    /// Passes until one finds nothing old; the pause makes sure that it would have.
-    async fn by_lru_passes(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
-        let mut last = Walk::default();
-        let mut clean = 0;
-        let mut moves = self.moves().await?;
-        for pass in 1..=PASSES_MAX {
-            if pass > 1 {
-                self.shared.context.events.tell(Event::Waiting {
-                    why: "recently read keys are invisible to LRU dumps for a while",
-                    after: PAUSE,
-                });
-                pause(self.shared.context, self.shared.server, PAUSE).await?;
-            }
-            last = match self.whole_pass(Strategy::Lru).await? {
-                Pass::Whole(walk) => walk,
-                Pass::Refused(reply) => return Ok(Err(reply)),
-            };
-            let before = std::mem::replace(&mut moves, self.moves().await?);
-            if moves != before || moves.running {
-                // What was moved looks new: any of them may be old, until a later mark tells.
-                last.older = last.matched;
-                self.shared.watermark.store(0, Relaxed);
-            }
-            clean += u32::from(pass > 1 && last.older == 0);
-            if clean > u32::from(self.shared.options.verify) {
-                return Ok(Ok(Proof::Passes));
-            }
-        }
-        Err(self.left(&format!("the last of {PASSES_MAX} passes"), &last))
+    /// Whether old items that the server moves to another slab page would be kept as new.
+    fn is_confused_by_moves(&self) -> bool {
+        self.shared.options.keep_new && self.shared.way.dialect.moves_renew_cas()
     }
 
-    /// What the server says of the items that it moved out of slab pages. Each of them was given a new CAS (seen on 1.6.18).
-    async fn moves(&mut self) -> Result<Moves, Error> {
-        let Shared { server, context, .. } = *self.shared;
-        loop {
-            let ask = async {
-                let mut client = context.connect(server).await?;
-                client.stats(StatsGroup::General).await
-            };
-            match unless_stopped(context, server, ask).await {
-                Ok(stats) => return Ok(Moves::of(&stats)),
-                // It does not say.
-                Err(error) if error.kind() == Kind::Server => return Ok(Moves::default()),
-                Err(error) => self.retries.after(error).await?,
-            }
-        }
-    }
-
-    /// Deletes what it sees, which proves nothing.
-    async fn by_cachedump(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
-        for _ in 0..PASSES_MAX {
-            match self.whole_pass(Strategy::Cachedump).await? {
-                Pass::Whole(walk) if walk.older == 0 => break,
-                Pass::Whole(_) => {}
-                Pass::Refused(reply) => return Ok(Err(reply)),
-            }
-        }
-        Err(self.shared.error(Problem::Incomplete(
-            "this server lists only a part of its keys (stats cachedump), what was listed is deleted".into(),
-        )))
+    fn moved(&self) -> Error {
+        self.shared.error(Problem::Unproven {
+            what: "the server moved items to other slab pages meanwhile, and before 1.6.24 what it moved looks new"
+                .into(),
+            instead: "run it again, or clear without leaving new items",
+        })
     }
 
     fn left(&self, which: &str, walk: &Walk) -> Error {
@@ -370,14 +424,19 @@ impl Run<'_> {
     }
 
     /// Lists and deletes, to the end of the listing, on fresh connections when one is lost.
-    async fn whole_pass(&mut self, strategy: Strategy) -> Result<Pass, Error> {
+    async fn whole_pass(&mut self) -> Result<Pass, Error> {
         let mut given_up = 0;
+        self.sample.begin_pass();
         loop {
             let mut walk = Walk::default();
-            match self.pass(strategy, &mut walk).await {
-                Ok(Walked::Whole) => {
-                    self.listed_first.get_or_insert(self.shared.tally.count_listed());
-                    return Ok(Pass::Whole(walk));
+            self.shared.old_met.store(0, Relaxed);
+            let walked = self.pass(&mut walk).await;
+            self.listed_last = walk.listed;
+            match walked {
+                Ok(Walked::Whole(coverage)) => {
+                    self.listed_first.get_or_insert(walk.listed);
+                    walk.older += self.shared.old_met.load(Relaxed);
+                    return Ok(Pass::Whole(walk, coverage));
                 }
                 Ok(Walked::GivenUp) if given_up < GIVEN_UP_MAX => given_up += 1,
                 Ok(Walked::GivenUp) => {
@@ -385,23 +444,29 @@ impl Run<'_> {
                         format!("{given_up} walks were given up because the temporary file could not be written");
                     return Err(self.shared.error(Problem::Incomplete(what)));
                 }
-                Ok(Walked::Refused(reply)) => return Ok(Pass::Refused(reply)),
+                Ok(Walked::Refused(reply)) => {
+                    // Nothing was listed that way.
+                    self.passes -= 1;
+                    return Ok(Pass::Refused(reply));
+                }
                 Err(error) => self.retries.after(error).await?,
             }
         }
     }
 
-    async fn pass(&mut self, strategy: Strategy, walk: &mut Walk) -> Result<Walked, Error> {
+    async fn pass(&mut self, walk: &mut Walk) -> Result<Walked, Error> {
         self.passes += 1;
-        let shared = self.shared;
-        let Shared { server, context, .. } = *shared;
+        let Self { shared, sample, .. } = self;
+        let Shared { server, context, way, .. } = *shared;
+        shared.tally.begin_pass();
         context.events.tell(Event::Pass(self.passes));
         let (filler, drainer) = backlog(tempfile::tempfile);
+        let sample = (way.strategy != Strategy::Hash).then_some(sample);
         let listing = async {
-            let mut lister = Lister::new(shared, filler, walk);
+            let mut lister = Lister::new(shared, filler, walk, sample);
             let walked = async {
                 let mut client = context.connect(server).await?;
-                listing::walk(strategy, &mut client, context, &mut lister).await
+                listing::walk(way, &mut client, context, &mut lister).await
             }
             .await;
             // Also when the walk broke off: what it listed is there, and in scope.
@@ -410,19 +475,41 @@ impl Run<'_> {
             }
             walked
         };
-        // Only these look for what is older than the clear.
-        let marks = strategy == Strategy::Lru || shared.options.verify;
-        let deletes = Deleter::new(shared, marks);
-        let (walked, deleted) = both(unless_stopped(context, server, listing), deletes.run(drainer)).await;
+        let deletes = Deleter::new(shared).run(drainer);
+        let (walked, deleted) = both(listing, deletes, way.dialect.closing_crashes()).await;
         // A broken connection is mended by a further try whichever side it broke on.
         deleted.and(walked)
     }
+
+    /// Statistics, on a connection that is kept for such questions.
+    async fn ask(&mut self, group: StatsGroup) -> Result<Vec<Stat>, Error> {
+        let Shared { server, context, .. } = self.shared;
+        loop {
+            let ask = async {
+                let mut client = match self.aside.take() {
+                    Some(client) => client,
+                    None => context.connect(server).await?,
+                };
+                let stats = client.stats(group.clone()).await?;
+                Ok((client, stats))
+            };
+            match unless_stopped(context, server, ask).await {
+                Ok((client, stats)) => {
+                    self.aside = Some(client);
+                    return Ok(stats);
+                }
+                Err(error) => self.retries.after(error).await?,
+            }
+        }
+    }
 }
 
-/// Waits for both; a failure of the deletes ends the listing, which would have nowhere to go.
+/// Waits for both; a failure of the deletes ends the listing, which would have nowhere to go: at once, or where that can
+/// crash the server by the listing's own hand, which finds that nobody takes its keys.
 async fn both<T>(
     listing: impl Future<Output = Result<T, Error>>,
     deletes: impl Future<Output = Result<(), Error>>,
+    waits: bool,
 ) -> (Result<T, Error>, Result<(), Error>) {
     let mut listing = std::pin::pin!(listing);
     let mut deletes = std::pin::pin!(deletes);
@@ -430,6 +517,7 @@ async fn both<T>(
         walked = &mut listing => (walked, deletes.await),
         deleted = &mut deletes => match deleted {
             Ok(()) => (listing.await, Ok(())),
+            Err(error) if waits => (listing.await, Err(error)),
             Err(error) => (Err(error), Ok(())),
         },
     }

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::Strategy;
 use crate::address::ServerAddr;
 use crate::error::Error;
-use crate::ops::listing::{self, Listed, TOLD_TOGETHER, Visitor};
+use crate::ops::listing::{self, Listed, Looked, TOLD_TOGETHER, Uncertainty, Visitor};
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
 
@@ -27,6 +27,8 @@ pub struct Survey {
     pub listed: u64,
     /// For each of [`Scope::prefixes`], or one for every key.
     pub found: Vec<Found>,
+    /// How far these figures may be off; none where they are exact.
+    pub uncertainty: Option<Uncertainty>,
 }
 
 /// Counts what a clear would delete.
@@ -48,8 +50,8 @@ pub async fn survey(
         untold: (0, 0),
         found: vec![Found::default(); scope.prefixes().len().max(1)],
     };
-    let (strategy, surveyor) = listing::look(server, asked, context, surveyor).await?;
-    Ok(Survey { strategy, listed: surveyor.listed, found: surveyor.found })
+    let Looked { strategy, visitor, uncertainty } = listing::look(server, asked, context, surveyor).await?;
+    Ok(Survey { strategy, listed: visitor.listed, found: visitor.found, uncertainty })
 }
 
 struct Surveyor<'a> {

@@ -8,20 +8,29 @@ use bytes::Bytes;
 /// Counts over all passes.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    listed: AtomicU64,
     matched: AtomicU64,
     bytes: AtomicU64,
     deleted: AtomicU64,
+    kept_new: AtomicU64,
+    /// In this pass: such a key is listed in each.
     out_of_reach: AtomicU64,
     example: Mutex<Option<Bytes>>,
 }
 
 impl Tally {
-    /// Keys, those of them in scope, and the bytes of their items.
-    pub(super) fn listed(&self, keys: u64, matched: u64, bytes: u64) {
-        self.listed.fetch_add(keys, Relaxed);
-        self.matched.fetch_add(matched, Relaxed);
+    /// Keys in scope, and the bytes of their items.
+    pub(super) fn matched(&self, keys: u64, bytes: u64) {
+        self.matched.fetch_add(keys, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn begin_pass(&self) {
+        self.out_of_reach.store(0, Relaxed);
+    }
+
+    /// Keys that were left, because they were stored after the clear began.
+    pub(super) fn kept_new(&self, count: u64) {
+        self.kept_new.fetch_add(count, Relaxed);
     }
 
     pub(super) fn deleted(&self, count: u64) {
@@ -36,8 +45,12 @@ impl Tally {
         }
     }
 
-    pub(super) fn count_listed(&self) -> u64 {
-        self.listed.load(Relaxed)
+    pub(super) fn count_kept_new(&self) -> u64 {
+        self.kept_new.load(Relaxed)
+    }
+
+    pub(super) fn count_out_of_reach(&self) -> u64 {
+        self.out_of_reach.load(Relaxed)
     }
 
     pub(super) fn count_matched(&self) -> u64 {

@@ -1,37 +1,171 @@
-//! `stats cachedump`: the cold list of each slab class, at most about 2 MB of it, raw keys, none that travel as base64.
+//! `stats cachedump`: one LRU list of each slab class, at most 2 MB of it; raw keys, none that were stored as base64.
+//!
+//! The server holds the list's lock while it copies the keys, and skips none for being read (upstream's `item_cachedump`):
+//! where a class has one list and its dump was not cut, the dump is the class. What can be missing is an item that is
+//! between two lists or two values at that instant, as in a dump of the LRU lists.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::{Listed, Visitor, Walked};
+use super::{Coverage, CutClass, Listed, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::Answer;
 use crate::error::Error;
-use crate::protocol::cachedump::Cachedump;
-use crate::protocol::stats::StatsGroup;
-use crate::protocol::{Reply, Request};
+use crate::ops::dialect::Dialect;
+use crate::protocol::cachedump::{Cachedump, CachedumpItem};
+use crate::protocol::stats::{Stat, StatsGroup};
+use crate::protocol::{ErrorReply, Reply, Request};
 
-pub(super) async fn walk(client: &mut Client, visitor: &mut impl Visitor) -> Result<Walked, Error> {
-    let mut classes = BTreeSet::new();
-    for stat in client.stats(StatsGroup::Items).await? {
+/// The server ends a dump before it has so many bytes (`memlimit` in upstream's `item_cachedump`).
+const LIMIT: usize = 2 << 20;
+
+/// The longest line that a dump can have: what did not fit may have been so long.
+const LINE_MAX: usize = 512;
+
+/// What `stats items` says of a slab class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Class {
+    /// Items in all of its lists.
+    pub(super) number: u64,
+    /// How many of its lists other than the cold one hold items.
+    pub(super) other_lists: u64,
+}
+
+/// Asks for the slab classes that hold items.
+pub(super) async fn classes(client: &mut Client) -> Result<BTreeMap<u32, Class>, Error> {
+    Ok(read_classes(&client.stats(StatsGroup::Items).await?))
+}
+
+fn read_classes(stats: &[Stat]) -> BTreeMap<u32, Class> {
+    let mut classes: BTreeMap<u32, Class> = BTreeMap::new();
+    for stat in stats {
         // items:CLASS:NAME
-        classes
-            .extend(std::str::from_utf8(stat.name()).ok().and_then(|name| name.split(':').nth(1)?.parse::<u32>().ok()));
-    }
-    for class in classes {
-        client.begin("stats cachedump");
-        client.send(Request::Cachedump(Cachedump { class, limit: 0 })).await?;
-        loop {
-            match client.next().await? {
-                Answer { reply: Reply::Cachedump(item), .. } => {
-                    if !visitor.visit(Listed::Cachedump(&item))? {
-                        return Ok(Walked::GivenUp);
-                    }
-                }
-                Answer { reply: Reply::End, .. } => break,
-                Answer { reply: Reply::Error(reply), .. } => return Ok(Walked::Refused(reply)),
-                Answer { reply, .. } => return Err(client.refused(reply)),
-            }
+        let Some((class, name)) = std::str::from_utf8(stat.name()).ok().and_then(|name| {
+            let mut parts = name.splitn(3, ':').skip(1);
+            Some((parts.next()?.parse().ok()?, parts.next()?))
+        }) else {
+            continue;
+        };
+        let class = classes.entry(class).or_default();
+        let number = std::str::from_utf8(stat.value()).ok().and_then(|value| value.parse::<u64>().ok());
+        match (name, number) {
+            ("number", Some(number)) => class.number = number,
+            ("number_hot" | "number_warm" | "number_temp", Some(1..)) => class.other_lists += 1,
+            _ => {}
         }
     }
-    Ok(Walked::Whole)
+    classes
+}
+
+/// What one dump of a class came to.
+pub(super) struct ClassDump {
+    pub(super) listed: u64,
+    /// Whether the server may have ended it before the end of the list.
+    pub(super) is_cut: bool,
+}
+
+/// How a dump of a class ended.
+pub(super) enum Dumped {
+    Whole(ClassDump),
+    GivenUp,
+    Refused(ErrorReply),
+}
+
+/// Shows the newest items of a class's list to a function, so many at most, or all where that is 0; false from it gives the
+/// dump up.
+pub(super) async fn dump(
+    client: &mut Client,
+    class: u32,
+    limit: u32,
+    mut show: impl FnMut(CachedumpItem) -> Result<bool, Error>,
+) -> Result<Dumped, Error> {
+    client.begin("stats cachedump");
+    client.send(Request::Cachedump(Cachedump { class, limit })).await?;
+    let (mut listed, mut bytes) = (0, 0);
+    loop {
+        match client.next().await? {
+            Answer { reply: Reply::Cachedump(item), .. } => {
+                listed += 1;
+                bytes += item.as_bytes().len() + 2;
+                if !show(item)? {
+                    return Ok(Dumped::GivenUp);
+                }
+            }
+            Answer { reply: Reply::End, .. } => break,
+            Answer { reply: Reply::Error(reply), .. } => return Ok(Dumped::Refused(reply)),
+            Answer { reply, .. } => return Err(client.refused(reply)),
+        }
+    }
+    Ok(Dumped::Whole(ClassDump { listed, is_cut: bytes + LINE_MAX > LIMIT }))
+}
+
+pub(super) async fn walk(client: &mut Client, dialect: Dialect, visitor: &mut impl Visitor) -> Result<Walked, Error> {
+    let has_one_list = has_one_list(&client.stats(StatsGroup::Settings).await?);
+    let mut coverage = Coverage::default();
+    for (class, before) in classes(client).await? {
+        let dumped = match dump(client, class, 0, |item| visitor.visit(Listed::Cachedump(&item))).await? {
+            Dumped::Whole(dumped) => dumped,
+            Dumped::GivenUp => return Ok(Walked::GivenUp),
+            Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
+        };
+        let unlisted = before.number.saturating_sub(dumped.listed);
+        if dumped.is_cut {
+            coverage.cut.push(CutClass { class, unlisted });
+        } else if !has_one_list || before.other_lists > 0 {
+            coverage.hidden += unlisted;
+            coverage.is_partial = true;
+        } else if dialect.hides_base64() {
+            coverage.hidden += unlisted;
+        }
+    }
+    // A key with a line end in it can look like the end of a dump. Then this is not answered by a version.
+    client.version().await?;
+    Ok(Walked::Whole(coverage))
+}
+
+/// Whether each slab class has one LRU list (`-o no_modern`, `lru mode flat`, servers before `-o lru_maintainer`).
+fn has_one_list(settings: &[Stat]) -> bool {
+    let setting = |name: &str| settings.iter().find(|stat| stat.name() == name).map(Stat::value);
+    match setting("lru_segmented") {
+        Some(value) => value == "no",
+        None => setting("lru_maintainer_thread").is_none_or(|value| value == "no"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(lines: &[(&'static str, &'static str)]) -> Vec<Stat> {
+        lines.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect()
+    }
+
+    #[test]
+    fn classes_and_their_lists() {
+        let found = read_classes(&stats(&[
+            ("items:1:number", "2"),
+            ("items:1:number_hot", "0"),
+            ("items:1:number_cold", "2"),
+            ("items:12:number", "7"),
+            ("items:12:number_hot", "1"),
+            ("items:12:number_warm", "3"),
+            ("items:12:number_temp", "0"),
+            ("items:x:number", "7"),
+            ("pid", "7"),
+        ]));
+        let expected = [(1, Class { number: 2, other_lists: 0 }), (12, Class { number: 7, other_lists: 2 })];
+        assert_eq!(found, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn servers_with_one_list_a_class() {
+        for (settings, expected) in [
+            (&[][..], true),
+            (&[("lru_maintainer_thread", "no")], true),
+            (&[("lru_maintainer_thread", "yes")], false),
+            (&[("lru_maintainer_thread", "yes"), ("lru_segmented", "yes")], false),
+            (&[("lru_maintainer_thread", "no"), ("lru_segmented", "no")], true),
+        ] {
+            assert_eq!(has_one_list(&stats(settings)), expected, "{settings:?}");
+        }
+    }
 }

@@ -1,42 +1,59 @@
-//! Which strategy fits a server: its version says it once, and trying says the rest.
+//! Which strategy fits a server.
 
 use super::Strategy;
 use crate::address::ServerAddr;
-use crate::error::Error;
+use crate::error::{Error, Problem};
+use crate::ops::dialect::{Dialect, Dumps};
 use crate::ops::retry::{Retries, unless_stopped};
 use crate::ops::{Context, Event};
 use crate::protocol::Escaped;
 
-/// The first version whose hash walk does not hold a lock while it writes to the client.
-const SAFE_HASH_WALK: [u32; 3] = [1, 6, 19];
+/// How a server's keys are listed, and how the server is spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ops) struct Way {
+    pub(in crate::ops) strategy: Strategy,
+    pub(in crate::ops) dialect: Dialect,
+}
 
-/// The strategy that was asked for, or the best that is safe for the server's other clients.
+/// The strategy that the caller asked for, or the most complete one that is safe for the server's other clients.
+///
+/// # Errors
+/// The server cannot be reached, or the strategy harms it.
 pub(in crate::ops) async fn choose(
     server: &ServerAddr,
     asked: Option<Strategy>,
     context: &Context,
     retries: &mut Retries<'_>,
-) -> Result<Strategy, Error> {
-    let version = loop {
-        let ask = async { context.connect(server).await?.version().await };
+) -> Result<Way, Error> {
+    let (version, dialect) = loop {
+        let ask = async { Dialect::learn(&mut context.connect(server).await?).await };
         match unless_stopped(context, server, ask).await {
-            Ok(version) => break version,
+            Ok(learned) => break learned,
             Err(error) => retries.after(error).await?,
         }
     };
-    // The one place where the version decides: whether others would freeze cannot be found out by trying.
-    let is_safe = version.numbers().is_some_and(|numbers| numbers >= SAFE_HASH_WALK);
-    let (strategy, why) = match asked {
-        Some(strategy) => (strategy, "as asked"),
-        None if is_safe => (Strategy::Hash, "from 1.6.19 on one walk of the hash table lists every key"),
-        None => (Strategy::Lru, "before 1.6.19 a walk of the hash table can freeze other clients"),
-    };
-    if strategy == Strategy::Hash && !is_safe {
+    if asked == Some(Strategy::Lru) && dialect.stalls_garble() {
+        return Err(Error {
+            server: server.clone(),
+            problem: Problem::Harmful {
+                what: "from 1.6.19 to 1.6.43 a dump of the LRU lists whose reader stalls can write past the end of a buffer in the server",
+                instead: "let mcflush choose: it walks the hash table, which lists every key",
+            },
+        });
+    }
+    if asked == Some(Strategy::Hash) && dialect.dumps() != Dumps::Hash {
         context.events.tell(Event::Warning(
             "before 1.6.19 a walk of the hash table can freeze other clients: it was asked for, and no promise to them holds",
         ));
     }
+    let strategy = asked.unwrap_or(dialect.strategy());
+    let why = match (asked, dialect.dumps()) {
+        (Some(_), _) => "the caller asked for it",
+        (None, Dumps::Hash) => "from 1.6.19 on one walk of the hash table lists every key",
+        (None, Dumps::Missing) => "before 1.4.31 the server has no other listing",
+        (None, _) => "before 1.6.19 a walk of the hash table can freeze other clients",
+    };
     let why = format!("version {}: {why}", Escaped(version.as_bytes()));
     context.events.tell(Event::Strategy { strategy, why });
-    Ok(strategy)
+    Ok(Way { strategy, dialect })
 }

@@ -1,10 +1,28 @@
 //! One look at all keys, changing nothing.
 
-use super::{Strategy, Visitor, Walked, choose, disabled, walk};
+use super::sample::Sample;
+use super::{Coverage, Listed, Strategy, Visitor, Walked, Way, choose, disabled, walk};
 use crate::address::ServerAddr;
 use crate::error::Error;
 use crate::ops::Context;
-use crate::ops::retry::{Retries, unless_stopped};
+use crate::ops::retry::Retries;
+
+/// How far the figures of a listing that can miss and repeat keys may be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uncertainty {
+    /// Keys that the listing may have missed, at most.
+    pub missing: u64,
+    /// Keys that it listed twice, about.
+    pub repeated: u64,
+}
+
+/// What a look at all keys came to.
+pub(in crate::ops) struct Looked<V> {
+    pub(in crate::ops) strategy: Strategy,
+    pub(in crate::ops) visitor: V,
+    /// None for a listing that shows every key, once.
+    pub(in crate::ops) uncertainty: Option<Uncertainty>,
+}
 
 /// Shows every key to a visitor, and gives it back with how they were listed. Where a listing breaks off, another one
 /// begins with a new visitor.
@@ -16,22 +34,107 @@ pub(in crate::ops) async fn look<V: Visitor>(
     asked: Option<Strategy>,
     context: &Context,
     visitor: impl Fn() -> V,
-) -> Result<(Strategy, V), Error> {
+) -> Result<Looked<V>, Error> {
     let mut retries = Retries::new(context);
-    let mut strategy = choose(server, asked, context, &mut retries).await?;
+    let mut way = choose(server, asked, context, &mut retries).await?;
     loop {
+        let mut sampling = Sampling::new();
         let mut visitor = visitor();
         let walk = async {
             let mut client = context.connect(server).await?;
-            walk(strategy, &mut client, context, &mut visitor).await
+            if way.strategy == Strategy::Hash {
+                return walk(way, &mut client, context, &mut visitor).await;
+            }
+            walk(way, &mut client, context, &mut sampling.before(&mut visitor)).await
         };
-        match unless_stopped(context, server, walk).await {
-            Ok(Walked::Refused(reply)) if asked.is_some() || strategy == Strategy::Cachedump => {
+        match walk.await {
+            Ok(Walked::Refused(reply)) if asked.is_some() || way.strategy == Strategy::Cachedump => {
                 return Err(disabled(server, reply));
             }
-            Ok(Walked::Refused(_)) => strategy = Strategy::Cachedump,
-            Ok(Walked::Whole | Walked::GivenUp) => return Ok((strategy, visitor)),
+            Ok(Walked::Refused(_)) => way.strategy = Strategy::Cachedump,
+            Ok(Walked::GivenUp) => return Ok(Looked { strategy: way.strategy, visitor, uncertainty: None }),
+            Ok(Walked::Whole(coverage)) => {
+                let uncertainty = match way.strategy {
+                    Strategy::Hash => None,
+                    _ => Some(sampling.uncertainty(server, way, context, &coverage).await?),
+                };
+                return Ok(Looked { strategy: way.strategy, visitor, uncertainty });
+            }
             Err(error) => retries.after(error).await?,
         }
+    }
+}
+
+/// A sample of what a listing shows, for a second listing to be held against.
+pub(in crate::ops) struct Sampling {
+    sample: Sample,
+    listed: u64,
+    highest_cas: u64,
+}
+
+impl Sampling {
+    pub(in crate::ops) fn new() -> Self {
+        let mut sample = Sample::new();
+        sample.begin_pass();
+        Self { sample, listed: 0, highest_cas: 0 }
+    }
+
+    /// Takes note of what is shown to a visitor.
+    pub(in crate::ops) fn before<'a, V: Visitor>(&'a mut self, visitor: &'a mut V) -> impl Visitor + 'a {
+        Before { sampling: self, visitor }
+    }
+
+    fn note(&mut self, item: Listed<'_>, watermark: Option<u64>) {
+        self.listed += 1;
+        self.highest_cas = self.highest_cas.max(item.cas().unwrap_or_default());
+        self.sample.note(item.raw_key(), item.cas(), watermark);
+    }
+
+    /// Lists once more, and says what the first listing missed: what the second one shows of the keys that were there then.
+    pub(in crate::ops) async fn uncertainty(
+        mut self,
+        server: &ServerAddr,
+        way: Way,
+        context: &Context,
+        coverage: &Coverage,
+    ) -> Result<Uncertainty, Error> {
+        let (repeated, different) = self.sample.repeated();
+        let (listed, highest_cas) = (self.listed, self.highest_cas);
+        let unlisted = coverage.hidden + coverage.cut.iter().map(|class| class.unlisted).sum::<u64>();
+        self.sample.begin_pass();
+        let mut second = Second { sampling: &mut self, watermark: Some(highest_cas).filter(|cas| *cas > 0) };
+        let mut client = context.connect(server).await?;
+        walk(way, &mut client, context, &mut second).await?;
+        let recapture = self.sample.recapture();
+        let missing = if recapture.there == 0 { 0.0 } else { recapture.upper_bound() * listed as f64 };
+        let repeats = if different == 0 { 0.0 } else { repeated as f64 / (repeated + different) as f64 };
+        Ok(Uncertainty {
+            missing: unlisted.saturating_add(missing.ceil() as u64),
+            repeated: (repeats * listed as f64).round() as u64,
+        })
+    }
+}
+
+struct Before<'a, V> {
+    sampling: &'a mut Sampling,
+    visitor: &'a mut V,
+}
+
+impl<V: Visitor> Visitor for Before<'_, V> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+        self.sampling.note(item, None);
+        self.visitor.visit(item)
+    }
+}
+
+struct Second<'a> {
+    sampling: &'a mut Sampling,
+    watermark: Option<u64>,
+}
+
+impl Visitor for Second<'_> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+        self.sampling.note(item, self.watermark);
+        Ok(true)
     }
 }

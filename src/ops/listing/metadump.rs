@@ -1,24 +1,38 @@
-//! `lru_crawler metadump`, waiting for the crawler when it is taken.
+//! `lru_crawler metadump`: waits for the crawler when another crawl holds it, and for a dump that says nothing for long.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Listed, Visitor, Walked};
+use super::{Coverage, Listed, Visitor, Walked};
 use crate::client::Client;
-use crate::codec::Answer;
+use crate::codec::{Answer, CodecError};
 use crate::error::{Error, Problem};
+use crate::ops::dialect::{Dialect, Dumps};
 use crate::ops::retry::{Backoff, pause};
 use crate::ops::{Context, Event};
-use crate::protocol::crawler::{CrawlTarget, Metadump};
-use crate::protocol::{self, ErrorKind, ErrorReply, Reply, Request};
+use crate::protocol::crawler::{CrawlTarget, Metadump, MetadumpLine};
+use crate::protocol::{self, ErrorKind, Meaning, Reply, Request};
 
 /// How long others may hold the crawler where the run has no deadline: a walk of fifty million keys takes about as long.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a dump may say nothing while the server answers on another connection, where the run has no deadline. A walk
+/// over items that have expired or were flushed prints nothing; a hundred million buckets take about a minute.
+const SILENT_PATIENCE: Duration = Duration::from_secs(300);
+
+/// The silence after which a server whose dumps have no end line is asked for its version behind the dump.
+const PROBE_AFTER: Duration = Duration::from_millis(250);
+
+/// How long a dump that nobody wants any more is read on, on servers that a close can crash.
+const READ_ON: Duration = Duration::from_secs(30);
+
+const DOING: &str = "lru_crawler metadump";
+
 pub(super) async fn walk(
     target: CrawlTarget,
+    dialect: Dialect,
     client: &mut Client,
     context: &Context,
     visitor: &mut impl Visitor,
@@ -26,9 +40,15 @@ pub(super) async fn walk(
     let mut backoff = Backoff::new(Duration::from_millis(50));
     let asked_first = Instant::now();
     loop {
-        match once(target.clone(), client, visitor).await? {
-            Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole),
-            Walked::Refused(reply) if is_taken(&reply) => {
+        let mut dump = Dump { dialect, client, context, visitor, any: false };
+        match dump.read(target.clone()).await? {
+            Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole(Coverage::ALL)),
+            // In place of the first line or of the end line.
+            Walked::Refused(reply) if reply.meaning() == Meaning::Taken => {
+                if dump.any {
+                    // What the visitor has seen would be shown to it again.
+                    return Err(client.error(Problem::Garbled { doing: DOING }));
+                }
                 if context.deadline.is_none() && asked_first.elapsed() > BUSY_PATIENCE {
                     return Err(client.error(Problem::Busy { after: BUSY_PATIENCE }));
                 }
@@ -36,43 +56,179 @@ pub(super) async fn walk(
                 context.events.tell(Event::Waiting { why: "the server's crawler is taken", after });
                 pause(context, client.server(), after).await?;
             }
+            // A dump that has begun is no dump that the server does not do.
+            Walked::Refused(reply) if dump.any => return Err(client.refused(Reply::Error(reply))),
             walked => return Ok(walked),
         }
     }
 }
 
-async fn once(target: CrawlTarget, client: &mut Client, visitor: &mut impl Visitor) -> Result<Walked, Error> {
-    client.begin("lru_crawler metadump");
-    client.send(Request::Metadump(Metadump { target })).await?;
-    loop {
-        match client.next().await? {
-            Answer { reply: Reply::Metadump(item), .. } => {
-                if !visitor.visit(Listed::Metadump(item.as_line()))? || !visit_rest(client, visitor)? {
-                    return Ok(Walked::GivenUp);
+/// One dump, while it is read.
+struct Dump<'a, V> {
+    dialect: Dialect,
+    client: &'a mut Client,
+    context: &'a Context,
+    visitor: &'a mut V,
+    /// Whether the visitor has seen an item of it.
+    any: bool,
+}
+
+/// What a line of a dump that is no item means.
+enum End {
+    Walked(Walked),
+    /// The line before the first item, since 1.6.43.
+    Begins,
+}
+
+impl<V: Visitor> Dump<'_, V> {
+    async fn read(&mut self, target: CrawlTarget) -> Result<Walked, Error> {
+        self.client.begin(DOING);
+        self.client.send(Request::Metadump(Metadump { target })).await?;
+        let walked = loop {
+            let answer = if self.dialect.closing_crashes() {
+                match self.context.stop.run_until_cancelled(self.next()).await {
+                    Some(answer) => answer?,
+                    None => {
+                        self.read_on().await;
+                        return Err(self.context.stopped(self.client.server(), false));
+                    }
                 }
+            } else {
+                self.next().await?
+            };
+            let item = match answer.reply {
+                Reply::Metadump(item) => item,
+                reply => match self.end(reply)? {
+                    End::Walked(walked) => return Ok(walked),
+                    End::Begins => continue,
+                },
+            };
+            self.any = true;
+            if !self.show(item.as_line())? || !self.show_rest()? {
+                break Walked::GivenUp;
             }
-            // The line before a dump, since 1.6.43.
-            Answer { reply: Reply::Ok, .. } => {}
-            Answer { reply: Reply::End, .. } => return Ok(Walked::Whole),
-            Answer { reply: Reply::Error(reply), .. } => return Ok(Walked::Refused(reply)),
-            Answer { reply, .. } => return Err(client.refused(reply)),
+        };
+        if self.dialect.closing_crashes() {
+            self.read_on().await;
+        }
+        Ok(walked)
+    }
+
+    fn end(&self, reply: Reply) -> Result<End, Error> {
+        let has_end = self.dialect.dumps() != Dumps::WithoutEnd;
+        Ok(match reply {
+            Reply::Ok => End::Begins,
+            Reply::End => End::Walked(Walked::Whole(Coverage::ALL)),
+            Reply::Version(_) if !has_end => End::Walked(Walked::Whole(Coverage::ALL)),
+            // The dump ate a part of the `version` behind it; every refusal of a dump has more words.
+            Reply::Error(reply) if !has_end && reply.line() == "ERROR" => End::Walked(Walked::Whole(Coverage::ALL)),
+            Reply::Error(reply) if reply.meaning() == Meaning::Full => {
+                return Err(self.client.refused(Reply::Error(reply)));
+            }
+            Reply::Error(reply) => End::Walked(Walked::Refused(reply)),
+            reply => return Err(self.client.refused(reply)),
+        })
+    }
+
+    /// The next reply, however long the server walks without printing anything.
+    async fn next(&mut self) -> Result<Answer, Error> {
+        if self.dialect.dumps() == Dumps::WithoutEnd {
+            return self.next_or_end().await;
+        }
+        let timeout = self.context.patience.timeout;
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.client.next_within(timeout).await {
+                Ok(Some(answer)) => return Ok(answer),
+                // A part of a line has come: this server does not walk, it hangs.
+                Ok(None) if self.client.is_inside_reply() => return Err(self.client.silence_of(timeout)),
+                Ok(None) => {}
+                Err(error) => return Err(self.garbled(error)),
+            }
+            waited += timeout;
+            if self.context.deadline.is_none() && waited >= SILENT_PATIENCE {
+                return Err(self.client.silence_of(waited));
+            }
+            let server = self.client.server().clone();
+            let mut other = self.context.connect(&server).await.map_err(|_| self.client.silence_of(waited))?;
+            other.version().await.map_err(|_| self.client.silence_of(waited))?;
+            let why = "the server walks over items that it does not list, and answers on another connection";
+            self.context.events.tell(Event::Waiting { why, after: timeout });
         }
     }
-}
 
-/// The lines that have come with one; false when the visitor gave it up.
-fn visit_rest(client: &mut Client, visitor: &mut impl Visitor) -> Result<bool, Error> {
-    let mut verdict = Ok(true);
-    client.visit(|item| {
-        if let protocol::Listed::Metadump(line) = item {
-            verdict = visitor.visit(Listed::Metadump(line));
+    /// The next reply; when the dump falls silent, what answers a `version` behind it.
+    async fn next_or_end(&mut self) -> Result<Answer, Error> {
+        let timeout = self.context.patience.timeout;
+        let mut waited = Duration::ZERO;
+        loop {
+            let time = PROBE_AFTER.min(timeout);
+            if let Some(answer) = self.client.next_within(time).await? {
+                return Ok(answer);
+            }
+            waited += time;
+            if waited >= timeout {
+                return Err(self.client.silence_of(waited));
+            }
+            // While it dumps, the server may eat single bytes of this: then it is asked again.
+            self.client.send(Request::Version).await?;
         }
-        if matches!(verdict, Ok(true)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    verdict
-}
+    }
 
-/// Another crawl runs, or the hash table is growing (1.6.28 and later; in place of the first line or of the end line).
-fn is_taken(reply: &ErrorReply) -> bool {
-    reply.kind() == ErrorKind::Busy || memchr::memmem::find(reply.line(), b"locked").is_some()
+    fn show(&mut self, line: MetadumpLine<'_>) -> Result<bool, Error> {
+        // A second line in the first.
+        if self.dialect.stalls_garble()
+            && line.as_bytes().get(4..).is_some_and(|rest| memchr::memmem::find(rest, b"key=").is_some())
+        {
+            return Err(self.client.error(Problem::Garbled { doing: DOING }));
+        }
+        self.visitor.visit(Listed::Metadump(line)).map_err(|error| self.garbled(error))
+    }
+
+    /// The lines that have come with one; false when the visitor gave it up.
+    fn show_rest(&mut self) -> Result<bool, Error> {
+        let garbles = self.dialect.stalls_garble();
+        let server = self.client.server().clone();
+        let mut verdict = Ok(true);
+        let visitor = &mut *self.visitor;
+        self.client.visit(|item| {
+            if let protocol::Listed::Metadump(line) = item {
+                verdict = match line.as_bytes().get(4..) {
+                    Some(rest) if garbles && memchr::memmem::find(rest, b"key=").is_some() => {
+                        Err(Error { server: server.clone(), problem: Problem::Garbled { doing: DOING } })
+                    }
+                    _ => visitor.visit(Listed::Metadump(line)),
+                };
+            }
+            if matches!(verdict, Ok(true)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        verdict.map_err(|error| self.garbled(error))
+    }
+
+    /// On servers that garble what a stalled reader gets, a line that is no dump line is a broken walk.
+    fn garbled(&self, error: Error) -> Error {
+        let is_malformed = matches!(
+            error.problem,
+            Problem::Codec { source: CodecError::Malformed { .. }, .. } | Problem::BadKey { .. }
+        );
+        if is_malformed && self.dialect.stalls_garble() {
+            return Error { problem: Problem::Garbled { doing: DOING }, ..error };
+        }
+        error
+    }
+
+    /// Reads to the end of the dump, throwing it away; a server that takes too long keeps what it has.
+    async fn read_on(&mut self) {
+        let rest = async {
+            loop {
+                self.client.visit(|_| ControlFlow::Continue(()));
+                match self.client.next().await {
+                    Ok(Answer { reply: Reply::Metadump(_) | Reply::Ok, .. }) => {}
+                    _ => return,
+                }
+            }
+        };
+        // A server that takes longer may be closed on: it is not at the last part of its dump.
+        let _ = tokio::time::timeout(READ_ON, rest).await;
+    }
 }

@@ -2,17 +2,22 @@
 
 mod cachedump;
 mod choice;
+mod heads;
 mod look;
 mod metadump;
+pub(super) mod sample;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 
-pub(super) use self::choice::choose;
-pub(super) use self::look::look;
+pub(super) use self::choice::{Way, choose};
+pub use self::look::Uncertainty;
+pub(super) use self::look::{Looked, look};
 use super::Context;
+use super::dialect::Dumps;
+use super::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
@@ -29,9 +34,9 @@ pub(super) const TOLD_TOGETHER: u64 = 4096;
 pub enum Strategy {
     /// `lru_crawler metadump hash`: a walk of the hash table lists every key that is there during all of it.
     Hash,
-    /// `lru_crawler metadump all`: misses recently read keys, so it takes several passes.
+    /// `lru_crawler metadump all`: misses keys that are being read, so a clear takes several passes.
     Lru,
-    /// `stats cachedump`: some keys of the cold list of each slab class; proves nothing.
+    /// `stats cachedump`: one list of each slab class, at most 2 MB of it; all keys only where a class has one list.
     Cachedump,
 }
 
@@ -160,11 +165,40 @@ pub(super) trait Visitor {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error>;
 }
 
+/// What a listing to its end leaves out by its nature, beside what it may miss.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Coverage {
+    /// Slab classes that hold more keys than the server lists.
+    pub(super) cut: Vec<CutClass>,
+    /// Keys that are in lists, or in a form, that the server does not list: about how many.
+    pub(super) hidden: u64,
+    /// The server never lists more than a part of its keys.
+    pub(super) is_partial: bool,
+}
+
+/// A slab class of which the server lists the newest 2 MB of keys.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CutClass {
+    /// The class's number.
+    pub(super) class: u32,
+    /// About how many of its keys the server does not list.
+    pub(super) unlisted: u64,
+}
+
+impl Coverage {
+    /// Nothing is left out.
+    pub(super) const ALL: Self = Self { cut: Vec::new(), hidden: 0, is_partial: false };
+
+    pub(super) fn is_whole(&self) -> bool {
+        *self == Self::ALL
+    }
+}
+
 /// How a walk ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Walked {
-    /// To its end line.
-    Whole,
+    /// To its end.
+    Whole(Coverage),
     /// The visitor gave it up: the connection is in the middle of a dump.
     GivenUp,
     /// The server does not do this.
@@ -182,14 +216,27 @@ pub(super) fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
 /// # Errors
 /// The connection broke, the server is busy for too long, or what came is no listing. What was visited by then is real.
 pub(super) async fn walk(
-    strategy: Strategy,
+    way: Way,
     client: &mut Client,
     context: &Context,
     visitor: &mut impl Visitor,
 ) -> Result<Walked, Error> {
-    match strategy {
-        Strategy::Hash => metadump::walk(CrawlTarget::Hash, client, context, visitor).await,
-        Strategy::Cachedump => cachedump::walk(client, visitor).await,
-        Strategy::Lru => metadump::walk(CrawlTarget::All, client, context, visitor).await,
+    let Way { strategy, dialect } = way;
+    let server = client.server().clone();
+    let walk = async {
+        match strategy {
+            Strategy::Hash => metadump::walk(CrawlTarget::Hash, dialect, client, context, visitor).await,
+            Strategy::Cachedump => cachedump::walk(client, dialect, visitor).await,
+            Strategy::Lru if dialect.dumps() == Dumps::WithoutHeads => {
+                heads::walk(dialect, client, context, visitor).await
+            }
+            Strategy::Lru => metadump::walk(CrawlTarget::All, dialect, client, context, visitor).await,
+        }
+    };
+    if dialect.closing_crashes() {
+        // The walk ends by itself when the operation is stopped: dropped, it would close the connection.
+        walk.await
+    } else {
+        unless_stopped(context, &server, walk).await
     }
 }

@@ -12,7 +12,8 @@ use crate::protocol::scalar::Cas;
 ///
 /// An `OK` line comes first since 1.6.43. In place of the end, or of it all, comes an error line: `BUSY` when another
 /// crawl runs, `ERROR locked try again later` from a `hash` dump while the table grows. Nothing may be pipelined before or
-/// behind it.
+/// behind it. From 1.4.31 to 1.5.3 there is no `END`: send `version` when the dump falls silent, and take whatever line is no
+/// item for the end of the dump.
 ///
 /// ```
 /// use mcflush::protocol::{Request, crawler::{CrawlTarget, Metadump}};

@@ -1,0 +1,68 @@
+//! What a server's counters say of its other clients: whether anybody read, stored or moved an item.
+
+use crate::protocol::stats::Stat;
+
+/// Counters of a server at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Activity {
+    /// Reads and stores that met an item: what hides a key from a listing, or moves it, begins with one of them.
+    pub(super) uses: u64,
+    /// Items that the server moved between its LRU lists.
+    pub(super) moves: u64,
+    /// Items that it moved to other slab pages, which it counts when it has done with a page.
+    pub(super) rescued: u64,
+    /// Whether it is moving some now.
+    pub(super) is_rescuing: bool,
+}
+
+impl Activity {
+    /// Reads `stats`; None when the server does not count.
+    pub(super) fn of(stats: &[Stat]) -> Option<Self> {
+        let number = |name: &str| -> Option<u64> {
+            let stat = stats.iter().find(|stat| stat.name() == name)?;
+            std::str::from_utf8(stat.value()).ok()?.parse().ok()
+        };
+        // Counters that came later are missing on older servers, which do not do what they count.
+        let sum = |names: &[&str]| names.iter().filter_map(|name| number(name)).fold(0_u64, u64::saturating_add);
+        number("get_hits")?;
+        number("cmd_set")?;
+        Some(Self {
+            uses: sum(&["get_hits", "cmd_set", "touch_hits", "incr_hits", "decr_hits", "cas_hits"]),
+            moves: sum(&["moves_to_cold", "moves_to_warm", "moves_within_lru"]),
+            rescued: sum(&["slab_reassign_rescues", "slab_reassign_chunk_rescues"]),
+            is_rescuing: number("slab_reassign_running").is_some_and(|running| running > 0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(lines: &[(&'static str, &'static str)]) -> Option<Activity> {
+        let stats: Vec<_> = lines.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect();
+        Activity::of(&stats)
+    }
+
+    #[test]
+    fn what_is_counted() {
+        let found = of(&[
+            ("cmd_get", "100"),
+            ("get_hits", "7"),
+            ("cmd_set", "5"),
+            ("incr_hits", "1"),
+            ("moves_to_cold", "3"),
+            ("moves_within_lru", "4"),
+            ("slab_reassign_rescues", "9"),
+            ("slab_reassign_running", "1"),
+        ]);
+        assert_eq!(found, Some(Activity { uses: 13, moves: 7, rescued: 9, is_rescuing: true }));
+        assert_eq!(of(&[("get_hits", "7"), ("cmd_set", "5")]).map(|found| found.uses), Some(12));
+    }
+
+    #[test]
+    fn a_server_that_does_not_count_is_never_at_rest() {
+        assert_eq!(of(&[("pid", "7")]), None);
+        assert_eq!(of(&[("get_hits", "many"), ("cmd_set", "5")]), None);
+    }
+}

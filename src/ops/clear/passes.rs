@@ -1,0 +1,237 @@
+//! Passes over listings that can miss keys, until there is evidence enough that nothing old is left.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::activity::Activity;
+use super::evidence::{APART, Found, GOAL, PASSES_MAX, VERIFIED_GOAL, Verdict};
+use super::lister::Walk;
+use super::{Pass, Proof, Run, Shared};
+use crate::error::{Error, Kind, Problem};
+use crate::ops::Event;
+use crate::ops::dialect::Dumps;
+use crate::ops::listing::{Coverage, Strategy};
+use crate::ops::retry::pause;
+use crate::protocol::ErrorReply;
+use crate::protocol::stats::StatsGroup;
+
+/// Passes after which keys that the server hides from its listings are not waited for any more.
+const HIDDEN_PASSES_MAX: u32 = 6;
+
+/// What was seen of the server's other clients.
+struct Watch {
+    /// The last look at the counters, with this clear's own uses at that time.
+    last: Option<(Activity, u64)>,
+    /// Since when nobody has used an item.
+    quiet_since: Instant,
+}
+
+/// What changed between two looks.
+struct Changes {
+    /// Another client read or stored an item, or the server does not say.
+    is_used: bool,
+    /// The server moved items between its LRU lists, or does not say.
+    is_moved: bool,
+    /// It moved items to other slab pages.
+    is_rescued: bool,
+}
+
+impl Watch {
+    fn new(activity: Option<Activity>, own_uses: u64) -> Self {
+        Self { last: activity.map(|activity| (activity, own_uses)), quiet_since: Instant::now() }
+    }
+
+    fn look(&mut self, activity: Option<Activity>, own_uses: u64) -> Changes {
+        let now = activity.map(|activity| (activity, own_uses));
+        let changes = match (self.last, now) {
+            (Some((before, own_before)), Some((after, own_after))) => Changes {
+                is_used: after.uses.wrapping_sub(before.uses) != own_after.wrapping_sub(own_before),
+                is_moved: after.moves != before.moves,
+                is_rescued: after.rescued != before.rescued || after.is_rescuing || before.is_rescuing,
+            },
+            _ => Changes { is_used: true, is_moved: true, is_rescued: false },
+        };
+        self.last = now;
+        if changes.is_used {
+            self.quiet_since = Instant::now();
+        }
+        changes
+    }
+}
+
+impl Run<'_> {
+    /// The inner error: the server does not list that way.
+    pub(super) async fn by_passes(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+        let goal = if self.shared.options.verify { VERIFIED_GOAL } else { GOAL };
+        let mut watch = Watch::new(self.activity().await?, self.own_uses());
+        let first = Instant::now();
+        let mut hidden_passes = 0;
+        let mut number = 0;
+        loop {
+            let began = Instant::now();
+            let was_quiet_since = watch.quiet_since;
+            let (mut walk, coverage) = match self.whole_pass().await {
+                Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
+                Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
+                Err(error) if error.kind() == Kind::Deadline && number > 0 => {
+                    return Err(self.undecided("the deadline"));
+                }
+                Err(error) => return Err(error),
+            };
+            number += 1;
+            let changes = watch.look(self.activity().await?, self.own_uses());
+            if changes.is_rescued && self.shared.way.dialect.moves_renew_cas() {
+                if self.shared.options.keep_new {
+                    return Err(self.moved());
+                }
+                // What was moved looks new: any of them may be old, until a later mark tells.
+                walk.older = walk.matched;
+                self.shared.watermark.store(0, Relaxed);
+            }
+            // A key that no command can name is listed every time.
+            let old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
+            let is_quiet = !changes.is_used && !changes.is_moved;
+            self.evidence.add(Found {
+                began: began.duration_since(first),
+                old,
+                before: self.sample.recapture(),
+                is_quiet,
+                is_at_rest: is_quiet && began.duration_since(was_quiet_since) >= APART,
+            });
+            self.tell(old);
+            if old == 0 && !coverage.cut.is_empty() {
+                return Err(self.cut(&coverage));
+            }
+            if old == 0 && coverage.is_partial {
+                return Err(self.hidden(&coverage));
+            }
+            let wait = match self.evidence.verdict(goal, first.elapsed()) {
+                Verdict::Complete if coverage.is_whole() => return Ok(Ok(Proof::Passes)),
+                // The server's own moves may bring them to light.
+                Verdict::Complete if hidden_passes < HIDDEN_PASSES_MAX => {
+                    hidden_passes += 1;
+                    APART
+                }
+                Verdict::Complete => return Err(self.hidden(&coverage)),
+                Verdict::GiveUp => return Err(self.gave_up(&walk)),
+                Verdict::Again(wait) => wait,
+            };
+            if wait > Duration::ZERO {
+                self.wait(wait).await?;
+                watch.look(self.activity().await?, self.own_uses());
+            }
+        }
+    }
+
+    fn own_uses(&self) -> u64 {
+        self.shared.own_uses.load(Relaxed)
+    }
+
+    /// The server's counters; none when it does not say.
+    pub(super) async fn activity(&mut self) -> Result<Option<Activity>, Error> {
+        match self.ask(StatsGroup::General).await {
+            Ok(stats) => Ok(Activity::of(&stats)),
+            Err(error) if error.kind() == Kind::Server => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tell(&self, old: u64) {
+        let (miss_rate, doubt) = (self.evidence.miss_rate(), self.evidence.doubt());
+        self.shared.context.events.tell(Event::Evidence { old, miss_rate, doubt });
+    }
+
+    async fn wait(&self, time: Duration) -> Result<(), Error> {
+        let Shared { server, context, .. } = self.shared;
+        let why = "a key that was read a moment ago is not listed until the server has moved it";
+        context.events.tell(Event::Waiting { why, after: time });
+        match pause(context, server, time).await {
+            Err(error) if error.kind() == Kind::Deadline => Err(self.undecided("the deadline")),
+            result => result,
+        }
+    }
+
+    fn gave_up(&self, walk: &Walk) -> Error {
+        if let Err(out_of_reach) = self.shared.reached_all(Proof::Passes) {
+            return out_of_reach;
+        }
+        if walk.older > 0 && self.shared.watermark.load(Relaxed) == 0 {
+            return self.shared.error(Problem::Unproven {
+                what: format!(
+                    "the last of {PASSES_MAX} passes still listed {} keys in scope, and without a CAS (-C) those that are \
+                     stored meanwhile cannot be told from old ones",
+                    walk.older
+                ),
+                instead: "stop what stores these keys and run it again, or flush the whole instance",
+            });
+        }
+        self.undecided(&format!("{PASSES_MAX} passes"))
+    }
+
+    /// The error of passes that ended before there was evidence enough.
+    fn undecided(&self, at: &str) -> Error {
+        let misses = match self.evidence.miss_rate() {
+            Some(rate) if rate > 0.0 => format!("1 key in {:.0}", (1.0 / rate).max(1.0)),
+            _ => "an unknown part of its keys".into(),
+        };
+        let left = self.evidence.doubt().map_or_else(
+            || "keys may be left".into(),
+            |doubt| format!("at most {:.0} keys may be left", doubt.ceil().max(1.0)),
+        );
+        self.shared.error(Problem::Unproven {
+            what: format!("while this server is being read its listings miss {misses}: at {at}, {left}"),
+            instead: "clear in a quieter moment, flush the whole instance, or run memcached 1.6.19 or later",
+        })
+    }
+
+    /// The error of a server that lists only a part of some slab classes.
+    fn cut(&self, coverage: &Coverage) -> Error {
+        let unlisted: u64 = coverage.cut.iter().map(|class| class.unlisted).sum();
+        let classes: Vec<_> = coverage.cut.iter().map(|class| class.class.to_string()).collect();
+        let which = match classes.as_slice() {
+            [class] => format!("slab class {class} holds more keys than this server lists (2 MB)"),
+            classes => format!(
+                "{} slab classes ({}) hold more keys than this server lists (2 MB each)",
+                classes.len(),
+                classes.join(", ")
+            ),
+        };
+        self.shared.error(Problem::Unproven {
+            what: format!(
+                "{which}: about {} could not be seen, and those in scope among them are left",
+                count(unlisted)
+            ),
+            instead: "flush the whole instance, or give the app a prefix with a version in it",
+        })
+    }
+
+    /// The error of a server that keeps keys where its listing does not look.
+    fn hidden(&self, coverage: &Coverage) -> Error {
+        let hidden = count(coverage.hidden.max(1));
+        let (what, instead) = if self.shared.way.strategy == Strategy::Lru {
+            debug_assert_eq!(self.shared.way.dialect.dumps(), Dumps::WithoutHeads, "no other dump hides keys");
+            (
+                format!(
+                    "memcached 1.5.5 and 1.5.6 leave the newest entry of each LRU list out of their listings: at most \
+                     {hidden} may be left"
+                ),
+                "upgrade memcached, or flush the whole instance",
+            )
+        } else {
+            (
+                format!(
+                    "this server lists only a part of its keys (stats cachedump): about {hidden} keys could not be seen"
+                ),
+                "start memcached with its LRU crawler, or flush the whole instance",
+            )
+        };
+        self.shared.error(Problem::Unproven { what, instead })
+    }
+}
+
+/// A number of keys, in words.
+fn count(keys: u64) -> String {
+    if keys == 1 { "1 key".into() } else { format!("{keys} keys") }
+}

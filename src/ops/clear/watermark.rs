@@ -1,0 +1,65 @@
+//! The watermark: a CAS that the server gave out after the clear began. What has a CAS up to it was stored before.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Shared;
+use super::batch::{Batch, Record};
+use crate::client::Client;
+use crate::error::Error;
+use crate::ops::dialect::Language;
+use crate::protocol::meta::{MetaDelete, MetaGet};
+use crate::protocol::storage::{Store, StoreVerb};
+use crate::protocol::{Key, MetaKey, Reply, Request};
+
+/// Gives a key of the batch a fresh CAS, without storing anything new; the key is deleted next. None when no key of the batch
+/// is there any more. The CAS is 0 on a server without (-C).
+pub(super) async fn take(client: &mut Client, shared: &Shared<'_>, batch: &Batch) -> Result<Option<Record>, Error> {
+    for Record { key, .. } in batch.records() {
+        let cas = match shared.way.dialect.language() {
+            Language::Meta => {
+                let Ok(key) = MetaKey::for_bytes(key.clone()) else { continue };
+                by_meta(client, shared, key).await?
+            }
+            Language::Classic => {
+                let Ok(key) = Key::new(key.clone()) else { continue };
+                by_classic(client, shared, key).await?
+            }
+        };
+        if let Some(cas) = cas {
+            return Ok(Some(Record { key, cas }));
+        }
+    }
+    Ok(None)
+}
+
+/// `md KEY I` marks the item as stale and gives it a fresh CAS; it allocates nothing.
+async fn by_meta(client: &mut Client, shared: &Shared<'_>, key: MetaKey) -> Result<Option<u64>, Error> {
+    let mark = MetaDelete { invalidate: true, ..MetaDelete::new(key.clone()) };
+    if client.meta(Request::MetaDelete(mark)).await?.is_none() {
+        return Ok(None);
+    }
+    let get = MetaGet { cas: true, no_bump: true, ..MetaGet::new(key) };
+    let found = client.meta(Request::MetaGet(get)).await?;
+    if found.is_some() {
+        // The server counts it among its reads.
+        shared.own_uses.fetch_add(1, Relaxed);
+    }
+    Ok(found.and_then(|flags| flags.cas()).map(u64::from))
+}
+
+/// `append` of nothing leaves the value as it is and gives it a fresh CAS, which `gets` reads. It allocates an item: on a
+/// full server the oldest one of its slab class may be evicted for it.
+async fn by_classic(client: &mut Client, shared: &Shared<'_>, key: Key) -> Result<Option<u64>, Error> {
+    let append = Store::new(StoreVerb::Append, key.clone(), "");
+    match client.call("append", Request::Store(append)).await? {
+        Reply::Stored => {}
+        Reply::NotStored => {
+            shared.own_uses.fetch_add(1, Relaxed);
+            return Ok(None);
+        }
+        reply => return Err(client.refused(reply)),
+    }
+    let found = client.gets(key).await?;
+    shared.own_uses.fetch_add(1 + u64::from(found.is_some()), Relaxed);
+    Ok(found.and_then(|value| value.cas()).map(u64::from))
+}

@@ -1,0 +1,223 @@
+//! What each version of memcached can do, and what it cannot: the one table that decides by version.
+
+use super::listing::Strategy;
+use crate::client::Client;
+use crate::error::Error;
+use crate::protocol::admin::ServerVersion;
+
+/// A version as three numbers.
+type Numbers = [u32; 3];
+
+/// The commands that delete and mark keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    /// `delete`, `append`, `gets`, `cas`: every version knows them.
+    Classic,
+    /// `md`, `mg`, `mn` as they are today.
+    Meta,
+}
+
+/// What `lru_crawler metadump` of a version is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dumps {
+    /// The server knows no metadump.
+    Missing,
+    /// A dump of the LRU lists, with no line at its end.
+    WithoutEnd,
+    /// A dump of the LRU lists that leaves the newest entry of each list out.
+    WithoutHeads,
+    /// A dump of the LRU lists. A dump of the hash table does not exist, or can freeze other clients.
+    Lru,
+    /// A dump of the hash table, safe for other clients.
+    Hash,
+}
+
+/// What `flush_all` compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlushBy {
+    /// Times of whole seconds: values of the flush's own second may stay.
+    Time,
+    /// The CAS, where the server has it.
+    Cas,
+}
+
+/// From a version on.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    since: Numbers,
+    language: Language,
+    dumps: Dumps,
+    flush: FlushBy,
+}
+
+/// Oldest first; a version is served by the last row that is not newer. docs/PROTOCOL.md, "Versions", says how each row
+/// was seen.
+const ROWS: [Row; 9] = {
+    use Dumps::{Hash, Lru, Missing, WithoutEnd, WithoutHeads};
+    use FlushBy::{Cas, Time};
+    use Language::{Classic, Meta};
+    const fn row(since: Numbers, language: Language, dumps: Dumps, flush: FlushBy) -> Row {
+        Row { since, language, dumps, flush }
+    }
+    [
+        row([0, 0, 0], Classic, Missing, Time),
+        row([1, 4, 23], Classic, Missing, Cas),
+        row([1, 4, 31], Classic, WithoutEnd, Cas),
+        row([1, 5, 4], Classic, Lru, Cas),
+        row([1, 5, 5], Classic, WithoutHeads, Cas),
+        row([1, 5, 7], Classic, Lru, Cas),
+        row([1, 6, 10], Meta, Lru, Cas),
+        row([1, 6, 19], Meta, Hash, Cas),
+        row([1, 6, 25], Meta, Hash, Time),
+    ]
+};
+
+/// A server whose version cannot be read: nothing is taken for granted.
+const UNKNOWN: Row = Row { since: [0, 0, 0], language: Language::Classic, dumps: Dumps::Lru, flush: FlushBy::Time };
+
+/// How a server has to be spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    numbers: Option<Numbers>,
+    row: Row,
+    language: Language,
+}
+
+impl Dialect {
+    /// By version alone, for a server that knows the meta commands of its version.
+    pub(super) fn of(version: &ServerVersion) -> Self {
+        let numbers = version.numbers();
+        let row =
+            numbers.and_then(|numbers| ROWS.iter().rev().find(|row| row.since <= numbers)).copied().unwrap_or(UNKNOWN);
+        Self { numbers, row, language: row.language }
+    }
+
+    /// By version, and by trying: a relative of memcached may have a version of its own and no meta commands.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub(super) async fn learn(client: &mut Client) -> Result<(ServerVersion, Self), Error> {
+        let version = client.version().await?;
+        let mut dialect = Self::of(&version);
+        if dialect.language == Language::Meta && !client.speaks_meta().await? {
+            dialect.language = Language::Classic;
+        }
+        Ok((version, dialect))
+    }
+
+    pub(super) const fn language(self) -> Language {
+        self.language
+    }
+
+    pub(super) const fn dumps(self) -> Dumps {
+        self.row.dumps
+    }
+
+    pub(super) const fn flush_by(self) -> FlushBy {
+        self.row.flush
+    }
+
+    /// The way to list keys that is the most complete one without harm to other clients.
+    pub(super) const fn strategy(self) -> Strategy {
+        match self.row.dumps {
+            Dumps::Missing => Strategy::Cachedump,
+            Dumps::WithoutEnd | Dumps::WithoutHeads | Dumps::Lru => Strategy::Lru,
+            Dumps::Hash => Strategy::Hash,
+        }
+    }
+
+    /// Whether an item that the server moves to another slab page gets a new CAS, and so looks newer than it is.
+    pub(super) fn moves_renew_cas(self) -> bool {
+        self.numbers.is_none_or(|numbers| numbers < [1, 6, 24])
+    }
+
+    /// Whether `md KEY C<cas>` deletes an item with that CAS: until 1.6.12 the server compares with another number.
+    pub(super) fn meta_compares(self) -> bool {
+        self.language == Language::Meta && self.numbers.is_some_and(|numbers| numbers >= [1, 6, 13])
+    }
+
+    /// Whether a dump whose reader stalls can come garbled, or, of the LRU lists, write past the end of a buffer in the
+    /// server.
+    pub(super) fn stalls_garble(self) -> bool {
+        self.is_within([1, 6, 19], [1, 6, 43])
+    }
+
+    /// Whether a reader that closes while the last part of a dump is written can crash the server.
+    pub(super) fn closing_crashes(self) -> bool {
+        self.is_within([1, 6, 19], [1, 6, 25])
+    }
+
+    /// Whether `stats cachedump` leaves out the keys that were stored as base64.
+    pub(super) fn hides_base64(self) -> bool {
+        self.numbers.is_none_or(|numbers| numbers >= [1, 6, 10])
+    }
+
+    fn is_within(self, first: Numbers, last: Numbers) -> bool {
+        self.numbers.is_some_and(|numbers| (first..=last).contains(&numbers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(version: &str) -> Dialect {
+        Dialect::of(&ServerVersion::new(version.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn the_rows_are_in_order() {
+        assert!(ROWS.windows(2).all(|pair| pair[0].since < pair[1].since));
+    }
+
+    #[test]
+    fn what_each_version_can_do() {
+        use Dumps::{Hash, Lru, Missing, WithoutEnd, WithoutHeads};
+        use FlushBy::{Cas, Time};
+        use Language::{Classic, Meta};
+        for (version, language, dumps, flush) in [
+            ("1.2.8", Classic, Missing, Time),
+            ("1.4.15", Classic, Missing, Time),
+            ("1.4.22", Classic, Missing, Time),
+            ("1.4.23", Classic, Missing, Cas),
+            ("1.4.25", Classic, Missing, Cas),
+            ("1.4.33", Classic, WithoutEnd, Cas),
+            ("1.5.3", Classic, WithoutEnd, Cas),
+            ("1.5.4", Classic, Lru, Cas),
+            ("1.5.5", Classic, WithoutHeads, Cas),
+            ("1.5.6", Classic, WithoutHeads, Cas),
+            ("1.5.7", Classic, Lru, Cas),
+            ("1.5.22", Classic, Lru, Cas),
+            ("1.6.0", Classic, Lru, Cas),
+            ("1.6.9", Classic, Lru, Cas),
+            ("1.6.10", Meta, Lru, Cas),
+            ("1.6.18", Meta, Lru, Cas),
+            ("1.6.19", Meta, Hash, Cas),
+            ("1.6.24", Meta, Hash, Cas),
+            ("1.6.25", Meta, Hash, Time),
+            ("1.6.45", Meta, Hash, Time),
+            ("1.10.0", Meta, Hash, Time),
+            ("2.0.0", Meta, Hash, Time),
+            ("unknown", Classic, Lru, Time),
+        ] {
+            let dialect = of(version);
+            let found = (dialect.language(), dialect.dumps(), dialect.flush_by());
+            assert_eq!(found, (language, dumps, flush), "{version}");
+        }
+    }
+
+    #[test]
+    fn faults_of_some_versions() {
+        let faults = |version| {
+            let dialect = of(version);
+            (dialect.stalls_garble(), dialect.closing_crashes(), dialect.moves_renew_cas(), dialect.meta_compares())
+        };
+        assert_eq!(faults("1.6.12"), (false, false, true, false));
+        assert_eq!(faults("1.6.18"), (false, false, true, true));
+        assert_eq!(faults("1.6.19"), (true, true, true, true));
+        assert_eq!(faults("1.6.24"), (true, true, false, true));
+        assert_eq!(faults("1.6.26"), (true, false, false, true));
+        assert_eq!(faults("1.6.43"), (true, false, false, true));
+        assert_eq!(faults("1.6.44"), (false, false, false, true));
+    }
+}

@@ -1,0 +1,368 @@
+//! `flush_all`, and making sure: by itself it leaves values on current servers.
+//!
+//! From 1.6.25 on `flush_all` compares times of whole seconds, so what was stored or read in the second of the flush can stay
+//! readable, for as long as it lives. Before, it compares the CAS, and may leave a value that is in the middle of an `incr` or
+//! `append`. docs/PROTOCOL.md has the measurements.
+
+mod plan;
+mod probe;
+mod turn;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use self::plan::{Facts, Plan};
+use self::probe::Probe;
+use super::clear::{self, Cleared, Strategy};
+use super::dialect::Dialect;
+use super::listing::{self, Listed, Visitor, Walked, Way};
+use super::retry::{Retries, pause, unless_stopped};
+use super::{Context, Event};
+use crate::address::ServerAddr;
+use crate::error::{Error, Kind, Problem};
+use crate::protocol::admin::FlushAll;
+
+/// How to flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// `flush_all` alone, sent once, not checked.
+    Once,
+    /// `flush_all` with a delay in seconds, thirty days at most, after which the server flushes; it cannot be checked. A flush
+    /// that was still to come is replaced.
+    After(NonZeroU32),
+    /// `flush_all`, and then whatever makes sure that nothing stored before is readable.
+    Exact {
+        /// Store an item before and see that it is gone after; walk once more where keys can be listed, and find nothing
+        /// older.
+        verify: bool,
+        /// Leave what other clients store after the flush began. What was changed in place meanwhile (incr, append) counts as
+        /// new.
+        keep_new: bool,
+    },
+}
+
+/// Why a flush may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Proof {
+    /// The server compares CAS, and was told twice: the second flush takes a value that was in the middle of an `incr` or
+    /// `append` at the first.
+    Cas,
+    /// A walk of the hash table behind the flush listed what survived it, and each of those was deleted.
+    Walk,
+    /// Nothing can be listed or compared: the server was told again when its clock had turned twice. A strong hint, no more.
+    Twice,
+}
+
+impl Proof {
+    /// The word for it in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cas => "cas",
+            Self::Walk => "walk",
+            Self::Twice => "twice",
+        }
+    }
+}
+
+/// A flush that the server confirmed with `OK`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flushed {
+    /// Items the server held before; none when it does not say (a proxy).
+    pub items_before: Option<u64>,
+    /// Seconds after which it flushes; 0 when it has.
+    pub delay: u32,
+    /// Keys that `flush_all` had left, and that were deleted; none where the table was not walked.
+    pub swept: Option<u64>,
+    /// Keys that were left because they were stored after the flush began; none where new keys are not kept, or where the table
+    /// was not walked.
+    pub kept_new: Option<u64>,
+    /// Why nothing stored before is readable; none where that was not checked.
+    pub proof: Option<Proof>,
+    /// Why the table could not be walked, where it should have been.
+    pub walk_failed: Option<String>,
+}
+
+/// Between two flushes of a server that compares CAS: no `incr` or `append` takes as long.
+const CAS_PAUSE: Duration = Duration::from_millis(200);
+
+/// Flushes a whole instance.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, flush::{Flush, flush}};
+/// let how = Flush::Exact { verify: false, keep_new: false };
+/// let flushed = flush(&"cache1".parse()?, how, &Context::default()).await?;
+/// println!("it held {:?} items, {:?} outlived flush_all", flushed.items_before, flushed.swept);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// The server could not be reached, refused, or died with the answer (which is said: the flush may have happened). Or the
+/// flush is confirmed, and what makes sure failed: then the error says that.
+pub async fn flush(server: &ServerAddr, how: Flush, context: &Context) -> Result<Flushed, Error> {
+    context.events.tell(Event::Started);
+    let flushed = Flushing { server, how, context }.run().await;
+    context.events.tell(Event::Done { complete: flushed.is_ok() });
+    flushed
+}
+
+struct Flushing<'a> {
+    server: &'a ServerAddr,
+    how: Flush,
+    context: &'a Context,
+}
+
+/// What the first flush came to.
+struct Confirmed {
+    facts: Facts,
+    plan: Plan,
+    probe: Option<Probe>,
+}
+
+impl Flushing<'_> {
+    async fn run(&self) -> Result<Flushed, Error> {
+        let confirmed = self.confirmed().await?;
+        let delay = if let Flush::After(delay) = self.how { delay.get() } else { 0 };
+        let mut flushed = Flushed {
+            items_before: confirmed.facts.items,
+            delay,
+            swept: None,
+            kept_new: None,
+            proof: None,
+            walk_failed: None,
+        };
+        if let Flush::Exact { .. } = self.how {
+            self.make_sure(&confirmed, &mut flushed).await.map_err(|Error { server, problem }| Error {
+                server,
+                problem: match problem {
+                    // It was checked, and found wrong.
+                    Problem::Incomplete(_) => problem,
+                    problem => Problem::Unchecked(Box::new(problem)),
+                },
+            })?;
+        }
+        Ok(flushed)
+    }
+
+    const fn keeps_new(&self) -> bool {
+        matches!(self.how, Flush::Exact { keep_new: true, .. })
+    }
+
+    const fn verifies(&self) -> bool {
+        matches!(self.how, Flush::Exact { verify: true, .. })
+    }
+
+    /// The first `flush_all`, to its `OK`.
+    async fn confirmed(&self) -> Result<Confirmed, Error> {
+        let mut retries = Retries::new(self.context);
+        let mut sent = None;
+        loop {
+            let attempt = self.context.stop.run_until_cancelled(self.attempt(&mut sent)).await;
+            let error = match attempt {
+                Some(Ok(confirmed)) => return Ok(confirmed),
+                Some(Err(error)) => error,
+                None => return Err(self.context.stopped(self.server, sent.is_some())),
+            };
+            // Sent again it would take what others have stored since; the walk deletes whatever it did not take.
+            if self.keeps_new()
+                && matches!(&sent, Some(Confirmed { plan: Plan::Walk, .. }))
+                && error.is_worth_a_retry()
+                && let Some(confirmed) = sent.take()
+            {
+                return Ok(confirmed);
+            }
+            match retries.after(error).await {
+                Ok(()) if self.keeps_new() && sent.is_some() => return Err(self.unknown(false)),
+                Ok(()) => {}
+                Err(Error { problem: Problem::Lost { like_a_proxy, .. }, .. }) if sent.is_some() => {
+                    return Err(self.unknown(like_a_proxy));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn unknown(&self, like_a_proxy: bool) -> Error {
+        Error { server: self.server.clone(), problem: Problem::FlushUnknown { like_a_proxy } }
+    }
+
+    /// One try; `sent` is what is known once `flush_all` is on its way.
+    async fn attempt(&self, sent: &mut Option<Confirmed>) -> Result<Confirmed, Error> {
+        let (mut client, facts) = Facts::learn(self.server, self.context, self.how).await?;
+        let plan = Plan::of(&facts);
+        if self.keeps_new() {
+            plan.check_age(&facts).map_err(|why| client.error(Problem::NoAge { why }))?;
+        }
+        let probe = match self.how {
+            Flush::Exact { verify, keep_new } if verify || keep_new => Some(Probe::store(&mut client).await?),
+            _ => None,
+        };
+        if self.keeps_new() && probe.as_ref().is_some_and(|probe| probe.cas().is_none()) {
+            return Err(client.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }));
+        }
+        let delay = if let Flush::After(delay) = self.how { Some(delay.get().into()) } else { None };
+        let is_proxy = facts.is_proxy;
+        let known = sent.insert(Confirmed { facts, plan, probe });
+        match client.flush_all(FlushAll { delay, noreply: false }).await {
+            Ok(()) => {}
+            Err(Error { problem: Problem::Lost { .. } | Problem::Refusal { .. }, server }) if is_proxy => {
+                return Err(Error { server, problem: Problem::Proxied { command: "flush_all" } });
+            }
+            Err(error) => return Err(error),
+        }
+        let Confirmed { facts, plan, probe } = known;
+        Ok(Confirmed { facts: facts.clone(), plan: *plan, probe: probe.clone() })
+    }
+
+    /// Whatever shows that nothing stored before is readable.
+    async fn make_sure(&self, confirmed: &Confirmed, flushed: &mut Flushed) -> Result<(), Error> {
+        let Confirmed { plan, probe, .. } = confirmed;
+        let watermark = probe.as_ref().and_then(Probe::cas);
+        match plan {
+            Plan::Walk => match self.sweep(watermark).await {
+                Ok(cleared) => {
+                    flushed.swept = Some(cleared.deleted);
+                    flushed.kept_new = cleared.kept_new;
+                    flushed.proof = Some(Proof::Walk);
+                }
+                Err(error) if self.keeps_new() || matches!(error.kind(), Kind::Deadline | Kind::Interrupted) => {
+                    return Err(error);
+                }
+                Err(Error { problem: Problem::Incomplete(what), server }) if self.verifies() => {
+                    return Err(Error { server, problem: Problem::Incomplete(what) });
+                }
+                Err(error) => {
+                    self.twice().await?;
+                    flushed.proof = Some(Proof::Twice);
+                    flushed.walk_failed = Some(error.problem.to_string());
+                }
+            },
+            Plan::Cas => {
+                if !self.keeps_new() {
+                    let why = "a value that was being changed may have outlived the flush: it is made again";
+                    self.context.events.tell(Event::Waiting { why, after: CAS_PAUSE });
+                    pause(self.context, self.server, CAS_PAUSE).await?;
+                    self.again().await?;
+                }
+                flushed.proof = Some(Proof::Cas);
+            }
+            Plan::Twice => {
+                self.twice().await?;
+                flushed.proof = Some(Proof::Twice);
+            }
+        }
+        if self.verifies() {
+            self.verify(confirmed).await?;
+        }
+        Ok(())
+    }
+
+    /// Walks the hash table, and deletes what is in it.
+    async fn sweep(&self, watermark: Option<u64>) -> Result<Cleared, Error> {
+        let way = Way { strategy: Strategy::Hash, dialect: self.dialect().await? };
+        let options = clear::Options {
+            strategy: Some(Strategy::Hash),
+            verify: self.verifies(),
+            keep_new: self.keeps_new(),
+            ..clear::Options::default()
+        };
+        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark).await;
+        match cleared.error.take() {
+            None => Ok(cleared),
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn dialect(&self) -> Result<Dialect, Error> {
+        let mut retries = Retries::new(self.context);
+        loop {
+            let learn = async { Dialect::learn(&mut self.context.connect(self.server).await?).await };
+            match unless_stopped(self.context, self.server, learn).await {
+                Ok((_, dialect)) => return Ok(dialect),
+                Err(error) => retries.after(error).await?,
+            }
+        }
+    }
+
+    /// `flush_all` once more.
+    async fn again(&self) -> Result<(), Error> {
+        let mut retries = Retries::new(self.context);
+        loop {
+            let flush = async { self.context.connect(self.server).await?.flush_all(FlushAll::default()).await };
+            match unless_stopped(self.context, self.server, flush).await {
+                Ok(()) => return Ok(()),
+                Err(error) => retries.after(error).await?,
+            }
+        }
+    }
+
+    /// `flush_all` once more, when the server's clock has turned twice: what was noted late for the first one's second is of
+    /// the past then.
+    async fn twice(&self) -> Result<(), Error> {
+        unless_stopped(self.context, self.server, turn::wait(self.server, self.context)).await?;
+        self.again().await
+    }
+
+    /// Looks for the item that was stored before, and for anything else that is older where a listing says how old its keys
+    /// are.
+    async fn verify(&self, confirmed: &Confirmed) -> Result<(), Error> {
+        let Some(probe) = &confirmed.probe else { return Ok(()) };
+        let mut retries = Retries::new(self.context);
+        loop {
+            let look = async { probe.is_there(&mut self.context.connect(self.server).await?).await };
+            match unless_stopped(self.context, self.server, look).await {
+                Ok(false) => break,
+                Ok(true) => {
+                    let what = "an item stored before flush_all is still there after its OK";
+                    return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what.into()) });
+                }
+                Err(error) => retries.after(error).await?,
+            }
+        }
+        // A sweep has its own verifying walk.
+        if let (Plan::Cas, Some(watermark)) = (confirmed.plan, probe.cas()) {
+            self.find_nothing_older(watermark).await?;
+        }
+        Ok(())
+    }
+
+    async fn find_nothing_older(&self, watermark: u64) -> Result<(), Error> {
+        let dialect = self.dialect().await?;
+        let strategy = dialect.strategy();
+        // A cachedump lists what is flushed too.
+        if strategy == Strategy::Cachedump {
+            return Ok(());
+        }
+        let mut retries = Retries::new(self.context);
+        loop {
+            let mut older = Older { watermark, count: 0 };
+            let mut client = self.context.connect(self.server).await?;
+            match listing::walk(Way { strategy, dialect }, &mut client, self.context, &mut older).await {
+                Ok(Walked::Whole(_) | Walked::GivenUp) if older.count > 0 => {
+                    let what =
+                        format!("after flush_all a listing still shows {} keys that were stored before", older.count);
+                    return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what) });
+                }
+                // No crawler: the probe has to do.
+                Ok(_) => return Ok(()),
+                Err(error) => retries.after(error).await?,
+            }
+        }
+    }
+}
+
+/// Counts items that were stored before.
+struct Older {
+    watermark: u64,
+    count: u64,
+}
+
+impl Visitor for Older {
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+        self.count += u64::from(item.cas().is_some_and(|cas| cas <= self.watermark));
+        Ok(true)
+    }
+}

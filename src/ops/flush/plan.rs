@@ -1,0 +1,147 @@
+//! How a flush of a server can be made sure of: by what the server says of itself.
+
+use super::Flush;
+use crate::address::ServerAddr;
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::ops::Context;
+use crate::ops::dialect::{Dialect, Dumps, FlushBy};
+use crate::protocol::admin::ServerVersion;
+use crate::protocol::stats::{Stat, StatsGroup};
+
+/// What a server says of itself before it is flushed.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) items: Option<u64>,
+    pub(super) is_proxy: bool,
+    version: Option<ServerVersion>,
+    /// Not asked for where they decide nothing; none where the server does not say.
+    settings: Option<Vec<Stat>>,
+}
+
+fn find<'a>(stats: &'a [Stat], name: &str) -> Option<&'a str> {
+    std::str::from_utf8(stats.iter().find(|stat| stat.name() == name)?.value()).ok()
+}
+
+impl Facts {
+    /// Asks, and gives the connection on which the server can be flushed.
+    ///
+    /// # Errors
+    /// The server cannot be reached, is silent, or wants a login. That it closes or answers an error is no reason not to
+    /// try the flush: a proxy does so.
+    pub(super) async fn learn(server: &ServerAddr, context: &Context, how: Flush) -> Result<(Client, Self), Error> {
+        let mut client = context.connect(server).await?;
+        let stats = match client.stats(StatsGroup::General).await {
+            Ok(stats) => stats,
+            Err(error) if is_final(&error) => return Err(error),
+            Err(_) => {
+                client = context.connect(server).await?;
+                Vec::new()
+            }
+        };
+        let mut facts = Self {
+            items: find(&stats, "curr_items").and_then(|value| value.parse().ok()),
+            is_proxy: find(&stats, "proxy_conn_requests").is_some(),
+            version: find(&stats, "version").and_then(|version| ServerVersion::new(version.to_owned())),
+            settings: None,
+        };
+        if matches!(how, Flush::Exact { .. }) && facts.version.is_some() && !facts.is_proxy {
+            match client.stats(StatsGroup::Settings).await {
+                Ok(settings) => facts.settings = Some(settings),
+                Err(error) if is_final(&error) => return Err(error),
+                Err(_) => client = context.connect(server).await?,
+            }
+        }
+        Ok((client, facts))
+    }
+
+    fn setting(&self, name: &str) -> Option<&str> {
+        find(self.settings.as_deref()?, name)
+    }
+
+    fn has_cas(&self) -> bool {
+        self.setting("cas_enabled") == Some("yes")
+    }
+
+    /// Whether the hash table can be walked, as far as the settings say.
+    fn lists_keys(&self) -> bool {
+        self.setting("lru_crawler") != Some("no") && self.setting("dump_enabled") != Some("no")
+    }
+}
+
+/// To wait through a silence a second time would tell nothing new, nor would a flush without a login.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Timeout | Kind::Auth | Kind::Refused)
+}
+
+/// How it is made sure that nothing stored before a flush is readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// A walk of the hash table, which deletes what it lists.
+    Walk,
+    /// Two flushes that compare CAS.
+    Cas,
+    /// Two flushes, two turns of the server's clock apart.
+    Twice,
+}
+
+impl Plan {
+    pub(super) fn of(facts: &Facts) -> Self {
+        let Some(version) = facts.version.as_ref().filter(|_| !facts.is_proxy) else { return Self::Twice };
+        let dialect = Dialect::of(version);
+        match (dialect.dumps(), dialect.flush_by()) {
+            (Dumps::Hash, _) if facts.lists_keys() => Self::Walk,
+            (Dumps::Hash, _) => Self::Twice,
+            (_, FlushBy::Cas) if facts.has_cas() => Self::Cas,
+            _ => Self::Twice,
+        }
+    }
+
+    /// Why new items cannot be told from old ones, where they are to be kept.
+    pub(super) fn check_age(self, facts: &Facts) -> Result<(), &'static str> {
+        match self {
+            _ if facts.setting("cas_enabled") == Some("no") => Err("the server keeps no CAS (-C)"),
+            Self::Twice => Err("the server's keys cannot be listed, and flush_all takes what is stored in its second"),
+            Self::Walk | Self::Cas => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(version: &str, settings: &[(&'static str, &'static str)]) -> Facts {
+        Facts {
+            items: None,
+            is_proxy: false,
+            version: ServerVersion::new(version.to_owned()),
+            settings: Some(settings.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect()),
+        }
+    }
+
+    #[test]
+    fn what_makes_sure() {
+        const CAS: (&str, &str) = ("cas_enabled", "yes");
+        const NO_CAS: (&str, &str) = ("cas_enabled", "no");
+        for (version, settings, plan, keeps_new) in [
+            ("1.6.45", &[CAS, ("lru_crawler", "yes"), ("dump_enabled", "yes")][..], Plan::Walk, true),
+            ("1.6.45", &[NO_CAS, ("lru_crawler", "yes")], Plan::Walk, false),
+            ("1.6.19", &[CAS], Plan::Walk, true),
+            ("1.6.45", &[CAS, ("lru_crawler", "no")], Plan::Twice, false),
+            ("1.6.38", &[CAS, ("dump_enabled", "no")], Plan::Twice, false),
+            ("1.6.18", &[CAS, ("lru_crawler", "no")], Plan::Cas, true),
+            ("1.4.23", &[CAS], Plan::Cas, true),
+            ("1.6.18", &[NO_CAS], Plan::Twice, false),
+            ("1.4.22", &[CAS], Plan::Twice, false),
+            ("something", &[CAS], Plan::Twice, false),
+        ] {
+            let facts = facts(version, settings);
+            assert_eq!(Plan::of(&facts), plan, "{version} {settings:?}");
+            assert_eq!(plan.check_age(&facts).is_ok(), keeps_new, "{version} {settings:?}");
+        }
+        let current = facts("1.6.45", &[CAS]);
+        assert_eq!(Plan::of(&Facts { is_proxy: true, ..current.clone() }), Plan::Twice);
+        assert_eq!(Plan::of(&Facts { version: None, ..current }), Plan::Twice);
+    }
+}

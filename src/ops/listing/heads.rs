@@ -1,0 +1,57 @@
+//! The dump of 1.5.5 and 1.5.6, which leaves the newest entry of each LRU list out, joined with `stats cachedump`.
+//!
+//! The first line of a class's cachedump is the newest entry of its cold list. Where all items of a class are in that list, as
+//! they are soon on a server at rest, nothing is missing then; `stats items` says whether it is so.
+
+use std::collections::BTreeMap;
+
+use super::cachedump::{self, Dumped};
+use super::metadump;
+use super::{Coverage, Listed, Visitor, Walked};
+use crate::client::Client;
+use crate::error::Error;
+use crate::ops::Context;
+use crate::ops::dialect::Dialect;
+use crate::protocol::crawler::CrawlTarget;
+
+pub(super) async fn walk(
+    dialect: Dialect,
+    client: &mut Client,
+    context: &Context,
+    visitor: &mut impl Visitor,
+) -> Result<Walked, Error> {
+    let before = cachedump::classes(client).await?;
+    let mut counted = Counted { visitor, by_class: BTreeMap::new() };
+    match metadump::walk(CrawlTarget::All, dialect, client, context, &mut counted).await? {
+        Walked::Whole(_) => {}
+        walked => return Ok(walked),
+    }
+    let Counted { by_class, .. } = counted;
+    let mut coverage = Coverage::default();
+    for (class, before) in before {
+        let newest = match cachedump::dump(client, class, 1, |item| visitor.visit(Listed::Cachedump(&item))).await? {
+            Dumped::Whole(dumped) => dumped.listed,
+            Dumped::GivenUp => return Ok(Walked::GivenUp),
+            Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
+        };
+        let listed = by_class.get(&u64::from(class)).copied().unwrap_or_default() + newest;
+        // At least the newest entry of each other list; more where they moved meanwhile.
+        coverage.hidden += before.number.saturating_sub(listed).max(before.other_lists);
+    }
+    Ok(Walked::Whole(coverage))
+}
+
+/// Counts the items of each slab class on their way to the visitor.
+struct Counted<'a, V> {
+    visitor: &'a mut V,
+    by_class: BTreeMap<u64, u64>,
+}
+
+impl<V: Visitor> Visitor for Counted<'_, V> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+        if let Some(class) = item.class() {
+            *self.by_class.entry(class).or_default() += 1;
+        }
+        self.visitor.visit(item)
+    }
+}
