@@ -80,6 +80,7 @@ fn fleet() {
 
 fn name(version: Version) -> &'static str {
     match version {
+        Version::Bullseye => "bullseye's",
         Version::Debian => "Debian's",
         Version::Trixie => "trixie's",
         Version::Sid => "sid's",

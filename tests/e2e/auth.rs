@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::support::fake::Fake;
 use crate::support::run::{Mcflush, mcflush};
 use crate::support::server::{Connection, Server, Version, each_version, set_by_binary_protocol};
+use crate::support::traffic::get;
 
 each_version!(
     the_right_password,
@@ -63,8 +64,7 @@ impl Locked {
 
     fn has(&self, key: &str) -> bool {
         let mut connection = self.enter();
-        connection.send(format!("mg {key}\r\n").as_bytes());
-        connection.line().as_deref() == Some("HD")
+        get(&mut connection, key)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
+use crate::support::traffic::get;
 
 each_version!(right_after_loading, across_slab_classes, keys_read_just_before, a_second_clear_finds_nothing,);
 
@@ -53,8 +54,7 @@ fn keys_read_just_before(version: Version) {
     // From the second read on the server holds a key back for its own housekeeping, and LRU dumps skip it meanwhile.
     for _ in 0..3 {
         for key in keys("shop") {
-            connection.send(format!("mg {key}\r\n").as_bytes());
-            assert_eq!(connection.line().as_deref(), Some("HD"));
+            assert!(get(&mut connection, &key));
         }
     }
     let run = mcflush(["--prefix", "shop:", server.address()]).run();

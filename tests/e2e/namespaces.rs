@@ -46,7 +46,7 @@ fn of_two_apps(version: Version) {
     server.store(numbered("blog/", 50));
     server.store(["plain"]);
     store_expiring(&server, &numbered("sess.", 30));
-    let complete = version != Version::Debian;
+    let complete = version.has_harmless_hash_dump();
 
     let whole = when_all_are_listed(&server, 381, &["namespaces", "--json"]);
     assert_eq!(rows(&whole), [("shop:", 300), ("blog/", 50), ("sess.", 30), ("(none)", 1)]);

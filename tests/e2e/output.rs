@@ -5,7 +5,18 @@ use std::io::pipe;
 
 use crate::support::fake::{Answer, Fake};
 use crate::support::run::mcflush;
-use crate::support::server::{Server, Version};
+use crate::support::server::{Server, Version, each_version};
+
+each_version!(success_says_nothing_on_stderr);
+
+fn success_says_nothing_on_stderr(version: Version) {
+    let server = Server::start(version, &[]);
+    server.store(["shop:1", "blog:1"]);
+    for command in [&["--prefix", "shop:"][..], &["--all", "--verify"], &["--all"]] {
+        let run = mcflush([command, &[server.address()]].concat()).without_v().run();
+        assert!(run.exits(0).stderr.is_empty(), "{run}");
+    }
+}
 
 fn full() -> File {
     File::options().write(true).open("/dev/full").expect("Linux has one")

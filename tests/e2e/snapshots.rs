@@ -19,7 +19,7 @@ fn filled(version: Version) -> Server {
 
 /// Both streams of a run, each line marked by whose it is, without what is another in every run.
 fn said(server: &Server, arguments: &[&str]) -> String {
-    told(&mcflush(arguments.iter().copied().chain([server.address()])).run(), &[(server.address(), "SERVER")])
+    told(&mcflush(arguments.iter().copied().chain([server.address()])).without_v().run(), &[(server.address(), "SERVER")])
 }
 
 fn told(run: &Run, names: &[(&str, &str)]) -> String {
@@ -143,7 +143,7 @@ fn scripted() -> Fake {
 fn statistics() {
     let (one, two) = (scripted(), scripted());
     let names = [(one.address(), "SERVER"), (two.address(), "OTHER")];
-    let of = |arguments: &[&str]| told(&mcflush(arguments.iter().copied()).run(), &names);
+    let of = |arguments: &[&str]| told(&mcflush(arguments.iter().copied()).without_v().run(), &names);
     assert_snapshot!("stats", of(&["stats", one.address()]));
     assert_snapshot!("stats_groups", of(&["stats", "--group", "general", "--group", "settings", one.address()]));
     assert_snapshot!("stats_prometheus", of(&["stats", "--format", "prometheus", one.address()]));
@@ -198,9 +198,9 @@ fn the_config_file() {
     assert_snapshot!("an_unknown_group", check(&["@session"]));
     let none = mcflush(["config", "check"]).run();
     assert_snapshot!("config_check_of_nothing", told(&none, &[]));
-    let app = mcflush(["--config", file, "--app", "shpo"]).run();
+    let app = mcflush(["--config", file, "--app", "shpo"]).without_v().run();
     assert_snapshot!("an_unknown_app", told(&app, &[(file, "FILE")]));
-    let host = mcflush(["--config", file, "--retries", "0", "--prefix", "shop:", "cahce1.invalid"]).run();
+    let host = mcflush(["--config", file, "--retries", "0", "--prefix", "shop:", "cahce1.invalid"]).without_v().run();
     let host = told(&host, &[(file, "FILE")]);
     // What the system calls it depends on the system.
     let (before, after) = (host.split(" (failed").next().unwrap(), host.rsplit("): ").next().unwrap());
@@ -277,12 +277,12 @@ fn failures() {
     assert_snapshot!("flush_forbidden", said(&forbidden, &["--all"]));
     assert_snapshot!("dumps_forbidden", said(&forbidden, &["--prefix", "shop:"]));
     let strange = Fake::answering(|_| Answer::text("HTTP/1.1 400 Bad Request\r\n"));
-    let run = mcflush(["--retries", "0", "--prefix", "shop:", strange.address()]).run();
+    let run = mcflush(["--retries", "0", "--prefix", "shop:", strange.address()]).without_v().run();
     assert_snapshot!("no_memcached", told(&run, &[(strange.address(), "SERVER")]));
     let silent = Fake::silent();
-    let run = mcflush(["--retries", "0", "--timeout", "0.2", "--all", silent.address()]).run();
+    let run = mcflush(["--retries", "0", "--timeout", "0.2", "--all", silent.address()]).without_v().run();
     assert_snapshot!("silence", told(&run, &[(silent.address(), "SERVER")]));
     let one = filled(Version::Sid);
-    let run = mcflush(["--retries", "0", "--all", server.address(), one.address()]).run();
+    let run = mcflush(["--retries", "0", "--all", server.address(), one.address()]).without_v().run();
     assert_snapshot!("some_of_them", told(&run, &[(server.address(), "SERVER"), (one.address(), "OTHER")]));
 }

@@ -1,6 +1,7 @@
 //! Runs the built binary as a deploy script would, and says what it did when a test fails.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,20 +34,34 @@ const KINDS: [&str; 15] = [
     "interrupted",
 ];
 
+/// How many ended runs a test's thread keeps for its servers to print.
+const KEPT_RUNS: usize = 20;
+
+thread_local! {
+    static ENDED: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// The last runs of this thread in which `server` is named, for the account of a test that failed.
+pub fn last_runs(server: &str) -> Vec<String> {
+    ENDED.with_borrow(|ended| ended.iter().filter(|run| run.contains(server)).cloned().collect())
+}
+
 /// A command line, before it runs.
 pub struct Mcflush {
     arguments: Vec<OsString>,
     environment: BTreeMap<String, OsString>,
     stdout: Option<Stdio>,
+    explains: bool,
 }
 
-/// The command line `mcflush ARGUMENTS`.
+/// The command line `mcflush ARGUMENTS`. A clear or flush also gets `-v`, so that a test that fails can show what mcflush
+/// did; [`Mcflush::without_v`] leaves it out.
 pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflush {
-    Mcflush {
-        arguments: arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect(),
-        environment: BTreeMap::new(),
-        stdout: None,
-    }
+    let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+    let has = |options: &[&str]| arguments.iter().any(|argument| options.iter().any(|option| argument == option));
+    let empties = has(&["--all", "--prefix", "--app", "--match", "--keys-from"]);
+    let explains = empties && !has(&["-v", "-vvv", "--verbose", "-q", "--quiet"]);
+    Mcflush { arguments, environment: BTreeMap::new(), stdout: None, explains }
 }
 
 impl Mcflush {
@@ -61,7 +76,16 @@ impl Mcflush {
         self
     }
 
-    pub fn spawn(self) -> Running {
+    /// With these arguments alone: for a test of what stands on stderr then.
+    pub fn without_v(mut self) -> Mcflush {
+        self.explains = false;
+        self
+    }
+
+    pub fn spawn(mut self) -> Running {
+        if self.explains {
+            self.arguments.insert(0, "-v".into());
+        }
         let mut shown = String::from("mcflush");
         for argument in &self.arguments {
             shown.push_str(&format!(" {argument:?}"));
@@ -87,7 +111,7 @@ impl Mcflush {
         }
         let mut child = command.spawn().expect("the binary runs");
         let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        Running { shown, child, stdout, stderr, started: Instant::now(), _home: home }
+        Running { shown, child, stdout, stderr, explains: self.explains, started: Instant::now(), _home: home }
     }
 
     pub fn run(self) -> Run {
@@ -115,6 +139,7 @@ pub struct Running {
     child: Child,
     stdout: Receiver<Vec<u8>>,
     stderr: Receiver<Vec<u8>>,
+    explains: bool,
     started: Instant,
     _home: TempDir,
 }
@@ -171,7 +196,14 @@ impl Running {
             took: self.started.elapsed(),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            explains: self.explains,
         };
+        ENDED.with_borrow_mut(|ended| {
+            ended.push_back(run.to_string());
+            if ended.len() > KEPT_RUNS {
+                ended.pop_front();
+            }
+        });
         assert!(!hung, "killed after {longest:?}: {run}");
         run.check(!run.stderr.contains("panicked at"), "it should never panic");
         run.check(
@@ -202,6 +234,8 @@ pub struct Run {
     pub took: Duration,
     pub stdout: String,
     pub stderr: String,
+    /// Whether `-v` was added, so that stderr has more than a user sees who does not give it.
+    explains: bool,
 }
 
 impl std::fmt::Display for Run {
@@ -217,8 +251,22 @@ impl std::fmt::Display for Run {
 impl Run {
     #[track_caller]
     fn check(&self, holds: bool, what: &str) -> &Run {
-        assert!(holds, "{what}{self}");
+        if !holds {
+            let text = self.to_string();
+            // It is in the message, and need not be printed again.
+            ENDED.with_borrow_mut(|ended| ended.retain(|run| *run != text));
+            panic!("{what}{text}");
+        }
         self
+    }
+
+    /// The lines of stderr that are also there without an added `-v`: warnings and failures.
+    fn stderr_without_v(&self) -> impl Iterator<Item = &str> {
+        self.stderr.lines().filter(|line| {
+            let names_a_kind = KINDS.iter().any(|kind| line.contains(&format!(": {kind}: ")));
+            let is_failure = names_a_kind && !line.contains(": trying again in ");
+            !self.explains || is_failure || line.contains(": warning: ")
+        })
     }
 
     #[track_caller]
@@ -226,10 +274,10 @@ impl Run {
         self.check(self.status.code() == Some(code), &format!("it should exit with {code}"))
     }
 
-    /// Exit 0 and, as for every success, not a word on stderr.
+    /// Exit 0 and, as for every success, not a word on stderr but what an added `-v` explains.
     #[track_caller]
     pub fn succeeds(&self) -> &Run {
-        self.exits(0).check(self.stderr.is_empty(), "stderr should be empty")
+        self.exits(0).check(self.stderr_without_v().next().is_none(), "stderr should have no warning and no failure")
     }
 
     /// A clear that says that it is complete everywhere.
@@ -252,8 +300,7 @@ impl Run {
     pub fn complains(&self, server: &str, kinds: &[&str]) -> &Run {
         let begins = format!("mcflush: {server}: ");
         let found: Vec<&str> = self
-            .stderr
-            .lines()
+            .stderr_without_v()
             .filter_map(|line| line.strip_prefix(&begins)?.split_once(": "))
             .map(|(kind, _)| kind)
             .filter(|kind| KINDS.contains(kind))

@@ -13,11 +13,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tempfile::TempDir;
 
+use super::run::last_runs;
+use super::traffic::get;
 use super::{PATIENCE, signal, wait_for};
 
 /// Which server; each speaks another dialect. What `scripts/fetch-memcached` brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
+    /// The newest of bullseye (1.6.9): meta commands in an older form, without base64 keys.
+    Bullseye,
     /// The one of the Debian this runs on (1.6.18 on Debian 12): no leading `OK`, and a hash walk can freeze others.
     Debian,
     /// The newest of trixie.
@@ -34,6 +38,7 @@ impl Version {
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/memcached"), PathBuf::from);
         let program = cache
             .join(match self {
+                Version::Bullseye => "bullseye",
                 Version::Debian => "debian",
                 Version::Trixie => "trixie",
                 Version::Sid => "sid",
@@ -41,6 +46,11 @@ impl Version {
             .join("memcached");
         assert!(program.exists(), "there is no {}: run scripts/fetch-memcached (make test does)", program.display());
         program
+    }
+
+    /// Whether a hash dump makes no other client wait (since 1.6.19), so that mcflush asks for one by itself.
+    pub fn has_harmless_hash_dump(self) -> bool {
+        matches!(self, Version::Trixie | Version::Sid)
     }
 }
 
@@ -72,14 +82,21 @@ macro_rules! each_version {
 #[allow(unused_imports, reason = "the benches make no tests")]
 pub(crate) use each_version;
 
-/// A running memcached that is gone when this is dropped.
+/// The file, in a server's folder, that has what the server writes to stderr.
+const LOG: &str = "log";
+
+/// A running memcached that is gone when this is dropped. When the test fails, that also prints what the server was and
+/// what mcflush did to it.
 ///
 /// It also dies with the *thread* that started it, whatever kills that, so start it from the one that outlives it.
 pub struct Server {
+    version: Version,
+    /// What a test wants of it beyond a plain one.
+    options: Vec<String>,
     child: Child,
     address: String,
     unix: bool,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
@@ -103,7 +120,7 @@ impl Server {
     fn launch(version: Version, host: &str, listen: &[&str], args: &[&str], unix: bool) -> Server {
         let directory = TempDir::with_prefix("mcflush-test-").expect("a temporary folder");
         let (port, socket) = (directory.path().join("port"), directory.path().join("sock"));
-        let log = directory.path().join("log");
+        let log = directory.path().join(LOG);
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         command.arg(version.program()).args(["-m", "256"]).args(listen);
@@ -123,10 +140,12 @@ impl Server {
             .spawn()
             .expect("setpriv (of util-linux) runs");
         let mut server = Server {
+            version,
+            options: args.iter().copied().map(str::to_owned).collect(),
             child,
             address: socket.to_str().expect("temporary paths are text").to_owned(),
             unix,
-            _directory: directory,
+            directory,
         };
         let mut still_runs = || {
             if let Some(status) = server.child.try_wait().expect("a child can be waited for") {
@@ -181,7 +200,8 @@ impl Server {
     }
 
     pub fn loader(&self) -> Loader {
-        Loader { out: BufWriter::with_capacity(1 << 16, self.connect().stream) }
+        let by_binary_protocol = (self.version == Version::Bullseye).then(|| self.connect());
+        Loader { out: BufWriter::with_capacity(1 << 16, self.connect().stream), by_binary_protocol }
     }
 
     /// Every key that is there, decoded. By the hash walk, which misses none; nobody else uses a test's server.
@@ -232,13 +252,7 @@ impl Server {
 
     /// Whether a key that can be named on a text line is there, as another client sees it.
     pub fn has(&self, key: &str) -> bool {
-        let mut connection = self.connect();
-        connection.send(format!("mg {key}\r\n").as_bytes());
-        match connection.line().as_deref() {
-            Some("HD") => true,
-            Some("EN") => false,
-            other => panic!("mg {key}: {other:?}"),
-        }
+        get(&mut self.connect(), key)
     }
 
     /// Reads keys in bursts, as an app does that has just been started; says how many were there.
@@ -293,10 +307,28 @@ impl Server {
         self.child.kill().expect("the server can be killed");
         self.child.wait().expect("the server ends");
     }
+
+    /// For who reads why a test failed: libtest shows what a failed test prints.
+    #[allow(clippy::print_stderr)]
+    fn print_its_story(&self) {
+        let said = Command::new(self.version.program()).arg("-V").output();
+        let version = said.map_or_else(|error| error.to_string(), |said| String::from_utf8_lossy(&said.stdout).into());
+        let log = fs::read_to_string(self.directory.path().join(LOG)).unwrap_or_default();
+        eprintln!("\nserver {}: {}, started with {:?}", self.address, version.trim_end(), self.options);
+        for line in log.lines() {
+            eprintln!("    {line}");
+        }
+        for run in last_runs(&self.address) {
+            eprintln!("{run}");
+        }
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.print_its_story();
+        }
         // It may have been killed already; either way nothing is left to do about it.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -396,17 +428,43 @@ impl Connection {
         line.truncate(line.len() - 2);
         Some(String::from_utf8(line).expect("the server answers in text"))
     }
+
+    /// The connection has to be new, or to have carried nothing else: its first byte decides the protocol.
+    fn set_by_binary_protocol(&mut self, key: &[u8], value: &[u8]) {
+        const SET: u8 = 0x01;
+        const RESPONSE_HEADER: usize = 24;
+        let extras = [0u8; 8];
+        let body = u32::try_from(extras.len() + key.len() + value.len()).expect("a short body");
+        let mut request = vec![0x80, SET];
+        request.extend(u16::try_from(key.len()).expect("a short key").to_be_bytes());
+        request.extend([u8::try_from(extras.len()).expect("eight"), 0, 0, 0]);
+        request.extend(body.to_be_bytes());
+        request.extend([0; 12]);
+        request.extend(extras);
+        request.extend(key);
+        request.extend(value);
+        self.send(&request);
+        let mut answer = [0; RESPONSE_HEADER];
+        self.stream.read_exact(&mut answer).expect("the server answers");
+        assert_eq!((answer[0], answer[6], answer[7]), (0x81, 0, 0), "a set by the binary protocol failed: {key:?}");
+    }
 }
 
 /// Stores as fast as the server takes it: everything quiet and pipelined, and one fence at the end.
 pub struct Loader {
     out: BufWriter<Stream>,
+    /// For keys that no text line can carry, where the server does not know base64 keys (before 1.6.10).
+    by_binary_protocol: Option<Connection>,
 }
 
 impl Loader {
     pub fn set(&mut self, key: &[u8], value: &[u8]) {
         let unsafe_in_text = |byte: &u8| matches!(byte, b' ' | b'\r' | b'\n' | 0);
         if key.iter().any(unsafe_in_text) {
+            if let Some(connection) = &mut self.by_binary_protocol {
+                connection.set_by_binary_protocol(key, value);
+                return;
+            }
             // The limit of 250 bytes counts the base64 form.
             let encoded = BASE64.encode(key);
             assert!(encoded.len() <= 250, "too long for base64: use set_by_binary_protocol");
@@ -434,25 +492,9 @@ impl Loader {
 
 /// Stores keys as PHP's and other clients of the binary protocol do: any bytes, up to 250 of them.
 pub fn set_by_binary_protocol(server: &Server, keys: &[&[u8]]) {
-    const SET: u8 = 0x01;
-    const RESPONSE_HEADER: usize = 24;
     let mut connection = server.connect();
     for key in keys {
-        let value = b"x";
-        let extras = [0u8; 8];
-        let body = u32::try_from(extras.len() + key.len() + value.len()).expect("a short body");
-        let mut request = vec![0x80, SET];
-        request.extend(u16::try_from(key.len()).expect("a short key").to_be_bytes());
-        request.extend([u8::try_from(extras.len()).expect("eight"), 0, 0, 0]);
-        request.extend(body.to_be_bytes());
-        request.extend([0; 12]);
-        request.extend(extras);
-        request.extend(*key);
-        request.extend(value);
-        connection.send(&request);
-        let mut answer = [0; RESPONSE_HEADER];
-        connection.stream.read_exact(&mut answer).expect("the server answers");
-        assert_eq!((answer[0], answer[6], answer[7]), (0x81, 0, 0), "a set by the binary protocol failed: {key:?}");
+        connection.set_by_binary_protocol(key, b"x");
     }
     if let Stream::Tcp(stream) = &connection.stream {
         // The other side may have gone first, which is as good.
