@@ -1,13 +1,11 @@
 //! Many servers: lists from files, parts of a list, flushes one after the other.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::fake::{Answer, Fake, Nobody};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
-use crate::support::wait_for;
+use crate::support::{LONG, wait_for};
 
 each_version!(a_delayed_flush);
 
@@ -136,11 +134,13 @@ fn a_deadline_ends_the_whole_run() {
     let server = stored(Version::Sid);
     let silent: Vec<Fake> = (0..20).map(|_| Fake::silent()).collect();
     let addresses = std::iter::once(server.address()).chain(silent.iter().map(Fake::address));
-    // Twenty silences one after the other would take far longer than a test waits.
-    let options = ["--json", "--jobs", "1", "--timeout", "1000", "--deadline", "2"];
+    // So that the server that answers is done by then, on any machine. Twenty silences one after the other would take far
+    // longer than a test waits.
+    let deadline = mcflush(["--all", server.address()]).run().many_times_as_long();
+    let options = ["--json", "--jobs", "1", "--timeout", LONG, "--deadline", &deadline];
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         let arguments = command.iter().copied().chain(options).chain(addresses.clone());
-        let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(60));
+        let run = mcflush(arguments).run();
         let document: Value = serde_json::from_str(&run.exits(3).stdout).unwrap();
         let kinds: Vec<_> = (0..21).map(|at| document["servers"][at]["error"]["kind"].as_str()).collect();
         assert_eq!(kinds[0], None, "{run}");
@@ -154,13 +154,13 @@ fn a_deadline_ends_the_wait_for_the_crawler() {
         "version" => Answer::text("VERSION 1.6.38\r\n"),
         _ => Answer::text("BUSY currently processing crawler request\r\n"),
     });
-    let run = mcflush(["--deadline", "1", "--prefix", "shop:", fake.address()]).spawn();
-    run.wait_at_most(Duration::from_secs(50)).fails(fake.address(), &["deadline"]).claims_nothing();
+    let run = mcflush(["--deadline", "1", "--prefix", "shop:", fake.address()]).run();
+    run.fails(fake.address(), &["deadline"]).claims_nothing();
 }
 
 #[test]
 fn frozen_and_dead_servers_do_not_stop_the_others() {
-    const ALL: usize = 200;
+    const ALL: usize = 100;
     let (mut live, mut frozen, mut dead, mut addresses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for at in 0..ALL {
         if at % 10 == 3 {
@@ -180,12 +180,14 @@ fn frozen_and_dead_servers_do_not_stop_the_others() {
             live.push(server);
         }
     }
-    assert_eq!((live.len(), frozen.len(), dead.len()), (160, 20, 20));
+    assert_eq!((live.len(), frozen.len(), dead.len()), (80, 10, 10));
+    // So long that no server is taken for a silent one that only waits for its turn on a busy machine.
+    let timeout = mcflush(["stats"].into_iter().chain(live.iter().map(Server::address))).run().many_times_as_long();
     for (command, left) in [(&["--prefix", "shop:"][..], (0, 1)), (&["--all"], (0, 0))] {
-        let options = ["--json", "--timeout", "1", "--retries", "0"];
+        // The silent ones are more than the jobs.
+        let options = ["--json", "--jobs", "8", "--timeout", &timeout, "--retries", "0"];
         let arguments = command.iter().copied().chain(options).chain(addresses.iter().map(String::as_str));
-        // Two waits for the twenty silent ones, sixteen at a time; many times that for a busy machine.
-        let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(120));
+        let run = mcflush(arguments).run();
         let document: Value = serde_json::from_str(&run.exits(3).stdout).unwrap();
         let results = document["servers"].as_array().unwrap();
         let order: Vec<_> = results.iter().map(|result| result["server"].as_str().unwrap()).collect();

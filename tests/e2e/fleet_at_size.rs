@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use mcflush::codec::{Asked, ServerCodec};
@@ -25,17 +24,9 @@ struct Told {
     deletes: AtomicU64,
 }
 
-/// Connections to all servers together.
-#[derive(Default)]
-struct Connections {
-    open: AtomicU64,
-    most: AtomicU64,
-}
-
 struct Fleet {
     addresses: Vec<String>,
     told: Vec<Arc<Told>>,
-    connections: Arc<Connections>,
     /// The servers end with it.
     _runtime: Runtime,
 }
@@ -43,37 +34,37 @@ struct Fleet {
 impl Fleet {
     fn start() -> Fleet {
         // A listening socket each, which is more than a shell's usual 1,024 open files.
-        let pid = std::process::id().to_string();
-        let raised = Command::new("prlimit").args(["--pid", &pid, "--nofile=16384:"]).status().unwrap();
-        assert!(raised.success(), "this test needs 16384 open files: raise the hard limit (ulimit -Hn)");
+        assert!(
+            allow_files(std::process::id(), "16384:"),
+            "it needs 16384 open files: raise the hard limit (ulimit -Hn)"
+        );
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (mut addresses, mut told) = (Vec::new(), Vec::new());
-        let connections = Arc::new(Connections::default());
         for _ in 0..SERVERS {
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
             addresses.push(listener.local_addr().unwrap().to_string());
             let hears = Arc::new(Told::default());
             told.push(Arc::clone(&hears));
-            let connections = Arc::clone(&connections);
             runtime.spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let (hears, connections) = (Arc::clone(&hears), Arc::clone(&connections));
-                    tokio::spawn(async move {
-                        let open = connections.open.fetch_add(1, SeqCst) + 1;
-                        connections.most.fetch_max(open, SeqCst);
-                        talk(stream, &hears).await;
-                        connections.open.fetch_sub(1, SeqCst);
-                    });
+                    let hears = Arc::clone(&hears);
+                    tokio::spawn(async move { talk(stream, &hears).await });
                 }
             });
         }
-        Fleet { addresses, told, connections, _runtime: runtime }
+        Fleet { addresses, told, _runtime: runtime }
     }
 
     fn sum(&self, of: impl Fn(&Told) -> &AtomicU64) -> (u64, u64) {
         let counts = self.told.iter().map(|told| of(told).load(SeqCst));
         (counts.clone().sum(), counts.max().unwrap())
     }
+}
+
+/// Sets the soft and the hard limit of a process's open files.
+fn allow_files(pid: u32, limits: &str) -> bool {
+    let arguments = ["--pid", &pid.to_string(), &format!("--nofile={limits}")];
+    Command::new("prlimit").args(arguments).status().unwrap().success()
 }
 
 /// A server of three keys, of which two begin with `shop:`.
@@ -113,17 +104,13 @@ fn five_thousand_servers_in_one_run() {
     let list = folder.path().join("servers");
     std::fs::write(&list, fleet.addresses.join("\n")).unwrap();
     for command in [&["--prefix", "shop:"][..], &["--all"], &["stats"]] {
-        let options = ["--json", "--servers-from", list.to_str().unwrap()];
-        let running = mcflush(command.iter().copied().chain(options)).spawn();
+        // All of them are this process, which on a busy machine has other things to do.
+        let options = ["--json", "--timeout", "60", "--servers-from", list.to_str().unwrap()];
+        let mut running = mcflush(command.iter().copied().chain(options)).spawn();
+        // A listing's connection and a deleter's, for each of sixteen, and a few files that any program has open.
+        assert!(allow_files(running.pid(), "64:64"));
         let mut peak = 0;
-        let last_look = Instant::now() + Duration::from_secs(100);
-        while Instant::now() < last_look {
-            match running.peak_memory() {
-                0 => break,
-                memory => peak = peak.max(memory),
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        running.watch(|running| peak = peak.max(running.peak_memory()));
         let run = running.wait();
         let document: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
         let results = document["servers"].as_array().unwrap();
@@ -133,9 +120,6 @@ fn five_thousand_servers_in_one_run() {
         // Sixteen at a time, of which each has its buffers; the rest is the document.
         assert!(peak > 0 && peak < 64 * 1024, "{peak} KiB");
     }
-    // A listing's and a deleter's, and those that the servers have not seen closed yet.
-    let most = fleet.connections.most.load(SeqCst);
-    assert!(most <= 4 * 16, "{most} connections at once");
     assert_eq!(fleet.sum(|told| &told.deletes), (2 * SERVERS as u64, 2));
     assert_eq!(fleet.sum(|told| &told.flushes), (SERVERS as u64, 1));
 }

@@ -1,12 +1,9 @@
 //! Ctrl-C and its sister: it ends at once, says so, and leaves no half-written command.
 
-use crate::support::PATIENCE;
+use crate::support::LONG;
 use crate::support::fake::{Answer, Fake};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
-
-/// A silence that no test waits for: what ends before did so because of the signal.
-const LONG: &str = "1000";
 
 const SIGNALS: [(&str, i32); 2] = [("INT", 130), ("TERM", 143)];
 
@@ -19,7 +16,7 @@ fn while_a_server_is_silent() {
             let run = mcflush(arguments).spawn();
             fake.wait_for_connection();
             run.signal(signal);
-            run.wait_at_most(PATIENCE).exits(status).claims_nothing();
+            run.wait().exits(status).claims_nothing();
         }
     }
 }
@@ -37,7 +34,7 @@ fn between_two_passes() {
         let run = mcflush(["--prefix", "shop:", fake.address()]).spawn();
         fake.wait_for_line("mn");
         run.signal(signal);
-        let run = run.wait_at_most(PATIENCE);
+        let run = run.wait();
         run.exits(status).claims_nothing();
         // What was done is said even so.
         assert!(format!("{}{}", run.stdout, run.stderr).contains(fake.address()), "{run}");
@@ -56,7 +53,7 @@ fn while_the_crawler_is_busy() {
         let run = mcflush(["--prefix", "shop:", fake.address()]).spawn();
         crate::support::wait_for("a second try", || (fake.count_lines(DUMP) > 1).then_some(()));
         run.signal(signal);
-        run.wait_at_most(PATIENCE).exits(status).claims_nothing();
+        run.wait().exits(status).claims_nothing();
     }
 }
 
@@ -69,7 +66,7 @@ fn one_server_done_another_silent() {
     silent.wait_for_connection();
     crate::support::wait_for("the flush", || (server.count("") == 0).then_some(()));
     run.signal("INT");
-    let run = run.wait_at_most(PATIENCE);
+    let run = run.wait();
     run.exits(130);
     let said = format!("{}{}", run.stdout, run.stderr);
     assert!(said.contains(server.address()) && said.contains(silent.address()), "{run}");

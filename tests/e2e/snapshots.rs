@@ -19,7 +19,10 @@ fn filled(version: Version) -> Server {
 
 /// Both streams of a run, each line marked by whose it is, without what is another in every run.
 fn said(server: &Server, arguments: &[&str]) -> String {
-    told(&mcflush(arguments.iter().copied().chain([server.address()])).without_v().run(), &[(server.address(), "SERVER")])
+    told(
+        &mcflush(arguments.iter().copied().chain([server.address()])).without_v().run(),
+        &[(server.address(), "SERVER")],
+    )
 }
 
 fn told(run: &Run, names: &[(&str, &str)]) -> String {

@@ -1,6 +1,8 @@
 //! What people see: live lines while it works, one line that stays, on terminals wide and narrow, and none of it where
 //! nobody looks.
 
+use std::time::Instant;
+
 use crate::support::fake::Fake;
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
@@ -93,12 +95,16 @@ fn keys_are_watched_when_they_go_to_a_file() {
     let file = folder.path().join("keys");
     let keys = format!("{} keys --timeout 60 {}", env!("CARGO_BIN_EXE_mcflush"), server.address());
     let to_file = format!("exec {keys} >{}", file.display());
+    let began = Instant::now();
     let terminal = Terminal::run_program("/bin/sh", 80, &[], &["-c", &to_file]);
     terminal.shows("a live line", |screen| screen.contains(" listed"));
+    // By then a live line would be there, if one came.
+    let deadline = 1.0 + 4.0 * began.elapsed().as_secs_f64();
     terminal.signal("INT");
     assert_eq!(terminal.wait().0, Some(130));
     // On the terminal itself they would be in each other's way, and before a pager in its.
-    for to_people in [format!("exec {keys} --deadline 2"), format!("{keys} --deadline 2 | cat")] {
+    for to_people in [format!("exec {keys} --deadline {deadline:.1}"), format!("{keys} --deadline {deadline:.1} | cat")]
+    {
         let (_, _, bytes) = Terminal::run_program("/bin/sh", 80, &[], &["-c", &to_people]).wait();
         assert!(bytes.contains("shop:") && bytes.contains("deadline") && !bytes.contains(" listed"), "{bytes}");
     }

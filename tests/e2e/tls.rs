@@ -178,7 +178,7 @@ fn of_a_plain_server(version: Version) {
     let ca = certificates.ca();
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         let arguments = command.iter().copied().chain(["--timeout", "1", "--retries", "0", "--tls-ca", &ca]);
-        let run = mcflush(arguments.chain([url(&server).as_str()])).spawn().wait_at_most(Duration::from_secs(50));
+        let run = mcflush(arguments.chain([url(&server).as_str()])).run();
         fails(&run, &server, "without the s");
     }
     assert!(server.has("shop:1"));
@@ -191,7 +191,7 @@ fn of_a_plain_client(version: Version) {
     store(&server, &trusting(&certificates.ca(), None), "shop:1");
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         let arguments = command.iter().copied().chain(["--timeout", "2", "--retries", "0", server.address()]);
-        let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(50));
+        let run = mcflush(arguments).run();
         fails(&run, &server, "memcacheds://");
     }
 }
@@ -218,7 +218,7 @@ fn a_server_that_is_silent_in_the_handshake() {
     let (silent, certificates) = (Fake::silent(), Certificates::new());
     let url = format!("memcacheds://{}", silent.address());
     let arguments = ["--all", "--timeout", "1", "--retries", "0", "--tls-ca", &certificates.ca(), &url];
-    let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(50));
+    let run = mcflush(arguments).run();
     run.fails(silent.address(), &["tls"]).warns("no answer to the TLS handshake").claims_nothing();
 }
 

@@ -1,5 +1,6 @@
 //! A real DNS server with a zone of its own, and ones that never answer.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -88,6 +89,18 @@ impl DeadDns {
     }
 
     pub fn wait_for_question(&self) {
-        self.0.recv(&mut [0; 512]).expect("a question");
+        self.wait_for_names(1);
+    }
+
+    /// Waits until it was asked for as many different names.
+    pub fn wait_for_names(&self, count: usize) {
+        let (mut names, mut question) = (BTreeSet::new(), [0; 512]);
+        while names.len() < count {
+            let asked = format!("a question about another name than these {} of {count}", names.len());
+            let length = self.0.recv(&mut question).expect(&asked);
+            // Behind the header, up to the empty label.
+            let name = question[..length].get(12..).expect("a header").split(|&byte| byte == 0).next();
+            names.insert(name.unwrap_or_default().to_vec());
+        }
     }
 }

@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take that should take no time at all. Generous, because CI machines are slow and loaded;
 /// no test passes or fails by being near it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A silence, in seconds, that no test waits for: a run that ends under this `--timeout` ended for another reason.
+pub const LONG: &str = "1000";
 
 /// Waits until `condition` yields something, and fails with `what` if it does not in time.
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

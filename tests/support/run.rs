@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::{signal, wait_for};
 
-/// A run that takes longer than this hangs. Above every timeout a test gives.
-const DEADLINE: Duration = Duration::from_secs(120);
+/// A run that takes longer than this hangs. Far above what any run takes, and below [`super::LONG`].
+const DEADLINE: Duration = Duration::from_secs(400);
 
 /// The words by which scripts tell failures apart; the contract fixes them.
 const KINDS: [&str; 15] = [
@@ -46,6 +46,18 @@ pub fn last_runs(server: &str) -> Vec<String> {
     ENDED.with_borrow(|ended| ended.iter().filter(|run| run.contains(server)).cloned().collect())
 }
 
+fn keep_ended(run: String) {
+    ENDED.with_borrow_mut(|ended| {
+        ended.push_back(run);
+        if ended.len() > KEPT_RUNS {
+            ended.pop_front();
+        }
+    });
+}
+
+/// The subcommands; each has to be the first word.
+const COMMANDS: [&str; 6] = ["stats", "keys", "namespaces", "config", "completions", "man"];
+
 /// A command line, before it runs.
 pub struct Mcflush {
     arguments: Vec<OsString>,
@@ -59,8 +71,10 @@ pub struct Mcflush {
 pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflush {
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let has = |options: &[&str]| arguments.iter().any(|argument| options.iter().any(|option| argument == option));
+    // A command that looks at servers can have a prefix too.
+    let looks = arguments.first().is_some_and(|first| COMMANDS.iter().any(|command| first == command));
     let empties = has(&["--all", "--prefix", "--app", "--match", "--keys-from"]);
-    let explains = empties && !has(&["-v", "-vvv", "--verbose", "-q", "--quiet"]);
+    let explains = empties && !looks && !has(&["-v", "-vvv", "--verbose", "-q", "--quiet"]);
     Mcflush { arguments, environment: BTreeMap::new(), stdout: None, explains }
 }
 
@@ -164,6 +178,14 @@ impl Running {
             .unwrap_or(0)
     }
 
+    /// Calls `look` again and again while it runs.
+    pub fn watch(&mut self, mut look: impl FnMut(&Running)) {
+        while self.is_running() && self.started.elapsed() < DEADLINE {
+            look(self);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
@@ -198,12 +220,7 @@ impl Running {
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             explains: self.explains,
         };
-        ENDED.with_borrow_mut(|ended| {
-            ended.push_back(run.to_string());
-            if ended.len() > KEPT_RUNS {
-                ended.pop_front();
-            }
-        });
+        keep_ended(run.to_string());
         assert!(!hung, "killed after {longest:?}: {run}");
         run.check(!run.stderr.contains("panicked at"), "it should never panic");
         run.check(
@@ -219,6 +236,12 @@ impl Drop for Running {
         // Only of use when the test failed before it waited.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking()
+            && let Ok(stderr) = self.stderr.recv()
+        {
+            let stderr = String::from_utf8_lossy(&stderr);
+            keep_ended(format!("\n$ {}\n--- killed, as the test failed\n--- stderr\n{stderr}\n---", self.shown));
+        }
     }
 }
 
@@ -267,6 +290,14 @@ impl Run {
             let is_failure = names_a_kind && !line.contains(": trying again in ");
             !self.explains || is_failure || line.contains(": warning: ")
         })
+    }
+
+    /// For the `--timeout` or `--deadline`, in seconds, of a run that may take many times as long as this one did: this
+    /// machine may be a slow one.
+    #[track_caller]
+    pub fn many_times_as_long(&self) -> String {
+        self.exits(0);
+        format!("{:.1}", 1.0 + 2.0 * self.took.as_secs_f64())
     }
 
     #[track_caller]
