@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo fuzz install recording uninstall test test-recipes torture fmt lint doc ci
+.PHONY: help bench deb demo fuzz install recording uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -15,11 +15,14 @@ help: ## list the targets
 demo: ## two apps on a private memcached, one of them cleared, then all flushed
 	@scripts/demo
 
-test: ## install what the tests need and run them all
+test: ## install what the unit, protocol, documentation and end-to-end tests need, and run them
 	@scripts/test
 
-test-recipes: ## the recipes by the real tools and the frameworks' own keys; a part of `make test`
+test-recipes: ## the recipes by the real tools and the frameworks' own keys
 	@scripts/test-recipes
+
+test-slow: ## `make test` and `make test-recipes` as a slow and busy machine runs them, three times
+	@scripts/test-slow
 
 torture: ## clears of 1,000,000 of 2,000,000 keys under load, and what other clients feel of it, on each memcached
 	@scripts/fetch-memcached
@@ -28,7 +31,7 @@ torture: ## clears of 1,000,000 of 2,000,000 keys under load, and what other cli
 bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
 	@scripts/fetch-memcached
 	@scripts/fetch-clients
-	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd'
+	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time'
 	$(CARGO) bench --locked --bench clear
 	cd bench && $(CARGO) bench --locked
 

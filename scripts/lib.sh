@@ -19,9 +19,40 @@ as_root() {
     fi
 }
 
+# uncounted COMMAND...: for what installs or builds something. scripts/test-recipes limits the time of a part, and does not
+# count this one.
+uncounted() {
+    # Not "status", which a COMMAND that is a function of the caller may set.
+    local uncounted_status=0
+    echo "begin $EPOCHSECONDS" >>"${UNCOUNTED_TIMES:-/dev/null}"
+    "$@" || uncounted_status=$?
+    echo "end $EPOCHSECONDS" >>"${UNCOUNTED_TIMES:-/dev/null}"
+    return "$uncounted_status"
+}
+
+# descendants PID: the processes that PID has started, and theirs.
+descendants() {
+    local child
+    # shellcheck disable=SC2013 # words
+    for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+        echo "$child"
+        descendants "$child"
+    done
+}
+
+# what_runs PID: the command lines of PID's descendants, for who has to know what somebody waits for.
+what_runs() {
+    local pid line
+    for pid in $(descendants "$1"); do
+        line=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || continue
+        printf '    %s\n' "${line:0:300}"
+    done
+}
+
 # Installs a Debian package, and shows apt's words only when it fails.
-install_package() {
-    local package=$1 log since=$SECONDS
+install_package() { uncounted install_package_by_apt "$1"; }
+install_package_by_apt() {
+    local package=$1 log
     command -v apt-get >/dev/null 2>&1 || die "$package is missing and there is no apt-get: install it yourself"
     say "installing $package (apt)"
     log=$(mktemp)
@@ -36,8 +67,6 @@ install_package() {
         die "cannot install $package: see above"
     fi
     rm -f "$log"
-    # For who counts how long its own work takes.
-    echo "$((SECONDS - since))" >>"${INSTALL_TIMES:-/dev/null}"
 }
 
 # need_command COMMAND PACKAGE: installs Debian's PACKAGE where COMMAND is missing.

@@ -62,7 +62,7 @@ CONF
         } >"$home/apache2.conf"
         /usr/sbin/apache2 -f "$home/apache2.conf" -DFOREGROUND >"$home/out.log" 2>&1 &
         apache_pid=$!
-        if until_true 20 apache_answers_or_ended && kill -0 "$apache_pid" 2>/dev/null; then
+        if until_true 60 apache_answers_or_ended && kill -0 "$apache_pid" 2>/dev/null; then
             pids+=("$apache_pid")
             return
         fi

@@ -73,7 +73,7 @@ start_memcached() {
     MEMCACHED_PORT_FILENAME=$port_file memcached ${user[@]+"${user[@]}"} -l 127.0.0.1 -p -1 -U 0 -m 64 &
     pid=$!
     pids+=("$pid")
-    until_true 10 grep -q '^TCP INET: ' "$port_file" || die "memcached did not start: run 'memcached -p 0 -v' to see why"
+    until_true 60 grep -q '^TCP INET: ' "$port_file" || die "memcached did not start: run 'memcached -p 0 -v' to see why"
     server=127.0.0.1:$(sed -n 's/^TCP INET: //p' "$port_file" | head -n 1)
 }
 
