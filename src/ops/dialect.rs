@@ -80,33 +80,30 @@ const UNKNOWN: Row = Row { since: [0, 0, 0], language: Language::Classic, dumps:
 pub(super) struct Dialect {
     numbers: Option<Numbers>,
     row: Row,
-    language: Language,
 }
 
 impl Dialect {
-    /// By version alone, for a server that knows the meta commands of its version.
+    /// Of a server with this version.
     pub(super) fn of(version: &ServerVersion) -> Self {
         let numbers = version.numbers();
         let row =
             numbers.and_then(|numbers| ROWS.iter().rev().find(|row| row.since <= numbers)).copied().unwrap_or(UNKNOWN);
-        Self { numbers, row, language: row.language }
+        Self { numbers, row }
     }
 
-    /// By version, and by trying: a relative of memcached may have a version of its own and no meta commands.
+    /// By version.
     ///
     /// # Errors
     /// The connection breaks.
     pub(super) async fn learn(client: &mut Client) -> Result<(ServerVersion, Self), Error> {
         let version = client.version().await?;
-        let mut dialect = Self::of(&version);
-        if dialect.language == Language::Meta && !client.speaks_meta().await? {
-            dialect.language = Language::Classic;
-        }
+        let dialect = Self::of(&version);
         Ok((version, dialect))
     }
 
+    /// The commands of its version; a relative of memcached may have a version of its own and not know them.
     pub(super) const fn language(self) -> Language {
-        self.language
+        self.row.language
     }
 
     pub(super) const fn dumps(self) -> Dumps {
@@ -133,7 +130,7 @@ impl Dialect {
 
     /// Whether `md KEY C<cas>` deletes an item with that CAS: until 1.6.12 the server compares with another number.
     pub(super) fn meta_compares(self) -> bool {
-        self.language == Language::Meta && self.numbers.is_some_and(|numbers| numbers >= [1, 6, 13])
+        self.row.language == Language::Meta && self.numbers.is_some_and(|numbers| numbers >= [1, 6, 13])
     }
 
     /// Whether a dump whose reader stalls can come garbled, or, of the LRU lists, write past the end of a buffer in the

@@ -66,8 +66,8 @@ fn a_verified_flush(version: Version) {
     let server = Server::start(version, &[]);
     server.store(numbered("shop:", 500));
     mcflush(["--verify", "--all", server.address()]).run().succeeds();
-    // Once more for what was being read.
-    assert_eq!(server.stat("cmd_flush"), 2);
+    // Where flush_all compares CAS, once more for what was being changed; else a walk finds what it left.
+    assert_eq!(server.stat("cmd_flush"), if version.has_harmless_hash_dump() { 1 } else { 2 });
     assert!(server.keys().is_empty());
 }
 
@@ -102,12 +102,10 @@ fn without_cas(version: Version) {
 fn without_a_crawler(version: Version) {
     let server = Server::start(version, &["-o", "no_lru_crawler,no_lru_maintainer"]);
     server.store([numbered("shop:", 500), numbered("blog:", 10)].concat());
-    mcflush(["--prefix", "shop:", server.address()])
-        .run()
-        .fails(server.address(), &["incomplete"])
-        .claims_nothing()
-        .warns("500 keys deleted");
-    assert_eq!(server.stat("delete_hits"), 500);
+    // Each slab class has one LRU list then, and cachedump lists all of it.
+    mcflush(["--prefix", "shop:", server.address()]).run().is_complete().counts(500);
+    assert_eq!((server.stat("delete_hits"), server.stat("curr_items")), (500, 10));
+    assert_eq!(server.read_all(&numbered("blog:", 10)), 10);
 }
 
 fn without_dumps(version: Version) {
@@ -131,6 +129,12 @@ fn each_strategy(version: Version) {
     for strategy in ["hash", "lru", "auto"] {
         server.store([numbered("shop:", 500), numbered("blog:", 10)].concat());
         let run = mcflush(["--strategy", strategy, "--prefix", "shop:", server.address()]).run();
+        if strategy == "lru" && version == Version::Trixie {
+            // From 1.6.19 to 1.6.43 such a dump can write past the end of a buffer in the server.
+            run.fails(server.address(), &["disabled"]).claims_nothing();
+            assert_eq!(server.count("shop:"), 500);
+            continue;
+        }
         run.exits(0).says("complete").counts(500);
         // On an old server a hash walk is the user's own risk.
         let warned = run.stderr.contains("warning") && run.stderr.contains("freeze");

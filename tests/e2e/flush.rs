@@ -19,13 +19,18 @@ fn empties_the_instance(version: Version) {
     mcflush(["--all", server.address()]).run().succeeds().says(server.address()).counts(1235);
     assert_eq!(server.count(""), 0);
     assert!(!server.has("shop:1"));
-    assert_eq!(server.stat("cmd_flush"), 1);
+    assert_eq!(server.stat("cmd_flush"), flushes(version));
+}
+
+/// Where flush_all compares CAS, a second one takes what was being changed at the first; else a walk finds what it left.
+fn flushes(version: Version) -> u64 {
+    if version.has_harmless_hash_dump() { 1 } else { 2 }
 }
 
 fn an_empty_instance(version: Version) {
     let server = Server::start(version, &[]);
     mcflush(["--all", server.address()]).run().succeeds().counts(0);
-    assert_eq!(server.stat("cmd_flush"), 1);
+    assert_eq!(server.stat("cmd_flush"), flushes(version));
 }
 
 fn twice(version: Version) {

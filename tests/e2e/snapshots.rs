@@ -278,6 +278,7 @@ fn failures() {
     assert_snapshot!("refused", said(&server, &["--retries", "0", "--prefix", "shop:"]));
     let forbidden = Server::start(Version::Sid, &["-F", "-X"]);
     assert_snapshot!("flush_forbidden", said(&forbidden, &["--all"]));
+    forbidden.store(["shop:1"]);
     assert_snapshot!("dumps_forbidden", said(&forbidden, &["--prefix", "shop:"]));
     let strange = Fake::answering(|_| Answer::text("HTTP/1.1 400 Bad Request\r\n"));
     let run = mcflush(["--retries", "0", "--prefix", "shop:", strange.address()]).without_v().run();

@@ -2,9 +2,24 @@
 
 use crate::protocol::stats::Stat;
 
+/// What tells a server from the one that runs there after a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Instance {
+    pid: u64,
+    uptime: u64,
+}
+
+impl Instance {
+    /// Whether this one, looked at later, is another one than that.
+    pub(super) const fn is_another_than(self, before: Self) -> bool {
+        self.pid != before.pid || self.uptime < before.uptime
+    }
+}
+
 /// Counters of a server at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Activity {
+    pub(super) instance: Instance,
     /// Reads and stores that met an item: what hides a key from a listing, or moves it, begins with one of them.
     pub(super) uses: u64,
     /// Items that the server moved between its LRU lists.
@@ -27,6 +42,7 @@ impl Activity {
         number("get_hits")?;
         number("cmd_set")?;
         Some(Self {
+            instance: Instance { pid: number("pid").unwrap_or_default(), uptime: number("uptime").unwrap_or_default() },
             uses: sum(&["get_hits", "cmd_set", "touch_hits", "incr_hits", "decr_hits", "cas_hits"]),
             moves: sum(&["moves_to_cold", "moves_to_warm", "moves_within_lru"]),
             rescued: sum(&["slab_reassign_rescues", "slab_reassign_chunk_rescues"]),
@@ -56,8 +72,18 @@ mod tests {
             ("slab_reassign_rescues", "9"),
             ("slab_reassign_running", "1"),
         ]);
-        assert_eq!(found, Some(Activity { uses: 13, moves: 7, rescued: 9, is_rescuing: true }));
+        assert_eq!(found, Some(Activity { uses: 13, moves: 7, rescued: 9, is_rescuing: true, ..Activity::default() }));
         assert_eq!(of(&[("get_hits", "7"), ("cmd_set", "5")]).map(|found| found.uses), Some(12));
+    }
+
+    #[test]
+    fn a_restarted_server_is_another_one() {
+        let instance = |pid, uptime| Instance { pid, uptime };
+        assert!(!instance(7, 20).is_another_than(instance(7, 20)));
+        assert!(!instance(7, 21).is_another_than(instance(7, 20)));
+        assert!(instance(8, 21).is_another_than(instance(7, 20)));
+        // In a container every server has the same.
+        assert!(instance(7, 2).is_another_than(instance(7, 20)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
+use super::activity::Activity;
 use super::batch::{Batch, Format, Record};
 use super::binary::BinaryDeleter;
 use super::watermark;
@@ -22,6 +23,7 @@ use crate::protocol::binary::Deletion;
 use crate::protocol::item::Delete;
 use crate::protocol::meta::{MetaCode, MetaDelete};
 use crate::protocol::retrieval::Retrieve;
+use crate::protocol::stats::StatsGroup;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, ErrorReply, Exptime, Key, MetaKey, Reply, Request};
 
@@ -32,7 +34,9 @@ const IN_FLIGHT: usize = 4;
 #[derive(Debug)]
 pub(super) struct Deleter<'a> {
     shared: &'a Shared<'a>,
+    /// By the server's version, until the server has shown that it knows them.
     commands: Commands,
+    are_commands_known: bool,
     format: Format,
     /// Whether a watermark is wanted where there is none yet.
     marks: bool,
@@ -108,6 +112,7 @@ impl<'a> Deleter<'a> {
         Self {
             shared,
             commands,
+            are_commands_known: !commands.has_fence(),
             format: shared.format(),
             marks: shared.wants_watermark(),
             binary: BinaryDeleter::default(),
@@ -150,6 +155,7 @@ impl<'a> Deleter<'a> {
     async fn drain(&mut self, backlog: &mut Drainer) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         let mut client = context.connect(server).await?;
+        unless_stopped(context, server, self.learn(&mut client)).await?;
         client.begin("deleting");
         let mut again = std::mem::take(&mut self.in_flight);
         while let Some(sent) = again.pop_front() {
@@ -174,6 +180,23 @@ impl<'a> Deleter<'a> {
                     None => more = false,
                 },
             }
+        }
+        Ok(())
+    }
+
+    /// Finds out whether the server knows the meta commands of its version; and after a lost connection whether it is still
+    /// the one whose items have the CAS that they were listed with.
+    async fn learn(&mut self, client: &mut Client) -> Result<(), Error> {
+        if !self.are_commands_known {
+            if !client.speaks_meta().await? {
+                let keeps_new = self.shared.options.keep_new;
+                self.commands = if keeps_new { Commands::ClassicCompare } else { Commands::Classic };
+            }
+            self.are_commands_known = true;
+        }
+        if self.shared.options.keep_new {
+            let stats = client.stats(StatsGroup::General).await?;
+            self.shared.check_instance(Activity::of(&stats).map(|activity| activity.instance))?;
         }
         Ok(())
     }
@@ -284,7 +307,8 @@ impl<'a> Deleter<'a> {
             let answer = client.next().await?;
             self.answered(client, answer)?;
         }
-        let marked = watermark::take(client, self.shared, batch).await?;
+        let language = if self.commands.has_fence() { Language::Meta } else { Language::Classic };
+        let marked = watermark::take(client, self.shared, language, batch).await?;
         client.begin("deleting");
         match &marked {
             // Without CAS every item counts as old.

@@ -15,11 +15,13 @@ mod tally;
 mod watermark;
 
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::activity::Instance;
 use self::batch::Format;
 use self::deleter::Deleter;
 use self::evidence::Evidence;
@@ -188,8 +190,9 @@ pub(super) async fn sweep(
 ) -> Cleared {
     let began = Instant::now();
     let scope = Scope::everything();
-    let run = Run::new(server, &scope, options, context, Way { strategy: Strategy::Hash, ..way });
+    let mut run = Run::new(server, &scope, options, context, Way { strategy: Strategy::Hash, ..way });
     run.shared.watermark.store(watermark.unwrap_or_default(), Relaxed);
+    run.is_sweep = true;
     run.run(began).await
 }
 
@@ -209,6 +212,8 @@ struct Shared<'a> {
     own_uses: AtomicU64,
     /// Old keys that the deletes of this pass met, where they look each up.
     old_met: AtomicU64,
+    /// The server that is cleared, where its CAS are compared.
+    instance: OnceLock<Instance>,
 }
 
 impl Shared<'_> {
@@ -218,6 +223,18 @@ impl Shared<'_> {
             (0, _) | (_, None) => true,
             (watermark, Some(cas)) => cas <= watermark,
         }
+    }
+
+    /// Where CAS are compared: a server that was restarted counts them anew, so what is new there looks old.
+    fn check_instance(&self, now: Option<Instance>) -> Result<(), Error> {
+        let Some(now) = now else { return Ok(()) };
+        if now.is_another_than(*self.instance.get_or_init(|| now)) {
+            return Err(self.error(Problem::Unproven {
+                what: "the server was restarted meanwhile, so what it holds now is new".into(),
+                instead: "see whether anything is left to clear, and run it again then",
+            }));
+        }
+        Ok(())
     }
 
     /// An item that the deletes of a pass looked up.
@@ -273,6 +290,8 @@ struct Run<'a> {
     evidence: Evidence,
     /// A connection for questions between the passes.
     aside: Option<Client>,
+    /// It is a part of a flush, whose walks are no passes to those who watch.
+    is_sweep: bool,
 }
 
 impl<'a> Run<'a> {
@@ -287,6 +306,7 @@ impl<'a> Run<'a> {
             watermark: AtomicU64::new(0),
             own_uses: AtomicU64::new(0),
             old_met: AtomicU64::new(0),
+            instance: OnceLock::new(),
         };
         Self {
             shared,
@@ -297,6 +317,7 @@ impl<'a> Run<'a> {
             sample: Sample::new(),
             evidence: Evidence::default(),
             aside: None,
+            is_sweep: false,
         }
     }
 
@@ -359,6 +380,8 @@ impl<'a> Run<'a> {
             let why = "memcached 1.5.5 and 1.5.6 list the newest entry of each LRU list without its CAS";
             return Err(self.shared.error(Problem::NoAge { why }));
         }
+        let instance = self.activity().await?.map(|activity| activity.instance);
+        self.shared.check_instance(instance)?;
         let settings = self.ask(StatsGroup::Settings).await?;
         if settings.iter().any(|stat| stat.name() == "cas_enabled" && stat.value() == "no") {
             return Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }));
@@ -459,7 +482,9 @@ impl<'a> Run<'a> {
         let Self { shared, sample, .. } = self;
         let Shared { server, context, way, .. } = *shared;
         shared.tally.begin_pass();
-        context.events.tell(Event::Pass(self.passes));
+        if !self.is_sweep {
+            context.events.tell(Event::Pass(self.passes));
+        }
         let (filler, drainer) = backlog(tempfile::tempfile);
         let sample = (way.strategy != Strategy::Hash).then_some(sample);
         let listing = async {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::activity::Activity;
-use super::evidence::{APART, Found, GOAL, PASSES_MAX, VERIFIED_GOAL, Verdict};
+use super::evidence::{APART, Evidence, Found, GOAL, PASSES_MAX, VERIFIED_GOAL, Verdict};
 use super::lister::Walk;
 use super::{Pass, Proof, Run, Shared};
 use crate::error::{Error, Kind, Problem};
 use crate::ops::Event;
 use crate::ops::dialect::Dumps;
+use crate::ops::listing::sample::Sample;
 use crate::ops::listing::{Coverage, Strategy};
 use crate::ops::retry::pause;
 use crate::protocol::ErrorReply;
@@ -36,6 +37,8 @@ struct Changes {
     is_moved: bool,
     /// It moved items to other slab pages.
     is_rescued: bool,
+    /// It is another one: what it holds, it got after the clear began.
+    is_restarted: bool,
 }
 
 impl Watch {
@@ -50,8 +53,9 @@ impl Watch {
                 is_used: after.uses.wrapping_sub(before.uses) != own_after.wrapping_sub(own_before),
                 is_moved: after.moves != before.moves,
                 is_rescued: after.rescued != before.rescued || after.is_rescuing || before.is_rescuing,
+                is_restarted: after.instance.is_another_than(before.instance),
             },
-            _ => Changes { is_used: true, is_moved: true, is_rescued: false },
+            _ => Changes { is_used: true, is_moved: true, is_rescued: false, is_restarted: false },
         };
         self.last = now;
         if changes.is_used {
@@ -66,7 +70,7 @@ impl Run<'_> {
     pub(super) async fn by_passes(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
         let goal = if self.shared.options.verify { VERIFIED_GOAL } else { GOAL };
         let mut watch = Watch::new(self.activity().await?, self.own_uses());
-        let first = Instant::now();
+        let mut first = Instant::now();
         let mut hidden_passes = 0;
         let mut number = 0;
         loop {
@@ -82,6 +86,15 @@ impl Run<'_> {
             };
             number += 1;
             let changes = watch.look(self.activity().await?, self.own_uses());
+            if changes.is_restarted {
+                // Its CAS begin anew, and what passes saw of the other one says nothing of it.
+                self.shared.watermark.store(0, Relaxed);
+                self.sample = Sample::new();
+                self.evidence = Evidence::default();
+                watch = Watch::new(watch.last.map(|(activity, _)| activity), self.own_uses());
+                first = Instant::now();
+                continue;
+            }
             if changes.is_rescued && self.shared.way.dialect.moves_renew_cas() {
                 if self.shared.options.keep_new {
                     return Err(self.moved());

@@ -13,9 +13,14 @@ use crate::protocol::{Key, MetaKey, Reply, Request};
 
 /// Gives a key of the batch a fresh CAS, without storing anything new; the key is deleted next. None when no key of the batch
 /// is there any more. The CAS is 0 on a server without (-C).
-pub(super) async fn take(client: &mut Client, shared: &Shared<'_>, batch: &Batch) -> Result<Option<Record>, Error> {
+pub(super) async fn take(
+    client: &mut Client,
+    shared: &Shared<'_>,
+    language: Language,
+    batch: &Batch,
+) -> Result<Option<Record>, Error> {
     for Record { key, .. } in batch.records() {
-        let cas = match shared.way.dialect.language() {
+        let cas = match language {
             Language::Meta => {
                 let Ok(key) = MetaKey::for_bytes(key.clone()) else { continue };
                 by_meta(client, shared, key).await?

@@ -242,8 +242,6 @@ impl Flushing<'_> {
             },
             Plan::Cas => {
                 if !self.keeps_new() {
-                    let why = "a value that was being changed may have outlived the flush: it is made again";
-                    self.context.events.tell(Event::Waiting { why, after: CAS_PAUSE });
                     pause(self.context, self.server, CAS_PAUSE).await?;
                     self.again().await?;
                 }

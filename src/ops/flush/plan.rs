@@ -39,13 +39,22 @@ impl Facts {
                 Vec::new()
             }
         };
+        let answers = !stats.is_empty();
         let mut facts = Self {
             items: find(&stats, "curr_items").and_then(|value| value.parse().ok()),
             is_proxy: find(&stats, "proxy_conn_requests").is_some(),
             version: find(&stats, "version").and_then(|version| ServerVersion::new(version.to_owned())),
             settings: None,
         };
-        if matches!(how, Flush::Exact { .. }) && facts.version.is_some() && !facts.is_proxy {
+        let decides = matches!(how, Flush::Exact { .. }) && answers && !facts.is_proxy;
+        if decides && facts.version.is_none() {
+            match client.version().await {
+                Ok(version) => facts.version = Some(version),
+                Err(error) if is_final(&error) => return Err(error),
+                Err(_) => client = context.connect(server).await?,
+            }
+        }
+        if decides && facts.version.is_some() {
             match client.stats(StatsGroup::Settings).await {
                 Ok(settings) => facts.settings = Some(settings),
                 Err(error) if is_final(&error) => return Err(error),

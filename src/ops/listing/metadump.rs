@@ -176,10 +176,7 @@ impl<V: Visitor> Dump<'_, V> {
     }
 
     fn show(&mut self, line: MetadumpLine<'_>) -> Result<bool, Error> {
-        // A second line in the first.
-        if self.dialect.stalls_garble()
-            && line.as_bytes().get(4..).is_some_and(|rest| memchr::memmem::find(rest, b"key=").is_some())
-        {
+        if self.dialect.stalls_garble() && is_two(line) {
             return Err(self.client.error(Problem::Garbled { doing: DOING }));
         }
         self.visitor.visit(Listed::Metadump(line)).map_err(|error| self.garbled(error))
@@ -193,11 +190,10 @@ impl<V: Visitor> Dump<'_, V> {
         let visitor = &mut *self.visitor;
         self.client.visit(|item| {
             if let protocol::Listed::Metadump(line) = item {
-                verdict = match line.as_bytes().get(4..) {
-                    Some(rest) if garbles && memchr::memmem::find(rest, b"key=").is_some() => {
-                        Err(Error { server: server.clone(), problem: Problem::Garbled { doing: DOING } })
-                    }
-                    _ => visitor.visit(Listed::Metadump(line)),
+                verdict = if garbles && is_two(line) {
+                    Err(Error { server: server.clone(), problem: Problem::Garbled { doing: DOING } })
+                } else {
+                    visitor.visit(Listed::Metadump(line))
                 };
             }
             if matches!(verdict, Ok(true)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -231,4 +227,9 @@ impl<V: Visitor> Dump<'_, V> {
         // A server that takes longer may be closed on: it is not at the last part of its dump.
         let _ = tokio::time::timeout(READ_ON, rest).await;
     }
+}
+
+/// Whether another line begins in the middle of this one. In a key `=` is encoded.
+fn is_two(line: MetadumpLine<'_>) -> bool {
+    memchr::memmem::find_iter(line.as_bytes(), b"key=").nth(1).is_some()
 }
