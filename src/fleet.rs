@@ -1,12 +1,18 @@
 //! One operation over many servers: so many at a time, results in the order of the input.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, Stream};
+use tokio::task::JoinSet;
 
 use crate::address::ServerAddr;
 
 /// Runs an operation on each server, at most `jobs` at a time. One that fails does not stop the others.
+///
+/// The next server's operation starts as soon as one ends, whichever it is: a slow server takes one of the `jobs` and holds
+/// up nothing but the results after its own, which the stream keeps until they can be given in order. Dropping the stream
+/// aborts the operations that still run.
 ///
 /// ```no_run
 /// # async fn example() {
@@ -29,16 +35,146 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    stream::iter(servers)
-        .map(move |server| {
-            let work = operation(server.clone());
-            // Begun when the stream asks for it, so that no more than `jobs` run; a task, so that they share the cores.
-            async move {
-                match tokio::spawn(work).await {
-                    Ok(result) => (server, result),
-                    Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-                }
+    let fleet = Fleet {
+        waiting: servers.into_iter().enumerate(),
+        operation,
+        jobs: jobs.get(),
+        running: JoinSet::new(),
+        ended: HashMap::new(),
+        given: 0,
+    };
+    stream::unfold(fleet, |mut fleet| async move { fleet.next().await.map(|result| (result, fleet)) })
+}
+
+struct Fleet<T, O> {
+    /// The servers that were not started yet, each with its place in the input.
+    waiting: std::iter::Enumerate<std::vec::IntoIter<ServerAddr>>,
+    operation: O,
+    jobs: usize,
+    /// Tasks, so that they share the cores.
+    running: JoinSet<(usize, ServerAddr, T)>,
+    /// Results, by place, that wait for one before them.
+    ended: HashMap<usize, (ServerAddr, T)>,
+    /// How many results were given.
+    given: usize,
+}
+
+impl<T, O, F> Fleet<T, O>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+    O: Fn(ServerAddr) -> F,
+{
+    /// The next result in the order of the input; none after the last.
+    async fn next(&mut self) -> Option<(ServerAddr, T)> {
+        loop {
+            while self.running.len() < self.jobs
+                && let Some((place, server)) = self.waiting.next()
+            {
+                let work = (self.operation)(server.clone());
+                self.running.spawn(async move { (place, server, work.await) });
             }
-        })
-        .buffered(jobs.get())
+            if let Some(result) = self.ended.remove(&self.given) {
+                self.given += 1;
+                return Some(result);
+            }
+            match self.running.join_next().await? {
+                Ok((place, server, result)) => {
+                    self.ended.insert(place, (server, result));
+                }
+                Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
+
+    use futures_util::StreamExt;
+    use tokio::sync::Notify;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn servers(count: u16) -> Vec<ServerAddr> {
+        (1..=count).map(|port| ServerAddr::Tcp { host: "localhost".into(), port }).collect()
+    }
+
+    fn port(server: &ServerAddr) -> u16 {
+        match server {
+            ServerAddr::Tcp { port, .. } => *port,
+            ServerAddr::Unix(_) => 0,
+        }
+    }
+
+    const JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+    #[tokio::test]
+    async fn a_slow_server_takes_one_job_and_no_more() {
+        let (others, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (running, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let results = each(servers(201), JOBS, |server| {
+            let (others, most, running, all) = (others.clone(), most.clone(), running.clone(), all.clone());
+            async move {
+                most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+                if port(&server) == 1 {
+                    // Ends only when all others have.
+                    all.notified().await;
+                } else if others.fetch_add(1, SeqCst) == 199 {
+                    all.notify_one();
+                }
+                running.fetch_sub(1, SeqCst);
+                port(&server)
+            }
+        });
+        let results = timeout(Duration::from_secs(60), results.map(|(_, port)| port).collect::<Vec<_>>()).await;
+        assert_eq!(results.expect("the others go on beside it"), (1..=201).collect::<Vec<_>>());
+        assert!(most.load(SeqCst) <= JOBS.get());
+    }
+
+    /// Counts itself out when it is dropped.
+    struct Guest(Arc<AtomicUsize>, Arc<Notify>);
+
+    impl Drop for Guest {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, SeqCst);
+            self.1.notify_one();
+        }
+    }
+
+    #[tokio::test]
+    async fn dropping_the_run_ends_its_tasks() {
+        let (running, left) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let mut results = Box::pin(each(servers(10), JOBS, |server| {
+            running.fetch_add(1, SeqCst);
+            let guest = Guest(running.clone(), left.clone());
+            async move {
+                if port(&server) > 1 {
+                    pending::<()>().await;
+                }
+                drop(guest);
+            }
+        }));
+        assert!(results.next().await.is_some());
+        assert!(running.load(SeqCst) > 0);
+        drop(results);
+        let all_left = async {
+            while running.load(SeqCst) > 0 {
+                left.notified().await;
+            }
+        };
+        timeout(Duration::from_secs(60), all_left).await.expect("no task outlives the run");
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the operation's own")]
+    async fn a_panic_is_passed_on() {
+        let results = each(servers(1), JOBS, |_| async { panic!("the operation's own") });
+        results.map(|_: (ServerAddr, ())| ()).collect::<Vec<_>>().await;
+    }
 }

@@ -1,5 +1,8 @@
 //! Many servers: lists from files, parts of a list, flushes one after the other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use serde_json::{Value, json};
 
 use crate::support::fake::{Answer, Fake, Nobody};
@@ -202,4 +205,32 @@ fn frozen_and_dead_servers_do_not_stop_the_others() {
             assert_eq!((server.count("shop:"), server.count("blog:")), left);
         }
     }
+}
+
+#[test]
+fn a_slow_server_does_not_hold_the_others_up() {
+    const QUICK: usize = 200;
+    const SAID: &str = "STAT curr_items 3\r\nEND\r\n";
+    let answered = Arc::new(AtomicUsize::new(0));
+    let is_last = Arc::clone(&answered);
+    // It answers when all others have, which share the three jobs that are left.
+    let slow = Fake::answering(move |_| {
+        wait_for("the answers of all quick servers", || (is_last.load(SeqCst) == QUICK).then_some(()));
+        Answer::text(SAID)
+    });
+    let quick = |_| {
+        let answered = Arc::clone(&answered);
+        Fake::answering(move |_| {
+            answered.fetch_add(1, SeqCst);
+            Answer::text(SAID)
+        })
+    };
+    let quick: Vec<Fake> = (0..QUICK).map(quick).collect();
+    let addresses = std::iter::once(&slow).chain(&quick).map(Fake::address);
+    let options = ["stats", "--json", "--jobs", "4", "--timeout", "60", "--retries", "0"];
+    let run = mcflush(options.into_iter().chain(addresses.clone())).run();
+    let document: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+    let results = document["servers"].as_array().unwrap();
+    let order: Vec<_> = results.iter().map(|result| result["server"].as_str().unwrap()).collect();
+    assert_eq!(order, addresses.collect::<Vec<_>>(), "in the order they were named");
 }
