@@ -504,7 +504,8 @@ impl Client {
         nodes
     }
 
-    /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on.
+    /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on. Groups that switch or
+    /// reset something (`reset`, `detail on`) are answered without any.
     ///
     /// ```no_run
     /// # async fn example13() -> Result<(), mcflush::error::Error> {
@@ -528,26 +529,28 @@ impl Client {
         self.send(Request::Stats(group)).await?;
         let mut stats = Vec::new();
         loop {
-            match self.next().await? {
-                Answer { reply: Reply::Stat(stat), .. } if stats.len() < Self::STATS_MAX => {
-                    // A copy, so that a few short lines do not hold the whole read buffer.
-                    stats.push(stat.detached());
-                }
-                Answer { reply: Reply::Prefix(prefix), .. } if stats.len() < Self::STATS_MAX => {
-                    for counter in ["get", "hit", "set", "del"] {
-                        let name = [prefix.prefix(), b":", counter.as_bytes()].concat();
-                        let count = prefix.count(counter).unwrap_or_default();
-                        stats.extend(Stat::new(name, count.to_string()));
-                    }
-                }
-                Answer { reply: Reply::Stat(_) | Reply::Prefix(_), .. } => {
+            let Answer { reply, role, .. } = self.next().await?;
+            match reply {
+                Reply::Stat(_) | Reply::Prefix(_) if stats.len() >= Self::STATS_MAX => {
                     return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
                 }
-                Answer { reply: Reply::End, role: Role::Last, .. } => {
-                    self.unfinished = None;
-                    return Ok(stats);
+                // A copy, so that a few short lines do not hold the whole read buffer.
+                Reply::Stat(stat) => stats.push(stat.detached()),
+                Reply::Prefix(prefix) => {
+                    for counter in ["get", "hit", "set", "del"] {
+                        let name = [prefix.prefix(), b":", counter.as_bytes()].concat();
+                        let stat = prefix.count(counter).and_then(|count| Stat::new(name, count.to_string()));
+                        stats.extend(stat);
+                    }
                 }
-                Answer { reply, .. } => return Err(self.answered_wrongly(reply)),
+                // What is switched or reset has no statistics to show.
+                Reply::End | Reply::Ok | Reply::Reset if role == Role::Last => {}
+                reply => return Err(self.answered_wrongly(reply)),
+            }
+            // Not every group ends with `END`: what ends the answer is for the codec to say.
+            if role == Role::Last {
+                self.unfinished = None;
+                return Ok(stats);
             }
         }
     }
