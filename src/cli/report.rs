@@ -27,7 +27,6 @@ use super::text::{self, bytes, count, grouped, one_line};
 pub struct Report {
     servers: usize,
     quiet: bool,
-    is_listing: bool,
     /// In place of the lines, with --json.
     document: Option<Document>,
     done: usize,
@@ -48,7 +47,6 @@ impl Report {
             servers,
             quiet,
             hosts,
-            is_listing: false,
             document,
             done: 0,
             failed: Vec::new(),
@@ -56,11 +54,6 @@ impl Report {
             unwritten: false,
             in_part: false,
         }
-    }
-
-    /// What follows is a listing, which a reader may cut short without a word.
-    pub fn listing(&mut self) {
-        self.is_listing = true;
     }
 
     pub fn flushed(&mut self, server: &ServerAddr, result: Result<Flushed, Error>) {
@@ -116,7 +109,6 @@ impl Report {
             Ok(survey) => survey,
             Err(error) => return self.failed(server, &error),
         };
-        self.listing();
         let about = if uncertainty.is_some() { "about " } else { "" };
         if let Some(uncertainty) = uncertainty {
             self.listed_in_part(server, strategy, uncertainty);
@@ -130,7 +122,8 @@ impl Report {
                 text.push_str(&format!("\n  {}  {keys}, {size}", Escaped(prefix.as_bytes())));
             }
         }
-        self.done(&text);
+        self.done += 1;
+        self.print(&text);
     }
 
     /// A look at a server's statistics; what it said comes [together](Self::looks) with the others'.
@@ -272,7 +265,9 @@ impl Report {
 
     /// There was no server to work on.
     pub fn nothing(&mut self, text: &str) {
-        self.print(text);
+        if !self.quiet {
+            self.print(text);
+        }
     }
 
     fn listed_in_part(&mut self, server: &ServerAddr, strategy: Strategy, uncertainty: Uncertainty) {
@@ -280,14 +275,17 @@ impl Report {
         self.in_part = true;
     }
 
+    /// A server is done, and that it went well is all there is to say: --quiet does not want to hear it.
     fn done(&mut self, text: &str) {
         self.done += 1;
-        self.print(text);
+        if !self.quiet {
+            self.print(text);
+        }
     }
 
+    /// Prints what was asked for, which --quiet does not hide.
     fn print(&mut self, text: &str) {
-        // A listing is the result; of the rest, --quiet wants to hear nothing when it went well.
-        if self.document.is_some() || (self.quiet && !self.is_listing) || self.broken.is_some() {
+        if self.document.is_some() || self.broken.is_some() {
             return;
         }
         self.broken = aside(|| {

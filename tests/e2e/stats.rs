@@ -2,7 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
+use mcflush::address::ServerAddr;
+use mcflush::client::Client;
+use mcflush::connection::Access;
+use mcflush::error::Error;
+use mcflush::protocol::stats::{Stat, StatsGroup};
+use mcflush::resolver::Resolver;
 use serde_json::{Value, json};
 
 use crate::json::document;
@@ -16,7 +23,8 @@ each_version!(
     on_a_unix_socket,
     of_every_group,
     for_prometheus,
-    again_and_again
+    again_and_again,
+    of_groups_that_do_not_end_with_end
 );
 
 fn names_and_values_aligned(version: Version) {
@@ -206,4 +214,68 @@ fn what_has_no_meaning_is_refused() {
 fn on_a_unix_socket(version: Version) {
     let server = Server::start_unix(version, &[]);
     mcflush(["stats", server.address()]).run().succeeds().says("curr_items").says(server.address());
+}
+
+/// What the library answers to a group.
+fn by_library(address: &str, group: StatsGroup) -> Result<Vec<Stat>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let address: ServerAddr = address.parse().unwrap();
+    runtime.block_on(async {
+        let resolver = Resolver::default();
+        let mut client = Client::connect(&address, &resolver, &Access::default(), Duration::from_secs(30)).await?;
+        let stats = client.stats(group).await?;
+        // The connection is in step: what follows is answered by its own reply.
+        client.version().await?;
+        Ok(stats)
+    })
+}
+
+fn of_groups_that_do_not_end_with_end(version: Version) {
+    let server = Server::start(version, &[]);
+    for group in [StatsGroup::DetailOn, StatsGroup::DetailOff, StatsGroup::Reset] {
+        assert_eq!(by_library(server.address(), group).unwrap(), []);
+    }
+    let switched = by_library(server.address(), StatsGroup::SizesEnable);
+    if version == Version::Debian {
+        assert_eq!(switched.unwrap(), [Stat::new("sizes_status", "enabled").unwrap()]);
+    } else {
+        // Gone since 1.6.25: the server takes it for a group that it does not know.
+        assert!(matches!(switched, Ok(ref stats) if stats.is_empty()) || switched.is_err(), "{switched:?}");
+    }
+}
+
+#[test]
+fn of_groups_as_servers_answer_them() {
+    let fake = Fake::answering(|line| {
+        Answer::text(match line {
+            "version" => "VERSION 1.6.18\r\n",
+            "stats sizes_enable" => "STAT sizes_status error\r\nSTAT sizes_error no_cas\r\n",
+            "stats sizes_disable" => "STAT sizes_status disabled\r\n",
+            "stats detail dump" => "PREFIX shop get 2 hit 1 set 1\r\nEND\r\n",
+            _ => "ERROR\r\n",
+        })
+    });
+    let names = |group| -> Vec<String> {
+        let stats = by_library(fake.address(), group).unwrap();
+        stats.iter().map(|stat| String::from_utf8(stat.name().to_vec()).unwrap()).collect()
+    };
+    assert_eq!(names(StatsGroup::SizesEnable), ["sizes_status", "sizes_error"]);
+    assert_eq!(names(StatsGroup::SizesDisable), ["sizes_status"]);
+    assert_eq!(names(StatsGroup::DetailDump), ["shop:get", "shop:hit", "shop:set"], "no number that nobody counted");
+}
+
+#[test]
+fn quiet_hides_no_result() {
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1"]);
+    for command in [&["stats"][..], &["stats", "--format", "prometheus"], &["namespaces"], &["keys"]] {
+        let runs =
+            [&["-q"][..], &[]].map(|quiet| mcflush(command.iter().chain(quiet).chain([&server.address()])).run());
+        let lines = runs.each_ref().map(|run| run.exits(0).stdout.lines().count());
+        assert!(lines[0] > 0 && lines[0] == lines[1], "{}{}", runs[0], runs[1]);
+    }
+    let run = mcflush(["-q", "--dry-run", "--prefix", "shop:", server.address()]).run();
+    run.exits(0).says("would delete 1 key");
+    let run = mcflush(["-q", "--prefix", "shop:", server.address()]).run();
+    assert_eq!(run.succeeds().stdout, "");
 }
