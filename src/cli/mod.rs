@@ -15,6 +15,7 @@ mod servers;
 mod signals;
 mod stats;
 mod text;
+mod unmatched;
 mod verbose;
 mod work;
 

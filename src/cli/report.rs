@@ -21,6 +21,7 @@ use super::namespaces::{self, Lacks};
 use super::screen::{aside, complain, warn};
 use super::stats::{self, Format, Look, Said, Since};
 use super::text::{self, bytes, count, grouped, one_line};
+use super::unmatched::{Hint, Unmatched};
 
 /// Prints results as they come and keeps count.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Report {
     in_part: bool,
     /// Hosts that a misspelt one may have been.
     hosts: Vec<String>,
+    /// Whether any key was in scope.
+    unmatched: Unmatched,
 }
 
 impl Report {
@@ -53,7 +56,13 @@ impl Report {
             broken: None,
             unwritten: false,
             in_part: false,
+            unmatched: Unmatched::default(),
         }
+    }
+
+    /// Which keys are asked for.
+    pub fn asks_for(&mut self, scope: &Scope) {
+        self.unmatched = Unmatched::of(scope);
     }
 
     pub fn flushed(&mut self, server: &ServerAddr, result: Result<Flushed, Error>) {
@@ -69,6 +78,9 @@ impl Report {
     pub fn cleared(&mut self, server: &ServerAddr, cleared: Cleared) {
         if let Some(document) = &mut self.document {
             document.cleared(server, &cleared);
+        }
+        if cleared.error.is_none() || cleared.matched > 0 {
+            self.unmatched.note(cleared.matched, Vec::new());
         }
         let passes = count(cleared.passes.into(), "pass");
         let seconds = cleared.took.as_secs_f64();
@@ -113,7 +125,8 @@ impl Report {
         if let Some(uncertainty) = uncertainty {
             self.listed_in_part(server, strategy, uncertainty);
         }
-        let (keys, size) = (found.iter().map(|it| it.keys).sum(), found.iter().map(|it| it.bytes).sum());
+        let (keys, size) = (found.iter().map(|it| it.keys).sum::<u64>(), found.iter().map(|it| it.bytes).sum());
+        self.unmatched.note(keys, Vec::new());
         let (would, listed, size) = (count(keys, "key"), grouped(listed), bytes(size));
         let mut text = format!("{server}: would delete {about}{would} of {about}{listed} listed, {size}");
         if let [_, _, ..] = scope.prefixes() {
@@ -175,8 +188,9 @@ impl Report {
     /// How a listing went whose keys are printed as they come.
     pub fn listed(&mut self, server: &ServerAddr, result: Result<Shown, Error>) {
         match result {
-            Ok(Shown { strategy, taken }) => {
+            Ok(Shown { strategy, taken, matched, nearest }) => {
                 self.done += 1;
+                self.unmatched.note(matched, nearest);
                 if taken && strategy != Strategy::Hash {
                     warn(&format!("{server}: listing by {strategy}: recently read keys may be missing"));
                 }
@@ -239,8 +253,21 @@ impl Report {
         }
     }
 
+    /// Says on stderr what [`Self::finish`] would say on stdout of prefixes that no key has: there it would be taken for a key.
+    pub fn hint_aside(&mut self) {
+        if let (false, Some(Hint::Nearest(hint))) = (self.quiet, self.unmatched.hint()) {
+            warn(&hint);
+            self.unmatched = Unmatched::default();
+        }
+    }
+
     /// The last words, and the exit status.
     pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
+        match self.unmatched.hint() {
+            Some(Hint::Pattern(hint)) => warn(&hint),
+            Some(Hint::Nearest(hint)) if !self.quiet => self.print(&hint),
+            _ => {}
+        }
         if let Some(document) = self.document.take() {
             self.broken = document.print().err();
         }

@@ -57,6 +57,7 @@ impl Work {
     }
 
     pub async fn clear(&self, scope: Scope, options: clear::Options, report: &mut Report) {
+        report.asks_for(&scope);
         let scope = Arc::new(scope);
         let operation = |server, context| {
             let scope = Arc::clone(&scope);
@@ -67,6 +68,7 @@ impl Work {
 
     /// What a clear would delete.
     pub async fn survey(&self, scope: Scope, strategy: Option<Strategy>, report: &mut Report) {
+        report.asks_for(&scope);
         let scope = Arc::new(scope);
         let operation = |server, context| {
             let scope = Arc::clone(&scope);
@@ -108,6 +110,7 @@ impl Work {
 
     pub async fn keys(&self, options: keys::Options, report: &mut Report) {
         let keys::Options { scope, strategy, format } = options;
+        report.asks_for(&scope);
         let (pages, printer) = keys::printer(format);
         let scope = Arc::new(scope);
         let operation = |server, context| {
@@ -121,6 +124,7 @@ impl Work {
         if let Some(Ok(Err(error))) = self.context.stop.run_until_cancelled(printer).await {
             report.broke(error);
         }
+        report.hint_aside();
     }
 
     pub async fn namespaces(&self, options: namespaces::Options, report: &mut Report) {

@@ -21,7 +21,7 @@ const TAIL: usize = 256;
 /// The two ends of a new backlog.
 pub(super) fn backlog(open: Opener) -> (Filler, Drainer) {
     let shared = Arc::new(Shared::default());
-    (Filler { shared: Arc::clone(&shared), open: Some(open) }, Drainer { shared })
+    (Filler { shared: Arc::clone(&shared), open: Some(open), is_full: false }, Drainer { shared })
 }
 
 /// Opens the temporary file; called on the backlog's own thread, at the first batch that memory does not hold.
@@ -65,15 +65,24 @@ impl Shared {
 pub(super) struct Filler {
     shared: Arc<Shared>,
     open: Option<Opener>,
+    /// There was no room for the next batch.
+    is_full: bool,
 }
 
 impl Filler {
-    /// Takes a batch without waiting; false when the next one could not be held any more, or nobody takes batches.
+    /// Takes a batch without waiting; false when the next one could not be held any more ([`Self::trouble`] says why), or
+    /// nobody takes batches.
     pub(super) fn push(&mut self, batch: Bytes) -> bool {
-        let mut state = self.shared.lock();
-        if state.abandoned {
+        if self.shared.lock().abandoned {
             return false;
         }
+        let has_room = self.put(batch);
+        self.is_full |= !has_room;
+        has_room
+    }
+
+    fn put(&mut self, batch: Bytes) -> bool {
+        let mut state = self.shared.lock();
         if state.spooled == 0 && state.tail.is_empty() && state.head.len() < HEAD {
             state.head.push_back(batch);
             self.shared.ready.notify_one();
@@ -94,9 +103,10 @@ impl Filler {
         room
     }
 
-    /// Why the file could not be used, if it could not.
+    /// Why the file could not be used, or there was no room for more; none when all went well.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.shared.lock().unwritable.as_ref().map(ToString::to_string)
+        let slow = || self.is_full.then(|| "it takes keys more slowly than the server lists them".into());
+        self.shared.lock().unwritable.as_ref().map(ToString::to_string).or_else(slow)
     }
 }
 

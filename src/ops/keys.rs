@@ -8,12 +8,14 @@ use std::io;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 
-use super::backlog::{BATCH, Filler, backlog};
+use super::backlog::{BATCH, Filler, Opener, backlog};
 use super::listing::{self, Listed, Strategy, Visitor, Walked, Way};
+use super::nearest::Nearest;
 use super::retry::{Retries, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
+use crate::protocol::ErrorReply;
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::MetadumpLine;
 use crate::scope::Scope;
@@ -164,18 +166,16 @@ impl Item<'_> {
 }
 
 /// A listing that went well.
-///
-/// ```
-/// use mcflush::ops::{clear::Strategy, keys::Shown};
-/// let shown = Shown { strategy: Strategy::Hash, taken: true };
-/// assert!(shown.taken);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// How keys were listed. Only a hash walk lists all of them.
     pub strategy: Strategy,
     /// Whether all that was listed was taken; false when the receiver was closed before.
     pub taken: bool,
+    /// How many keys were in scope, of those that were listed.
+    pub matched: u64,
+    /// Where none was, the prefixes of other keys that are most like those that were asked for.
+    pub nearest: Vec<Bytes>,
 }
 
 /// Sends the keys in scope, until all are sent or the receiver is closed.
@@ -210,45 +210,68 @@ pub async fn keys(
     context: &Context,
     pages: &Sender<Page>,
 ) -> Result<Shown, Error> {
+    by_way_of(tempfile::tempfile, server, scope, asked, context, pages).await
+}
+
+/// As [`keys`], with a temporary file of the caller's.
+async fn by_way_of(
+    open: Opener,
+    server: &ServerAddr,
+    scope: &Scope,
+    asked: Option<Strategy>,
+    context: &Context,
+    pages: &Sender<Page>,
+) -> Result<Shown, Error> {
     let mut retries = Retries::new(context);
     let mut way = listing::choose(server, asked, context, &mut retries).await?;
     loop {
-        match attempt(server, scope, way, context, pages).await? {
-            Attempt::Left => return Ok(Shown { strategy: way.strategy, taken: false }),
-            Attempt::Walked(Ok(Walked::Refused(reply)), _)
-                if asked.is_some() || way.strategy == Strategy::Cachedump =>
-            {
+        let mut found = Found { matched: 0, nearest: Nearest::to(scope) };
+        let (walked, sent) = match attempt(open, server, scope, way, context, pages, &mut found).await? {
+            Some(ended) => ended,
+            None => return Ok(found.shown(way.strategy, false)),
+        };
+        match walked {
+            Ok(None) => return Ok(found.shown(way.strategy, true)),
+            Ok(Some(reply)) if asked.is_some() || way.strategy == Strategy::Cachedump => {
                 return Err(listing::disabled(server, reply));
             }
-            Attempt::Walked(Ok(Walked::Refused(_)), _) => way.strategy = Strategy::Cachedump,
-            Attempt::Walked(Ok(Walked::Whole(_) | Walked::GivenUp), _) => {
-                return Ok(Shown { strategy: way.strategy, taken: true });
-            }
+            Ok(Some(_)) => way.strategy = Strategy::Cachedump,
             // What was shown would be shown again.
-            Attempt::Walked(Err(error), true) => return Err(error),
-            Attempt::Walked(Err(error), false) => retries.after(error).await?,
+            Err(error) if sent => return Err(error),
+            Err(error) => retries.after(error).await?,
         }
     }
 }
 
-/// How a try ended.
-enum Attempt {
-    /// The receiver was closed; the dump was left, with its connection.
-    Left,
-    /// How the walk ended, and whether anything was sent.
-    Walked(Result<Walked, Error>, bool),
+/// What a listing found in scope.
+struct Found {
+    matched: u64,
+    nearest: Nearest,
 }
 
+impl Found {
+    fn shown(self, strategy: Strategy, taken: bool) -> Shown {
+        let nearest = if self.matched == 0 { self.nearest.prefixes() } else { Vec::new() };
+        Shown { strategy, taken, matched: self.matched, nearest }
+    }
+}
+
+/// How the listing of [`list`] ended, and whether anything was sent; none when the receiver was closed, and the dump was left
+/// with its connection.
+type Ended = Option<(Result<Option<ErrorReply>, Error>, bool)>;
+
 async fn attempt(
+    open: Opener,
     server: &ServerAddr,
     scope: &Scope,
     way: Way,
     context: &Context,
     pages: &Sender<Page>,
-) -> Result<Attempt, Error> {
-    let (filler, mut drainer) = backlog(tempfile::tempfile);
-    let lister =
-        Lister { server, scope, context, key: BytesMut::new(), lines: BytesMut::new(), filler, listed: (0, 0) };
+    found: &mut Found,
+) -> Result<Ended, Error> {
+    let (filler, mut drainer) = backlog(open);
+    let (key, lines) = (BytesMut::new(), BytesMut::new());
+    let lister = Lister { server, scope, context, key, lines, filler, listed: (0, 0), found };
     // Whether anything was sent; none when the receiver was closed.
     let hand_on = async {
         let mut sent = false;
@@ -267,10 +290,7 @@ async fn attempt(
     loop {
         tokio::select! {
             result = &mut walk, if walked.is_none() => walked = Some(result),
-            sent = &mut hand_on => return Ok(match (walked, sent?) {
-                (Some(walked), Some(sent)) => Attempt::Walked(walked, sent),
-                _ => Attempt::Left,
-            }),
+            sent = &mut hand_on => return Ok(walked.zip(sent?)),
         }
     }
 }
@@ -279,19 +299,27 @@ fn unkept(server: &ServerAddr, source: io::Error) -> Error {
     Error { server: server.clone(), problem: Problem::Local { doing: "keeping listed keys", source } }
 }
 
-/// Lists to the end, and hands on the last of it.
-async fn list(server: &ServerAddr, way: Way, context: &Context, mut lister: Lister<'_>) -> Result<Walked, Error> {
+/// Lists to the end, and hands on the last of it; gives the server's words where it does not list that way.
+async fn list(
+    server: &ServerAddr,
+    way: Way,
+    context: &Context,
+    mut lister: Lister<'_>,
+) -> Result<Option<ErrorReply>, Error> {
     let walk = async {
         let mut client = context.connect(server).await?;
         listing::walk(way, &mut client, context, &mut lister).await
     };
     let walked = unless_stopped(context, server, walk).await;
     lister.hand_on();
-    match lister.filler.trouble() {
-        Some(trouble) if matches!(walked, Ok(Walked::GivenUp)) => {
-            Err(unkept(server, io::Error::other(format!("no temporary file: {trouble}"))))
+    match walked? {
+        Walked::Whole(_) => Ok(None),
+        Walked::Refused(reply) => Ok(Some(reply)),
+        // What is listed would not be all of it.
+        Walked::GivenUp => {
+            let reason = lister.filler.trouble().unwrap_or_else(|| "there is no room for more".into());
+            Err(unkept(server, io::Error::other(format!("the temporary file could not be used: {reason}"))))
         }
-        _ => walked,
     }
 }
 
@@ -304,6 +332,7 @@ struct Lister<'a> {
     filler: Filler,
     /// Since the last batch: keys, and those in scope.
     listed: (u64, u64),
+    found: &'a mut Found,
 }
 
 impl Lister<'_> {
@@ -323,10 +352,84 @@ impl Visitor for Lister<'_> {
         self.listed.0 += 1;
         if self.scope.contains(&self.key) {
             self.listed.1 += 1;
+            self.found.matched += 1;
             self.lines.put_slice(item.line());
             self.lines.put_u8(b'\n');
+        } else if self.found.matched == 0 {
+            self.found.nearest.look_at(&self.key);
         }
         let due = self.lines.len() >= BATCH || self.listed.0 >= 65_536;
         Ok(if due { self.hand_on() } else { true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc::channel;
+
+    use super::*;
+    use crate::error::Kind;
+
+    static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
+
+    /// A disk that is busy with something else until it is told not to be.
+    fn on_a_busy_disk() -> io::Result<File> {
+        while !IS_DISK_FREE.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        tempfile::tempfile()
+    }
+
+    /// Keys that no memory here holds; says how many it sent before the client left.
+    async fn dump_for_ever(stream: TcpStream) -> u64 {
+        let mut stream = BufReader::new(stream);
+        let mut request = String::new();
+        stream.read_line(&mut request).await.unwrap();
+        if request == "version\r\n" {
+            stream.write_all(b"VERSION 1.6.45\r\n").await.unwrap();
+            return 0;
+        }
+        let line = format!("key={} exp=-1 la=1 cas=1 fetch=no cls=1 size=300\n", "k".repeat(200));
+        let mut sent = 0;
+        while stream.write_all(line.as_bytes()).await.is_ok() {
+            sent += 1;
+        }
+        sent
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_is_given_up_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let serving = tokio::spawn(async move {
+            let mut sent = 0;
+            while sent == 0 {
+                let (stream, _) = listener.accept().await.unwrap();
+                sent = dump_for_ever(stream).await;
+            }
+            // The client has left the dump: what it holds can go its way.
+            IS_DISK_FREE.store(true, SeqCst);
+        });
+        let (pages, mut shown) = channel::<Page>(1);
+        let reading = tokio::spawn(async move {
+            serving.await.unwrap();
+            let mut keys = 0;
+            while let Some(page) = shown.recv().await {
+                page.each(|_| keys += 1);
+            }
+            keys
+        });
+        let (scope, context) = (Scope::everything(), Context::default());
+        let result = by_way_of(on_a_busy_disk, &server, &scope, None, &context, &pages).await;
+        drop(pages);
+        let error = result.expect_err("it is not all of it");
+        assert_eq!(error.kind(), Kind::Io);
+        assert!(error.to_string().contains("more slowly than the server lists them"), "{error}");
+        assert!(reading.await.unwrap() > 10_000, "what was listed is shown");
     }
 }

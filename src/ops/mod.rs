@@ -9,6 +9,7 @@ pub mod flush;
 pub mod keys;
 mod listing;
 pub mod namespaces;
+mod nearest;
 mod retry;
 pub mod stats;
 

@@ -1,0 +1,156 @@
+//! What is said where no key at all had one of the prefixes that were asked for: most likely they were written otherwise.
+
+use bytes::Bytes;
+use mcflush::protocol::Escaped;
+use mcflush::scope::Scope;
+
+/// The prefixes that were asked for, and what servers have in their place.
+#[derive(Debug, Default)]
+pub struct Unmatched {
+    asked: Vec<Bytes>,
+    /// Servers whose keys were listed.
+    listed: usize,
+    /// Keys in scope, of all servers.
+    matched: u64,
+    /// The closest prefixes that are there, of all servers.
+    nearest: Vec<Bytes>,
+}
+
+/// What is said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// A prefix is written like a pattern, which is nearly always a mistake.
+    Pattern(String),
+    /// The closest prefixes that are there.
+    Nearest(String),
+}
+
+impl Unmatched {
+    /// Prefixes named in a hint.
+    const NAMED_MAX: usize = 3;
+
+    pub fn of(scope: &Scope) -> Self {
+        let asked = scope.prefixes().iter().map(|prefix| Bytes::copy_from_slice(prefix.as_bytes())).collect();
+        Self { asked, ..Self::default() }
+    }
+
+    /// Takes note of what a server's listing found: how many keys in scope, and where it is none, the closest prefixes.
+    pub fn note(&mut self, matched: u64, nearest: Vec<Bytes>) {
+        self.listed += 1;
+        self.matched += matched;
+        for prefix in nearest {
+            if self.nearest.len() < Self::NAMED_MAX && !self.nearest.contains(&prefix) {
+                self.nearest.push(prefix);
+            }
+        }
+    }
+
+    /// What is to be said, if no server had a key in scope.
+    pub fn hint(&self) -> Option<Hint> {
+        if self.listed == 0 || self.matched > 0 {
+            return None;
+        }
+        let name = |prefix: &[u8]| Escaped(prefix).to_string();
+        let closest: Vec<_> = self.nearest.iter().map(|prefix| name(prefix)).collect();
+        let closest = closest.join("  ");
+        let pattern = self.asked.iter().find_map(|asked| Some((asked, meant(asked)?)));
+        Some(match (pattern, self.asked.as_slice()) {
+            (Some((asked, meant)), _) => {
+                let mark = char::from(meant.mark);
+                let meant = if meant.prefix.is_empty() { "--all".into() } else { name(meant.prefix) };
+                let there =
+                    if closest.is_empty() { closest } else { format!(" (the closest that are there: {closest})") };
+                Hint::Pattern(format!(
+                    "no key begins with {}: {mark} stands for itself in a prefix: did you mean {meant}?{there}",
+                    name(asked)
+                ))
+            }
+            (None, _) if closest.is_empty() => return None,
+            (None, [asked]) => Hint::Nearest(format!(
+                "no key begins with {}: the closest prefixes that are there: {closest}",
+                name(asked)
+            )),
+            (None, _) => Hint::Nearest(format!(
+                "no key begins with any of these prefixes: the closest that are there: {closest}"
+            )),
+        })
+    }
+}
+
+/// What a prefix that is written like a pattern was meant to be.
+struct Meant<'a> {
+    prefix: &'a [u8],
+    /// What makes it look like a pattern.
+    mark: u8,
+}
+
+/// Of a prefix that begins or ends as patterns of shells, SQL and regular expressions do, or in quotes that no shell took.
+fn meant(prefix: &[u8]) -> Option<Meant<'_>> {
+    let mut mark = None;
+    let mut rest = prefix;
+    while let [first @ (b'^' | b'*' | b'%' | b'"' | b'\''), after @ ..] = rest {
+        mark = mark.or(Some(*first));
+        rest = after;
+    }
+    while let [before @ .., last @ (b'*' | b'%' | b'?' | b'$' | b'"' | b'\'')] = rest {
+        mark = mark.or(Some(*last));
+        // As in `shop:.*`.
+        rest = if *last == b'*' { before.strip_suffix(b".").unwrap_or(before) } else { before };
+    }
+    mark.map(|mark| Meant { prefix: rest, mark })
+}
+
+#[cfg(test)]
+mod tests {
+    use mcflush::scope::Prefix;
+
+    use super::*;
+
+    fn hint(asked: &[&str], matched: u64, nearest: &[&'static str]) -> Option<Hint> {
+        let scope = Scope::of(asked.iter().map(|text| Prefix::new((*text).to_owned()).unwrap()));
+        let mut unmatched = Unmatched::of(&scope);
+        unmatched.note(matched, nearest.iter().map(|prefix| Bytes::from(*prefix)).collect());
+        unmatched.hint()
+    }
+
+    #[test]
+    fn what_is_written_like_a_pattern() {
+        for (asked, prefix, mark) in [
+            ("shop:*", "shop:", '*'),
+            ("shop:%", "shop:", '%'),
+            ("^shop:", "shop:", '^'),
+            ("^shop:.*$", "shop:", '^'),
+            ("*shop", "shop", '*'),
+            ("shop?", "shop", '?'),
+            ("\"shop:\"", "shop:", '"'),
+            ("'shop:'", "shop:", '\''),
+            ("*", "--all", '*'),
+        ] {
+            let says =
+                format!("no key begins with {asked}: {mark} stands for itself in a prefix: did you mean {prefix}?");
+            assert_eq!(hint(&[asked], 0, &[]), Some(Hint::Pattern(says)), "{asked}");
+        }
+        for asked in ["shop:", "a*b", "100%:", "shop."] {
+            assert_eq!(hint(&[asked], 0, &[]), None, "{asked}");
+        }
+        assert_eq!(hint(&["shop:*"], 1, &[]), None, "such keys there are");
+    }
+
+    #[test]
+    fn what_is_there_in_its_place() {
+        let says = |hint| match hint {
+            Some(Hint::Nearest(text) | Hint::Pattern(text)) => text,
+            None => String::new(),
+        };
+        assert!(
+            says(hint(&["shpo:"], 0, &["shop:", "b\n"]))
+                .ends_with("the closest prefixes that are there: shop:  b\\x0a")
+        );
+        assert!(says(hint(&["a", "b"], 0, &["c"])).starts_with("no key begins with any of these prefixes: "));
+        assert!(
+            says(hint(&["shop*"], 0, &["shop:"])).ends_with("did you mean shop? (the closest that are there: shop:)")
+        );
+        assert_eq!(hint(&["shpo:"], 1, &["shop:"]), None);
+        assert_eq!(Unmatched::of(&Scope::of([])).hint(), None, "nothing was listed");
+    }
+}
