@@ -50,9 +50,9 @@ impl Unmatched {
         if self.listed == 0 || self.matched > 0 {
             return None;
         }
-        let name = |prefix: &[u8]| Escaped(prefix).to_string();
+        let name = |prefix: &[u8]| format!("\"{}\"", Escaped(prefix));
         let closest: Vec<_> = self.nearest.iter().map(|prefix| name(prefix)).collect();
-        let closest = closest.join("  ");
+        let closest = closest.join(", ");
         let pattern = self.asked.iter().find_map(|asked| Some((asked, meant(asked)?)));
         Some(match (pattern, self.asked.as_slice()) {
             (Some((asked, meant)), _) => {
@@ -61,17 +61,17 @@ impl Unmatched {
                 let there =
                     if closest.is_empty() { closest } else { format!(" (the closest that are there: {closest})") };
                 Hint::Pattern(format!(
-                    "no key begins with {}: {mark} stands for itself in a prefix: did you mean {meant}?{there}",
+                    "no listed key begins with {}: {mark} stands for itself in a prefix: did you mean {meant}?{there}",
                     name(asked)
                 ))
             }
             (None, _) if closest.is_empty() => return None,
             (None, [asked]) => Hint::Nearest(format!(
-                "no key begins with {}: the closest prefixes that are there: {closest}",
+                "no listed key begins with {}: the closest prefixes that are there: {closest}",
                 name(asked)
             )),
             (None, _) => Hint::Nearest(format!(
-                "no key begins with any of these prefixes: the closest that are there: {closest}"
+                "no listed key begins with any of these prefixes: the closest that are there: {closest}"
             )),
         })
     }
@@ -116,18 +116,18 @@ mod tests {
     #[test]
     fn what_is_written_like_a_pattern() {
         for (asked, prefix, mark) in [
-            ("shop:*", "shop:", '*'),
-            ("shop:%", "shop:", '%'),
-            ("^shop:", "shop:", '^'),
-            ("^shop:.*$", "shop:", '^'),
-            ("*shop", "shop", '*'),
-            ("shop?", "shop", '?'),
-            ("\"shop:\"", "shop:", '"'),
-            ("'shop:'", "shop:", '\''),
+            ("shop:*", "\"shop:\"", '*'),
+            ("shop:%", "\"shop:\"", '%'),
+            ("^shop:", "\"shop:\"", '^'),
+            ("^shop:.*$", "\"shop:\"", '^'),
+            ("*shop", "\"shop\"", '*'),
+            ("shop?", "\"shop\"", '?'),
+            ("\"shop:\"", "\"shop:\"", '"'),
+            ("'shop:'", "\"shop:\"", '\''),
             ("*", "--all", '*'),
         ] {
             let says =
-                format!("no key begins with {asked}: {mark} stands for itself in a prefix: did you mean {prefix}?");
+                format!("no listed key begins with \"{asked}\": {mark} stands for itself in a prefix: did you mean {prefix}?");
             assert_eq!(hint(&[asked], 0, &[]), Some(Hint::Pattern(says)), "{asked}");
         }
         for asked in ["shop:", "a*b", "100%:", "shop."] {
@@ -144,11 +144,12 @@ mod tests {
         };
         assert!(
             says(hint(&["shpo:"], 0, &["shop:", "b\n"]))
-                .ends_with("the closest prefixes that are there: shop:  b\\x0a")
+                .ends_with("the closest prefixes that are there: \"shop:\", \"b\\x0a\"")
         );
-        assert!(says(hint(&["a", "b"], 0, &["c"])).starts_with("no key begins with any of these prefixes: "));
+        assert!(says(hint(&["a", "b"], 0, &["c"])).starts_with("no listed key begins with any of these prefixes: "));
         assert!(
-            says(hint(&["shop*"], 0, &["shop:"])).ends_with("did you mean shop? (the closest that are there: shop:)")
+            says(hint(&["shop*"], 0, &["shop:"]))
+                .ends_with("did you mean \"shop\"? (the closest that are there: \"shop:\")")
         );
         assert_eq!(hint(&["shpo:"], 1, &["shop:"]), None);
         assert_eq!(Unmatched::of(&Scope::of([])).hint(), None, "nothing was listed");

@@ -22,6 +22,7 @@ mod harness;
 mod interrupts;
 mod json;
 mod keys;
+mod mistakes;
 mod names;
 mod namespaces;
 mod output;

@@ -9,6 +9,7 @@ mod prefixes;
 mod refusal;
 mod stats;
 mod tls;
+mod words;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -156,6 +157,20 @@ struct Args {
 
     #[command(subcommand)]
     command: Option<Sub>,
+}
+
+impl Args {
+    /// What commands that speak to servers have in common; none of one that prints a text for packagers.
+    fn common(&self) -> Option<&Common> {
+        match &self.command {
+            Some(Sub::Completions { .. } | Sub::Man) => None,
+            Some(Sub::Config { what: ConfigSub::Check { common } }) => Some(common),
+            Some(Sub::Stats(stats)) => Some(&stats.common),
+            Some(Sub::Keys(keys)) => Some(&keys.common),
+            Some(Sub::Namespaces(namespaces)) => Some(&namespaces.common),
+            None => Some(&self.common),
+        }
+    }
 }
 
 /// What --strategy takes.
@@ -360,18 +375,15 @@ pub fn parse() -> Result<Invocation, Refusal> {
     // Without the config file first: help does not need it, and it may be named here.
     let matches = matches(help::arranged(Args::command()))?;
     let args = Args::from_arg_matches(&matches).map_err(refusal)?;
-    let config = match &args.command {
+    match &args.command {
         Some(Sub::Completions { shell }) => {
             return Err(Refusal::Document(packaging::completions(Args::command(), *shell)));
         }
         Some(Sub::Man) => return Err(Refusal::Document(packaging::man(Args::command())?)),
-        Some(Sub::Config { what: ConfigSub::Check { common } }) => &common.config,
-        Some(Sub::Stats(stats)) => &stats.common.config,
-        Some(Sub::Keys(keys)) => &keys.common.config,
-        Some(Sub::Namespaces(namespaces)) => &namespaces.common.config,
-        None => &args.common.config,
-    };
-    let config = Config::find(config.clone())?;
+        _ => {}
+    }
+    let config = args.common().and_then(|common| common.config.clone());
+    let config = Config::find(config)?;
     let matches = self::matches(config.apply(help::arranged(Args::command()))?)?;
     resolve(Args::from_arg_matches(&matches).map_err(refusal)?, &matches, &config)
 }
@@ -384,6 +396,8 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     let stagger = args.stagger.unwrap_or_default();
     let app = args.app.as_deref().map(|name| config.app(name)).transpose()?;
     let empties_all = args.all && !args.dry_run && !args.yes;
+    let typed = args.common().map_or(&[][..], |common| &common.servers);
+    let words = words::no_command_among(typed, &args, &Args::command());
     let (command, common) = match args.command {
         Some(Sub::Stats(command)) => {
             let (options, common) = command.resolve()?;
@@ -398,6 +412,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
             (Command::Namespaces(options), common)
         }
         Some(Sub::Config { what: ConfigSub::Check { common } }) => {
+            words?;
             let servers = servers::named(common.servers, common.servers_from.as_deref(), None, config)?;
             let check = Check::new(config, &servers, &Args::command(), innermost(matches));
             return Err(Refusal::Document(if common.json { check.json()? } else { check.text() }));
@@ -409,6 +424,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
             (delete(args, app, |option| matches.value_source(option) == Some(ValueSource::CommandLine))?, common)
         }
     };
+    words?;
     let Named { servers, is_of_config, .. } =
         servers::named(common.servers, common.servers_from.as_deref(), app, config)?;
     let dns = servers::dns()?;

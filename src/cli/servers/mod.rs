@@ -19,6 +19,9 @@ pub use shard::Shard;
 /// More than the names of a million servers; past it something else is being read.
 const FILE_MAX: u64 = 64 * 1024 * 1024;
 
+/// Our own, that of memcached's tools and frameworks, and that of MemCachier.
+const VARIABLES: [&str; 3] = ["MCFLUSH_SERVERS", "MEMCACHE_SERVERS", "MEMCACHIER_SERVERS"];
+
 /// What names the servers to work on.
 #[derive(Debug)]
 pub struct Named {
@@ -63,10 +66,8 @@ pub fn named(arguments: Vec<String>, file: Option<&Path>, app: Option<&App>, con
     } else if let Some(servers) = app.and_then(|app| app.servers.as_deref()) {
         own(&mut names, servers, "the app's servers")?;
         "config file, app"
-    } else if from_environment("MCFLUSH_SERVERS", |name| name, &mut names)? {
-        "MCFLUSH_SERVERS"
-    } else if from_environment("MEMCACHE_SERVERS", without_weight, &mut names)? {
-        "MEMCACHE_SERVERS"
+    } else if let Some(variable) = from_environment(&mut names)? {
+        variable
     } else if let Some(servers) = config.servers() {
         own(&mut names, servers, "servers")?;
         "config file"
@@ -105,15 +106,29 @@ impl Names<'_> {
     }
 
     fn one(&mut self, name: &str, source: &str) -> Result<(), String> {
-        let wrong = |error| match meant_scheme(name) {
-            Some(meant) => {
-                let name = one_line(&without_password(name));
-                format!("{source}\"{name}\" is no server address: did you mean {meant}://?")
+        let wrong = |error: AddressError| {
+            let meant = meant_scheme(name).map(|meant| format!("{meant}://"));
+            match meant.or_else(|| if error.is_number() { self.with_port(name) } else { None }) {
+                Some(meant) => {
+                    let name = one_line(&without_password(name));
+                    format!("{source}\"{name}\" is no server address: did you mean {meant}?")
+                }
+                None => format!("{source}{error}"),
             }
-            None => format!("{source}{error}"),
         };
-        self.servers.push(name.parse().map_err(|error: AddressError| wrong(error))?);
+        let target = name.parse().map_err(wrong)?;
+        self.servers.push(target);
         Ok(())
+    }
+
+    /// The last server with this port, where it was named without one.
+    fn with_port(&self, port: &str) -> Option<String> {
+        match &self.servers.last()?.name {
+            ServerName::One(ServerAddr::Tcp { host, port: DEFAULT_PORT }) => {
+                Some(ServerAddr::Tcp { host: host.clone(), port: port.parse().ok()? }.to_string())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -140,18 +155,25 @@ fn from_file(file: &Path, names: &mut Names<'_>) -> Result<(), String> {
         return Err(format!("--servers-from {name}: more than {FILE_MAX} bytes: is it a list of servers?"));
     }
     let before = names.servers.len();
-    for (at, line) in text.lines().enumerate() {
-        // Behind a space only: a socket's path may hold the character.
-        let line = line.trim();
-        let line = if line.starts_with('#') { "" } else { line.split(" #").next().unwrap_or_default().trim() };
-        if !line.is_empty() {
-            names.add(std::iter::once(line), &format!("{name}:{}: ", at + 1))?;
+    // Some editors put a mark before a text.
+    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        if let Some(server) = listed(line) {
+            names.add(std::iter::once(server), &format!("{name}:{}: ", at + 1))?;
         }
     }
     if names.servers.len() == before {
         return Err(format!("--servers-from {name} names no server: write one a line"));
     }
     Ok(())
+}
+
+/// The server on a line of a list, if there is one: without its comment, and without what separates servers in other lists.
+fn listed(line: &str) -> Option<&str> {
+    // Behind white space only: a socket's path may hold the character.
+    let is_comment = |at: &usize| line.get(..*at).is_some_and(|before| before.trim_end().len() < *at || *at == 0);
+    let end = line.match_indices('#').map(|(at, _)| at).find(is_comment).unwrap_or(line.len());
+    let server = line.get(..end)?.trim_end_matches(|last: char| last.is_whitespace() || matches!(last, ',' | ';'));
+    Some(server.trim_start()).filter(|server| !server.is_empty())
 }
 
 /// The DNS server that `MCFLUSH_DNS` names, in place of the system's resolver.
@@ -167,37 +189,24 @@ pub fn dns() -> Result<Option<SocketAddr>, String> {
     address.map(Some).map_err(wrong)
 }
 
-/// Whether the variable is set.
-fn from_environment(variable: &str, read: fn(&str) -> &str, names: &mut Names<'_>) -> Result<bool, String> {
-    let text = match env::var(variable) {
-        Ok(text) => text,
-        Err(VarError::NotPresent) => return Ok(false),
-        Err(VarError::NotUnicode(_)) => {
-            return Err(format!("{variable} is not UTF-8: write the servers as host:port, separated by commas"));
+/// The first variable that is set, if any is.
+fn from_environment(names: &mut Names<'_>) -> Result<Option<&'static str>, String> {
+    for variable in VARIABLES {
+        let text = match env::var(variable) {
+            Ok(text) => text,
+            Err(VarError::NotPresent) => continue,
+            Err(VarError::NotUnicode(_)) => {
+                return Err(format!("{variable} is not UTF-8: write the servers as host:port, separated by commas"));
+            }
+        };
+        let words = text.split([',', ';', ' ', '\t', '\n', '\r']).filter(|name| !name.is_empty());
+        names.add(words, &format!("{variable}: "))?;
+        if names.servers.is_empty() {
+            return Err(format!("{variable} is set but names no server: name one, or unset it"));
         }
-    };
-    let words = text.split([',', ' ', '\t', '\n', '\r']).filter(|name| !name.is_empty());
-    names.add(words.map(read), &format!("{variable}: "))?;
-    if names.servers.is_empty() {
-        return Err(format!("{variable} is set but names no server: name one, or unset it"));
+        return Ok(Some(variable));
     }
-    Ok(true)
-}
-
-/// Dalli's third field, `host:port:weight`, means nothing to a flush.
-fn without_weight(name: &str) -> &str {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match name.rsplit_once(':') {
-        Some((server, weight))
-            if is_number(weight)
-                && server.rsplit_once(':').is_some_and(|(host, port)| {
-                    is_number(port) && !host.is_empty() && (!host.contains(':') || host.ends_with(']'))
-                }) =>
-        {
-            server
-        }
-        _ => name,
-    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -221,17 +230,21 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_ignored() {
-        for (name, server) in [
-            ("a:11211:2", "a:11211"),
-            ("[::1]:11211:2", "[::1]:11211"),
-            ("a:11211", "a:11211"),
-            ("[::1]:11211", "[::1]:11211"),
-            ("a", "a"),
-            ("memcached://a:1", "memcached://a:1"),
-            ("/run/a.sock", "/run/a.sock"),
+    fn lines_of_a_list() {
+        for (line, server) in [
+            ("cache1", Some("cache1")),
+            ("  cache1:1 \r", Some("cache1:1")),
+            ("cache1 # first", Some("cache1")),
+            ("cache1\t# first", Some("cache1")),
+            ("cache1,", Some("cache1")),
+            ("cache1 ; # first", Some("cache1")),
+            ("/run/a#b.sock", Some("/run/a#b.sock")),
+            ("# none", None),
+            ("\t#none", None),
+            (" ,", None),
+            ("", None),
         ] {
-            assert_eq!(without_weight(name), server);
+            assert_eq!(listed(line), server, "{line:?}");
         }
     }
 }

@@ -1,0 +1,169 @@
+//! Why a text names no server.
+
+use std::borrow::Cow;
+
+use crate::protocol::Escaped;
+
+/// A text that names no server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{input}\" is no server address: {problem}{}: {}",
+    .character.map(|at| format!(" (character {at})")).unwrap_or_default(),
+    .problem.advice()
+)]
+///
+/// ```
+/// use mcflush::address::ServerAddr;
+/// let error = "cache1:port".parse::<ServerAddr>().unwrap_err();
+/// assert!(error.to_string().contains("(character 8)"));
+/// ```
+pub struct AddressError {
+    input: String,
+    problem: Problem,
+    character: Option<usize>,
+}
+
+impl AddressError {
+    pub(super) fn new(input: &str, problem: Problem) -> Self {
+        let before = place(input, &problem).and_then(|at| input.get(..at));
+        Self { input: shown(input), character: before.map(|before| before.chars().count() + 1), problem }
+    }
+
+    /// Which character of the text is wrong, from 1; one past the end where something is missing.
+    ///
+    /// ```
+    /// use mcflush::address::ServerAddr;
+    /// assert_eq!("cache1:port".parse::<ServerAddr>().unwrap_err().character(), Some(8));
+    /// ```
+    #[must_use]
+    pub const fn character(&self) -> Option<usize> {
+        self.character
+    }
+
+    /// Whether the text is a number alone, which can only be meant as the port of a host that stands elsewhere.
+    #[must_use]
+    pub const fn is_number(&self) -> bool {
+        matches!(self.problem, Problem::Number)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("it is empty")]
+    Empty,
+    #[error("{character:?} cannot stand in a host name")]
+    Character { character: char, at: usize },
+    #[error("{0:?} cannot stand in a URL")]
+    Control(char),
+    #[error("{0:?} separates several servers")]
+    Several(char),
+    #[error("the host is missing")]
+    NoHost,
+    #[error("the host name is over 253 bytes long")]
+    LongHost,
+    #[error("a number is a port, not a host")]
+    Number,
+    #[error("it is a short form of an address, or none")]
+    ShortAddress,
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    #[error("it has a name before host and port")]
+    Named { meant: String },
+    #[error("it has more parts than host, port and weight")]
+    Parts,
+    #[error("an IPv6 address goes in brackets, as in [::1]:11211")]
+    Brackets,
+    #[error("there is no IPv6 address between the brackets")]
+    NotV6,
+    #[error("it is no URL ({0})")]
+    Url(url::ParseError),
+    #[error("the scheme is none of a server's or a list's")]
+    Scheme,
+    #[error("SRV records have ports of their own")]
+    SrvPort,
+    #[error(
+        "user and password go together, as in memcached://user:password@host, neither empty nor with a space, a line end or a NUL in it, and the user without a colon"
+    )]
+    Credentials,
+    #[error("a character in user or password means something else in a URL")]
+    Unencoded,
+    #[error("user and password go into a URL, as in memcached://user:password@host")]
+    CredentialsWithoutUrl,
+    #[error("user and password have no place here")]
+    Entry,
+    #[error("a URL ends after the port")]
+    Trailing,
+    #[error("host[] names several servers in one URL, as Symfony reads them")]
+    HostList,
+    #[error("a socket's URL holds an absolute path and nothing else, as in memcached+unix:///run/memcached.sock")]
+    SocketUrl,
+}
+
+impl Problem {
+    /// How to write it.
+    fn advice(&self) -> Cow<'static, str> {
+        match self {
+            Self::Several(_) | Self::HostList => {
+                "write each server by itself, as in: cache1:11211 cache2:11211".into()
+            }
+            Self::Number => "write host:port".into(),
+            Self::ShortAddress => "write all four numbers, in decimal, as in 127.0.0.1".into(),
+            Self::Named { meant } => format!("write {}", Escaped(meant.as_bytes())).into(),
+            Self::Unencoded => "percent-encode the password: % is %25, / is %2F, ? is %3F, # is %23, @ is %40".into(),
+            _ => "write host, host:port, [v6]:port, /path/to.sock, memcached://host:port, memcached+unix:///path, or for a \
+                  list memcached+dns://name, memcached+srv://name or memcached+auto://endpoint"
+                .into(),
+        }
+    }
+}
+
+/// The byte of the input at which a problem shows.
+fn place(input: &str, problem: &Problem) -> Option<usize> {
+    let (scheme_end, host_start, authority_end) = authority(input);
+    let host = input.get(host_start..authority_end)?;
+    Some(match problem {
+        Problem::Empty | Problem::Url(_) | Problem::Named { .. } | Problem::Parts => return None,
+        Problem::Scheme | Problem::CredentialsWithoutUrl => 0,
+        Problem::Control(character) | Problem::Several(character) => input.find(*character)?,
+        Problem::HostList => input.find("host[")?,
+        Problem::Character { at, .. } => host_start + at,
+        Problem::LongHost => host_start + HOST_MAX,
+        Problem::Port => {
+            let port_start =
+                host.rfind(':').map_or(host.len(), |at| at + 1).max(host.rfind(']').map_or(0, |at| at + 1));
+            let port = host.get(port_start..)?;
+            // Where every character is a digit, it is the number that is wrong.
+            host_start + port_start + port.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(0)
+        }
+        // The colon at which it stopped being a host and a port, or where the bracket should be.
+        Problem::Brackets => host_start + host.match_indices(':').nth(1).map_or(host.len(), |(at, _)| at),
+        Problem::SrvPort => host_start + host.rfind(':')?,
+        Problem::NotV6 => host_start + 1,
+        Problem::NoHost | Problem::Number | Problem::ShortAddress => host_start,
+        Problem::Credentials | Problem::Unencoded | Problem::Entry | Problem::SocketUrl => scheme_end,
+        Problem::Trailing => authority_end,
+    })
+}
+
+/// Where in an address the scheme ends, the host begins, and host and port end.
+pub(super) fn authority(input: &str) -> (usize, usize, usize) {
+    let scheme_end = input.find("://").map_or(0, |at| at + "://".len());
+    let end =
+        input.get(scheme_end..).and_then(|rest| rest.find(['/', '?', '#'])).map_or(input.len(), |at| scheme_end + at);
+    let host_start =
+        input.get(scheme_end..end).and_then(|rest| rest.rfind('@')).map_or(scheme_end, |at| scheme_end + at + 1);
+    (scheme_end, host_start, end)
+}
+
+/// The longest name that DNS knows, in bytes.
+pub(super) const HOST_MAX: usize = 253;
+
+/// The input without a password that it may hold.
+fn shown(input: &str) -> String {
+    let visible = match (input.split_once("://"), input.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((before, host))) if !before.is_empty() && !input.starts_with('/') => format!("…@{host}"),
+        _ => input.to_owned(),
+    };
+    Escaped(visible.as_bytes()).to_string()
+}

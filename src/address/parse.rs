@@ -1,0 +1,417 @@
+//! The forms of an address: our own, and those of the clients whose settings people copy from. What a client says beside the
+//! server, such as a weight, means nothing here and is left out.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use super::error::{HOST_MAX, Problem, authority};
+use super::{DEFAULT_PORT, Entry, ListKind, ServerAddr, ServerList, ServerName};
+use crate::protocol::storage::Credentials;
+
+/// Reads what names a server or a list.
+pub(super) fn name(input: &str) -> Result<(ServerName, Entry), Problem> {
+    let list = input.split_once("://").and_then(|(scheme, rest)| {
+        let (scheme, kind) = scheme.split_once('+')?;
+        let mut kinds = [ListKind::Auto, ListKind::Dns, ListKind::Srv].into_iter();
+        Some((kinds.find(|known| kind.eq_ignore_ascii_case(known.as_str()))?, format!("{scheme}://{rest}")))
+    });
+    let Some((kind, plain)) = list else {
+        return server(input).map(|(server, entry)| (ServerName::One(server), entry));
+    };
+    match server(&plain)? {
+        (ServerAddr::Tcp { .. }, _) if kind == ListKind::Srv && has_port(&plain) => Err(Problem::SrvPort),
+        (ServerAddr::Tcp { host, port }, entry) => Ok((ServerName::List(ServerList { kind, host, port }), entry)),
+        (ServerAddr::Unix(_), _) => Err(Problem::NoHost),
+    }
+}
+
+fn has_port(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.port().is_some())
+}
+
+/// Reads what names one server.
+pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Problem> {
+    if input.starts_with('/') {
+        return Ok((socket(input), Entry::default()));
+    }
+    // Of pylibmc and PHP: `unix:/path` and `unix:///path`.
+    if let Some(path) = behind(input, "unix:").filter(|path| path.starts_with('/')) {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return if path.starts_with('/') { Ok((socket(path), Entry::default())) } else { Err(Problem::SocketUrl) };
+    }
+    // PHP's sessions.
+    if let Some(rest) = behind(input, "tcp://") {
+        return url(&format!("memcached://{rest}"));
+    }
+    if behind(input, "memcached:").is_some_and(|rest| rest.trim_start_matches('/').starts_with("?host[")) {
+        return Err(Problem::HostList);
+    }
+    if input.contains("://") {
+        return url(input);
+    }
+    Ok((host_and_port(input)?, Entry::default()))
+}
+
+/// What stands behind a scheme, in upper or lower case.
+fn behind<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
+    let (head, rest) = input.split_at_checked(scheme.len())?;
+    head.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// A socket by its path, and a weight.
+fn socket(path: &str) -> ServerAddr {
+    let path = match path.rsplit_once(':') {
+        Some((path, weight)) if is_digits(weight) => path,
+        _ => path,
+    };
+    ServerAddr::Unix(PathBuf::from(path))
+}
+
+fn url(input: &str) -> Result<(ServerAddr, Entry), Problem> {
+    // A URL's parser would drop these without a word.
+    if let Some(character) = input.chars().find(|character| character.is_control()) {
+        return Err(Problem::Control(character));
+    }
+    let (_, start, end) = authority(input);
+    let place = input.get(start..end).ok_or(Problem::NoHost)?;
+    if input.get(end..).is_some_and(|rest| rest.contains('@')) {
+        return Err(Problem::Unencoded);
+    }
+    if let Some(separator) = place.chars().find(|character| matches!(character, ',' | ';')) {
+        return Err(Problem::Several(separator));
+    }
+    let url = url::Url::parse(input).map_err(|error| match error {
+        url::ParseError::InvalidPort => Problem::Port,
+        url::ParseError::EmptyHost => Problem::NoHost,
+        url::ParseError::InvalidIpv6Address => Problem::NotV6,
+        error => {
+            // It says that a character is wrong, not which.
+            let host = place.split_once(':').map_or(place, |(host, _)| host);
+            host_name(host).err().unwrap_or(Problem::Url(error))
+        }
+    })?;
+    let credentials = match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, Some(password)) => {
+            let (user, password) = (percent_decoded(user), percent_decoded(password));
+            let (user, password) = user.zip(password).ok_or(Problem::Unencoded)?;
+            Some(Credentials::new(&user, &password).ok_or(Problem::Credentials)?)
+        }
+        (_, None) => return Err(Problem::Credentials),
+    };
+    let has_path = !matches!(url.path(), "" | "/");
+    let is_bare = url.fragment().is_none() && url.query().is_none_or(is_for_clients);
+    match url.scheme() {
+        // Symfony's URL of a socket.
+        "memcached" if url.host().is_none() && has_path && is_bare => socket_url(&url),
+        scheme @ ("memcached" | "memcacheds") => {
+            if !is_bare || has_path {
+                return Err(Problem::Trailing);
+            }
+            let port = url.port().unwrap_or(DEFAULT_PORT);
+            let host = match url.host() {
+                Some(url::Host::Ipv6(address)) => address.to_string(),
+                Some(url::Host::Ipv4(address)) => address.to_string(),
+                Some(url::Host::Domain(name)) => host_name(name)?,
+                None => return Err(Problem::NoHost),
+            };
+            Ok((tcp(host, port)?, Entry { credentials, tls: scheme == "memcacheds" }))
+        }
+        "memcached+unix" if is_bare && url.host_str().is_none_or(str::is_empty) => socket_url(&url),
+        "memcached+unix" => Err(Problem::SocketUrl),
+        _ => Err(Problem::Scheme),
+    }
+}
+
+fn socket_url(url: &url::Url) -> Result<(ServerAddr, Entry), Problem> {
+    match percent_decoded(url.path()) {
+        Some(path) if path.starts_with('/') && path.len() > 1 => {
+            Ok((ServerAddr::Unix(PathBuf::from(path)), Entry::default()))
+        }
+        _ => Err(Problem::SocketUrl),
+    }
+}
+
+/// Whether a URL's query only says how a client uses the server, as PHP and Symfony write it.
+fn is_for_clients(query: &str) -> bool {
+    const OPTIONS: [&str; 4] = ["persistent", "retry_interval", "timeout", "weight"];
+    query.split('&').all(|option| OPTIONS.contains(&option.split_once('=').map_or(option, |(name, _)| name)))
+}
+
+/// The text that a percent-encoded one stands for; none when a `%` begins no code, or it is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digit = |digit: u8| char::from(digit).to_digit(16);
+                decoded.push(u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?);
+                after
+            }
+            (b'%', _) => return None,
+            (byte, after) => {
+                decoded.push(*byte);
+                after
+            }
+        };
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn host_and_port(input: &str) -> Result<ServerAddr, Problem> {
+    if input.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if input.find('@').is_some_and(|at| at > 0) {
+        return Err(Problem::CredentialsWithoutUrl);
+    }
+    if let Some(separator) = input.chars().find(|character| matches!(character, ',' | ';')) {
+        return Err(Problem::Several(separator));
+    }
+    if let Some(bracketed) = input.strip_prefix('[') {
+        let (address, after) = bracketed.split_once(']').ok_or(Problem::Brackets)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| Problem::NotV6)?;
+        let port = match after.strip_prefix(':') {
+            Some(port) => parse_port(without_weight(port))?,
+            None if after.is_empty() => DEFAULT_PORT,
+            None => return Err(Problem::Port),
+        };
+        return tcp(address.to_string(), port);
+    }
+    let Some((host, port)) = input.split_once(':') else {
+        return tcp(host_name(input)?, DEFAULT_PORT);
+    };
+    match port.split_once(':') {
+        Some((port, weight)) if !host.is_empty() && is_digits(port) && is_digits(weight) => {
+            tcp(host_name(host)?, parse_port(port)?)
+        }
+        Some(_) if is_like_v6(input) => Err(Problem::Brackets),
+        Some((meant, port)) if !meant.is_empty() && is_digits(port) => {
+            Err(Problem::Named { meant: format!("{meant}:{port}") })
+        }
+        Some(_) => Err(Problem::Parts),
+        None => tcp(host_name(host)?, parse_port(port)?),
+    }
+}
+
+/// A port without the weight that may follow it.
+fn without_weight(port: &str) -> &str {
+    match port.split_once(':') {
+        Some((port, weight)) if is_digits(weight) => port,
+        _ => port,
+    }
+}
+
+/// Whether this was meant as an IPv6 address, with or without a port or a zone: in short, or of eight groups.
+fn is_like_v6(text: &str) -> bool {
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        && (address.contains("::") || address.matches(':').count() >= 7)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn tcp(host: String, port: u16) -> Result<ServerAddr, Problem> {
+    if port == 0 { Err(Problem::Port) } else { Ok(ServerAddr::Tcp { host, port }) }
+}
+
+fn parse_port(text: &str) -> Result<u16, Problem> {
+    // A sign would be taken by the number's own parser.
+    if is_digits(text) { text.parse().map_err(|_| Problem::Port) } else { Err(Problem::Port) }
+}
+
+fn host_name(host: &str) -> Result<String, Problem> {
+    match host.len() {
+        0 => return Err(Problem::NoHost),
+        1..=HOST_MAX => {}
+        _ => return Err(Problem::LongHost),
+    }
+    let bad = |&(at, character): &(usize, char)| {
+        !(character.is_ascii_alphanumeric() || character == '.' || character == '_' || (character == '-' && at > 0))
+    };
+    if let Some((at, character)) = host.char_indices().find(bad) {
+        return Err(Problem::Character { character, at });
+    }
+    // The system's resolver would make an address of any number: of 11212 it makes 0.0.43.204.
+    if is_digits(host) {
+        return Err(Problem::Number);
+    }
+    let is_number = |label: &str| {
+        let hexadecimal = behind(label, "0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        is_digits(label) || hexadecimal
+    };
+    if host.strip_suffix('.').unwrap_or(host).split('.').all(is_number) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(Problem::ShortAddress);
+    }
+    Ok(host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for (input, shown) in [
+            ("cache1", "cache1:11211"),
+            ("Cache1.Example.org:11311", "cache1.example.org:11311"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]", "[::1]:11211"),
+            ("[::1]:65535", "[::1]:65535"),
+            ("/run/memcached.sock", "/run/memcached.sock"),
+            ("memcached://cache1", "cache1:11211"),
+            ("memcached://cache1:11311/", "cache1:11311"),
+            ("memcached://[2001:db8::1]", "[2001:db8::1]:11211"),
+            ("memcached+unix:///run/a%20b.sock", "/run/a b.sock"),
+            ("cache.1", "cache.1:11211"),
+            ("0xa.example.org", "0xa.example.org:11211"),
+            // Dalli, pylibmc, moodle, PHP and Symfony: a weight is left out.
+            ("cache1:11311:5", "cache1:11311"),
+            ("[::1]:11311:5", "[::1]:11311"),
+            ("/run/memcached.sock:0", "/run/memcached.sock"),
+            ("unix:/run/memcached.sock", "/run/memcached.sock"),
+            ("unix:///run/memcached.sock", "/run/memcached.sock"),
+            ("UNIX:/run/memcached.sock:5", "/run/memcached.sock"),
+            ("memcached:///run/memcached.sock", "/run/memcached.sock"),
+            ("memcached:///run/memcached.sock?weight=20", "/run/memcached.sock"),
+            ("tcp://cache1:11311", "cache1:11311"),
+            ("tcp://cache1:11311?persistent=1&weight=2&timeout=1&retry_interval=15", "cache1:11311"),
+            ("memcached://cache1?weight=33", "cache1:11211"),
+            ("memcached:11311", "memcached:11311"),
+            ("unix:11311", "unix:11311"),
+        ] {
+            let address: ServerAddr = input.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(address.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_password() {
+        let password = "p".repeat(600);
+        let target: Target = format!("memcached://app:{password}@a").parse().unwrap();
+        assert_eq!(target.entry.credentials, Credentials::new("app", &password));
+    }
+
+    #[test]
+    fn user_and_password() {
+        for (input, user, password) in [
+            ("memcached://app:secret@a", "app", "secret"),
+            ("memcached+auto://app:secret@a:1", "app", "secret"),
+            ("memcached://a%40b:%3a%2F%25@[::1]:1", "a@b", ":/%"),
+            ("memcached://%C3%BC:p@ss@a", "ü", "p@ss"),
+        ] {
+            let target: Target = input.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(target.entry.credentials, Credentials::new(user, password), "{input}");
+        }
+        assert_eq!("memcached://a".parse::<Target>().unwrap().entry, Entry::default());
+    }
+
+    #[test]
+    fn lists() {
+        for (input, shown) in [
+            ("memcached+dns://Caches.example.org", "memcached+dns://caches.example.org:11211"),
+            ("memcached+dns://caches:11311/", "memcached+dns://caches:11311"),
+            ("memcached+SRV://_memcached._tcp.example.org", "memcached+srv://_memcached._tcp.example.org"),
+            ("memcached+auto://[::1]:1", "memcached+auto://[::1]:1"),
+        ] {
+            match input.parse().unwrap_or_else(|error| panic!("{error}")) {
+                ServerName::List(list) => assert_eq!(list.to_string(), shown),
+                name => panic!("{name:?}"),
+            }
+        }
+        for (input, why) in [
+            ("memcached+srv://caches:1", "ports of their own (character 23)"),
+            ("memcached+dns://", "host is missing (character 17)"),
+            ("memcached+dns://a b", "' ' cannot stand in a host name (character 18)"),
+            ("memcached+dns://a:x", "65535 (character 19)"),
+            ("memcached+dns:///run/memcached.sock", "(character 17)"),
+            ("memcached+unix+dns:///run/memcached.sock", "scheme"),
+            ("http+dns://a", "scheme"),
+            ("memcached+mdns://a", "scheme"),
+            ("memcached+dns://127.1", "short form of an address, or none (character 17)"),
+            ("memcached+dns://u:secret@a", "have no place here (character 17)"),
+        ] {
+            let error = input.parse::<ServerName>().unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("secret"), "{input:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (input, why) in [
+            ("", "it is empty: write"),
+            (":11211", "host is missing (character 1)"),
+            ("a:", "65535 (character 3)"),
+            ("a:0", "65535 (character 3)"),
+            ("a:+1", "65535 (character 3)"),
+            ("a:1x1", "65535 (character 4)"),
+            ("a:65536", "65535 (character 3)"),
+            ("::1", "(character 2)"),
+            ("[::1", "brackets, as in [::1]:11211 (character"),
+            ("[x]:1", "no IPv6 address between the brackets (character 2)"),
+            ("[::1]x", "65535 (character 6)"),
+            ("a b", "' ' cannot stand in a host name (character 2)"),
+            ("-a", "'-' cannot stand in a host name (character 1)"),
+            ("ä", "'ä' cannot stand in a host name (character 1)"),
+            ("a\x1b[2J", "(character 2)"),
+            ("memcached://", "host is missing (character 13)"),
+            ("memcached://a/b", "ends after the port (character 14)"),
+            ("memcached://a?b", "ends after the port (character 14)"),
+            ("memcached://a:99999", "65535 (character 15)"),
+            ("memcached://a b:1", "' ' cannot stand in a host name (character 14)"),
+            ("memcached://a*b", "'*' cannot stand in a host name (character 14)"),
+            ("memcached://a\nb", "cannot stand in a URL (character 14)"),
+            ("http://a", "scheme is none of a server's or a list's (character 1)"),
+            (
+                "memcached+unix://a/b",
+                "absolute path and nothing else, as in memcached+unix:///run/memcached.sock (character 18)",
+            ),
+            ("memcached://u:secret@a", "have no place here (character 13)"),
+            ("u:secret@a", "go into a URL"),
+            ("11212", "a number is a port, not a host (character 1): write host:port"),
+            ("11212:11211", "a number is a port"),
+            ("memcached://11212", "a number is a port, not a host (character 13)"),
+            ("127.1", "short form of an address, or none (character 1): write all four numbers"),
+            ("127.1:11211", "short form"),
+            ("0x7f.1", "short form"),
+            ("0X7F000001", "short form"),
+            ("0177.0.0.1", "short form"),
+            ("127.0.0.256", "short form"),
+            ("127.0.0.1.", "short form"),
+            ("memcached://127.1", "short form of an address, or none (character 13)"),
+            ("a,b", "',' separates several servers (character 2): write each server by itself"),
+            ("a:1;b:2", "';' separates several servers (character 4)"),
+            ("memcached://a,b", "',' separates several servers (character 14)"),
+            ("one:cache1:11211", "a name before host and port: write cache1:11211"),
+            ("tcp:127.0.0.1:11211", "write 127.0.0.1:11211"),
+            ("a:1:2:3", "more parts than host, port and weight"),
+            ("cache1::11211", "more parts"),
+            ("fe80::1%eth0", "in brackets"),
+            ("::1:11211", "in brackets"),
+            ("memcached:?host[cache1:11211]", "several servers in one URL, as Symfony reads them (character 12)"),
+            ("memcached://?host[cache1]&host[cache2]", "Symfony"),
+            (
+                "unix://run/memcached.sock",
+                "absolute path and nothing else, as in memcached+unix:///run/memcached.sock (character 8)",
+            ),
+            ("memcached://a?weight=1&host=b", "ends after the port"),
+            ("memcached://secret@a", "go together"),
+            ("memcached://:secret@a", "go together"),
+            ("memcached://u:secret%20x@a", "without a colon"),
+            ("memcached://u:secret@", "host is missing"),
+            ("memcached://u:sec/secret@a", "percent-encode the password"),
+            ("memcached://u:sec#secret@a", "percent-encode the password"),
+            ("memcached://u:secret%zz@a", "percent-encode the password"),
+            ("tcp://u:sec?secret@a", "percent-encode the password"),
+            ("memcached://ü:secret@a_:b", "65535 (character 25)"),
+        ] {
+            let error = input.parse::<ServerAddr>().unwrap_err().to_string();
+            assert!(error.contains(why), "{input:?}: {error}");
+            assert!(!error.contains('\x1b') && !error.contains("secret"), "{error}");
+        }
+    }
+}
