@@ -126,8 +126,9 @@ mod tests {
             ("'shop:'", "\"shop:\"", '\''),
             ("*", "--all", '*'),
         ] {
-            let says =
-                format!("no listed key begins with \"{asked}\": {mark} stands for itself in a prefix: did you mean {prefix}?");
+            let says = format!(
+                "no listed key begins with \"{asked}\": {mark} stands for itself in a prefix: did you mean {prefix}?"
+            );
             assert_eq!(hint(&[asked], 0, &[]), Some(Hint::Pattern(says)), "{asked}");
         }
         for asked in ["shop:", "a*b", "100%:", "shop."] {

@@ -16,6 +16,7 @@ each_version!(
     no_output_has_the_password,
     a_server_without_authentication,
     a_password_in_the_config_file,
+    variables_of_other_clients,
 );
 
 /// Found nowhere else.
@@ -195,6 +196,74 @@ fn half_of_a_login() {
     mcflush(["--all", address]).env("MCFLUSH_USER", "").env("MCFLUSH_PASSWORD", "").run().is_refused();
     mcflush(["--all", "--user", "a:b", address]).env("MCFLUSH_PASSWORD", "x").run().is_refused();
     fake.assert_untouched();
+}
+
+#[test]
+fn what_is_wrong_with_a_login_is_named() {
+    let fake = Fake::silent();
+    for (user, password, words) in [
+        ("app", "s3cr3t\n", "MEMCACHE_PASSWORD ends in a line end"),
+        ("app", "s3cr3t\r\n", "MEMCACHE_PASSWORD ends in a line end"),
+        ("app", "s3cr3t and more", "MEMCACHE_PASSWORD holds a space"),
+        ("app\n", "s3cr3t", "MEMCACHE_USERNAME ends in a line end"),
+        ("a:b", "s3cr3t", "MEMCACHE_USERNAME holds a colon"),
+        ("app", &"s3cr3t".repeat(200), "check MEMCACHE_PASSWORD"),
+        ("", "s3cr3t", "MEMCACHE_PASSWORD: a password without a user"),
+    ] {
+        let run = mcflush(["--all", fake.address()]).env("MEMCACHE_USERNAME", user).env("MEMCACHE_PASSWORD", password);
+        let run = run.run();
+        assert!(!run.is_refused().warns(words).stderr.contains(SECRET), "{run}");
+    }
+    for password in ["s3cr3t/x", "s3cr3t#x", "s3cr3t?x", "s3cr3t%x"] {
+        let run = mcflush(["--all", &format!("memcached://app:{password}@{}", fake.address())]).run();
+        assert!(!run.is_refused().warns("percent-encode the password").stderr.contains(SECRET), "{run}");
+    }
+    fake.assert_untouched();
+}
+
+#[test]
+fn a_password_longer_than_a_key() {
+    let password = "s3cr3t%/".repeat(60);
+    let folder = TempDir::with_prefix("mcflush-auth-").expect("a temporary folder");
+    let fake = Fake::start(|peer| {
+        if peer.line().is_some_and(|line| line.starts_with("set ")) && peer.line().is_some() {
+            peer.send("STORED\r\n");
+        }
+    });
+    let encoded = password.replace('%', "%25").replace('/', "%2F");
+    let url = format!("memcached://app:{encoded}@{}", fake.address());
+    let once = ["--all", "--retries", "0"];
+    mcflush(once.iter().copied().chain([url.as_str()])).run().exits(1);
+    by_file(&[&once[..], &[fake.address()]].concat(), folder.path(), &password).run().exits(1);
+    mcflush(once.iter().copied().chain([fake.address()]))
+        .env("MCFLUSH_USER", "app")
+        .env("MCFLUSH_PASSWORD", &password)
+        .run()
+        .exits(1);
+    assert!(fake.count_lines(&format!("app {password}")) >= 3, "{:?}", fake.lines());
+}
+
+fn variables_of_other_clients(version: Version) {
+    let locked = Locked::start(version);
+    let stats = |variables: &[(&str, &str)]| {
+        let run = mcflush(["stats", locked.address()]);
+        variables.iter().fold(run, |run, (name, value)| run.env(name, value)).run()
+    };
+    let memcache = [("MEMCACHE_USERNAME", "app"), ("MEMCACHE_PASSWORD", PASSWORD)];
+    let memcachier = [("MEMCACHIER_USERNAME", "app"), ("MEMCACHIER_PASSWORD", PASSWORD)];
+    let wrong = |pair: [(&'static str, &'static str); 2]| [pair[0], (pair[1].0, "wrong")];
+    stats(&memcache).succeeds();
+    stats(&memcachier).succeeds();
+    stats(&[memcache, wrong(memcachier)].concat()).succeeds();
+    stats(&[memcachier, wrong(memcache)].concat()).fails(locked.address(), &["auth"]);
+    // Others' that are left empty are not set.
+    stats(&[memcachier, [("MEMCACHE_USERNAME", ""), ("MEMCACHE_PASSWORD", "")]].concat()).succeeds();
+    // Ours come first, and nobody's user gets another one's password.
+    stats(&[memcache, [("MCFLUSH_USER", "app"), ("MCFLUSH_PASSWORD", "wrong")]].concat())
+        .fails(locked.address(), &["auth"]);
+    stats(&[&memcache[..], &[("MCFLUSH_USER", "app")]].concat()).is_refused().warns("MCFLUSH_USER").warns("password");
+    let check = mcflush(["config", "check"]).env("MEMCACHE_USERNAME", "app").env("MEMCACHE_PASSWORD", PASSWORD).run();
+    check.succeeds().says("--user: app (environment)").says("password: (hidden) (environment)");
 }
 
 fn a_password_in_the_config_file(version: Version) {

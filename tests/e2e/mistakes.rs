@@ -159,8 +159,9 @@ fn a_prefix_that_is_written_like_a_pattern() {
         ("'shop:'", '\'', "\"shop:\""),
         ("*", '*', "--all"),
     ] {
-        let words =
-            format!("no listed key begins with \"{prefix}\": {mark} stands for itself in a prefix: did you mean {meant}?");
+        let words = format!(
+            "no listed key begins with \"{prefix}\": {mark} stands for itself in a prefix: did you mean {meant}?"
+        );
         for command in [&["--prefix"][..], &["--dry-run", "--prefix"], &["keys", "--prefix"]] {
             mcflush(command.iter().copied().chain([prefix, server.address()])).run().exits(0).warns(&words);
         }
@@ -176,7 +177,8 @@ fn a_prefix_that_is_written_like_a_pattern() {
 fn keys_name_the_closest_prefixes() {
     let (one, two) = (stored(), stored());
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();
-    run.exits(0).warns("no listed key begins with \"shpo:\": the closest prefixes that are there: \"shop:\", \"blog:\"");
+    run.exits(0)
+        .warns("no listed key begins with \"shpo:\": the closest prefixes that are there: \"shop:\", \"blog:\"");
     assert_eq!(run.stdout, "");
     two.store(["shpo:1"]);
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();

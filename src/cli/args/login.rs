@@ -8,17 +8,26 @@ use std::path::{Path, PathBuf};
 use mcflush::protocol::storage::Credentials;
 
 use crate::cli::config::Config;
+use crate::cli::text::one_line;
 
-pub const USER: &str = "MCFLUSH_USER";
-pub const PASSWORD: &str = "MCFLUSH_PASSWORD";
+const PASSWORD: &str = "MCFLUSH_PASSWORD";
+const USER: &str = "MCFLUSH_USER";
+
+/// The variables of a user and its password, which belong together: our own, those of other clients, and MemCachier's.
+const VARIABLES: [[&str; 2]; 3] =
+    [[USER, PASSWORD], ["MEMCACHE_USERNAME", "MEMCACHE_PASSWORD"], ["MEMCACHIER_USERNAME", "MEMCACHIER_PASSWORD"]];
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Login {
     /// The user of servers with -Y; else $MCFLUSH_USER; a URL's own wins
+    ///
+    /// Behind it come $MEMCACHE_USERNAME and $MEMCACHIER_USERNAME, each with its own password.
     #[arg(long, hide_short_help = true, value_name = "NAME", help_heading = super::heading::SERVERS)]
     pub user: Option<String>,
 
     /// The password, in a file; else $MCFLUSH_PASSWORD
+    ///
+    /// Behind it come $MEMCACHE_PASSWORD and $MEMCACHIER_PASSWORD.
     #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = super::heading::SERVERS)]
     pub password_file: Option<PathBuf>,
 }
@@ -29,43 +38,101 @@ impl Login {
     /// # Errors
     /// One of them is missing, or is nothing that a server could know.
     pub fn credentials(self, config: &Config) -> Result<Option<Credentials>, String> {
-        let user = match self.user {
-            Some(user) => Some(user),
-            None => from_environment(USER)?.map_or_else(|| config.text("user"), |user| Ok(Some(user)))?,
+        let [of_user, of_password] = in_environment();
+        let from_config = |name: &str| {
+            let found = config.text(name)?.map(|text| Found { text, source: format!("{name} in the config file") });
+            Ok::<_, String>(found)
         };
-        let password = match self.password_file {
-            Some(file) => Some(from_file(&file)?),
-            None => match (from_environment(PASSWORD)?, config.text("password-file")?) {
-                (Some(password), _) => Some(password),
-                (None, Some(file)) => Some(from_file(Path::new(&file))?),
-                (None, None) => config.text("password")?,
+        let user = match (self.user, of_user) {
+            (Some(text), _) => Some(Found { text, source: "--user".into() }),
+            (None, Some(variable)) => Some(from_environment(variable)?),
+            (None, None) => from_config("user")?,
+        };
+        let password = match (self.password_file, of_password) {
+            (Some(file), _) => Some(from_file(&file)?),
+            (None, Some(variable)) => Some(from_environment(variable)?),
+            (None, None) => match config.text("password-file")? {
+                Some(file) => Some(from_file(Path::new(&file))?),
+                None => from_config("password")?,
             },
         };
         match (user, password) {
             (None, None) => Ok(None),
-            (Some(user), Some(password)) => Credentials::new(&user, &password).map(Some).ok_or_else(|| {
-                "user and password hold no space, line end or NUL, the user no colon, and neither is empty: check \
-                 --user and --password-file"
-                    .into()
-            }),
-            (Some(_), None) => Err(format!("a user without a password: give --password-file, or set {PASSWORD}")),
-            (None, Some(_)) => Err(format!("a password without a user: give --user, or set {USER}")),
+            (Some(user), Some(password)) => {
+                user.check()?;
+                if user.text.contains(':') {
+                    return Err(format!(
+                        "{} holds a colon, which ends a user in the server's file: set it without",
+                        user.source
+                    ));
+                }
+                password.check()?;
+                let too_long = || {
+                    let most = Credentials::MAX - 1;
+                    format!("user and password are over {most} bytes long together: check {}", password.source)
+                };
+                Credentials::new(&user.text, &password.text).map(Some).ok_or_else(too_long)
+            }
+            (Some(user), None) => {
+                Err(format!("{}: a user without a password: give --password-file, or set {PASSWORD}", user.source))
+            }
+            (None, Some(password)) => {
+                Err(format!("{}: a password without a user: give --user, or set {USER}", password.source))
+            }
         }
     }
 }
 
-fn from_environment(variable: &str) -> Result<Option<String>, String> {
-    let text = env::var_os(variable).map(|text| text.into_string());
-    text.transpose().map_err(|_| format!("{variable} is not UTF-8: set it again, or unset it"))
+/// A user or a password.
+struct Found {
+    text: String,
+    /// Who gave it, in the words of a message.
+    source: String,
+}
+
+impl Found {
+    /// Checks that a server can know it, without saying what it is.
+    fn check(&self) -> Result<(), String> {
+        let Self { text, source } = self;
+        if text.is_empty() {
+            Err(format!("{source} is empty: set it, or leave it out"))
+        } else if text.ends_with(['\r', '\n']) {
+            Err(format!("{source} ends in a line end, which no server takes: set it without"))
+        } else if text.contains([' ', '\r', '\n', '\0']) {
+            Err(format!("{source} holds a space, a line end or a NUL, which no server takes: set it without"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The variables that give user and password: of the first pair of which one is set. What others leave empty is not set.
+fn in_environment() -> [Option<&'static str>; 2] {
+    let is_set =
+        |name: &str| env::var_os(name).is_some_and(|text| name == USER || name == PASSWORD || !text.is_empty());
+    let pairs = VARIABLES.into_iter().map(|pair| pair.map(|name| is_set(name).then_some(name)));
+    pairs.into_iter().find(|pair| pair.iter().any(Option::is_some)).unwrap_or([None, None])
+}
+
+/// The user that a variable names, if one does, and whether one holds a password.
+pub fn known_to_environment() -> (Option<String>, bool) {
+    let [user, password] = in_environment();
+    (user.and_then(|name| env::var(name).ok()), password.is_some())
+}
+
+fn from_environment(variable: &str) -> Result<Found, String> {
+    let text = env::var(variable).map_err(|_| format!("{variable} is not UTF-8: set it again, or unset it"))?;
+    Ok(Found { text, source: variable.into() })
 }
 
 /// The only line of a file.
-fn from_file(file: &Path) -> Result<String, String> {
-    let failed = |error| format!("--password-file {}: {error}: give a file with the password in it", file.display());
+fn from_file(file: &Path) -> Result<Found, String> {
+    let source = format!("--password-file {}", one_line(&file.display().to_string()));
+    let failed = |error| format!("{source}: {error}: give a file with the password in it");
     let mut text = String::new();
     // One more than any password has, so that a longer one is seen to be.
     let most = Credentials::MAX as u64 + 1;
     File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)).map_err(failed)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(text)
+    Ok(Found { text, source })
 }

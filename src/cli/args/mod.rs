@@ -236,7 +236,8 @@ struct Common {
     /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster"). The system resolves names, or the DNS
     /// server in $MCFLUSH_DNS (ip[:port]).
     ///
-    /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else those of the config file, else localhost:11211.
+    /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else $MEMCACHIER_SERVERS, else those of the config file, else
+    /// localhost:11211. A weight behind a port or a socket is left out; a list in a variable has commas, semicolons or spaces.
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
 

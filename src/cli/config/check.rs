@@ -5,7 +5,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::{Config, names};
-use crate::cli::args::login::{PASSWORD, USER};
+use crate::cli::args::login::known_to_environment;
 use crate::cli::servers::Named;
 use crate::cli::text::one_line;
 
@@ -22,6 +22,7 @@ pub struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub fn new(config: &'a Config, named: &Named, mcflush: &Command, matches: &ArgMatches) -> Self {
+        let (user, has_password) = known_to_environment();
         let mut options = Vec::new();
         for name in names(mcflush) {
             let Some(id) = mcflush.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id())
@@ -40,8 +41,8 @@ impl<'a> Check<'a> {
                 _ => "built in",
             };
             // These come behind the environment, and are not among the matches.
-            let from_environment = || if name == "user" { std::env::var(USER).ok() } else { None };
-            let (value, source) = match (values, from_environment()) {
+            let from_environment = user.clone().filter(|_| name == "user");
+            let (value, source) = match (values, from_environment) {
                 (Some(value), _) => (Some(value), source),
                 (None, Some(value)) => (Some(value), "environment"),
                 (None, None) => (config.default_text(name), source),
@@ -50,10 +51,10 @@ impl<'a> Check<'a> {
                 options.push((name.to_owned(), one_line(&value), source));
             }
         }
-        let password = match (std::env::var_os(PASSWORD), config.defaults().any(|name| name == "password")) {
-            (Some(_), _) => Some("environment"),
-            (None, true) => Some("config file"),
-            (None, false) => None,
+        let password = match (has_password, config.defaults().any(|name| name == "password")) {
+            (true, _) => Some("environment"),
+            (false, true) => Some("config file"),
+            (false, false) => None,
         };
         options.extend(password.map(|source| ("password".to_owned(), "(hidden)".to_owned(), source)));
         let servers = named.shown();
