@@ -1,17 +1,21 @@
 //! TLS (`-Z`, since 1.5.13), by rustls.
 
+mod fault;
+mod verifier;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls_native_certs::load_native_certs;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore, crypto};
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
 
+pub(crate) use self::fault::fault;
+use self::verifier::Verifier;
 use super::{Connection, Limit, open};
 use crate::address::ServerAddr;
 use crate::error::Problem;
@@ -71,16 +75,23 @@ impl Tls {
     /// One of them cannot be read, or holds something else; or the system trusts nobody.
     pub fn new(trust: &Trust) -> Result<Self, TrustError> {
         let provider = Arc::new(crypto::ring::default_provider());
-        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check the TLS options"));
+        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check --tls-ca"));
+        let verifier = match &trust.authorities {
+            Some(file) => Verifier::trusting(file, Arc::clone(&provider)),
+            None => Verifier::trusting_the_system(Arc::clone(&provider)),
+        };
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(unusable)?.with_root_certificates(roots(trust.authorities.as_deref())?);
+        // The verifier is our own in what it takes beside what rustls takes, not in what it leaves out.
+        let config = config.map_err(unusable)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier?));
         let config = match &trust.identity {
             Some((certificate, key)) => {
                 let key_of =
                     PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error, "a private key"))?;
-                config.with_client_auth_cert(certificates(certificate)?, key_of).map_err(|error| {
+                config.with_client_auth_cert(certificates(certificate)?, key_of).map_err(|_| {
                     let (certificate, key) = (certificate.display(), key.display());
-                    TrustError(format!("{certificate} and {key}: {error}: give a certificate and its own key"))
+                    TrustError(format!(
+                        "{certificate} and {key} do not belong together: give a certificate and its own key"
+                    ))
                 })?
             }
             None => config.with_no_client_auth(),
@@ -136,53 +147,6 @@ pub(super) fn silence(after: Duration) -> Problem {
     problem(what, "check that the server was started with -Z, or write memcached:// without the s")
 }
 
-/// What TLS has to say of a failed read or write; none when it was something else.
-pub(crate) fn fault(error: &io::Error) -> Option<Problem> {
-    let error = error.get_ref()?.downcast_ref::<Error>()?;
-    Some(match error {
-        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            problem("the server's certificate has expired".into(), "have it renewed")
-        }
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => {
-            let names = match error {
-                Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) => {
-                    format!(
-                        " {}, but {}",
-                        expected.to_str(),
-                        presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")
-                    )
-                }
-                _ => String::new(),
-            };
-            let what = format!("the server's certificate is not for this name{names}");
-            problem(what, "check the host, or name the one to expect by --tls-name")
-        }
-        // Signed by another one of the same name, too.
-        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            problem("nobody who is trusted signed the server's certificate".into(), "give --tls-ca the file of who did")
-        }
-        Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => problem(
-            format!("the server wants a client certificate, or nothing that we offer ({error})"),
-            "give --tls-cert and --tls-key",
-        ),
-        Error::AlertReceived(_) => {
-            problem(format!("the server ended TLS ({error})"), "check --tls-cert and --tls-key, and the server's log")
-        }
-        Error::InvalidMessage(_) => problem(
-            format!("the server does not speak TLS ({error})"),
-            "start it with -Z, or write memcached:// without the s",
-        ),
-        error => problem(format!("TLS failed ({error})"), "check certificates and TLS options"),
-    })
-}
-
-/// A name of a certificate without the word for its kind: `DnsName("a")`.
-fn plain(name: &str) -> &str {
-    name.split('"').nth(1).unwrap_or(name)
-}
-
 /// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
 /// word, as proxies do.
 pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
@@ -213,27 +177,6 @@ pub(crate) fn unexpected() -> Problem {
 
 fn problem(what: String, instead: &'static str) -> Problem {
     Problem::Tls { what, instead }
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                let unfit =
-                    |error| TrustError(format!("{}: {error}: give the certificate of an authority", file.display()));
-                roots.add(certificate).map_err(unfit)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(load_native_certs().certs);
-            if roots.is_empty() {
-                let what = "this system trusts no certificate authority";
-                return Err(TrustError(format!("{what}: install ca-certificates, or give --tls-ca FILE")));
-            }
-        }
-    }
-    Ok(roots)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {

@@ -11,7 +11,9 @@ use mcflush::connection::tls::{Tls, Trust};
 use mcflush::protocol::storage::{Store, StoreVerb};
 use mcflush::protocol::{Key, Reply, Request};
 use mcflush::resolver::Resolver;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -26,7 +28,9 @@ each_version!(
     with_a_client_certificate,
     of_a_plain_server,
     of_a_plain_client,
-    with_a_password_too
+    with_a_password_too,
+    of_a_certificate_that_signed_itself,
+    of_certificates_that_say_what_is_wrong
 );
 
 /// Certificates in a folder.
@@ -68,6 +72,19 @@ impl Certificates {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(self.file(&format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// Writes NAME.pem and NAME.key for a host: an authority's certificate that nobody else signed, as `openssl req -x509`
+    /// makes them.
+    fn sign_itself(&self, name: &str, change: impl Fn(&mut CertificateParams)) {
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.subject_alt_names = vec![SanType::IpAddress("127.0.0.1".parse().unwrap())];
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        change(&mut parameters);
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(self.file(&format!("{name}.pem")), parameters.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
@@ -151,6 +168,81 @@ fn of_bad_certificates(version: Version) {
     let run = mcflush(named.into_iter().chain([url(&server).as_str()])).env("SSL_CERT_FILE", stranger.ca()).run();
     fails(&run, &server, "--tls-ca");
     mcflush(named.into_iter().chain([url(&server).as_str()])).env("SSL_CERT_FILE", &ca).run().succeeds();
+}
+
+fn of_a_certificate_that_signed_itself(version: Version) {
+    let certificates = Certificates::new();
+    certificates.sign_itself("itself", |_| {});
+    certificates.sign_itself("other", |_| {});
+    let server = certificates.serve(version, "itself", &[]);
+    let with = |more: &[&str]| mcflush(["--all"].iter().chain(more).copied().chain([url(&server).as_str()])).run();
+    let (itself, other) = (certificates.file("itself.pem"), certificates.file("other.pem"));
+    with(&["--tls-ca", &itself]).succeeds();
+    // Its own word is not enough, and another one's says nothing of it.
+    let named = "give --tls-ca that certificate itself";
+    fails(&with(&["--tls-ca", &certificates.ca()]), &server, named);
+    fails(&with(&["--tls-ca", &other]), &server, named);
+    // Trusted or not, it has to be for this host, and of today.
+    let run = with(&["--tls-ca", &itself, "--tls-name", "cache.example.org"]);
+    fails(&run, &server, "not for this name cache.example.org, but 127.0.0.1");
+    certificates.sign_itself("expired", |parameters| {
+        parameters.not_before = date_time_ymd(2001, 1, 1);
+        parameters.not_after = date_time_ymd(2002, 1, 1);
+    });
+    let server = certificates.serve(version, "expired", &[]);
+    let run = mcflush(["--all", "--tls-ca", &certificates.file("expired.pem"), &url(&server)]).run();
+    fails(&run, &server, "has expired");
+}
+
+/// X.509 of version 1, for nothing but this test; made by `openssl x509 -req -signkey`. Its version is what is seen first.
+const VERSION_1: [(&str, &str); 2] = [
+    (
+        "old.pem",
+        "-----BEGIN CERTIFICATE-----\n\
+         MIIBIzCBywIUOHSU8T9ademC2x3+WR68DkAH8CwwCgYIKoZIzj0EAwIwFDESMBAG\n\
+         A1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyNTE2MDEwNloYDzIxMjYxMTAxMTYwMTA2\n\
+         WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n\
+         AAQCK0VairjJlwMfeJIj0mx1peFlTK1yXWetJ89kgyB2L0XltkYDjt4zPAhk2QAg\n\
+         WQxVDz8LLyMuHiOQjYOCkH9eMAoGCCqGSM49BAMCA0cAMEQCIGwg6wev37R4/qwa\n\
+         efxEGvcC9GlYSutiQj/s4QvvJdTMAiBMwUOKEJS5NC3E/qj/bSoHw89PoFDrjl1R\n\
+         FHxm7ahQ1A==\n\
+         -----END CERTIFICATE-----\n",
+    ),
+    (
+        "old.key",
+        "-----BEGIN PRIVATE KEY-----\n\
+         MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgSGOPwRKTi9CA5nfQ\n\
+         CdM1CL6cvV9Qt0NgcMxh8bPtXlahRANCAAQCK0VairjJlwMfeJIj0mx1peFlTK1y\n\
+         XWetJ89kgyB2L0XltkYDjt4zPAhk2QAgWQxVDz8LLyMuHiOQjYOCkH9e\n\
+         -----END PRIVATE KEY-----\n",
+    ),
+];
+
+fn of_certificates_that_say_what_is_wrong(version: Version) {
+    let certificates = Certificates::new();
+    VERSION_1.iter().for_each(|(name, text)| std::fs::write(certificates.file(name), text).unwrap());
+    certificates.sign("nameless", "a", |parameters| parameters.subject_alt_names.clear());
+    certificates.sign("early", "127.0.0.1", |parameters| {
+        parameters.not_before = date_time_ymd(2900, 1, 1);
+        parameters.not_after = date_time_ymd(2901, 1, 1);
+    });
+    certificates.sign("client", "127.0.0.1", |parameters| {
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    for (name, words) in [
+        ("old", "X.509 version 1"),
+        ("nameless", "no host name in it (subjectAltName"),
+        ("early", "not valid yet"),
+        ("client", "not for servers (extendedKeyUsage)"),
+    ] {
+        let server = certificates.serve(version, name, &[]);
+        let run = mcflush(["--all", "--tls-ca", &certificates.ca(), &url(&server)]).run();
+        fails(&run, &server, words);
+        // The names that a library has for its errors are no words.
+        for debug in ["Other", "Unsupported", "Error", "InvalidPurpose", "{"] {
+            assert!(!run.stderr.contains(debug), "{debug}: {run}");
+        }
+    }
 }
 
 fn with_a_client_certificate(version: Version) {

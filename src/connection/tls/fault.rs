@@ -1,0 +1,131 @@
+//! What TLS has to say, in words that help: what is wrong with which certificate, and the cure.
+
+use std::io;
+
+use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
+
+use super::problem;
+use crate::error::Problem;
+
+/// What TLS has to say of a failed read or write; none when it was something else.
+pub(crate) fn fault(error: &io::Error) -> Option<Problem> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    let (what, instead) = match error {
+        Error::InvalidCertificate(error) => return Some(of_certificate(error)),
+        Error::AlertReceived(alert) => of_alert(*alert),
+        Error::InvalidMessage(_) => {
+            ("the server does not speak TLS", "start it with -Z, or write memcached:// without the s")
+        }
+        Error::PeerIncompatible(_) => (
+            "the server offers no version of TLS, or no cipher, that is still safe",
+            "let it offer TLS 1.2 or later (-o ssl_min_version)",
+        ),
+        Error::NoCertificatesPresented => {
+            ("the server has no certificate", "start it with -o ssl_chain_cert=FILE,ssl_key=FILE")
+        }
+        _ => ("the TLS handshake failed", "see whether openssl s_client connects to the server"),
+    };
+    Some(problem(what.into(), instead))
+}
+
+fn of_certificate(error: &CertificateError) -> Problem {
+    let (what, instead) = match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            ("the server's certificate has expired", "have it renewed")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("the server's certificate is not valid yet", "check the clock of this machine")
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
+            "the server's certificate has no host name in it (subjectAltName; its CN does not count)",
+            "have it issued again with the host in subjectAltName",
+        ),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| plain(name)).collect();
+            let what = format!(
+                "the server's certificate is not for this name {}, but {}",
+                expected.to_str(),
+                names.join(", ")
+            );
+            return problem(what, "check the host, or name the one to expect by --tls-name");
+        }
+        CertificateError::NotValidForName => {
+            ("the server's certificate is not for this name", "check the host, or name the one to expect by --tls-name")
+        }
+        // Signed by another one of the same name, too.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            ("nobody who is trusted signed the server's certificate", "give --tls-ca the file of who did")
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            ("the server's certificate is not for servers (extendedKeyUsage)", "have it issued again with serverAuth")
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            "the server's certificate is signed in a way that is no longer safe, such as SHA-1",
+            "have it issued again, signed with SHA-256",
+        ),
+        error => match by_webpki(error) {
+            Some(webpki::Error::CaUsedAsEndEntity) => (
+                "the server's certificate is that of an authority (CA:TRUE)",
+                "give --tls-ca that certificate itself, or the server one of its own",
+            ),
+            Some(webpki::Error::UnsupportedCertVersion) => (
+                "the server's certificate is of X.509 version 1, which has no place for host names",
+                "have it issued again as version 3, with the host in subjectAltName",
+            ),
+            _ => (
+                "the server's certificate is made in a way that is not understood",
+                "have it issued again as X.509 version 3, with the host in subjectAltName",
+            ),
+        },
+    };
+    problem(what.into(), instead)
+}
+
+/// The server ended the handshake, for a reason that is one of a few words.
+fn of_alert(alert: AlertDescription) -> (&'static str, &'static str) {
+    match alert {
+        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+            ("the server wants a client certificate, or nothing that we offer", "give --tls-cert and --tls-key")
+        }
+        AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => (
+            "the server takes no version of TLS, or no cipher, that is still safe",
+            "let it offer TLS 1.2 or later (-o ssl_min_version)",
+        ),
+        AlertDescription::UnrecognisedName => {
+            ("the server does not know the name that it was asked for", "name the one it has by --tls-name")
+        }
+        AlertDescription::AccessDenied
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError
+        | AlertDescription::UnknownCA
+        | AlertDescription::UnsupportedCertificate => (
+            "the server does not take our certificate",
+            "give --tls-cert and --tls-key that the server's ssl_ca_cert has signed",
+        ),
+        _ => ("the server ended the TLS handshake", "see its log"),
+    }
+}
+
+/// Whether a certificate is refused because it is an authority's and not a server's.
+pub(super) fn is_an_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(error) = error else { return false };
+    matches!(by_webpki(error), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// What rustls has no name of its own for.
+fn by_webpki(error: &CertificateError) -> Option<&webpki::Error> {
+    match error {
+        CertificateError::Other(other) => other.0.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// A name of a certificate without the word for its kind: of `DnsName("a")`, `IpAddress(127.0.0.1)`.
+fn plain(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
+}
