@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::ServerAddr;
 use crate::codec::CodecError;
-use crate::protocol::{ErrorReply, Escaped, Excerpt, Meaning, PercentError};
+use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentError};
 
 /// The kind of a failure: one word that scripts can match.
 ///
@@ -78,7 +78,7 @@ impl fmt::Display for Kind {
 /// assert_eq!(error.to_string(), "cache1:11211: incomplete: some keys are left: run it again");
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("{server}: {kind}: {problem}: {advice}", kind = problem.kind(), advice = problem.advice())]
+#[error("{server}: {kind}: {problem}: {advice}", kind = problem.kind(), advice = problem.advice(server))]
 pub struct Error {
     /// Where.
     pub server: ServerAddr,
@@ -108,7 +108,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn advice(&self) -> &'static str {
-        self.problem.advice()
+        self.problem.advice(&self.server)
     }
 
     /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
@@ -134,7 +134,7 @@ impl Error {
 #[non_exhaustive]
 pub enum Problem {
     /// Nobody listens there, or the way there is closed.
-    #[error("cannot connect ({0})")]
+    #[error("{what} ({0})", what = not_connected(.0))]
     Connect(#[source] io::Error),
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
@@ -309,6 +309,9 @@ pub enum Problem {
         /// Whether a flush was on its way.
         flush_sent: bool,
     },
+    /// Listed keys that wait could not be kept.
+    #[error("listed keys that wait could not be kept in a temporary file: {0}")]
+    Spool(String),
     /// Something local.
     #[error("{doing}: {source}")]
     Local {
@@ -342,17 +345,21 @@ impl Problem {
             Self::Unchecked(problem) => problem.kind(),
             Self::Deadline { .. } => Kind::Deadline,
             Self::Interrupted { .. } => Kind::Interrupted,
-            Self::Local { .. } => Kind::Io,
+            Self::Spool(_) | Self::Local { .. } => Kind::Io,
         }
     }
 
-    fn advice(&self) -> &'static str {
+    fn advice(&self, server: &ServerAddr) -> &'static str {
         match self {
-            Self::Connect(_) => "check that memcached runs there, and host and port",
-            Self::Resolve(_) => "check the spelling of the host",
+            Self::Connect(error) => connect_advice(error, server),
+            Self::Resolve(_) => "check the spelling of the host, and that this machine can resolve names",
             Self::EmptyList => "check its name, or name the servers themselves",
             Self::NoCluster => "name the servers themselves, or by memcached+dns://",
-            Self::Silence { .. } => "check the server and the network, or allow more with --timeout",
+            Self::Silence { doing: "connecting", .. } => {
+                "check host and port, and the network and firewalls on the way"
+            }
+            Self::Silence { doing: "resolving the name", .. } => "check the name servers of this machine",
+            Self::Silence { .. } => "see whether the server answers others, or allow more with --timeout",
             Self::Lost { like_a_proxy: true, .. } | Self::FlushUnknown { like_a_proxy: true } => {
                 "a proxy may be in front: name the memcached servers themselves"
             }
@@ -369,7 +376,13 @@ impl Problem {
                 "a proxy may be in front: name the memcached servers themselves"
             }
             Self::Full(_) => "wait until other clients have closed theirs, or raise memcached's -c",
-            Self::Refusal { .. } => "see the server's log and options",
+            Self::Refusal { reply, .. } => match reply.kind() {
+                ErrorKind::Error => {
+                    "name a memcached itself, of a version that knows the command and has it switched on"
+                }
+                ErrorKind::Server => "see the server's log",
+                _ => "check that this port is a memcached's",
+            },
             Self::Disabled { instead, .. }
             | Self::Tls { instead, .. }
             | Self::Harmful { instead, .. }
@@ -381,7 +394,72 @@ impl Problem {
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Deadline { .. } => "run it again, or allow more with --deadline",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
+            Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or another disk",
             Self::Local { .. } => "mend that and run it again",
         }
+    }
+}
+
+fn not_connected(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied { "no permission to connect" } else { "cannot connect" }
+}
+
+/// What can be done about a connection that could not be made.
+fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
+    // Linux: no more open files for this process, or for the system.
+    const TOO_MANY_FILES: [Option<i32>; 2] = [Some(24), Some(23)];
+    match (error.kind(), server) {
+        _ if TOO_MANY_FILES.contains(&error.raw_os_error()) => {
+            "allow more open files (ulimit -n), or work on fewer servers at once"
+        }
+        (io::ErrorKind::PermissionDenied, ServerAddr::Unix(_)) => {
+            "run as the socket's group, or start memcached with -a 0770"
+        }
+        (io::ErrorKind::PermissionDenied, ServerAddr::Tcp { .. }) => "check the firewall of this machine",
+        (io::ErrorKind::NotFound, _) => "check the path, and that memcached runs with -s and this path",
+        (_, ServerAddr::Unix(_)) => "check that memcached runs, with -s and this path",
+        (io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable, _) => {
+            "check the address, and the network and firewalls on the way"
+        }
+        _ => "check that memcached runs there, and host and port",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_what_can_help() {
+        let reply = |line: &'static str| ErrorReply::new(line).unwrap();
+        let refusal = |line| Problem::Refusal { command: "stats", reply: reply(line) };
+        let connect = |kind: io::ErrorKind| Problem::Connect(kind.into());
+        let silence = |doing| Problem::Silence { doing, after: Duration::from_secs(5) };
+        for (server, problem, words) in [
+            (
+                "/run/m.sock",
+                connect(io::ErrorKind::PermissionDenied),
+                "run as the socket's group, or start memcached with -a 0770",
+            ),
+            ("/run/m.sock", connect(io::ErrorKind::NotFound), "check the path"),
+            ("/run/m.sock", connect(io::ErrorKind::ConnectionRefused), "check that memcached runs"),
+            ("a", connect(io::ErrorKind::PermissionDenied), "firewall of this machine"),
+            ("a", connect(io::ErrorKind::HostUnreachable), "network"),
+            ("a", connect(io::ErrorKind::ConnectionRefused), "host and port"),
+            ("a", Problem::Connect(io::Error::from_raw_os_error(24)), "open files"),
+            ("a", silence("connecting"), "firewalls"),
+            ("a", silence("resolving the name"), "name servers"),
+            ("a", silence("stats"), "--timeout"),
+            ("a", refusal("ERROR"), "of a version that knows the command"),
+            ("a", refusal("SERVER_ERROR out of memory"), "log"),
+            ("a", Problem::Spool("no room".into()), "TMPDIR"),
+        ] {
+            let error = Error { server: server.parse().unwrap(), problem };
+            assert!(error.advice().contains(words), "{error}");
+            assert!(error.to_string().ends_with(error.advice()), "{error}");
+            assert!(words.contains("log") || !error.advice().contains("log"), "{error}");
+        }
+        let error = Error { server: "/run/m.sock".parse().unwrap(), problem: connect(io::ErrorKind::PermissionDenied) };
+        assert!(error.to_string().starts_with("/run/m.sock: refused: no permission to connect"), "{error}");
     }
 }

@@ -75,6 +75,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         verbose,
         look,
         hosts,
+        is_escaped,
     } = invocation;
     screen::color(look.color);
     let stop = CancellationToken::new();
@@ -145,6 +146,9 @@ async fn run(invocation: Invocation) -> ExitCode {
     let progress = if is_watched { look.progress } else { When::Never };
     let progress = Progress::start(progress, servers.len(), deletes);
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None }, hosts);
+    if is_escaped {
+        report.take_prefixes_literally();
+    }
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         let nothing = format!("shard {shard} has no server: nothing to do");
         // On stdout it would be taken for a key.

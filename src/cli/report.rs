@@ -42,6 +42,8 @@ pub struct Report {
     hosts: Vec<String>,
     /// Whether any key was in scope.
     unmatched: Unmatched,
+    /// No prefix is meant as a pattern.
+    is_literal: bool,
 }
 
 impl Report {
@@ -57,12 +59,18 @@ impl Report {
             unwritten: false,
             in_part: false,
             unmatched: Unmatched::default(),
+            is_literal: false,
         }
     }
 
     /// Which keys are asked for.
     pub fn asks_for(&mut self, scope: &Scope) {
         self.unmatched = Unmatched::of(scope);
+    }
+
+    /// Whoever spells prefixes byte by byte means what looks like a pattern.
+    pub fn take_prefixes_literally(&mut self) {
+        self.is_literal = true;
     }
 
     pub fn flushed(&mut self, server: &ServerAddr, result: Result<Flushed, Error>) {
@@ -264,7 +272,7 @@ impl Report {
     /// The last words, and the exit status.
     pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
         match self.unmatched.hint() {
-            Some(Hint::Pattern(hint)) => warn(&hint),
+            Some(Hint::Pattern(hint)) if !self.is_literal => warn(&hint),
             Some(Hint::Nearest(hint)) if !self.quiet => self.print(&hint),
             _ => {}
         }

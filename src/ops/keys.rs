@@ -3,8 +3,6 @@
 //! Whoever shows them may be slow, the listing may not: a dump that is read slowly holds the server's crawler. What is not
 //! shown yet waits in memory, and beyond a bound in an unlinked file.
 
-use std::io;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 
@@ -275,7 +273,7 @@ async fn attempt(
     // Whether anything was sent; none when the receiver was closed.
     let hand_on = async {
         let mut sent = false;
-        while let Some(lines) = drainer.next().await.map_err(|source| unkept(server, source))? {
+        while let Some(lines) = drainer.next().await.map_err(|error| unkept(server, error.to_string()))? {
             let page = Page { server: server.clone(), strategy: way.strategy, lines };
             match context.stop.run_until_cancelled(pages.send(page)).await {
                 Some(Ok(())) => sent = true,
@@ -295,8 +293,8 @@ async fn attempt(
     }
 }
 
-fn unkept(server: &ServerAddr, source: io::Error) -> Error {
-    Error { server: server.clone(), problem: Problem::Local { doing: "keeping listed keys", source } }
+fn unkept(server: &ServerAddr, why: String) -> Error {
+    Error { server: server.clone(), problem: Problem::Spool(why) }
 }
 
 /// Lists to the end, and hands on the last of it; gives the server's words where it does not list that way.
@@ -318,7 +316,7 @@ async fn list(
         // What is listed would not be all of it.
         Walked::GivenUp => {
             let reason = lister.filler.trouble().unwrap_or_else(|| "there is no room for more".into());
-            Err(unkept(server, io::Error::other(format!("the temporary file could not be used: {reason}"))))
+            Err(unkept(server, reason))
         }
     }
 }
@@ -366,6 +364,7 @@ impl Visitor for Lister<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

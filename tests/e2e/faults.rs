@@ -594,3 +594,29 @@ fn crawler_off(version: Version) {
         .claims_nothing();
     assert!(server.has("blog:1"));
 }
+
+#[test]
+fn a_socket_without_permission() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::process::Command;
+
+    let folder = tempfile::TempDir::with_prefix("mcflush-socket-").unwrap();
+    let socket = folder.path().join("memcached.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o0)).unwrap();
+    let mcflush = env!("CARGO_BIN_EXE_mcflush");
+    // Whom no permission holds up (root) goes without that power.
+    let mut command = if UnixStream::connect(&socket).is_ok() {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override", mcflush]);
+        command
+    } else {
+        Command::new(mcflush)
+    };
+    let run = command.args(["--all", "--retries", "0"]).arg(&socket).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(said.contains(": refused: no permission to connect (Permission denied"), "{said}");
+    assert!(said.contains("run as the socket's group, or start memcached with -a 0770"), "{said}");
+}

@@ -167,6 +167,8 @@ fn a_prefix_that_is_written_like_a_pattern() {
         }
     }
     assert_eq!(server.count(""), 3, "it stands for itself");
+    // Whoever spells it byte by byte means it.
+    mcflush(["--escaped", "--prefix", "shop:*", server.address()]).run().is_complete();
     // Where there are such keys, it was meant.
     server.store(["100%:1", "100%"]);
     let run = mcflush(["--prefix", "100%", server.address()]).run();

@@ -27,7 +27,7 @@ pub struct Keys {
 
     /// Read \xNN and \\ in --prefix and --keep, as they are printed
     #[arg(long)]
-    escaped: bool,
+    pub escaped: bool,
 
     /// Before the key its expiry, last access, size, CAS and slab class (Unix times; - is never, or not known)
     #[arg(long, conflicts_with = "null")]

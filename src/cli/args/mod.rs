@@ -356,6 +356,8 @@ pub struct Invocation {
     pub look: Look,
     /// Those that the config file names, which a misspelt one may have been.
     pub hosts: Vec<String>,
+    /// Prefixes are spelt byte by byte.
+    pub is_escaped: bool,
 }
 
 #[derive(Debug)]
@@ -398,6 +400,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     let app = args.app.as_deref().map(|name| config.app(name)).transpose()?;
     let empties_all = args.all && !args.dry_run && !args.yes;
     let typed = args.common().map_or(&[][..], |common| &common.servers);
+    let is_escaped = args.escaped || matches!(&args.command, Some(Sub::Keys(keys)) if keys.escaped);
     let words = words::no_command_among(typed, &args, &Args::command());
     let (command, common) = match args.command {
         Some(Sub::Stats(command)) => {
@@ -465,6 +468,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
             ..common.look
         },
         hosts: config.hosts(),
+        is_escaped,
     })
 }
 
