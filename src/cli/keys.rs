@@ -43,7 +43,8 @@ fn print(mut pages: Receiver<Page>, format: Format) -> io::Result<()> {
     let mut text = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         text.clear();
-        page.each(|item| put(&mut text, &page, item, format));
+        let shown = page.each(|item| put(&mut text, &page, item, format));
+        shown.map_err(|error| io::Error::other(error.to_string()))?;
         let mut stdout = io::stdout().lock();
         stdout.write_all(&text)?;
         stdout.flush()?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mcflush::address::ServerAddr;
+use mcflush::error::{Error, Problem};
 use mcflush::fleet;
 use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush::{self, Flush};
@@ -49,9 +50,15 @@ impl Work {
     /// `flush_all`, each server after its delay.
     pub async fn flush(&self, how: Flush, delays: &HashMap<ServerAddr, u32>, report: &mut Report) {
         let operation = |server: ServerAddr, context| {
-            let delay = delays.get(&server).copied().unwrap_or(delay(how));
-            let how = NonZeroU32::new(delay).map_or(how, Flush::After);
-            async move { flush::flush(&server, how, &context).await }
+            let delay = delays.get(&server).copied();
+            async move {
+                let unknown = || Error {
+                    server: server.clone(),
+                    problem: Problem::Incomplete("when it is to flush was not worked out, so it did not".into()),
+                };
+                let how = NonZeroU32::new(delay.ok_or_else(unknown)?).map_or(how, Flush::After);
+                flush::flush(&server, how, &context).await
+            }
         };
         self.each(self.jobs, operation, |server, result| report.flushed(&server, result)).await;
     }

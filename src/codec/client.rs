@@ -160,8 +160,10 @@ impl ClientCodec {
         while items < room
             && let Some((item, length)) = find(rest)
             && self.allows(item, length)
+            // What is left stays where it is: nothing that came is passed over.
+            && let Some((_, after)) = rest.split_at_checked(length)
         {
-            rest = rest.get(length..).unwrap_or_default();
+            rest = after;
             items += 1;
             if visit(item).is_break() {
                 break;
@@ -222,7 +224,7 @@ impl ClientCodec {
             return self.finish_block(block, extent, buffer);
         }
         let Some(length) = self.lines.find(buffer, self.limits.line)? else { return Ok(Step::More) };
-        let line = without_end(buffer.get(..length).unwrap_or_default());
+        let Some(line) = buffer.get(..length).map(without_end) else { return Err(self.lines.malformed(buffer)) };
         if self.after_client_error && line.is_empty() {
             return Ok(self.blank(length, buffer));
         }
@@ -299,7 +301,7 @@ impl ClientCodec {
         let answer = match block {
             BlockLine::Value(header) => {
                 self.one_more(buffer)?;
-                let line = buffer.get(..extent.line).unwrap_or_default();
+                let Some(line) = buffer.get(..extent.line) else { return Err(self.lines.bad_block(buffer)) };
                 let spelling = match line.strip_suffix(b"\r\n") {
                     Some(line) if header.is_spelled(line) => Spelling::CANONICAL,
                     _ => Spelling::other(Bytes::copy_from_slice(line)),
@@ -314,6 +316,7 @@ impl ClientCodec {
                 let line = buffer.split_to(extent.line).freeze();
                 let data = buffer.split_to(extent.data).freeze();
                 let flags = ReturnFlags::of_line(&line.slice(..without_end(&line).len()), flags_start);
+                let Some(flags) = flags else { return Err(self.lines.malformed(&line)) };
                 let role = self.meta_role(&Line::Value(&flags));
                 self.spelled(Reply::MetaValue(MetaValue { flags, data }), role, line)
             }

@@ -17,7 +17,7 @@ pub(super) struct Lines {
 impl Lines {
     /// How many bytes the first line of the buffer has, its end included; None when its end is not there yet.
     pub(super) fn find(&mut self, buffer: &BytesMut, limit: usize) -> Result<Option<usize>, CodecError> {
-        let fresh = buffer.get(self.scanned..).unwrap_or_default();
+        let Some(fresh) = buffer.get(self.scanned..) else { return Err(self.malformed(buffer)) };
         let length = memchr::memchr(b'\n', fresh).map(|at| self.scanned + at + 1);
         if length.unwrap_or(buffer.len()) > limit {
             return Err(self.too_long(Limit::Line, limit as u64, buffer));
@@ -55,7 +55,7 @@ impl Lines {
 
 /// Of the first line.
 fn excerpt(buffer: &[u8]) -> Excerpt {
-    let line = buffer.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = memchr::memchr(b'\n', buffer).and_then(|end| buffer.get(..end)).unwrap_or(buffer);
     Excerpt::of(without_end(line))
 }
 

@@ -13,9 +13,9 @@ use super::retry::{Retries, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
-use crate::protocol::ErrorReply;
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::MetadumpLine;
+use crate::protocol::{ErrorReply, Excerpt, PercentError};
 use crate::scope::Scope;
 
 /// Some of a server's keys.
@@ -48,31 +48,28 @@ impl Page {
 
     /// Shows each item.
     ///
-    /// ```no_run
-    /// fn count(page: &mcflush::ops::keys::Page) -> u64 {
-    ///     let mut count = 0;
-    ///     page.each(|_| count += 1);
-    ///     count
-    /// }
-    /// ```
-    pub fn each(&self, mut show: impl FnMut(&Item<'_>)) {
+    /// # Errors
+    /// A line is none of a listing. Each was read once when it was listed, so this is a fault of this crate; what is shown is
+    /// not all of it then.
+    pub fn each(&self, mut show: impl FnMut(&Item<'_>)) -> Result<(), Error> {
+        let bad = |line: &[u8]| Error {
+            server: self.server.clone(),
+            problem: Problem::BadKey { source: PercentError, excerpt: Excerpt::of(line) },
+        };
         let mut key = BytesMut::new();
         for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             key.clear();
             let cachedump;
             let listed = if self.strategy == Strategy::Cachedump {
-                let Some(item) = CachedumpItem::new(self.lines.slice_ref(line)) else { continue };
-                cachedump = item;
+                cachedump = CachedumpItem::new(self.lines.slice_ref(line)).ok_or_else(|| bad(line))?;
                 Listed::Cachedump(&cachedump)
             } else {
-                let Some(item) = MetadumpLine::new(line) else { continue };
-                Listed::Metadump(item)
+                Listed::Metadump(MetadumpLine::new(line).ok_or_else(|| bad(line))?)
             };
-            // It was decoded once, when it was listed.
-            if listed.append_key(&mut key).is_ok() {
-                show(&Item { key: &key, listed });
-            }
+            listed.append_key(&mut key).map_err(|_| bad(line))?;
+            show(&Item { key: &key, listed });
         }
+        Ok(())
     }
 }
 
@@ -188,7 +185,8 @@ pub struct Shown {
 /// let (pages, mut shown) = tokio::sync::mpsc::channel::<Page>(4);
 /// let printer = tokio::spawn(async move {
 ///     while let Some(page) = shown.recv().await {
-///         page.each(|item| println!("{:?} {}", item.key(), item.size()));
+///         let shown = page.each(|item| println!("{:?} {}", item.key(), item.size()));
+///         shown.expect("it is a listing");
 ///     }
 /// });
 /// keys(&server, &Scope::everything(), None, &Context::default(), &pages).await?;
@@ -419,7 +417,7 @@ mod tests {
             serving.await.unwrap();
             let mut keys = 0;
             while let Some(page) = shown.recv().await {
-                page.each(|_| keys += 1);
+                page.each(|_| keys += 1).unwrap();
             }
             keys
         });

@@ -52,7 +52,7 @@ impl Cachedump {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedumpItem {
     line: Bytes,
-    key_end: usize,
+    key: Bytes,
     size: u64,
     expires: u64,
 }
@@ -79,8 +79,8 @@ impl CachedumpItem {
         // From the behind, because the key may hold anything, even what looks like the fields.
         let bracket = memchr::memrchr(b'[', line.strip_prefix(b"ITEM ")?)? + 5;
         let (_, (size, expires)) = fields(line.get(bracket..)?).ok()?;
-        let key_end = bracket.checked_sub(1)?;
-        (key_end > 5 && line.get(key_end) == Some(&b' ')).then_some(Self { line, key_end, size, expires })
+        let key = line.get(5..bracket)?.strip_suffix(b" ").filter(|key| !key.is_empty())?;
+        Some(Self { key: line.slice_ref(key), line, size, expires })
     }
 
     /// The key as it was printed.
@@ -91,7 +91,7 @@ impl CachedumpItem {
     /// ```
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        self.line.get(5..self.key_end).unwrap_or_default()
+        &self.key
     }
 
     /// The value's length, in bytes.

@@ -71,8 +71,8 @@ impl Key {
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         check_length(&bytes, KEY_MAX)?;
-        match bytes.iter().position(|&byte| !travels_as_text(byte)) {
-            Some(at) => Err(KeyError::Byte { byte: bytes.get(at).copied().unwrap_or_default(), at }),
+        match bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte)) {
+            Some((at, &byte)) => Err(KeyError::Byte { byte, at }),
             None => Ok(Self(bytes)),
         }
     }
@@ -201,9 +201,7 @@ impl MetaKey {
         match self {
             Self::Text(key) => out.put_slice(key.as_bytes()),
             Self::Base64(key) => {
-                let mut encoded = [0; KEY_MAX];
-                let length = BASE64.encode_slice(key.as_bytes(), &mut encoded).unwrap_or_default();
-                out.put_slice(encoded.get(..length).unwrap_or_default());
+                out.put_slice(BASE64.encode(key.as_bytes()).as_bytes());
             }
         }
     }

@@ -139,6 +139,18 @@ impl<'a> Words<'a> {
     }
 }
 
+/// The first word of a text and what is behind the space that ends it, if one does.
+#[inline]
+pub(super) fn split_word(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b' ', text) {
+        Some(space) => {
+            let (word, rest) = text.split_at(space);
+            (word, rest.split_first().map(|(_, behind)| behind))
+        }
+        None => (text, None),
+    }
+}
+
 /// The first line of a buffer without its LF, if all of it is there, and how many bytes it has with it.
 #[inline]
 pub(super) fn first_line(buffer: &[u8]) -> Option<(&[u8], usize)> {
@@ -153,18 +165,16 @@ pub(super) fn is_line(bytes: &[u8]) -> bool {
 
 /// Appends a number in decimal.
 pub(super) fn put_decimal(out: &mut BytesMut, number: impl Into<u64>) {
-    let mut rest: u64 = number.into();
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + (rest % 10) as u8;
-        start -= 1;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+    let number: u64 = number.into();
+    // Of the first digit.
+    let mut power = match number.checked_ilog10() {
+        Some(log) => 10_u64.pow(log),
+        None => 1,
+    };
+    while power > 0 {
+        out.put_u8(b'0' + (number / power % 10) as u8);
+        power /= 10;
     }
-    out.put_slice(digits.get(start..).unwrap_or_default());
 }
 
 /// How many digits a number has.

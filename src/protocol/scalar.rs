@@ -146,7 +146,11 @@ impl fmt::Debug for Opaque {
 /// assert_eq!(Fraction::new("1e9"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Fraction(Bytes);
+pub struct Fraction {
+    text: Bytes,
+    /// The bits of the nearest number.
+    nearest: u64,
+}
 
 impl Fraction {
     /// Takes digits with at most one point among them; None for anything else.
@@ -156,19 +160,21 @@ impl Fraction {
         let points = text.iter().filter(|&&byte| byte == b'.').count();
         let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
         // 32 bytes write any number that makes a difference to a server.
-        (points <= 1 && digits > 0 && points + digits == text.len() && text.len() <= 32).then_some(Self(text))
+        let is_sound = points <= 1 && digits > 0 && points + digits == text.len() && text.len() <= 32;
+        let nearest = std::str::from_utf8(&text).ok().filter(|_| is_sound)?.parse::<f64>().ok()?.to_bits();
+        Some(Self { text, nearest })
     }
 
     /// The nearest number.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
-        std::str::from_utf8(&self.0).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+        f64::from_bits(self.nearest)
     }
 
     /// As it is written.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 
     pub(super) fn parse(word: &[u8]) -> Option<Self> {

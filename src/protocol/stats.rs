@@ -5,7 +5,7 @@ use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::sequence::preceded;
 
-use super::line::{Words, after_word, first_line, is_line, put_words, spaces, token};
+use super::line::{Words, after_word, first_line, is_line, put_words, spaces, split_word, token};
 
 /// A group of statistics, or what is done with them (upstream's text, "Statistics").
 ///
@@ -281,9 +281,9 @@ impl<'a> StatLine<'a> {
     }
 
     fn split(self) -> (&'a [u8], &'a [u8]) {
-        let space = memchr::memchr(b' ', self.0).unwrap_or(self.0.len());
-        let (name, value) = self.0.split_at_checked(space).unwrap_or_default();
-        (name, value.get(1..).unwrap_or_default())
+        let (name, value) = split_word(self.0);
+        // A server may leave the value out.
+        (name, value.unwrap_or(b""))
     }
 
     /// The name.
@@ -317,7 +317,10 @@ impl<'a> StatLine<'a> {
 /// assert_eq!((stat.prefix(), stat.count("get")), (&b"shop"[..], Some(2)));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrefixStat(Bytes);
+pub struct PrefixStat {
+    line: Bytes,
+    prefix: Bytes,
+}
 
 impl PrefixStat {
     /// Takes a line (without its end); None when it is no such line.
@@ -333,12 +336,8 @@ impl PrefixStat {
     }
 
     pub(super) fn parse(line: Bytes) -> Option<Self> {
-        let words = after_word(&line, "PREFIX")?;
-        (!words.is_empty()).then_some(Self(line))
-    }
-
-    fn words(&self) -> Words<'_> {
-        Words(self.0.get(6..).unwrap_or_default())
+        let prefix = line.slice_ref(Words(after_word(&line, "PREFIX")?).next()?);
+        Some(Self { line, prefix })
     }
 
     /// The prefix, without its separator.
@@ -349,7 +348,7 @@ impl PrefixStat {
     /// ```
     #[must_use]
     pub fn prefix(&self) -> &[u8] {
-        self.words().next().unwrap_or_default()
+        &self.prefix
     }
 
     /// A named count: `count("hit")`.
@@ -361,8 +360,9 @@ impl PrefixStat {
     /// ```
     #[must_use]
     pub fn count(&self, name: &str) -> Option<u64> {
-        let mut words = self.words();
-        words.next();
+        let mut words = Words(&self.line);
+        // `PREFIX`, and the prefix.
+        words.by_ref().take(2).for_each(drop);
         while let Some(word) = words.next() {
             let count = words.decimal();
             if word == name.as_bytes() {
@@ -380,11 +380,11 @@ impl PrefixStat {
     /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.line
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
-        out.put_slice(&self.0);
+        out.put_slice(&self.line);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::key::Key;
-use super::line::{Words, put_decimal, put_noreply};
+use super::line::{Words, put_decimal, put_noreply, split_word};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// What a [`Store`] does.
@@ -178,7 +178,7 @@ impl Credentials {
     /// ```
     #[must_use]
     pub fn user(&self) -> &[u8] {
-        self.token.split(|&byte| byte == b' ').next().unwrap_or_default()
+        split_word(&self.token).0
     }
 
     /// Reads a store as a server with `-Y` reads it before authentication.

@@ -37,25 +37,36 @@ pub enum LogStream {
 }
 
 impl LogStream {
-    const NAMES: [(&'static [u8], Self); 10] = [
-        (b"connevents", Self::ConnEvents),
-        (b"deletions", Self::Deletions),
-        (b"evictions", Self::Evictions),
-        (b"fetchers", Self::Fetchers),
-        (b"mutations", Self::Mutations),
-        (b"proxyevents", Self::ProxyEvents),
-        (b"proxyreqs", Self::ProxyReqs),
-        (b"proxyuser", Self::ProxyUser),
-        (b"rawcmds", Self::RawCmds),
-        (b"sysevents", Self::SysEvents),
+    const ALL: [Self; 10] = [
+        Self::ConnEvents,
+        Self::Deletions,
+        Self::Evictions,
+        Self::Fetchers,
+        Self::Mutations,
+        Self::ProxyEvents,
+        Self::ProxyReqs,
+        Self::ProxyUser,
+        Self::RawCmds,
+        Self::SysEvents,
     ];
 
     fn parse(word: &[u8]) -> Option<Self> {
-        Self::NAMES.into_iter().find_map(|(name, stream)| (name == word).then_some(stream))
+        Self::ALL.into_iter().find(|stream| stream.name() == word)
     }
 
-    fn name(self) -> &'static [u8] {
-        Self::NAMES.into_iter().find_map(|(name, stream)| (stream == self).then_some(name)).unwrap_or_default()
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::ConnEvents => b"connevents",
+            Self::Deletions => b"deletions",
+            Self::Evictions => b"evictions",
+            Self::Fetchers => b"fetchers",
+            Self::Mutations => b"mutations",
+            Self::ProxyEvents => b"proxyevents",
+            Self::ProxyReqs => b"proxyreqs",
+            Self::ProxyUser => b"proxyuser",
+            Self::RawCmds => b"rawcmds",
+            Self::SysEvents => b"sysevents",
+        }
     }
 }
 

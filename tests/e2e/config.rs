@@ -137,6 +137,16 @@ fn a_list_that_names_nobody_is_no_fall_through() {
 }
 
 #[test]
+fn a_file_as_some_editors_write_it() {
+    let server = stored();
+    let file = File::new(&format!("\u{feff}servers = ['{}:5']\r\n", server.address()));
+    file.with(&["--prefix", "shop:"]).run().succeeds().says(server.address());
+    let check = file.with(&["config", "check", "--json"]).env("MEMCACHIER_SERVERS", server.address()).run();
+    let servers = document(check.exits(0))["servers"].clone();
+    assert_eq!((&servers["names"][0], &servers["from"]), (&json!(server.address()), &json!("MEMCACHIER_SERVERS")));
+}
+
+#[test]
 fn which_file_is_read() {
     let servers: Vec<Server> = (0..4).map(|_| stored()).collect();
     let text = |at: usize| format!("servers = ['{}']", servers[at].address());

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::CrawlTarget;
-use crate::protocol::line::{decimal, first_line, is_line};
+use crate::protocol::line::{decimal, first_line, is_line, split_word};
 use crate::protocol::percent::{PercentError, decode_percent};
 use crate::protocol::scalar::Cas;
 
@@ -129,7 +129,7 @@ impl<'a> MetadumpLine<'a> {
         }
     }
 
-    /// The key, percent-encoded as it came.
+    /// The key, percent-encoded as it came; the whole line, which decodes to no key, if there should be none in it.
     ///
     /// ```
     /// use mcflush::protocol::crawler::MetadumpLine;
@@ -138,7 +138,7 @@ impl<'a> MetadumpLine<'a> {
     #[must_use]
     #[inline]
     pub fn encoded_key(self) -> &'a [u8] {
-        find_key(self.0).unwrap_or_default()
+        find_key(self.0).unwrap_or(self.0)
     }
 
     /// Appends the key, decoded once, to `out`.
@@ -154,7 +154,7 @@ impl<'a> MetadumpLine<'a> {
     /// # Errors
     /// When it is not encoded as a server would.
     pub fn decode_key(self, out: &mut BytesMut) -> Result<(), PercentError> {
-        decode_percent(self.encoded_key(), out)
+        decode_percent(find_key(self.0).ok_or(PercentError)?, out)
     }
 
     /// The value of a named field as it came: `field("la")`.
@@ -210,8 +210,7 @@ impl<'a> MetadumpLine<'a> {
 #[inline]
 fn find_key(line: &[u8]) -> Option<&[u8]> {
     if let Some(rest) = line.strip_prefix(b"key=") {
-        let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-        return rest.get(..length).filter(|key| !key.is_empty());
+        return Some(split_word(rest).0).filter(|key| !key.is_empty());
     }
     let mut tokens = line.split(|&byte| byte == b' ');
     if !tokens.next()?.contains(&b'=') {

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::CrawlTarget;
 use crate::protocol::key::{BinaryKey, KEY_MAX};
-use crate::protocol::line::{first_line, is_line};
+use crate::protocol::line::{first_line, is_line, split_word};
 
 /// `lru_crawler mgdump TARGET`: an [`MgdumpItem`] for each item, then `EN` (since 1.6.19). Keys are printed raw there:
 /// one with a newline in it, stored through the binary protocol, forges lines and the end. Never act on it.
@@ -114,7 +114,10 @@ impl<'a> MgdumpLine<'a> {
     }
 
     fn words(self) -> &'a [u8] {
-        self.0.get(3..).unwrap_or_default()
+        match self.0 {
+            [b'm', b'g', b' ', words @ ..] => words,
+            line => line,
+        }
     }
 
     /// The key as it stands in the line: up to the first space.
@@ -125,8 +128,7 @@ impl<'a> MgdumpLine<'a> {
     /// ```
     #[must_use]
     pub fn key(self) -> &'a [u8] {
-        let words = self.words();
-        words.get(..memchr::memchr(b' ', words).unwrap_or(words.len())).unwrap_or_default()
+        split_word(self.words()).0
     }
 
     /// What follows the key: `b` where it is base64.
@@ -138,8 +140,8 @@ impl<'a> MgdumpLine<'a> {
     /// ```
     #[must_use]
     pub fn flags(self) -> &'a [u8] {
-        let words = self.words();
-        memchr::memchr(b' ', words).and_then(|space| words.get(space + 1..)).unwrap_or_default()
+        // A raw key has none.
+        split_word(self.words()).1.unwrap_or(b"")
     }
 
     /// Appends the key as the server stores it to `out`; false when it is no base64 although it should be.

@@ -1,11 +1,9 @@
 //! `me`.
 
-use std::ops::Range;
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::MetaKey;
-use super::super::line::{Words, is_line};
+use super::super::line::{Words, is_line, split_word};
 use super::flags::{Known, OtherFlag, Writer, read_flags};
 
 /// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"). Answered by an
@@ -56,7 +54,8 @@ impl MetaDebug {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaDebugReply {
     line: Bytes,
-    key: Range<usize>,
+    key: Bytes,
+    fields: Bytes,
 }
 
 impl MetaDebugReply {
@@ -65,21 +64,21 @@ impl MetaDebugReply {
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
         let after = line.strip_prefix(b"ME ").filter(|_| is_line(&line))?;
-        let length = after.iter().position(|&byte| byte == b' ').unwrap_or(after.len());
-        (length > 0).then_some(Self { key: 3..3 + length, line })
+        let (key, fields) = split_word(after);
+        let (key, fields) = (line.slice_ref(key), line.slice_ref(fields.unwrap_or(b"")));
+        (!key.is_empty()).then_some(Self { key, fields, line })
     }
 
     /// The key as it stands in the line.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        self.line.get(self.key.clone()).unwrap_or_default()
+        &self.key
     }
 
     /// The value of a named field as it came: `field("exp")`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        let fields = self.line.get(self.key.end..)?;
-        Words(fields).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        Words(&self.fields).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
     /// The line as it came, without its end.

@@ -47,16 +47,17 @@ pub(super) enum Known {
 #[derive(Clone, Copy)]
 pub(super) struct Flag<'a> {
     line: &'a Bytes,
-    word: &'a [u8],
+    letter: u8,
+    token: &'a [u8],
 }
 
 impl Flag<'_> {
     pub(super) fn letter(self) -> u8 {
-        self.word.first().copied().unwrap_or_default()
+        self.letter
     }
 
     pub(super) fn token(&self) -> &[u8] {
-        self.word.get(1..).unwrap_or_default()
+        self.token
     }
 
     pub(super) fn number<T: TryFrom<u64>>(self) -> Option<T> {
@@ -89,7 +90,8 @@ pub(super) fn read_flags(
     let mut others = Vec::new();
     let mut base64 = false;
     for word in words {
-        let flag = Flag { line, word };
+        let (&letter, token) = word.split_first()?;
+        let flag = Flag { line, letter, token };
         let bit = 1_u128.checked_shl(flag.letter().into()).filter(|_| flag.letter() < 127)?;
         if seen & bit != 0 {
             return None;

@@ -150,9 +150,9 @@ impl ReturnFlags {
         self.iter().find_map(|flag| if let ReturnFlag::Opaque(opaque) = flag { Some(opaque) } else { None })
     }
 
-    /// The words of a line from there on.
-    pub(crate) fn of_line(line: &Bytes, start: usize) -> Self {
-        line.get(start..).and_then(|rest| flags_behind(line, rest)).unwrap_or_default()
+    /// The words of a line from there on; None when they are no flags.
+    pub(crate) fn of_line(line: &Bytes, start: usize) -> Option<Self> {
+        line.get(start..).and_then(|rest| flags_behind(line, rest))
     }
 
     fn encode(&self, out: &mut BytesMut) {
@@ -281,7 +281,7 @@ mod tests {
         ] {
             let (parsed, flags_start) = MetaValue::parse(line.as_bytes()).unwrap();
             assert_eq!(parsed, length, "{line}");
-            assert_eq!(ReturnFlags::of_line(&line.into(), flags_start), ReturnFlags::new(flags).unwrap(), "{line}");
+            assert_eq!(ReturnFlags::of_line(&line.into(), flags_start), ReturnFlags::new(flags), "{line}");
         }
         for line in ["VA", "VA ", "VA x", "VA -1", "VA3"] {
             assert_eq!(MetaValue::parse(line.as_bytes()), None, "{line}");
