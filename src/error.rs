@@ -369,7 +369,7 @@ impl Problem {
                 "check that this port is a memcached's"
             }
             Self::TooMany { .. } => "check that this is a memcached",
-            Self::Login(_) => "check --user and --password-file, or the URL's",
+            Self::Login(_) => "check --user and --password-file, the variables in their place, or the URL's",
             Self::Unauthenticated => "give --user and --password-file, or write memcached://user:password@host",
             Self::Proxied { .. } => "name the memcached servers behind it",
             Self::Refusal { reply, .. } if reply.meaning() == Meaning::Proxy => {
