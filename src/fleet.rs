@@ -71,7 +71,8 @@ where
             while self.running.len() < self.jobs
                 && let Some((place, server)) = self.waiting.next()
             {
-                let work = (self.operation)(server.clone());
+                // An operation's future is large: it is moved to the heap before others are built around it.
+                let work = Box::pin((self.operation)(server.clone()));
                 self.running.spawn(async move { (place, server, work.await) });
             }
             if let Some(result) = self.ended.remove(&self.given) {

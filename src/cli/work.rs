@@ -57,7 +57,8 @@ impl Work {
                     problem: Problem::Incomplete("when it is to flush was not worked out, so it did not".into()),
                 };
                 let how = NonZeroU32::new(delay.ok_or_else(unknown)?).map_or(how, Flush::After);
-                flush::flush(&server, how, &context).await
+                // Its future is large, and this one is not to be.
+                Box::pin(flush::flush(&server, how, &context)).await
             }
         };
         self.each(self.jobs, operation, |server, result| report.flushed(&server, result)).await;
