@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
@@ -83,7 +84,7 @@ impl Tls {
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         // The verifier is our own in what it takes beside what rustls takes, not in what it leaves out.
         let config = config.map_err(unusable)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier?));
-        let config = match &trust.identity {
+        let mut config = match &trust.identity {
             Some((certificate, key)) => {
                 let key_of =
                     PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error, "a private key"))?;
@@ -96,6 +97,9 @@ impl Tls {
             }
             None => config.with_no_client_auth(),
         };
+        // A server that wants client certificates refuses a resumed session with an alert (seen on 1.6.18: it has given OpenSSL
+        // no name for its sessions). A run makes a few connections to a server; each shakes hands in full.
+        config.resumption = Resumption::disabled();
         let name = trust.name.as_deref().map(|name| {
             let wrong =
                 |_| TrustError(format!("{name:?} is no name that a certificate can have: give a host name or an IP"));

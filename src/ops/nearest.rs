@@ -36,9 +36,14 @@ impl Nearest {
         Self { asked, division: Division::default(), found: Vec::new(), last: Vec::new(), compared: 0 }
     }
 
+    /// Whether it looks at further keys.
+    pub(super) const fn is_looking(&self) -> bool {
+        !self.asked.is_empty() && self.compared < Self::COMPARED_MAX
+    }
+
     /// Looks at a key (decoded) that is not in scope.
     pub(super) fn look_at(&mut self, key: &[u8]) {
-        if self.asked.is_empty() || self.compared >= Self::COMPARED_MAX {
+        if !self.is_looking() {
             return;
         }
         let inside = self.asked.iter().find_map(|asked| up_to(key, asked));

@@ -261,6 +261,9 @@ fn with_a_client_certificate(version: Version) {
     store(&server, &trusting(&ca, Some((Path::new(&pem).into(), Path::new(&key).into()))), "shop:1");
     let run = mcflush(us.into_iter().chain(["--all", "--tls-ca", &ca, &url(&server)])).run();
     run.succeeds().says("it held 1 item");
+    // On every connection of a run, also those that come later.
+    let run = mcflush(us.into_iter().chain(["--prefix", "shop:", "--tls-ca", &ca, &url(&server)])).run();
+    run.is_complete();
 }
 
 fn of_a_plain_server(version: Version) {
