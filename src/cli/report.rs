@@ -88,7 +88,7 @@ impl Report {
             document.cleared(server, &cleared);
         }
         if cleared.error.is_none() || cleared.matched > 0 {
-            self.unmatched.note(cleared.matched, Vec::new());
+            self.unmatched.note(cleared.matched, cleared.nearest);
         }
         let passes = count(cleared.passes.into(), "pass");
         let seconds = cleared.took.as_secs_f64();
@@ -125,7 +125,7 @@ impl Report {
         if let Some(document) = &mut self.document {
             document.surveyed(server, scope, &result);
         }
-        let Survey { strategy, listed, found, uncertainty } = match result {
+        let Survey { strategy, listed, found, nearest, uncertainty } = match result {
             Ok(survey) => survey,
             Err(error) => return self.failed(server, &error),
         };
@@ -134,7 +134,7 @@ impl Report {
             self.listed_in_part(server, strategy, uncertainty);
         }
         let (keys, size) = (found.iter().map(|it| it.keys).sum::<u64>(), found.iter().map(|it| it.bytes).sum());
-        self.unmatched.note(keys, Vec::new());
+        self.unmatched.note(keys, nearest);
         let (would, listed, size) = (count(keys, "key"), grouped(listed), bytes(size));
         let mut text = format!("{server}: would delete {about}{would} of {about}{listed} listed, {size}");
         if let [_, _, ..] = scope.prefixes() {
@@ -196,11 +196,12 @@ impl Report {
     /// How a listing went whose keys are printed as they come.
     pub fn listed(&mut self, server: &ServerAddr, result: Result<Shown, Error>) {
         match result {
-            Ok(Shown { strategy, taken, matched, nearest }) => {
+            Ok(Shown { strategy, taken, matched, nearest, uncertainty }) => {
                 self.done += 1;
                 self.unmatched.note(matched, nearest);
                 if taken && strategy != Strategy::Hash {
-                    warn(&format!("{server}: listing by {strategy}: recently read keys may be missing"));
+                    let off = uncertainty.map_or_else(|| "recently read keys may be missing".into(), uncertain);
+                    warn(&format!("{server}: listing by {strategy}: {off}"));
                 }
             }
             Err(error) => self.failed(server, &error),

@@ -7,9 +7,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 
 use super::backlog::{BATCH, Filler, Opener, backlog};
-use super::listing::{self, Listed, Strategy, Visitor, Walked, Way};
+use super::listing::{self, Coverage, Listed, Sampling, Strategy, Uncertainty, Visitor, Walked, Way};
 use super::nearest::Nearest;
-use super::retry::{Retries, unless_stopped};
+use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
@@ -171,6 +171,8 @@ pub struct Shown {
     pub matched: u64,
     /// Where none was, the prefixes of other keys that are most like those that were asked for.
     pub nearest: Vec<Bytes>,
+    /// How many keys may be missing or repeated, where the strategy is no hash walk and that could be found out.
+    pub uncertainty: Option<Uncertainty>,
 }
 
 /// Sends the keys in scope, until all are sent or the receiver is closed.
@@ -221,17 +223,24 @@ async fn by_way_of(
     let mut retries = Retries::new(context);
     let mut way = listing::choose(server, asked, context, &mut retries).await?;
     loop {
-        let mut found = Found { matched: 0, nearest: Nearest::to(scope) };
+        let mut found = Found { matched: 0, nearest: Nearest::to(scope), sampling: Sampling::new() };
         let (walked, sent) = match attempt(open, server, scope, way, context, pages, &mut found).await? {
             Some(ended) => ended,
-            None => return Ok(found.shown(way.strategy, false)),
+            None => return Ok(found.shown(way.strategy, false, None)),
         };
         match walked {
-            Ok(None) => return Ok(found.shown(way.strategy, true)),
-            Ok(Some(reply)) if asked.is_some() || way.strategy == Strategy::Cachedump => {
+            Ok(End::Whole(coverage)) => {
+                let uncertainty = match way.strategy {
+                    Strategy::Hash => None,
+                    // What was listed is real, whatever becomes of the second listing.
+                    _ => found.sampling.uncertainty(server, way, context, &coverage).await.ok(),
+                };
+                return Ok(found.shown(way.strategy, true, uncertainty));
+            }
+            Ok(End::Refused(reply)) if asked.is_some() || way.strategy == Strategy::Cachedump => {
                 return Err(listing::disabled(server, reply));
             }
-            Ok(Some(_)) => way.strategy = Strategy::Cachedump,
+            Ok(End::Refused(_)) => way.strategy = Strategy::Cachedump,
             // What was shown would be shown again.
             Err(error) if sent => return Err(error),
             Err(error) => retries.after(error).await?,
@@ -243,18 +252,26 @@ async fn by_way_of(
 struct Found {
     matched: u64,
     nearest: Nearest,
+    sampling: Sampling,
 }
 
 impl Found {
-    fn shown(self, strategy: Strategy, taken: bool) -> Shown {
+    fn shown(self, strategy: Strategy, taken: bool, uncertainty: Option<Uncertainty>) -> Shown {
         let nearest = if self.matched == 0 { self.nearest.prefixes() } else { Vec::new() };
-        Shown { strategy, taken, matched: self.matched, nearest }
+        Shown { strategy, taken, matched: self.matched, nearest, uncertainty }
     }
+}
+
+/// How a listing came to its end.
+enum End {
+    Whole(Coverage),
+    /// The server does not list that way.
+    Refused(ErrorReply),
 }
 
 /// How the listing of [`list`] ended, and whether anything was sent; none when the receiver was closed, and the dump was left
 /// with its connection.
-type Ended = Option<(Result<Option<ErrorReply>, Error>, bool)>;
+type Ended = Option<(Result<End, Error>, bool)>;
 
 async fn attempt(
     open: Opener,
@@ -265,11 +282,23 @@ async fn attempt(
     pages: &Sender<Page>,
     found: &mut Found,
 ) -> Result<Ended, Error> {
-    let (filler, mut drainer) = backlog(open);
+    let (filler, drainer) = backlog(open);
     let (key, lines) = (BytesMut::new(), BytesMut::new());
-    let lister = Lister { server, scope, context, key, lines, filler, listed: (0, 0), found };
+    let lister = Lister {
+        server,
+        scope,
+        context,
+        key,
+        lines,
+        filler,
+        listed: (0, 0),
+        found,
+        samples: way.strategy != Strategy::Hash,
+    };
     // Whether anything was sent; none when the receiver was closed.
-    let hand_on = async {
+    let hand_on = async move {
+        // Gone with this, so that the listing sees that nobody takes its keys.
+        let mut drainer = drainer;
         let mut sent = false;
         while let Some(lines) = drainer.next().await.map_err(|error| unkept(server, error.to_string()))? {
             let page = Page { server: server.clone(), strategy: way.strategy, lines };
@@ -286,7 +315,13 @@ async fn attempt(
     loop {
         tokio::select! {
             result = &mut walk, if walked.is_none() => walked = Some(result),
-            sent = &mut hand_on => return Ok(walked.zip(sent?)),
+            sent = &mut hand_on => {
+                if walked.is_none() && way.dialect.closing_crashes() {
+                    // Dropped, it would close the connection; it finds that nobody takes its keys, and reads to the end.
+                    let _ = walk.await;
+                }
+                return Ok(walked.zip(sent?));
+            }
         }
     }
 }
@@ -295,22 +330,17 @@ fn unkept(server: &ServerAddr, why: String) -> Error {
     Error { server: server.clone(), problem: Problem::Spool(why) }
 }
 
-/// Lists to the end, and hands on the last of it; gives the server's words where it does not list that way.
-async fn list(
-    server: &ServerAddr,
-    way: Way,
-    context: &Context,
-    mut lister: Lister<'_>,
-) -> Result<Option<ErrorReply>, Error> {
+/// Lists to the end, and hands on the last of it.
+async fn list(server: &ServerAddr, way: Way, context: &Context, mut lister: Lister<'_>) -> Result<End, Error> {
     let walk = async {
         let mut client = context.connect(server).await?;
         listing::walk(way, &mut client, context, &mut lister).await
     };
-    let walked = unless_stopped(context, server, walk).await;
+    let walked = walk.await;
     lister.hand_on();
     match walked? {
-        Walked::Whole(_) => Ok(None),
-        Walked::Refused(reply) => Ok(Some(reply)),
+        Walked::Whole(coverage) => Ok(End::Whole(coverage)),
+        Walked::Refused(reply) => Ok(End::Refused(reply)),
         // What is listed would not be all of it.
         Walked::GivenUp => {
             let reason = lister.filler.trouble().unwrap_or_else(|| "there is no room for more".into());
@@ -329,6 +359,8 @@ struct Lister<'a> {
     /// Since the last batch: keys, and those in scope.
     listed: (u64, u64),
     found: &'a mut Found,
+    /// Whether the listing can miss and repeat keys.
+    samples: bool,
 }
 
 impl Lister<'_> {
@@ -346,6 +378,9 @@ impl Visitor for Lister<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed.0 += 1;
+        if self.samples {
+            self.found.sampling.note(item, None);
+        }
         if self.scope.contains(&self.key) {
             self.listed.1 += 1;
             self.found.matched += 1;

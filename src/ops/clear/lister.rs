@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytes::BytesMut;
+
 use super::Shared;
 use super::batch::BatchBuilder;
 use crate::error::{Error, Problem};
@@ -9,6 +11,7 @@ use crate::ops::Event;
 use crate::ops::backlog::Filler;
 use crate::ops::listing::sample::Sample;
 use crate::ops::listing::{Listed, Visitor};
+use crate::ops::nearest::Nearest;
 use crate::protocol::{Escaped, Excerpt};
 
 /// Keys named in a report of what is left.
@@ -37,6 +40,10 @@ pub(super) struct Lister<'a> {
     walk: &'a mut Walk,
     /// Of the keys out of scope, where passes have to be judged.
     sample: Option<&'a mut Sample>,
+    /// Prefixes like those that were asked for, while none of these is met.
+    nearest: &'a mut Nearest,
+    /// A key out of scope, decoded.
+    key: BytesMut,
     looks_up_age: bool,
 }
 
@@ -46,10 +53,12 @@ impl<'a> Lister<'a> {
         filler: Filler,
         walk: &'a mut Walk,
         sample: Option<&'a mut Sample>,
+        nearest: &'a mut Nearest,
     ) -> Self {
         let batch = BatchBuilder::new(shared.format());
         let looks_up_age = shared.looks_up_age();
-        Self { shared, batch, filler, listed: 0, matched: 0, bytes: 0, walk, sample, looks_up_age }
+        let key = BytesMut::new();
+        Self { shared, batch, filler, listed: 0, matched: 0, bytes: 0, walk, sample, nearest, key, looks_up_age }
     }
 
     /// Hands on what is gathered; false when there is no room for more.
@@ -91,9 +100,15 @@ impl Visitor for Lister<'_> {
             self.matched += 1;
             self.bytes += item.size();
             self.note(item);
-        } else if let Some(sample) = &mut self.sample {
-            let watermark = Some(self.shared.watermark.load(Relaxed)).filter(|mark| *mark > 0);
-            sample.note(item.raw_key(), item.cas(), watermark);
+        } else {
+            if let Some(sample) = &mut self.sample {
+                let watermark = Some(self.shared.watermark.load(Relaxed)).filter(|mark| *mark > 0);
+                sample.note(item.raw_key(), item.cas(), watermark);
+            }
+            if self.walk.matched + self.matched == 0 && self.nearest.is_looking() {
+                item.decode_key(self.shared.server, &mut self.key)?;
+                self.nearest.look_at(&self.key);
+            }
         }
         // So often that a count on a screen moves when little is in scope.
         let due = self.batch.is_full() || self.listed >= 65_536;

@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::activity::Instance;
@@ -33,6 +34,7 @@ use super::dialect::Dumps;
 use super::listing::sample::Sample;
 use super::listing::{self, Coverage, Walked, Way};
 pub use super::listing::{Strategy, Uncertainty};
+use super::nearest::Nearest;
 use super::retry::{Retries, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
@@ -97,6 +99,8 @@ pub struct Cleared {
     pub miss_rate: Option<f64>,
     /// How many old keys are expected to be left by the passes; none where no passes were judged.
     pub doubt: Option<f64>,
+    /// Where no key in scope was met: the prefixes that are there and most like those that were asked for, nearest first.
+    pub nearest: Vec<Bytes>,
     /// Listings made, the last one included if it broke off.
     pub passes: u32,
     /// How keys were listed; none when it did not come to that.
@@ -168,6 +172,7 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
             kept_new: options.keep_new.then_some(0),
             miss_rate: None,
             doubt: None,
+            nearest: Vec::new(),
             passes: 0,
             strategy: None,
             proof: None,
@@ -287,6 +292,7 @@ struct Run<'a> {
     listed_last: u64,
     passes: u32,
     sample: Sample,
+    nearest: Nearest,
     evidence: Evidence,
     /// A connection for questions between the passes.
     aside: Option<Client>,
@@ -315,6 +321,7 @@ impl<'a> Run<'a> {
             listed_last: 0,
             passes: 0,
             sample: Sample::new(),
+            nearest: Nearest::to(scope),
             evidence: Evidence::default(),
             aside: None,
             is_sweep: false,
@@ -336,6 +343,7 @@ impl<'a> Run<'a> {
             kept_new: self.shared.options.keep_new.then(|| tally.count_kept_new()),
             miss_rate: self.evidence.miss_rate(),
             doubt: self.evidence.doubt(),
+            nearest: if tally.count_matched() == 0 { self.nearest.prefixes() } else { Vec::new() },
             passes: self.passes,
             strategy: Some(self.shared.way.strategy),
             proof,
@@ -479,7 +487,7 @@ impl<'a> Run<'a> {
 
     async fn pass(&mut self, walk: &mut Walk) -> Result<Walked, Error> {
         self.passes += 1;
-        let Self { shared, sample, .. } = self;
+        let Self { shared, sample, nearest, .. } = self;
         let Shared { server, context, way, .. } = *shared;
         shared.tally.begin_pass();
         if !self.is_sweep {
@@ -488,7 +496,7 @@ impl<'a> Run<'a> {
         let (filler, drainer) = backlog(tempfile::tempfile);
         let sample = (way.strategy != Strategy::Hash).then_some(sample);
         let listing = async {
-            let mut lister = Lister::new(shared, filler, walk, sample);
+            let mut lister = Lister::new(shared, filler, walk, sample, nearest);
             let walked = async {
                 let mut client = context.connect(server).await?;
                 listing::walk(way, &mut client, context, &mut lister).await

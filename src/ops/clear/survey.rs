@@ -1,11 +1,12 @@
 //! What a clear would delete, by the same listing, changing nothing.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::Strategy;
 use crate::address::ServerAddr;
 use crate::error::Error;
 use crate::ops::listing::{self, Listed, Looked, TOLD_TOGETHER, Uncertainty, Visitor};
+use crate::ops::nearest::Nearest;
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
 
@@ -27,6 +28,8 @@ pub struct Survey {
     pub listed: u64,
     /// For each of [`Scope::prefixes`], or one for every key.
     pub found: Vec<Found>,
+    /// Where no key in scope was met: the prefixes that are there and most like those that were asked for, nearest first.
+    pub nearest: Vec<Bytes>,
     /// How far these figures may be off; none where they are exact.
     pub uncertainty: Option<Uncertainty>,
 }
@@ -49,9 +52,12 @@ pub async fn survey(
         listed: 0,
         untold: (0, 0),
         found: vec![Found::default(); scope.prefixes().len().max(1)],
+        nearest: Nearest::to(scope),
     };
     let Looked { strategy, visitor, uncertainty } = listing::look(server, asked, context, surveyor).await?;
-    Ok(Survey { strategy, listed: visitor.listed, found: visitor.found, uncertainty })
+    let is_found = visitor.found.iter().any(|found| found.keys > 0);
+    let nearest = if is_found { Vec::new() } else { visitor.nearest.prefixes() };
+    Ok(Survey { strategy, listed: visitor.listed, found: visitor.found, nearest, uncertainty })
 }
 
 struct Surveyor<'a> {
@@ -63,6 +69,7 @@ struct Surveyor<'a> {
     /// Those of them that are not told of yet, and how many of those are in scope.
     untold: (u64, u64),
     found: Vec<Found>,
+    nearest: Nearest,
 }
 
 impl Visitor for Surveyor<'_> {
@@ -74,6 +81,8 @@ impl Visitor for Surveyor<'_> {
             self.untold.1 += 1;
             found.keys += 1;
             found.bytes += item.size();
+        } else {
+            self.nearest.look_at(&self.key);
         }
         if self.untold.0 == TOLD_TOGETHER {
             let (keys, in_scope) = std::mem::take(&mut self.untold);

@@ -84,7 +84,7 @@ impl Sampling {
         Before { sampling: self, visitor }
     }
 
-    fn note(&mut self, item: Listed<'_>, watermark: Option<u64>) {
+    pub(in crate::ops) fn note(&mut self, item: Listed<'_>, watermark: Option<u64>) {
         self.listed += 1;
         self.highest_cas = self.highest_cas.max(item.cas().unwrap_or_default());
         self.sample.note(item.raw_key(), item.cas(), watermark);
@@ -92,7 +92,7 @@ impl Sampling {
 
     /// Lists once more, and says what the first listing missed: what the second one shows of the keys that were there then.
     pub(in crate::ops) async fn uncertainty(
-        mut self,
+        &mut self,
         server: &ServerAddr,
         way: Way,
         context: &Context,
@@ -102,7 +102,7 @@ impl Sampling {
         let (listed, highest_cas) = (self.listed, self.highest_cas);
         let unlisted = coverage.hidden + coverage.cut.iter().map(|class| class.unlisted).sum::<u64>();
         self.sample.begin_pass();
-        let mut second = Second { sampling: &mut self, watermark: Some(highest_cas).filter(|cas| *cas > 0) };
+        let mut second = Second { sampling: self, watermark: Some(highest_cas).filter(|cas| *cas > 0) };
         let mut client = context.connect(server).await?;
         walk(way, &mut client, context, &mut second).await?;
         let recapture = self.sample.recapture();

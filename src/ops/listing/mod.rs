@@ -14,7 +14,7 @@ use bytes::{BufMut, BytesMut};
 
 pub(super) use self::choice::{Way, choose};
 pub use self::look::Uncertainty;
-pub(super) use self::look::{Looked, look};
+pub(super) use self::look::{Looked, Sampling, look};
 use super::Context;
 use super::dialect::Dumps;
 use super::retry::unless_stopped;
