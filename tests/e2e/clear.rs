@@ -187,7 +187,9 @@ fn nothing_is_stored_by_a_clear(version: Version) {
     server.store((0..100).map(|n| format!("blog:{n}")));
     let before = (server.stat("cmd_set"), server.stat("total_items"));
     clear(&server, &["shop:"]).is_complete().counts(100);
-    assert_eq!((server.stat("cmd_set"), server.stat("total_items")), before);
+    // Below 1.6.10 the watermark is an append of nothing, to a key that is deleted next.
+    let appends = u64::from(version == Version::Bullseye);
+    assert_eq!((server.stat("cmd_set"), server.stat("total_items")), (before.0 + appends, before.1 + appends));
     assert_eq!(server.stat("curr_items"), 100);
 }
 

@@ -186,3 +186,13 @@ fn keys_name_the_closest_prefixes() {
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();
     assert_eq!((run.succeeds().stdout.as_str(), run.stderr.as_str()), ("shpo:1\n", ""));
 }
+
+#[test]
+fn a_clear_names_the_closest_prefixes() {
+    let server = stored();
+    let words = "no listed key begins with \"shpo:\": the closest prefixes that are there: \"shop:\", \"blog:\"";
+    for command in [&["--prefix"][..], &["--dry-run", "--prefix"]] {
+        mcflush(command.iter().copied().chain(["shpo:", server.address()])).run().succeeds().says(words);
+    }
+    assert_eq!(mcflush(["-q", "--prefix", "shpo:", server.address()]).run().succeeds().stdout, "");
+}

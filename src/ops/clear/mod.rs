@@ -461,7 +461,8 @@ impl<'a> Run<'a> {
         loop {
             let mut walk = Walk::default();
             self.shared.old_met.store(0, Relaxed);
-            let walked = self.pass(&mut walk).await;
+            // On the heap, as every operation holds the room for one or two of these.
+            let walked = Box::pin(self.pass(&mut walk)).await;
             self.listed_last = walk.listed;
             match walked {
                 Ok(Walked::Whole(coverage)) => {
