@@ -63,7 +63,14 @@ pub struct Mcflush {
     arguments: Vec<OsString>,
     environment: BTreeMap<String, OsString>,
     stdout: Option<Stdio>,
-    explains: bool,
+    verbose: Verbose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verbose {
+    No,
+    Given,
+    Added,
 }
 
 /// The command line `mcflush ARGUMENTS`. A clear or flush also gets `-v`, so that a test that fails can show what mcflush
@@ -74,8 +81,14 @@ pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflu
     // A command that looks at servers can have a prefix too.
     let looks = arguments.first().is_some_and(|first| COMMANDS.iter().any(|command| first == command));
     let empties = has(&["--all", "--prefix", "--app", "--match", "--keys-from"]);
-    let explains = empties && !looks && !has(&["-v", "-vvv", "--verbose", "-q", "--quiet"]);
-    Mcflush { arguments, environment: BTreeMap::new(), stdout: None, explains }
+    let verbose = if has(&["-v", "-vvv"]) {
+        Verbose::Given
+    } else if empties && !looks && !has(&["-q", "--quiet"]) {
+        Verbose::Added
+    } else {
+        Verbose::No
+    };
+    Mcflush { arguments, environment: BTreeMap::new(), stdout: None, verbose }
 }
 
 impl Mcflush {
@@ -92,12 +105,12 @@ impl Mcflush {
 
     /// With these arguments alone: for a test of what stands on stderr then.
     pub fn without_v(mut self) -> Mcflush {
-        self.explains = false;
+        self.verbose = Verbose::No;
         self
     }
 
     pub fn spawn(mut self) -> Running {
-        if self.explains {
+        if self.verbose == Verbose::Added {
             self.arguments.insert(0, "-v".into());
         }
         let mut shown = String::from("mcflush");
@@ -125,7 +138,8 @@ impl Mcflush {
         }
         let mut child = command.spawn().expect("the binary runs");
         let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        Running { shown, child, stdout, stderr, explains: self.explains, started: Instant::now(), _home: home }
+        let explains = self.verbose != Verbose::No;
+        Running { shown, child, stdout, stderr, explains, started: Instant::now(), _home: home }
     }
 
     pub fn run(self) -> Run {
@@ -257,7 +271,7 @@ pub struct Run {
     pub took: Duration,
     pub stdout: String,
     pub stderr: String,
-    /// Whether `-v` was added, so that stderr has more than a user sees who does not give it.
+    /// Whether it ran with `-v`, so that stderr has more than warnings and failures.
     explains: bool,
 }
 
@@ -283,7 +297,7 @@ impl Run {
         self
     }
 
-    /// The lines of stderr that are also there without an added `-v`: warnings and failures.
+    /// The lines of stderr that are also there without `-v`: warnings and failures.
     fn stderr_without_v(&self) -> impl Iterator<Item = &str> {
         self.stderr.lines().filter(|line| {
             let names_a_kind = KINDS.iter().any(|kind| line.contains(&format!(": {kind}: ")));
@@ -305,7 +319,7 @@ impl Run {
         self.check(self.status.code() == Some(code), &format!("it should exit with {code}"))
     }
 
-    /// Exit 0 and, as for every success, not a word on stderr but what an added `-v` explains.
+    /// Exit 0 and, as for every success, not a word on stderr but what `-v` explains.
     #[track_caller]
     pub fn succeeds(&self) -> &Run {
         self.exits(0).check(self.stderr_without_v().next().is_none(), "stderr should have no warning and no failure")
