@@ -1,8 +1,10 @@
 //! What the other tests stand on must hold by itself: a loader that loses keys makes any clear look complete.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use crate::support::fake::{Answer, Fake};
+use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 use crate::support::{signal, wait_for};
 
@@ -52,6 +54,27 @@ fn a_server_dies_with_its_thread(version: Version) {
         // Gone, or dead and waiting for someone to take note.
         (stat.is_empty() || stat.contains(") Z ")).then_some(())
     });
+}
+
+#[test]
+#[should_panic(expected = "on purpose")]
+fn a_server_test_that_fails() {
+    let server = Server::start(Version::Sid, &["-o", "hashpower=17"]);
+    server.store(["shop:1"]);
+    mcflush(["--prefix", "shop:", server.address()]).run().is_complete();
+    panic!("on purpose");
+}
+
+#[test]
+fn a_server_test_that_fails_prints_server_and_runs() {
+    let output = Command::new(std::env::current_exe().expect("this program has a path"))
+        .args(["--exact", "harness::a_server_test_that_fails", "--nocapture"])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    for part in [": memcached 1.", "hashpower=17", "\"--prefix\" \"shop:\"", "listing by ", "complete"] {
+        assert!(said.contains(part), "{part:?} should be in: {said}");
+    }
 }
 
 #[test]
