@@ -31,7 +31,7 @@ pub enum Version {
 }
 
 impl Version {
-    pub const ALL: [Version; 3] = [Version::Debian, Version::Trixie, Version::Sid];
+    pub const ALL: [Version; 4] = [Version::Bullseye, Version::Debian, Version::Trixie, Version::Sid];
 
     fn program(self) -> PathBuf {
         let cache = std::env::var_os("MEMCACHED_CACHE")
@@ -54,30 +54,28 @@ impl Version {
     }
 }
 
-/// Makes a test for each version of a function that takes one: `each_version!(name)` gives `name::debian`,
-/// `name::trixie` and `name::sid`.
+/// Makes a test for each version of a function that takes one: `each_version!(name)` gives `name::bullseye`,
+/// `name::debian`, `name::trixie` and `name::sid`. `each_version!(but bullseye: name)` is for what that one cannot do.
 #[allow(unused_macros, reason = "the benches make no tests")]
 macro_rules! each_version {
-    ($($name:ident),+ $(,)?) => {$(
+    (but bullseye: $($name:ident),+ $(,)?) => {
+        $(each_version!(@ $name debian Debian, trixie Trixie, sid Sid);)+
+    };
+    (@ $name:ident $($test:ident $version:ident),+) => {
         mod $name {
             use $crate::support::server::Version;
 
-            #[test]
-            fn debian() {
-                super::$name(Version::Debian);
-            }
-
-            #[test]
-            fn trixie() {
-                super::$name(Version::Trixie);
-            }
-
-            #[test]
-            fn sid() {
-                super::$name(Version::Sid);
-            }
+            $(
+                #[test]
+                fn $test() {
+                    super::$name(Version::$version);
+                }
+            )+
         }
-    )+};
+    };
+    ($($name:ident),+ $(,)?) => {
+        $(each_version!(@ $name bullseye Bullseye, debian Debian, trixie Trixie, sid Sid);)+
+    };
 }
 #[allow(unused_imports, reason = "the benches make no tests")]
 pub(crate) use each_version;
