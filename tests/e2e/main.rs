@@ -25,6 +25,7 @@ mod keys;
 mod names;
 mod namespaces;
 mod output;
+mod sasl;
 mod several_servers;
 mod snapshots;
 mod stats;
