@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -9,7 +10,7 @@ use tokio_util::codec::{Framed, FramedParts};
 
 use crate::address::ServerAddr;
 use crate::codec::{Answer, ClientCodec, CodecError, Role};
-use crate::connection::{Access, Connection, connect, tls};
+use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion};
 use crate::protocol::config::{ConfigGet, Node};
@@ -66,6 +67,8 @@ pub struct Client {
     answered: bool,
     /// The call whose answer has not been read to its end.
     unfinished: Option<&'static str>,
+    /// By which way the server can be asked why it is silent; none where the connection came from elsewhere.
+    way: Option<(Resolver, Access)>,
 }
 
 impl std::fmt::Debug for Client {
@@ -100,7 +103,8 @@ impl Client {
         access: &Access,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        Ok(Self::new(connect(server, resolver, access, timeout).await?, server.clone(), timeout))
+        let client = Self::new(connect(server, resolver, access, timeout).await?, server.clone(), timeout);
+        Ok(client.asking_by(resolver, access))
     }
 
     /// A client over a connection that is open already, of any kind; `server` is the name that errors give it.
@@ -122,7 +126,14 @@ impl Client {
         parts.read_buf.reserve(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
         framed.set_backpressure_boundary(Self::READ_BUFFER);
-        Self { framed, server, timeout, doing: "connecting", answered: false, unfinished: None }
+        Self { framed, server, timeout, doing: "connecting", answered: false, unfinished: None, way: None }
+    }
+
+    /// Where the server is silent at the first words it is asked, on connections of their own, whether it speaks only the
+    /// binary protocol.
+    #[must_use]
+    pub(crate) fn asking_by(self, resolver: &Resolver, access: &Access) -> Self {
+        Self { way: Some((resolver.clone(), access.clone())), ..self }
     }
 
     /// The server.
@@ -273,10 +284,19 @@ impl Client {
         // Most replies of a dump are in the buffer: they need no timer.
         let next = match self.framed.next().now_or_never() {
             Some(next) => next,
-            None => match tokio::time::timeout(time, self.framed.next()).await {
-                Ok(next) => next,
-                Err(_) => return Ok(None),
-            },
+            None => {
+                let way = self.way.as_ref().filter(|_| !self.answered);
+                let next = tokio::select! {
+                    next = tokio::time::timeout(time, self.framed.next()) => next,
+                    true = is_mute(&self.server, way, self.timeout), if way.is_some() => {
+                        return Err(self.error(Problem::BinaryOnly));
+                    }
+                };
+                match next {
+                    Ok(next) => next,
+                    Err(_) => return Ok(None),
+                }
+            }
         };
         match next {
             Some(Ok(answer)) => {
@@ -536,13 +556,7 @@ impl Client {
                 }
                 // A copy, so that a few short lines do not hold the whole read buffer.
                 Reply::Stat(stat) => stats.push(stat.detached()),
-                Reply::Prefix(prefix) => {
-                    for counter in ["get", "hit", "set", "del"] {
-                        let name = [prefix.prefix(), b":", counter.as_bytes()].concat();
-                        let stat = prefix.count(counter).and_then(|count| Stat::new(name, count.to_string()));
-                        stats.extend(stat);
-                    }
-                }
+                Reply::Prefix(prefix) => stats.extend(prefix.counts().into_iter().flatten()),
                 // What is switched or reset has no statistics to show.
                 Reply::End | Reply::Ok | Reply::Reset if role == Role::Last => {}
                 reply => return Err(self.answered_wrongly(reply)),
@@ -607,4 +621,17 @@ impl Client {
             source => Problem::Codec { doing: self.doing, source },
         })
     }
+}
+
+/// Whether a server that is silent for a while speaks only the binary protocol. Boxed, since it is rare and large.
+fn is_mute<'a>(
+    server: &'a ServerAddr,
+    way: Option<&'a (Resolver, Access)>,
+    patience: Duration,
+) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+    let Some((resolver, access)) = way else { return Box::pin(std::future::ready(false)) };
+    Box::pin(async move {
+        tokio::time::sleep(patience / 8).await;
+        speaks_only_binary(server, resolver, access, patience).await
+    })
 }

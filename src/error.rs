@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::address::ServerAddr;
 use crate::codec::CodecError;
+use crate::protocol::binary::Status;
 use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentError};
 
 /// The kind of a failure: one word that scripts can match.
@@ -202,10 +203,32 @@ pub enum Problem {
         /// The command.
         command: &'static str,
     },
+    /// The server speaks the binary protocol (`-S`, `-B binary`), and no text.
+    #[error("the server speaks only the binary protocol (-S, -B binary), which lists no keys")]
+    BinaryOnly,
+    /// The binary protocol's way to say no.
+    #[error("the server answered \"{words}\" ({status}) to {command}")]
+    BinaryRefusal {
+        /// The command.
+        command: &'static str,
+        /// What it means.
+        status: Status,
+        /// The server's words.
+        words: Excerpt,
+    },
+    /// As [`Problem::Disabled`], in the binary protocol's words, which are those of a failed login.
+    #[error("flush_all is switched off on this server, it answered \"{0}\"")]
+    FlushOff(Excerpt),
     /// The server does not take user and password.
-    #[error("the server does not take this user and password, it answered \"{}\"", Escaped(.0.line()))]
-    Login(ErrorReply),
-    /// The server (`-Y`) wants user and password first.
+    #[error("the server does not take this user and password, it answered \"{0}\"")]
+    Login(Excerpt),
+    /// The server (`-S`) wants a SASL login, and can do none.
+    #[error("the server wants a SASL login and offers no mechanism for it")]
+    NoMechanism,
+    /// The server (`-S`) takes SASL logins, but not the one that mcflush can do.
+    #[error("the server offers no SASL login by PLAIN, only by \"{0}\"")]
+    NoPlain(Excerpt),
+    /// The server (`-Y`, `-S`) wants user and password first.
     #[error("the server wants user and password")]
     Unauthenticated,
     /// TLS failed.
@@ -336,10 +359,14 @@ impl Problem {
             | Self::BadKey { .. }
             | Self::Garbled { .. }
             | Self::Unfinished { .. } => Kind::Protocol,
-            Self::Login(_) | Self::Unauthenticated => Kind::Auth,
+            Self::Login(_) | Self::NoMechanism | Self::NoPlain(_) | Self::Unauthenticated => Kind::Auth,
             Self::Tls { .. } => Kind::Tls,
-            Self::Refusal { .. } | Self::Proxied { .. } => Kind::Server,
-            Self::Disabled { .. } | Self::Harmful { .. } | Self::NoAge { .. } => Kind::Disabled,
+            Self::Refusal { .. } | Self::BinaryRefusal { .. } | Self::Proxied { .. } => Kind::Server,
+            Self::BinaryOnly
+            | Self::Disabled { .. }
+            | Self::FlushOff(_)
+            | Self::Harmful { .. }
+            | Self::NoAge { .. } => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
             Self::Incomplete(_) | Self::OutOfReach { .. } | Self::Unproven { .. } => Kind::Incomplete,
             Self::Unchecked(problem) => problem.kind(),
@@ -383,6 +410,11 @@ impl Problem {
                 ErrorKind::Server => "see the server's log",
                 _ => "check that this port is a memcached's",
             },
+            Self::NoMechanism => "install the SASL modules on the server's machine, and allow PLAIN (mech_list)",
+            Self::NoPlain(_) => "allow PLAIN in the server's SASL configuration (mech_list)",
+            Self::BinaryOnly => "empty the whole server, or start it without -S and -B binary",
+            Self::FlushOff(_) => "start memcached without -F",
+            Self::BinaryRefusal { .. } => "see the server's log and options",
             Self::Disabled { instead, .. }
             | Self::Tls { instead, .. }
             | Self::Harmful { instead, .. }

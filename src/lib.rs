@@ -1,6 +1,7 @@
 //! Empty a memcached, or one app's part of it, safely.
 
 pub mod address;
+pub mod binary_client;
 pub mod client;
 pub mod codec;
 pub mod connection;

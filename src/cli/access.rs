@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use mcflush::address::{Entry, ServerAddr};
-use mcflush::connection::Access;
 use mcflush::connection::tls::Tls;
+use mcflush::connection::{Access, Login};
 use mcflush::protocol::storage::Credentials;
 
 /// What the options say, and what URLs do.
@@ -12,6 +12,8 @@ use mcflush::protocol::storage::Credentials;
 pub struct Accesses {
     /// Of servers whose URL has none.
     pub credentials: Option<Credentials>,
+    /// Of all.
+    login: Login,
     /// Of servers whose URL wants it.
     tls: Option<Tls>,
     /// Of URLs, each with the host of the list that it came from.
@@ -19,8 +21,8 @@ pub struct Accesses {
 }
 
 impl Accesses {
-    pub fn new(credentials: Option<Credentials>, tls: Option<Tls>) -> Self {
-        Self { credentials, tls, entries: HashMap::new() }
+    pub fn new(credentials: Option<Credentials>, login: Login, tls: Option<Tls>) -> Self {
+        Self { credentials, login, tls, entries: HashMap::new() }
     }
 
     /// Keeps what a URL says of a server, with the host of the list that the URL names; of two that say something of the same
@@ -46,6 +48,7 @@ impl Accesses {
             Some(list) => tls.map(|tls| tls.expecting(list)),
             None => tls,
         };
-        Access { credentials: entry.credentials.clone().or_else(|| self.credentials.clone()), tls }
+        let credentials = entry.credentials.clone().or_else(|| self.credentials.clone());
+        Access { credentials, login: self.login, tls }
     }
 }

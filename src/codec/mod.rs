@@ -1,14 +1,17 @@
 //! Framing: tokio-util codecs over the [protocol](crate::protocol)'s types.
 //!
-//! [`ClientCodec`] sends requests and reads replies in the light of the requests in flight; [`ServerCodec`] the reverse.
+//! [`ClientCodec`] sends requests and reads replies in the light of the requests in flight; [`ServerCodec`] the reverse;
+//! [`BinaryCodec`] is a client of the binary protocol.
 //! Neither does I/O: they work on buffers, and any chunking of the bytes gives the same frames. No byte is scanned twice
 //! for a line's end, and a data block is waited for by its length. Keys and values are slices of the read buffer.
 
+mod binary;
 mod client;
 mod in_flight;
 mod lines;
 mod server;
 
+pub use binary::BinaryCodec;
 pub use client::ClientCodec;
 pub use server::{Asked, ServerCodec};
 

@@ -1,15 +1,19 @@
 //! Opening a connection: TCP and unix sockets, TLS over them, and what the server wants before it works, within one deadline.
 
+mod greeting;
 mod login;
 mod tcp;
 pub mod tls;
 mod unix;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use self::greeting::{Greeting, greet, speaks_binary};
+pub use self::login::Login;
 use self::tls::Tls;
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
@@ -38,8 +42,10 @@ pub type Connection = Box<dyn Transport>;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// For servers with `-Y`. One without takes them for an item that is over at once.
+    /// For servers that ask for them (`-Y`, `-S`). No other gets to see them.
     pub credentials: Option<Credentials>,
+    /// How they are said.
+    pub login: Login,
     /// For servers with `-Z`.
     pub tls: Option<Tls>,
 }
@@ -56,29 +62,133 @@ pub struct Access {
 /// ```
 ///
 /// # Errors
-/// The name does not resolve, nobody listens on any address, the server does not let us in, or the time is over.
+/// The name does not resolve, nobody listens on any address, the server does not let us in, it speaks only the binary
+/// protocol (found out where there are credentials), or the time is over.
 pub async fn connect(
     server: &ServerAddr,
     resolver: &Resolver,
     access: &Access,
     within: Duration,
 ) -> Result<Connection, Error> {
-    let limit = Limit { deadline: Instant::now() + within, within };
+    let way = Way::new(server, resolver, access, within);
     let entered = async {
-        let mut connection = limit.keep("connecting", open(server, resolver, limit)).await?;
-        if let Some(tls) = &access.tls {
-            let silence = |problem| match problem {
-                Problem::Silence { after, .. } => tls::silence(after),
-                other => other,
-            };
-            connection = limit.keep("the TLS handshake", tls.over(connection, server)).await.map_err(silence)?;
+        let connection = way.open().await?;
+        match &access.credentials {
+            Some(credentials) => way.enter(connection, credentials, access.login).await,
+            None => Ok(connection),
         }
-        if let Some(credentials) = &access.credentials {
-            connection = limit.keep("authentication", login::log_in(connection, credentials)).await?;
-        }
-        Ok(connection)
     };
     entered.await.map_err(|problem| Error { server: server.clone(), problem })
+}
+
+/// As [`connect`], to a server that is known to speak the binary protocol; with SASL where it wants that.
+///
+/// # Errors
+/// As [`connect`], or the server wants a SASL mechanism other than PLAIN.
+pub async fn connect_binary(
+    server: &ServerAddr,
+    resolver: &Resolver,
+    access: &Access,
+    within: Duration,
+) -> Result<Connection, Error> {
+    let way = Way::new(server, resolver, access, within);
+    let entered = async {
+        let connection = way.open().await?;
+        way.limit.keep("authentication", login::by_sasl(connection, access.credentials.as_ref())).await
+    };
+    entered.await.map_err(|problem| Error { server: server.clone(), problem })
+}
+
+/// Whether a server speaks the binary protocol and no text, found out on connections of their own.
+pub(crate) async fn speaks_only_binary(
+    server: &ServerAddr,
+    resolver: &Resolver,
+    access: &Access,
+    within: Duration,
+) -> bool {
+    let way = Way::new(server, resolver, access, within);
+    let asked = async {
+        let connection = way.open().await?;
+        // Nothing else is said on these connections: no answer is worth a wait.
+        Ok(matches!(way.greeted(connection, Duration::ZERO).await?, Greeting::Binary))
+    };
+    way.limit.keep("version", asked).await.unwrap_or(false)
+}
+
+/// The way to a server.
+struct Way<'a> {
+    server: &'a ServerAddr,
+    resolver: &'a Resolver,
+    tls: Option<&'a Tls>,
+    limit: Limit,
+}
+
+impl<'a> Way<'a> {
+    fn new(server: &'a ServerAddr, resolver: &'a Resolver, access: &'a Access, within: Duration) -> Self {
+        let limit = Limit { deadline: Instant::now() + within, within };
+        Self { server, resolver, tls: access.tls.as_ref(), limit }
+    }
+
+    /// A connection, TLS included. On the heap: a handshake is large, and who greets a server holds the room for several.
+    fn open(&self) -> Pin<Box<dyn Future<Output = Result<Connection, Problem>> + Send + '_>> {
+        Box::pin(self.opened())
+    }
+
+    async fn opened(&self) -> Result<Connection, Problem> {
+        let connection = self.limit.keep("connecting", open(self.server, self.resolver, self.limit)).await?;
+        let Some(tls) = self.tls else { return Ok(connection) };
+        let silence = |problem| match problem {
+            Problem::Silence { after, .. } => tls::silence(after),
+            other => other,
+        };
+        self.limit.keep("the TLS handshake", tls.over(connection, self.server)).await.map_err(silence)
+    }
+
+    /// Logs in where the server wants it.
+    async fn enter(
+        &self,
+        connection: Connection,
+        credentials: &Credentials,
+        login: Login,
+    ) -> Result<Connection, Problem> {
+        const DOING: &str = "authentication";
+        if login.is_memcachier(self.server) {
+            return self.limit.keep(DOING, login::to_memcachier(connection, credentials)).await;
+        }
+        let pause = greeting::PAUSE.min(self.limit.within / 4);
+        match self.limit.keep(DOING, self.greeted(connection, pause)).await? {
+            Greeting::Open(connection) => self.or_another(connection).await,
+            Greeting::Locked(connection) => {
+                let connection = self.or_another(connection).await?;
+                self.limit.keep(DOING, login::by_text(connection, credentials)).await
+            }
+            Greeting::Binary => Err(Problem::BinaryOnly),
+            // A proxy may close at words that it does not know; what it makes of others they will tell.
+            Greeting::Closed => self.open().await,
+        }
+    }
+
+    /// What a server makes of the first words.
+    async fn greeted(&self, connection: Connection, pause: Duration) -> Result<Greeting, Problem> {
+        let greeting = greet(connection, pause).await?;
+        if !matches!(greeting, Greeting::Closed) {
+            return Ok(greeting);
+        }
+        let is_binary = speaks_binary(self.open().await?).await;
+        // One close proves nothing: a server that is being restarted closes connections too.
+        match greet(self.open().await?, Duration::ZERO).await? {
+            Greeting::Closed if is_binary => Ok(Greeting::Binary),
+            greeting => Ok(greeting),
+        }
+    }
+
+    /// The connection, or a fresh one in its place.
+    async fn or_another(&self, connection: Option<Connection>) -> Result<Connection, Problem> {
+        match connection {
+            Some(connection) => Ok(connection),
+            None => self.open().await,
+        }
+    }
 }
 
 async fn open(server: &ServerAddr, resolver: &Resolver, limit: Limit) -> Result<Connection, Problem> {

@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::address::{self, ServerAddr, ServerName};
-use crate::codec::{Answer, ClientCodec, CodecError, Limits, ServerCodec};
+use crate::codec::{Answer, BinaryCodec, ClientCodec, CodecError, Limits, ServerCodec};
+use crate::protocol::binary;
 use crate::protocol::crawler::MgdumpLine;
 use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
 
@@ -21,8 +22,9 @@ const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("address", address),
+    ("binary_codec", binary_codec),
     ("client_codec", client_codec),
     ("encodings", encodings),
     ("round_trip", round_trip),
@@ -123,6 +125,20 @@ pub fn server_codec(data: &[u8]) {
         assert!(client.encode_asked(asked, &mut out).is_ok());
     }
     assert!(bytes.starts_with(&out));
+}
+
+/// Whatever a server of the binary protocol says, in whatever pieces: the same responses, and no byte is lost between them.
+pub fn binary_codec(data: &[u8]) {
+    let mut bag = Bag::new(data);
+    let chunks = bag.chunks();
+    let bytes = bag.rest();
+    let whole = decode(BinaryCodec::default(), bytes, || usize::MAX);
+    let mut sizes = chunks.iter().cycle();
+    let pieces = decode(BinaryCodec::default(), bytes, || sizes.next().map_or(1, |&size| size.into()));
+    assert_eq!(whole.frames, pieces.frames);
+    assert_eq!(whole.error.is_some(), pieces.error.is_some());
+    let said: usize = whole.frames.iter().map(|response| response.key.len() + response.value.len()).sum();
+    assert!(said + whole.frames.len() * binary::HEADER + whole.left <= bytes.len());
 }
 
 /// Any requests with any answers, there and back, in any pieces.
@@ -269,6 +285,12 @@ mod tests {
         #[test]
         fn any_bytes_from_a_server(data in proptest::collection::vec(any::<u8>(), 0..300)) {
             client_codec(&data);
+        }
+
+        #[test]
+        fn any_bytes_from_a_server_of_the_binary_protocol(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+            binary_codec(&data);
+            binary_codec(&[&[0, 0x81], &data[..]].concat());
         }
 
         #[test]

@@ -2,6 +2,7 @@
 //! nothing; they return what they did, and tell the rest as [`Event`]s.
 
 mod backlog;
+mod binary;
 pub mod clear;
 pub mod cluster;
 mod dialect;
@@ -23,9 +24,12 @@ use tokio_util::sync::CancellationToken;
 use self::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
-use crate::connection::{Access, Connection, connect, tls};
+use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
+
+/// How long a server that has just closed a connection gets to say whether it speaks the binary protocol.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What every operation is given.
 ///
@@ -88,7 +92,9 @@ impl Context {
     /// As [`Self::open`].
     pub(crate) async fn connect(&self, server: &ServerAddr) -> Result<Client, Error> {
         let connection = self.open(server).await?;
-        Ok(Client::new(connection, server.clone(), self.patience.timeout))
+        let client = Client::new(connection, server.clone(), self.patience.timeout);
+        let is_of_network = self.connector.0.is_none();
+        Ok(if is_of_network { client.asking_by(&self.resolver, &self.access) } else { client })
     }
 
     /// A fresh connection.
@@ -124,13 +130,21 @@ impl Context {
         unless_stopped(self, server, work).await
     }
 
-    /// A connection that was closed at our first words may be one that wants TLS.
+    /// A connection that was closed at our first words may be one that wants TLS, or the binary protocol.
     async fn explained(&self, error: Error) -> Error {
         let is_closed_at_once = matches!(error.problem, Problem::Lost { like_a_proxy: true, .. });
-        if !is_closed_at_once || self.access.tls.is_some() {
+        if !is_closed_at_once || self.connector.0.is_some() {
             return error;
         }
         let server = error.server.clone();
+        let within = self.patience.timeout.min(SOON);
+        let ask = speaks_only_binary(&server, &self.resolver, &self.access, within);
+        if self.stop.run_until_cancelled(ask).await == Some(true) {
+            return Error { server, problem: Problem::BinaryOnly };
+        }
+        if self.access.tls.is_some() {
+            return error;
+        }
         let ask = tls::is_spoken_by(&server, &self.resolver, self.patience.timeout);
         match self.stop.run_until_cancelled(ask).await {
             Some(true) => Error { server, problem: tls::unexpected() },

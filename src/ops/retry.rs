@@ -26,7 +26,8 @@ impl<'a> Retries<'a> {
     /// Gives the error back when another try would not help or none is left.
     pub(super) async fn after(&mut self, error: Error) -> Result<(), Error> {
         if self.left == 0 || !error.is_worth_a_retry() || self.context.stop.is_cancelled() {
-            return Err(self.context.explained(error).await);
+            // On the heap: it is rare and large, and every operation holds the room for several of these.
+            return Err(Box::pin(self.context.explained(error)).await);
         }
         self.left -= 1;
         let after = self.backoff.next();

@@ -1,9 +1,9 @@
 //! What a server says of itself.
 
-use super::Context;
 use super::retry::Retries;
+use super::{Context, binary};
 use crate::address::ServerAddr;
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 
 /// Asks for groups of statistics, each in the server's order. What `stats detail` counts is named `PREFIX:get`, `PREFIX:hit`,
@@ -35,7 +35,12 @@ pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context
         };
         match context.stop.run_until_cancelled(attempt).await {
             Some(Ok(stats)) => return Ok(stats),
-            Some(Err(error)) => retries.after(error).await?,
+            Some(Err(error)) => match retries.after(error).await {
+                Err(Error { problem: Problem::BinaryOnly, .. }) => {
+                    return Box::pin(binary::stats(server, groups, context)).await;
+                }
+                tried => tried?,
+            },
             None => return Err(context.stopped(server, false)),
         }
     }

@@ -146,6 +146,14 @@ impl StatsGroup {
         }
     }
 
+    /// The words behind `stats`.
+    pub(super) fn argument(&self) -> &[u8] {
+        match self {
+            Self::Other(argument) => &argument.0,
+            _ => self.command().strip_prefix("stats ").unwrap_or_default().as_bytes(),
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut BytesMut) {
         let command = self.command().as_bytes();
         match self {
@@ -370,6 +378,14 @@ impl PrefixStat {
             }
         }
         None
+    }
+
+    /// The counts as statistics: `PREFIX:get`, `PREFIX:hit`, `PREFIX:set` and `PREFIX:del`.
+    pub(crate) fn counts(&self) -> [Option<Stat>; 4] {
+        ["get", "hit", "set", "del"].map(|counter| {
+            let name = [self.prefix(), b":", counter.as_bytes()].concat();
+            Stat::new(name, self.count(counter).unwrap_or_default().to_string())
+        })
     }
 
     /// The line as it came, without its end.

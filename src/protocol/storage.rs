@@ -181,6 +181,18 @@ impl Credentials {
         split_word(&self.token).0
     }
 
+    /// What proves it.
+    pub(super) fn password(&self) -> &[u8] {
+        memchr::memchr(b' ', &self.token).and_then(|space| self.token.get(space + 1..)).unwrap_or_default()
+    }
+
+    /// The login of MemCachier: its first request is a `set` whose key is the user and whose data is the password. None
+    /// for a user that is no key.
+    pub(crate) fn memcachier(&self) -> Option<Store> {
+        let key = Key::new(Bytes::copy_from_slice(self.user())).ok()?;
+        Some(Store::new(StoreVerb::Set, key, Bytes::copy_from_slice(self.password())))
+    }
+
     /// Reads a store as a server with `-Y` reads it before authentication.
     pub(crate) fn from_store(store: &Store) -> Option<Self> {
         let credentials = Self { key: store.key.clone(), exptime: store.exptime, token: store.data.clone() };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::support::fake::Fake;
+use crate::support::fake::{Answer, Fake};
 use crate::support::run::{Mcflush, mcflush};
 use crate::support::server::{Connection, Server, Version, each_version, set_by_binary_protocol};
 use crate::support::traffic::get;
@@ -170,6 +170,8 @@ fn a_server_without_authentication(version: Version) {
 fn nothing_goes_out_before_or_behind_a_refused_password() {
     let fake = Fake::start(|peer| {
         peer.line();
+        peer.send("CLIENT_ERROR unauthenticated\r\n");
+        peer.line();
         if peer.line().is_some() {
             peer.send("CLIENT_ERROR authentication failure\r\n");
             peer.line();
@@ -177,8 +179,99 @@ fn nothing_goes_out_before_or_behind_a_refused_password() {
     });
     let url = format!("memcached://app:secret@{}", fake.address());
     mcflush(["--all", &url]).run().fails(fake.address(), &["auth"]);
-    assert_eq!(fake.lines(), ["set auth 0 -1 10", "app secret"]);
+    assert_eq!(fake.lines(), ["version", "set auth 0 -1 10", "app secret"]);
     assert_eq!(fake.connections(), 1);
+}
+
+/// Of a server that answers every line in the same way.
+fn lines_to(answer: &'static str) -> Vec<String> {
+    let fake = Fake::answering(move |_| Answer::text(answer));
+    let url = format!("memcached://app:secret@{}", fake.address());
+    for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
+        mcflush(command.iter().chain(&["--retries", "0", "--timeout", "2", &url])).run().exits(1);
+    }
+    fake.lines()
+}
+
+#[test]
+fn who_does_not_ask_gets_no_password() {
+    for answer in ["VERSION 1.6.45\r\n", "ERROR\r\n", "CLIENT_ERROR bad command line format\r\n", "SSH-2.0-OpenSSH\r\n"]
+    {
+        let lines = lines_to(answer);
+        assert!(lines.iter().all(|line| !line.contains("secret")), "{answer}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_closes_at_version_gets_no_password_and_is_used() {
+    let fake = Fake::answering(|line| match line {
+        "version" => Answer::BytesThenClose(Vec::new()),
+        "stats" => Answer::text("STAT curr_items 7\r\nEND\r\n"),
+        "flush_all" => Answer::text("OK\r\n"),
+        _ => Answer::BytesThenClose(Vec::new()),
+    });
+    let url = format!("memcached://app:secret@{}", fake.address());
+    mcflush(["--all", &url]).run().succeeds().counts(7);
+    assert!(fake.lines().iter().all(|line| !line.contains("secret")), "{:?}", fake.lines());
+}
+
+/// One that closes its first connection, as a server does that is restarted.
+#[test]
+fn a_connection_that_is_lost_at_the_first_words() {
+    let fake = Fake::start(|peer| {
+        if peer.number() == 0 {
+            peer.line();
+            return;
+        }
+        let mut is_in = false;
+        while let Some(line) = peer.line() {
+            peer.send(match line.as_str() {
+                "app secret" => {
+                    is_in = true;
+                    "STORED\r\n"
+                }
+                "set auth 0 -1 10" => "",
+                _ if !is_in => "CLIENT_ERROR unauthenticated\r\n",
+                "stats" => "STAT curr_items 7\r\nEND\r\n",
+                "flush_all" => "OK\r\n",
+                _ => "ERROR\r\n",
+            });
+        }
+    });
+    mcflush(["--all", &format!("memcached://app:secret@{}", fake.address())]).run().succeeds().counts(7);
+}
+
+/// A server of MemCachier: nothing is answered before the login.
+fn memcachier(password: &'static str) -> Fake {
+    Fake::start(move |peer| {
+        let is_login = peer.line().is_some_and(|line| line == format!("set app 0 0 {}", password.len()));
+        if !is_login || peer.line().as_deref() != Some(password) {
+            return peer.send("CLIENT_ERROR Authentication failed\r\n");
+        }
+        peer.send("STORED\r\n");
+        while let Some(line) = peer.line() {
+            peer.send(match line.as_str() {
+                "stats" => "STAT curr_items 3\r\nEND\r\n",
+                "flush_all" => "OK\r\n",
+                "version" => "VERSION 1.4.24\r\n",
+                _ => "ERROR\r\n",
+            });
+        }
+    })
+}
+
+#[test]
+fn the_login_of_memcachier() {
+    let fake = memcachier("secret");
+    let url = |password: &str| format!("memcached://app:{password}@{}", fake.address());
+    mcflush(["--all", "--login", "memcachier", &url("secret")]).run().succeeds().counts(3);
+    mcflush(["stats", "--login", "memcachier", &url("secret")]).run().succeeds().says("curr_items");
+    mcflush(["--all", "--login", "memcachier", &url("wrong")]).run().fails(fake.address(), &["auth"]);
+    mcflush(["--all", "--login", "gmail", &url("secret")]).run().is_refused();
+    let folder = TempDir::with_prefix("mcflush-auth-").expect("a temporary folder");
+    let config = write(folder.path(), "mcflush.toml", "[defaults]\nlogin = 'memcachier'\n");
+    let config = config.to_str().expect("temporary paths are text");
+    mcflush(["--all", "--config", config, &url("secret")]).run().succeeds().counts(3);
 }
 
 #[test]
@@ -275,7 +368,7 @@ fn a_password_in_the_config_file(version: Version) {
     {
         let config = write(&format!("[defaults]\n{defaults}\n"));
         let run = mcflush(["--all", "-vvv", "--config", &config, locked.address()]).run();
-        assert!(!run.succeeds().stderr.contains(SECRET), "{run}");
+        assert!(!run.exits(0).stderr.contains(SECRET), "{run}");
         let check = mcflush(["config", "check", "--config", &config]).run();
         check.succeeds().says("--user: app (config file)");
         assert!(!check.stdout.contains(SECRET), "{check}");

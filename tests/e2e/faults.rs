@@ -360,8 +360,8 @@ fn retries_are_counted() {
     // Closed before a word is said: nothing but the connecting itself can be what is tried again.
     let fake = Fake::start(|_| {});
     mcflush(["stats", "--retries", "3", fake.address()]).run().fails(fake.address(), &["lost", "protocol"]);
-    // And one that asks whether it is TLS that the server wants.
-    assert_eq!(fake.connections(), 4 + 1);
+    // And three that ask whether the server wants the binary protocol, and one whether it wants TLS.
+    assert_eq!(fake.connections(), 4 + 3 + 1);
 }
 
 // Dumps that lie.

@@ -26,6 +26,7 @@ mod mistakes;
 mod names;
 mod namespaces;
 mod output;
+mod sasl;
 mod several_servers;
 mod snapshots;
 mod stats;

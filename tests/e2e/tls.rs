@@ -36,14 +36,14 @@ each_version!(
 );
 
 /// Certificates in a folder.
-struct Certificates {
+pub struct Certificates {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certificates {
     /// With a certificate authority.
-    fn new() -> Certificates {
+    pub fn new() -> Certificates {
         let folder = TempDir::with_prefix("mcflush-tls-").unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -58,12 +58,12 @@ impl Certificates {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn ca(&self) -> String {
+    pub fn ca(&self) -> String {
         self.file("ca.pem")
     }
 
     /// Writes NAME.pem and NAME.key for a host.
-    fn sign(&self, name: &str, host: &str, change: impl Fn(&mut CertificateParams)) {
+    pub fn sign(&self, name: &str, host: &str, change: impl Fn(&mut CertificateParams)) {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.subject_alt_names = vec![match host.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
@@ -90,14 +90,15 @@ impl Certificates {
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
+    /// What a server's `-o` says of the certificate of this name.
+    pub fn options(&self, name: &str) -> String {
+        let (pem, key) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
+        format!("ssl_chain_cert={pem},ssl_key={key}")
+    }
+
     /// A server with the certificate of this name.
     fn serve(&self, version: Version, name: &str, more: &[&str]) -> Server {
-        let options = format!(
-            "ssl_chain_cert={},ssl_key={}",
-            self.file(&format!("{name}.pem")),
-            self.file(&format!("{name}.key"))
-        );
-        Server::start(version, &[&["-Z", "-o", &options], more].concat())
+        Server::start(version, &[&["-Z", "-o", &self.options(name)], more].concat())
     }
 }
 

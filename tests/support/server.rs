@@ -100,22 +100,35 @@ pub struct Server {
 impl Server {
     /// A server on a free port of the loopback, with `args` added to its command line.
     pub fn start(version: Version, args: &[&str]) -> Server {
+        Server::start_in(version, args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(version: Version, args: &[&str], environment: &[(&str, &str)]) -> Server {
         // Port -1 lets the kernel choose, and the server says which: nothing can take the port in between.
-        Server::launch(version, "127.0.0.1", &["-p", "-1", "-l", "127.0.0.1", "-U", "0"], args, false)
+        let listen = ["-p", "-1", "-l", "127.0.0.1", "-U", "0"];
+        Server::launch(version, "127.0.0.1", &listen, args, environment, false)
     }
 
     /// A server on another address of the loopback, or on all of them, and a port; 0 for a free one.
     pub fn start_at(version: Version, host: &str, port: u16) -> Server {
         let port = if port == 0 { "-1".into() } else { port.to_string() };
-        Server::launch(version, host, &["-p", &port, "-l", host, "-U", "0"], &[], false)
+        Server::launch(version, host, &["-p", &port, "-l", host, "-U", "0"], &[], &[], false)
     }
 
     /// A server on a unix socket in a folder of its own.
     pub fn start_unix(version: Version, args: &[&str]) -> Server {
-        Server::launch(version, "", &[], args, true)
+        Server::launch(version, "", &[], args, &[], true)
     }
 
-    fn launch(version: Version, host: &str, listen: &[&str], args: &[&str], unix: bool) -> Server {
+    fn launch(
+        version: Version,
+        host: &str,
+        listen: &[&str],
+        args: &[&str],
+        environment: &[(&str, &str)],
+        unix: bool,
+    ) -> Server {
         let directory = TempDir::with_prefix("mcflush-test-").expect("a temporary folder");
         let (port, socket) = (directory.path().join("port"), directory.path().join("sock"));
         let log = directory.path().join(LOG);
@@ -132,6 +145,7 @@ impl Server {
         let child = command
             .args(args)
             .env("MEMCACHED_PORT_FILENAME", &port)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("a log file"))
@@ -164,8 +178,8 @@ impl Server {
                 panic!("memcached {args:?} ended at once, {status}");
             }
             let mut connection = Connection::open(&server.address, unix).ok()?;
-            if args.contains(&"-Z") {
-                // It takes connections, and says nothing to who speaks no TLS.
+            if args.iter().any(|argument| ["-Z", "-S", "binary"].contains(argument)) {
+                // It takes connections, and says nothing to who speaks no TLS, or no binary protocol.
                 return Some(());
             }
             connection.send(b"version\r\n");
@@ -380,6 +394,13 @@ impl Connection {
             Stream::Tcp(stream)
         };
         Ok(Connection { stream })
+    }
+
+    /// Reads so many bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("the server answers");
+        bytes
     }
 
     pub fn send(&mut self, bytes: &[u8]) {

@@ -1,10 +1,12 @@
-//! User and password, for servers with -Y.
+//! User and password, for servers that want a login.
 
 use std::env;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use mcflush::connection;
 use mcflush::protocol::storage::Credentials;
 
 use crate::cli::config::Config;
@@ -19,7 +21,7 @@ const VARIABLES: [[&str; 2]; 3] =
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Login {
-    /// The user of servers with -Y; else $MCFLUSH_USER; a URL's own wins
+    /// The user of servers that want a login (-Y, SASL); else $MCFLUSH_USER; a URL's own wins
     ///
     /// Behind it come $MEMCACHE_USERNAME and $MEMCACHIER_USERNAME, each with its own password.
     #[arg(long, hide_short_help = true, value_name = "NAME", help_heading = super::heading::SERVERS)]
@@ -30,9 +32,30 @@ pub struct Login {
     /// Behind it come $MEMCACHE_PASSWORD and $MEMCACHIER_PASSWORD.
     #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = super::heading::SERVERS)]
     pub password_file: Option<PathBuf>,
+
+    /// Which login the servers take
+    #[arg(long, hide_short_help = true, value_name = "FORM", value_enum, default_value = "auto", help_heading = super::heading::SERVERS)]
+    pub login: Form,
+}
+
+/// What --login takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// What each server asks for: the text login (-Y), SASL, or none; MemCachier's where the host ends in memcachier.com
+    Auto,
+    /// MemCachier's text login; any other server would store the password as an item
+    Memcachier,
 }
 
 impl Login {
+    /// Which login the servers take.
+    pub const fn form(&self) -> connection::Login {
+        match self.login {
+            Form::Auto => connection::Login::Auto,
+            Form::Memcachier => connection::Login::Memcachier,
+        }
+    }
+
     /// User and password for the servers whose URL has none: by option, environment or config file.
     ///
     /// # Errors

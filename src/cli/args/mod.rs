@@ -444,7 +444,8 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         }
         None
     };
-    let accesses = Accesses::new(common.login.credentials(config)?, tls);
+    let login = common.login.form();
+    let accesses = Accesses::new(common.login.credentials(config)?, login, tls);
     Ok(Invocation {
         command,
         servers,

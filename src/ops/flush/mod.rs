@@ -4,6 +4,7 @@
 //! readable, for as long as it lives. Before, it compares the CAS, and may leave a value that is in the middle of an `incr` or
 //! `append`. docs/PROTOCOL.md has the measurements.
 
+mod binary;
 mod plan;
 mod probe;
 mod turn;
@@ -124,7 +125,10 @@ struct Confirmed {
 
 impl Flushing<'_> {
     async fn run(&self) -> Result<Flushed, Error> {
-        let confirmed = self.confirmed().await?;
+        let confirmed = match self.confirmed().await {
+            Err(Error { problem: Problem::BinaryOnly, .. }) => return Box::pin(self.by_binary()).await,
+            confirmed => confirmed?,
+        };
         let delay = if let Flush::After(delay) = self.how { delay.get() } else { 0 };
         let mut flushed = Flushed {
             items_before: confirmed.facts.items,
@@ -135,14 +139,7 @@ impl Flushing<'_> {
             walk_failed: None,
         };
         if let Flush::Exact { .. } = self.how {
-            self.make_sure(&confirmed, &mut flushed).await.map_err(|Error { server, problem }| Error {
-                server,
-                problem: match problem {
-                    // It was checked, and found wrong.
-                    Problem::Incomplete(_) => problem,
-                    problem => Problem::Unchecked(Box::new(problem)),
-                },
-            })?;
+            self.make_sure(&confirmed, &mut flushed).await.map_err(unchecked)?;
         }
         Ok(flushed)
     }
@@ -222,7 +219,8 @@ impl Flushing<'_> {
         let Confirmed { plan, probe, .. } = confirmed;
         let watermark = probe.as_ref().and_then(Probe::cas);
         match plan {
-            Plan::Walk => match self.sweep(watermark).await {
+            // On the heap: a clear within a flush is too much for a thread's stack in a debug build.
+            Plan::Walk => match Box::pin(self.sweep(watermark)).await {
                 Ok(cleared) => {
                     flushed.swept = Some(cleared.deleted);
                     flushed.kept_new = cleared.kept_new;
@@ -350,6 +348,16 @@ impl Flushing<'_> {
             }
         }
     }
+}
+
+/// The error of what was to make sure of a confirmed flush.
+fn unchecked(Error { server, problem }: Error) -> Error {
+    let problem = match problem {
+        // It was checked, and found wrong.
+        Problem::Incomplete(_) => problem,
+        problem => Problem::Unchecked(Box::new(problem)),
+    };
+    Error { server, problem }
 }
 
 /// Counts items that were stored before.

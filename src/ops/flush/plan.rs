@@ -3,7 +3,7 @@
 use super::Flush;
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Problem};
 use crate::ops::Context;
 use crate::ops::dialect::{Dialect, Dumps, FlushBy};
 use crate::protocol::admin::ServerVersion;
@@ -80,7 +80,7 @@ impl Facts {
 
 /// To wait through a silence a second time would tell nothing new, nor would a flush without a login.
 fn is_final(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Timeout | Kind::Auth | Kind::Refused)
+    matches!(error.kind(), Kind::Timeout | Kind::Auth | Kind::Refused) || matches!(error.problem, Problem::BinaryOnly)
 }
 
 /// How it is made sure that nothing stored before a flush is readable.

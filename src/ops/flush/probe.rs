@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::ops::retry::random;
 use crate::protocol::storage::{Store, StoreVerb};
-use crate::protocol::{Exptime, Key, Reply, Request};
+use crate::protocol::{Exptime, Key, KeyError, Reply, Request};
 
 /// Seconds after which the server drops the item, whatever happens.
 const SECONDS: i64 = 60;
@@ -16,10 +16,14 @@ pub(super) struct Probe {
 }
 
 impl Probe {
+    /// A key for it.
+    pub(super) fn key() -> Result<Key, KeyError> {
+        Key::new(format!("mcflush:probe:{:016x}{:016x}", random(), random()))
+    }
+
     /// Stores it, by commands that every version knows.
     pub(super) async fn store(client: &mut Client) -> Result<Self, Error> {
-        let name = format!("mcflush:probe:{:016x}{:016x}", random(), random());
-        let key = Key::new(name).map_err(|error| client.error(Problem::Incomplete(error.to_string())))?;
+        let key = Self::key().map_err(|error| client.error(Problem::Incomplete(error.to_string())))?;
         let store = Store { exptime: Exptime::new(SECONDS), ..Store::new(StoreVerb::Set, key.clone(), "x") };
         match client.call("set", Request::Store(store)).await? {
             Reply::Stored => {}

@@ -1,19 +1,12 @@
-//! The one thing that only the binary protocol can do: delete a key that no text line can name.
+//! The delete: the one thing that only the binary protocol can do to a key that no text line can name.
 //!
-//! A key of more than 186 bytes with a space, line end or NUL in it fits neither a text line nor its base64 form. A
-//! connection whose first byte is 0x80 speaks the binary protocol (upstream's `protocol-binary.txt`; every memcached
-//! since 1.4, unless it was started with `-B ascii`).
+//! A key of more than 186 bytes with a space, line end or NUL in it fits neither a text line nor its base64 form.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
-use super::key::KEY_MAX;
-
-const REQUEST: u8 = 0x80;
-const RESPONSE: u8 = 0x81;
-const DELETE: u8 = 0x04;
-
-/// Bytes in the header of a request and of a response.
-pub const HEADER: usize = 24;
+use super::{HEADER, Opcode, RESPONSE, Status, put_request};
+use crate::protocol::key::KEY_MAX;
+use crate::protocol::scalar::Cas;
 
 /// What a server says to a binary delete.
 ///
@@ -34,8 +27,8 @@ pub enum Deletion {
     Refused(u16),
 }
 
-/// Appends a delete of any key of 1 to 250 bytes, of an item with this CAS, or with any where it is 0; false, and nothing
-/// is appended, for any other key.
+/// Appends a delete of any key of 1 to 250 bytes; false, and nothing is appended, for any other. With a CAS other than 0
+/// only an item that has it is deleted.
 ///
 /// ```
 /// use mcflush::protocol::binary::{HEADER, encode_delete};
@@ -45,20 +38,10 @@ pub enum Deletion {
 /// ```
 #[must_use]
 pub fn encode_delete(key: &[u8], cas: u64, out: &mut BytesMut) -> bool {
-    let Ok(length) = u16::try_from(key.len()) else { return false };
     if key.is_empty() || key.len() > KEY_MAX {
         return false;
     }
-    out.put_u8(REQUEST);
-    out.put_u8(DELETE);
-    out.put_u16(length);
-    // Extras' length, data type, vbucket: none.
-    out.put_u32(0);
-    out.put_u32(u32::from(length));
-    // Opaque: none.
-    out.put_u32(0);
-    out.put_u64(cas);
-    out.put_slice(key);
+    put_request(out, Opcode::Delete, Cas(cas), [b"", key, b""]);
     true
 }
 
@@ -77,13 +60,13 @@ pub fn decode_deletion(header: [u8; HEADER]) -> Option<(Deletion, u32)> {
     header.advance(4);
     let status = header.get_u16();
     let body = header.get_u32();
-    let deletion = match status {
-        0 => Deletion::Deleted,
-        1 => Deletion::NotFound,
-        2 => Deletion::Exists,
-        status => Deletion::Refused(status),
+    let deletion = match Status(status) {
+        Status::OK => Deletion::Deleted,
+        Status::NOT_FOUND => Deletion::NotFound,
+        Status::EXISTS => Deletion::Exists,
+        Status(status) => Deletion::Refused(status),
     };
-    (magic == RESPONSE && opcode == DELETE).then_some((deletion, body))
+    (magic == RESPONSE && opcode == Opcode::Delete as u8).then_some((deletion, body))
 }
 
 #[cfg(test)]
@@ -93,8 +76,9 @@ mod tests {
     #[test]
     fn a_delete_names_any_key() {
         let mut wire = BytesMut::new();
-        assert!(encode_delete(&[b' '; KEY_MAX], 0, &mut wire));
+        assert!(encode_delete(&[b' '; KEY_MAX], 7, &mut wire));
         assert_eq!(&wire[..12], &[0x80, 4, 0, 250, 0, 0, 0, 0, 0, 0, 0, 250]);
+        assert_eq!(&wire[16..HEADER], &[0, 0, 0, 0, 0, 0, 0, 7]);
         assert_eq!(&wire[HEADER..], &[b' '; KEY_MAX]);
         for bad in [&b""[..], &[b' '; KEY_MAX + 1], &[b' '; 70_000]] {
             assert!(!encode_delete(bad, 0, &mut wire));
@@ -106,13 +90,14 @@ mod tests {
     fn responses() {
         let response = |status: u16, body: u32| {
             let mut header = [0; HEADER];
-            header[..2].copy_from_slice(&[RESPONSE, DELETE]);
+            header[..2].copy_from_slice(&[RESPONSE, 4]);
             header[6..8].copy_from_slice(&status.to_be_bytes());
             header[8..12].copy_from_slice(&body.to_be_bytes());
             header
         };
         assert_eq!(decode_deletion(response(0, 0)), Some((Deletion::Deleted, 0)));
         assert_eq!(decode_deletion(response(1, 9)), Some((Deletion::NotFound, 9)));
+        assert_eq!(decode_deletion(response(2, 21)), Some((Deletion::Exists, 21)));
         assert_eq!(decode_deletion(response(0x81, 15)), Some((Deletion::Refused(0x81), 15)));
         assert_eq!(decode_deletion(*b"ERROR\r\nERROR\r\nERROR\r\nERR"), None);
     }

@@ -1,0 +1,135 @@
+//! Servers that speak only the binary protocol (`-S`, `-B binary`): what can be done to one without listing its keys.
+
+use super::Context;
+use super::retry::{Retries, unless_stopped};
+use crate::address::ServerAddr;
+use crate::binary_client::BinaryClient;
+use crate::error::{Error, Kind, Problem};
+use crate::protocol::Key;
+use crate::protocol::admin::ServerVersion;
+use crate::protocol::stats::{Stat, StatsGroup};
+
+/// A flush by the binary protocol that the server confirmed, and what the server said of itself before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BinaryFlushed {
+    /// Items the server held; none when it does not say.
+    pub items_before: Option<u64>,
+    /// The server's version, which says what its flush leaves; none when it does not say.
+    pub version: Option<ServerVersion>,
+    /// Whether items have a CAS.
+    pub has_cas: bool,
+}
+
+/// Flushes a whole server, after a delay in seconds or now (0).
+///
+/// # Errors
+/// The server could not be reached, refused, or died with the answer (which is said: the flush may have happened).
+pub(super) async fn flush(server: &ServerAddr, delay: u32, context: &Context) -> Result<BinaryFlushed, Error> {
+    let mut retries = Retries::new(context);
+    let mut sent = false;
+    loop {
+        let attempt = async {
+            let mut client = connect(server, context).await?;
+            let flushed = match before(&mut client).await {
+                Ok(flushed) => flushed,
+                // A relative may know no statistics; the flush itself has to be tried.
+                Err(error) if matches!(error.kind(), Kind::Timeout | Kind::Auth) => return Err(error),
+                Err(_) => {
+                    client = connect(server, context).await?;
+                    BinaryFlushed { items_before: None, version: None, has_cas: false }
+                }
+            };
+            sent = true;
+            client.flush_all(delay).await?;
+            Ok(flushed)
+        };
+        let error = match context.stop.run_until_cancelled(attempt).await {
+            Some(Ok(flushed)) => return Ok(flushed),
+            Some(Err(error)) => error,
+            None => return Err(context.stopped(server, sent)),
+        };
+        match retries.after(error).await {
+            Ok(()) => {}
+            Err(Error { problem: Problem::Lost { like_a_proxy, .. }, server }) if sent => {
+                return Err(Error { problem: Problem::FlushUnknown { like_a_proxy }, server });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Stores an item for a minute.
+///
+/// # Errors
+/// The server could not be reached or refused, or the operation was stopped.
+pub(super) async fn store(server: &ServerAddr, key: &Key, context: &Context) -> Result<(), Error> {
+    let mut retries = Retries::new(context);
+    loop {
+        let store = async { connect(server, context).await?.store(key.clone(), 60).await };
+        match unless_stopped(context, server, store).await {
+            Ok(()) => return Ok(()),
+            Err(error) => retries.after(error).await?,
+        }
+    }
+}
+
+/// Whether an item is there.
+///
+/// # Errors
+/// As [`store`].
+pub(super) async fn has(server: &ServerAddr, key: &Key, context: &Context) -> Result<bool, Error> {
+    let mut retries = Retries::new(context);
+    loop {
+        let look = async { connect(server, context).await?.has(key.clone()).await };
+        match unless_stopped(context, server, look).await {
+            Ok(is_there) => return Ok(is_there),
+            Err(error) => retries.after(error).await?,
+        }
+    }
+}
+
+/// As [`stats`](super::stats::stats).
+///
+/// # Errors
+/// The server could not be reached or refused, or it was stopped.
+pub(super) async fn stats(
+    server: &ServerAddr,
+    groups: &[StatsGroup],
+    context: &Context,
+) -> Result<Vec<Vec<Stat>>, Error> {
+    let mut retries = Retries::new(context);
+    loop {
+        let attempt = async {
+            let mut client = connect(server, context).await?;
+            let mut answers = Vec::new();
+            for group in groups {
+                answers.push(client.stats(group.clone()).await?);
+            }
+            Ok(answers)
+        };
+        match context.stop.run_until_cancelled(attempt).await {
+            Some(Ok(stats)) => return Ok(stats),
+            Some(Err(error)) => retries.after(error).await?,
+            None => return Err(context.stopped(server, false)),
+        }
+    }
+}
+
+/// What a server says of itself before a flush.
+async fn before(client: &mut BinaryClient) -> Result<BinaryFlushed, Error> {
+    let general = client.stats(StatsGroup::General).await?;
+    let settings = client.stats(StatsGroup::Settings).await?;
+    Ok(BinaryFlushed {
+        items_before: find(&general, "curr_items").and_then(|items| items.parse().ok()),
+        version: Some(client.version().await?),
+        has_cas: find(&settings, "cas_enabled") == Some("yes"),
+    })
+}
+
+async fn connect(server: &ServerAddr, context: &Context) -> Result<BinaryClient, Error> {
+    BinaryClient::connect(server, &context.resolver, &context.access, context.patience.timeout).await
+}
+
+fn find<'a>(stats: &'a [Stat], name: &str) -> Option<&'a str> {
+    std::str::from_utf8(stats.iter().find(|stat| stat.name() == name)?.value()).ok()
+}

@@ -1,0 +1,60 @@
+//! A server that speaks only the binary protocol: its flush is made sure of without a listing.
+
+use super::probe::Probe;
+use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, turn, unchecked};
+use crate::error::{Error, Problem};
+use crate::ops::Event;
+use crate::ops::binary::{self, BinaryFlushed};
+use crate::ops::dialect::{Dialect, FlushBy};
+use crate::ops::retry::{pause, unless_stopped};
+use crate::protocol::Key;
+
+impl Flushing<'_> {
+    /// Flushes by the binary protocol.
+    pub(super) async fn by_binary(&self) -> Result<Flushed, Error> {
+        if self.keeps_new() {
+            return Err(self.error(Problem::NoAge { why: "the server speaks only the binary protocol" }));
+        }
+        let probe = if self.verifies() { Some(self.store_probe().await?) } else { None };
+        let delay = if let Flush::After(delay) = self.how { delay.get() } else { 0 };
+        let first = binary::flush(self.server, delay, self.context).await?;
+        let proof = match self.how {
+            Flush::Exact { .. } => Some(self.again_by_binary(&first, probe.as_ref()).await.map_err(unchecked)?),
+            Flush::Once | Flush::After(_) => None,
+        };
+        let items_before = first.items_before;
+        Ok(Flushed { items_before, delay, swept: None, kept_new: None, proof, walk_failed: None })
+    }
+
+    async fn store_probe(&self) -> Result<Key, Error> {
+        let key = Probe::key().map_err(|error| self.error(Problem::Incomplete(error.to_string())))?;
+        binary::store(self.server, &key, self.context).await?;
+        Ok(key)
+    }
+
+    /// Flushes once more, for what the first flush may have left, and looks for what was stored before.
+    async fn again_by_binary(&self, first: &BinaryFlushed, probe: Option<&Key>) -> Result<Proof, Error> {
+        let compares_cas = |version| Dialect::of(version).flush_by() == FlushBy::Cas;
+        let proof = if first.has_cas && first.version.as_ref().is_some_and(compares_cas) {
+            let why = "a value that was being changed may have outlived the flush: it is made again";
+            self.context.events.tell(Event::Waiting { why, after: CAS_PAUSE });
+            pause(self.context, self.server, CAS_PAUSE).await?;
+            Proof::Cas
+        } else {
+            unless_stopped(self.context, self.server, turn::wait(self.server, self.context)).await?;
+            Proof::Twice
+        };
+        binary::flush(self.server, 0, self.context).await?;
+        match probe {
+            Some(probe) if binary::has(self.server, probe, self.context).await? => {
+                let what = "an item stored before flush_all is still there after its OK";
+                Err(self.error(Problem::Incomplete(what.into())))
+            }
+            _ => Ok(proof),
+        }
+    }
+
+    fn error(&self, problem: Problem) -> Error {
+        Error { server: self.server.clone(), problem }
+    }
+}

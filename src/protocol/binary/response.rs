@@ -1,0 +1,104 @@
+//! What a server answers.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{HEADER, RESPONSE};
+
+/// How a request went.
+///
+/// ```
+/// use mcflush::protocol::binary::Status;
+/// assert_eq!(Status::UNKNOWN_COMMAND.to_string(), "status 0x81");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Status {
+    /// It was done.
+    pub const OK: Self = Self(0x00);
+    /// There is no such key, or no such group of statistics.
+    pub const NOT_FOUND: Self = Self(0x01);
+    /// The item has another CAS.
+    pub const EXISTS: Self = Self(0x02);
+    /// The server does not know who this is, or forbids what was asked.
+    pub const AUTH: Self = Self(0x20);
+    /// The server does not know the command.
+    pub const UNKNOWN_COMMAND: Self = Self(0x81);
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status {:#04x}", self.0)
+    }
+}
+
+/// A response. Key and value are slices of the buffer that it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub(super) opcode: u8,
+    /// How it went.
+    pub status: Status,
+    /// The key, where the response has one: the name of a statistic.
+    pub key: Bytes,
+    /// The value; an error's words.
+    pub value: Bytes,
+}
+
+/// What the beginning of a buffer is.
+pub(crate) enum Take {
+    /// A response, which was taken out.
+    Response(Response),
+    /// A response of which more has to come; how many bytes are missing at least.
+    Part(usize),
+    /// A response whose body has more bytes than is allowed.
+    TooLong,
+    /// No response.
+    Malformed,
+}
+
+impl Response {
+    /// Takes the response at the beginning of a buffer out of it.
+    pub(crate) fn take(buffer: &mut BytesMut, most: usize) -> Take {
+        // What is no response is one at its first byte: nobody waits for the rest of a header that never comes.
+        if buffer.first().is_some_and(|&magic| magic != RESPONSE) {
+            return Take::Malformed;
+        }
+        let Some(header) = buffer.first_chunk::<HEADER>() else {
+            return Take::Part(HEADER - buffer.len());
+        };
+        let mut header = &header[..];
+        header.advance(1);
+        let opcode = header.get_u8();
+        let key = usize::from(header.get_u16());
+        let extras = usize::from(header.get_u8());
+        header.advance(1);
+        let status = Status(header.get_u16());
+        let Ok(body) = usize::try_from(header.get_u32()) else { return Take::TooLong };
+        if body > most {
+            return Take::TooLong;
+        }
+        if extras + key > body {
+            return Take::Malformed;
+        }
+        if buffer.len() < HEADER + body {
+            return Take::Part(HEADER + body - buffer.len());
+        }
+        buffer.advance(HEADER);
+        let mut body = buffer.split_to(body).freeze();
+        body.advance(extras);
+        let key = body.split_to(key);
+        Take::Response(Self { opcode, status, key, value: body })
+    }
+
+    /// The end of a group of statistics.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.key.is_empty() && self.value.is_empty()
+    }
+
+    /// Whether a list of SASL mechanisms has PLAIN.
+    #[must_use]
+    pub fn offers_plain(&self) -> bool {
+        self.value.split(|&byte| byte == b' ').any(|mechanism| mechanism.eq_ignore_ascii_case(b"PLAIN"))
+    }
+}
