@@ -12,6 +12,8 @@ mod listing;
 pub mod namespaces;
 mod nearest;
 mod retry;
+#[cfg(test)]
+mod scripted;
 pub mod stats;
 
 use std::pin::Pin;

@@ -496,23 +496,6 @@ fn a_busy_crawler_is_waited_for() {
     }
 }
 
-/// A minute is what others may hold it; the test waits it out.
-#[test]
-fn a_crawler_that_is_never_free_is_given_up() {
-    let fake = Fake::answering(|line| answer("1.6.38", "BUSY currently processing crawler request\r\n", line));
-    let arguments = ["--retries", "0", "--prefix", "shop:", fake.address()];
-    let run = mcflush(arguments).spawn().wait_at_most(Duration::from_secs(300));
-    run.fails(fake.address(), &["busy"]).claims_nothing();
-    assert!(fake.count_lines(HASH_DUMP) > 2, "it asked more than once");
-}
-
-#[test]
-fn a_key_that_never_goes_ends_incomplete() {
-    let fake = Fake::answering(|line| answer("1.6.18", &(dump_line("shop%3A1") + "END\r\n"), line));
-    clear(&fake).fails(fake.address(), &["incomplete"]).claims_nothing();
-    assert_eq!(fake.count_lines(LRU_DUMP), 40);
-}
-
 // Deletes that fail.
 
 #[test]

@@ -12,6 +12,8 @@ mod lister;
 mod passes;
 mod survey;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod watermark;
 
 use std::num::NonZeroU32;

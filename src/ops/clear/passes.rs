@@ -71,8 +71,9 @@ impl Run<'_> {
         let goal = if self.shared.options.verify { VERIFIED_GOAL } else { GOAL };
         let mut watch = Watch::new(self.activity().await?, self.own_uses());
         let mut first = Instant::now();
-        let mut hidden_passes = 0;
-        let mut number = 0;
+        let (mut hidden_passes, mut number) = (0, 0);
+        // In the pause before a pass.
+        let mut is_rescued = false;
         loop {
             let began = Instant::now();
             let was_quiet_since = watch.quiet_since;
@@ -87,15 +88,11 @@ impl Run<'_> {
             number += 1;
             let changes = watch.look(self.activity().await?, self.own_uses());
             if changes.is_restarted {
-                // Its CAS begin anew, and what passes saw of the other one says nothing of it.
-                self.shared.watermark.store(0, Relaxed);
-                self.sample = Sample::new();
-                self.evidence = Evidence::default();
-                watch = Watch::new(watch.last.map(|(activity, _)| activity), self.own_uses());
-                first = Instant::now();
+                first = self.begin_anew(&mut watch);
                 continue;
             }
-            if changes.is_rescued && self.shared.way.dialect.moves_renew_cas() {
+            is_rescued |= changes.is_rescued;
+            if std::mem::take(&mut is_rescued) && self.shared.way.dialect.moves_renew_cas() {
                 if self.shared.options.keep_new {
                     return Err(self.moved());
                 }
@@ -133,9 +130,22 @@ impl Run<'_> {
             };
             if wait > Duration::ZERO {
                 self.wait(wait).await?;
-                watch.look(self.activity().await?, self.own_uses());
+                let changes = watch.look(self.activity().await?, self.own_uses());
+                is_rescued = changes.is_rescued;
+                if changes.is_restarted {
+                    first = self.begin_anew(&mut watch);
+                }
             }
         }
+    }
+
+    /// Another server runs there now: its CAS begin anew, and what passes saw of the one before says nothing of it.
+    fn begin_anew(&mut self, watch: &mut Watch) -> Instant {
+        self.shared.watermark.store(0, Relaxed);
+        self.sample = Sample::new();
+        self.evidence = Evidence::default();
+        *watch = Watch::new(watch.last.map(|(activity, _)| activity), self.own_uses());
+        Instant::now()
     }
 
     fn own_uses(&self) -> u64 {

@@ -3,7 +3,6 @@
 use super::probe::Probe;
 use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, turn, unchecked};
 use crate::error::{Error, Problem};
-use crate::ops::Event;
 use crate::ops::binary::{self, BinaryFlushed};
 use crate::ops::dialect::{Dialect, FlushBy};
 use crate::ops::retry::{pause, unless_stopped};
@@ -36,8 +35,6 @@ impl Flushing<'_> {
     async fn again_by_binary(&self, first: &BinaryFlushed, probe: Option<&Key>) -> Result<Proof, Error> {
         let compares_cas = |version| Dialect::of(version).flush_by() == FlushBy::Cas;
         let proof = if first.has_cas && first.version.as_ref().is_some_and(compares_cas) {
-            let why = "a value that was being changed may have outlived the flush: it is made again";
-            self.context.events.tell(Event::Waiting { why, after: CAS_PAUSE });
             pause(self.context, self.server, CAS_PAUSE).await?;
             Proof::Cas
         } else {

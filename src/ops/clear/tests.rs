@@ -1,0 +1,303 @@
+//! The engine's rules, with a scripted server and without waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Cleared, Options, Proof, clear};
+use crate::error::Kind;
+use crate::ops::Context;
+use crate::ops::scripted::{Heard, Say, address, item, server, stats, text};
+use crate::scope::{Prefix, Scope};
+
+const HASH_DUMP: &str = "lru_crawler metadump hash";
+const LRU_DUMP: &str = "lru_crawler metadump all";
+
+/// What a server of a version answers that is at rest, but for its dumps.
+fn at_rest(version: &str, line: &str) -> Say {
+    match line {
+        "version" => Say::Text(format!("VERSION {version}\r\n")),
+        "stats" => Say::Text(stats(7, "")),
+        "stats settings" => text("STAT cas_enabled yes\r\nSTAT lru_segmented yes\r\nEND\r\n"),
+        "mn" => text("MN\r\n"),
+        line if line.ends_with(" I") => text("HD\r\n"),
+        line if line.starts_with("mg ") => text("HD c50\r\n"),
+        line if line.starts_with("md ") => text(""),
+        line if line.starts_with("append ") => text("STORED\r\n"),
+        line if line.starts_with("gets ") => text("VALUE shop:1 0 1 50\r\nx\r\nEND\r\n"),
+        line if line.starts_with("delete ") => text("DELETED\r\n"),
+        line if line.starts_with("cas ") => text("STORED\r\n"),
+        _ => text("ERROR\r\n"),
+    }
+}
+
+async fn clear_shop(context: &Context, options: Options) -> Cleared {
+    clear(&address(), &Scope::of([Prefix::new("shop:").unwrap()]), &options, context).await
+}
+
+/// A server whose dumps are told by their number, from 0.
+fn dumping(version: &'static str, dump: impl Fn(usize) -> Say + Send + 'static) -> (Context, Heard) {
+    let number = AtomicUsize::new(0);
+    server(move |line| match line {
+        HASH_DUMP | LRU_DUMP => dump(number.fetch_add(1, SeqCst)),
+        line => at_rest(version, line),
+    })
+}
+
+fn kind(cleared: &Cleared) -> Option<Kind> {
+    cleared.error.as_ref().map(crate::error::Error::kind)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crawler_that_is_never_free_is_given_up() {
+    let (context, heard) = dumping("1.6.38", |_| text("BUSY currently processing crawler request\r\n"));
+    let began = Instant::now();
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(kind(&cleared), Some(Kind::Busy));
+    assert!(began.elapsed() >= Duration::from_secs(60) && heard.count(HASH_DUMP) > 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_a_deadline_a_taken_crawler_is_waited_for() {
+    let (mut context, _) = dumping("1.6.38", |_| text("BUSY currently processing crawler request\r\n"));
+    let deadline = Instant::now() + Duration::from_secs(500);
+    context.deadline = Some(deadline);
+    let stop = context.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep_until(deadline).await;
+        stop.cancel();
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(kind(&cleared), Some(Kind::Deadline));
+    assert!(Instant::now() >= deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_at_rest_takes_two_passes() {
+    let (context, heard) =
+        dumping("1.6.18", |number| Say::Text(if number == 0 { item("shop:1", 2) } else { String::new() } + "END\r\n"));
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(Proof::Passes), 2, 1), "{cleared:?}");
+    assert_eq!((cleared.miss_rate, cleared.doubt), (Some(0.0), Some(0.0)));
+    assert_eq!(heard.count(LRU_DUMP), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_the_first_pass_does_not_list_are_waited_for() {
+    let began = Instant::now();
+    let (context, _) = server({
+        let deleted = AtomicU32::new(0);
+        move |line| match line {
+            // Read twice a moment ago: hidden for a second.
+            LRU_DUMP if began.elapsed() < Duration::from_secs(1) || deleted.load(SeqCst) > 0 => text("END\r\n"),
+            LRU_DUMP => Say::Text(item("shop:1", 2) + "END\r\n"),
+            line if line.starts_with("md shop:1 q") => {
+                deleted.fetch_add(1, SeqCst);
+                text("")
+            }
+            line => at_rest("1.6.18", line),
+        }
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_never_goes_ends_incomplete() {
+    let (context, heard) = dumping("1.6.18", |_| Say::Text(item("shop:1", 2) + "END\r\n"));
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, kind(&cleared)), (None, Some(Kind::Incomplete)));
+    assert_eq!(heard.count(LRU_DUMP), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_meanwhile_does_not_count() {
+    // The mark has CAS 50: these are newer.
+    let (context, _) = dumping("1.6.18", |number| {
+        Say::Text(item("shop:1", if number == 0 { 2 } else { 50 + number as u64 }) + "END\r\n")
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.passes), (Some(Proof::Passes), 2), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_moved_to_another_page_may_be_old() {
+    // The looks at the counters: before and after the first pass, behind the pause, after the second pass. It is moved
+    // in the pause, or in the second pass.
+    for moved_before in [2, 3] {
+        let (context, heard) = server({
+            let (dumps, looks) = (AtomicUsize::new(0), AtomicU32::new(0));
+            move |line| match line {
+                // In the second pass it looks new, because the server has moved it.
+                LRU_DUMP => match dumps.fetch_add(1, SeqCst) {
+                    0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+                    1 => Say::Text(item("shop:2", 60) + "END\r\n"),
+                    _ => text("END\r\n"),
+                },
+                "stats" if looks.fetch_add(1, SeqCst) < moved_before => {
+                    Say::Text(stats(7, "STAT slab_reassign_rescues 0\r\n"))
+                }
+                "stats" => Say::Text(stats(7, "STAT slab_reassign_rescues 9\r\n")),
+                line => at_rest("1.6.18", line),
+            }
+        });
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), 2), "{cleared:?}");
+        assert!(heard.count(LRU_DUMP) >= 3, "one more after the one that found it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_server_is_looked_at_anew() {
+    for restarted_before in [1, 2, 3] {
+        let (context, _) = server({
+            let (dumps, looks) = (AtomicUsize::new(0), AtomicU32::new(0));
+            move |line| match line {
+                LRU_DUMP => match dumps.fetch_add(1, SeqCst) {
+                    0 => {
+                        let items = (0..500).map(|n| item(&format!("blog:{n}"), 1_000 + n));
+                        Say::Text(items.collect::<String>() + "END\r\n")
+                    }
+                    // It counts its CAS from 1 again.
+                    _ => Say::Text(item("blog:1", 1) + "END\r\n"),
+                },
+                "stats" if looks.fetch_add(1, SeqCst) < restarted_before => Say::Text(stats(7, "")),
+                "stats" => Say::Text(stats(8, "")),
+                line => at_rest("1.6.18", line),
+            }
+        });
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!(cleared.proof, Some(Proof::Passes), "{cleared:?}");
+        assert!(cleared.passes >= 3, "two of the new one: {cleared:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_says_nothing_is_waited_for_while_the_server_answers() {
+    let (context, _) = dumping("1.6.38", |_| Say::Later(Duration::from_secs(120), "END\r\n".into()));
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(cleared.proof, Some(Proof::Walk), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_never_ends_is_given_up() {
+    let (context, _) = dumping("1.6.38", |_| Say::Silence);
+    let began = Instant::now();
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(kind(&cleared), Some(Kind::Timeout));
+    assert!(began.elapsed() >= Duration::from_secs(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_in_a_walk_is_a_timeout() {
+    let began = Instant::now();
+    let (context, _) = server(move |line| match line {
+        HASH_DUMP => Say::Silence,
+        _ if began.elapsed() > Duration::from_secs(1) => Say::Silence,
+        line => at_rest("1.6.38", line),
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(kind(&cleared), Some(Kind::Timeout));
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_without_end_is_ended_by_a_version() {
+    for end in ["VERSION 1.4.33\r\n", "ERROR\r\n"] {
+        let (context, heard) = server({
+            let dumps = AtomicUsize::new(0);
+            let dumping = AtomicUsize::new(0);
+            move |line| match line {
+                LRU_DUMP => {
+                    dumping.store(1, SeqCst);
+                    Say::Text(if dumps.fetch_add(1, SeqCst) == 0 { item("shop:1", 2) } else { String::new() })
+                }
+                // The server reads it when the dump is over, and may have eaten a part of it.
+                "version" if dumping.swap(0, SeqCst) == 1 => text(end),
+                line => at_rest("1.4.33", line),
+            }
+        });
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), 1), "{cleared:?}");
+        assert_eq!(heard.count("delete shop:1"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_garbled_walk_is_walked_again() {
+    let (mut context, heard) = dumping("1.6.38", |number| {
+        let garbled = item("shop:1", 2).replace("cls=1", "clkey=shop%3A9 exp=-1 cls=1");
+        Say::Text(if number == 0 { garbled } else { item("shop:1", 2) } + "END\r\n")
+    });
+    context.patience.retries = 1;
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Walk), 1), "{cleared:?}");
+    assert_eq!((heard.count(HASH_DUMP), heard.count("md shop:9 q")), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_full_for_a_while_is_tried_again() {
+    let (mut context, heard) = server({
+        let times = AtomicUsize::new(0);
+        move |line| match line {
+            _ if times.fetch_add(1, SeqCst) < 3 => Say::Last("ERROR Too many open connections\r\n".into()),
+            HASH_DUMP => Say::Text(item("shop:1", 2) + "END\r\n"),
+            line => at_rest("1.6.38", line),
+        }
+    });
+    context.patience.retries = 5;
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Walk), 1), "{cleared:?}");
+    assert!(!heard.all().iter().any(|line| line.starts_with("stats cachedump")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_items_are_kept() {
+    let keep_new = Options { keep_new: true, ..Options::default() };
+    for (version, delete) in [("1.6.38", "md shop:2 C3 q"), ("1.6.9", "cas shop:2 0 -1 0 3")] {
+        let (context, heard) = dumping(version, |number| {
+            let old = item("shop:1", 2) + &item("shop:2", 3);
+            // The mark has CAS 50.
+            Say::Text(if number == 0 { old } else { String::new() } + &item("shop:3", 51) + "END\r\n")
+        });
+        let cleared = clear_shop(&context, keep_new).await;
+        assert!(cleared.proof.is_some(), "{cleared:?}");
+        assert_eq!((cleared.deleted, cleared.kept_new), (2, Some(u64::from(cleared.passes))), "{version}: {cleared:?}");
+        let lines = heard.all();
+        assert!(heard.count(delete) == 1 && !lines.iter().any(|line| line.starts_with("md shop:3")), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_cas_nothing_can_be_kept() {
+    let (context, heard) = server(|line| match line {
+        "stats settings" => text("STAT cas_enabled no\r\nEND\r\n"),
+        line => at_rest("1.6.38", line),
+    });
+    let cleared = clear_shop(&context, Options { keep_new: true, ..Options::default() }).await;
+    assert_eq!(kind(&cleared), Some(Kind::Disabled));
+    assert_eq!(heard.count(HASH_DUMP), 0, "before anything is listed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_clear_within_a_timeout() {
+    // Where it connects, where it learns the commands, where it takes the watermark, where it waits for the fence.
+    for at in ["version", "mn", "md shop:1 I", "mg shop:1 c u", "md shop:1 q"] {
+        let (context, _) = server(move |line| match line {
+            line if line == at => Say::Silence,
+            LRU_DUMP => Say::Text(item("shop:1", 2) + "END\r\n"),
+            line => at_rest("1.6.18", line),
+        });
+        let began = Instant::now();
+        let stop = context.stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stop.cancel();
+        });
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!(kind(&cleared), Some(Kind::Interrupted), "{at}: {cleared:?}");
+        assert!(began.elapsed() <= Duration::from_secs(1) + context.patience.timeout, "{at}: {:?}", began.elapsed());
+    }
+}

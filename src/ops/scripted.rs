@@ -1,0 +1,117 @@
+//! A server in memory that answers each line as a test says, on tokio's paused clock: waits of minutes take no time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+
+use super::{Connector, Context};
+use crate::address::ServerAddr;
+use crate::connection::Connection;
+
+/// What a line is answered with.
+pub(super) enum Say {
+    Text(String),
+    /// After a time.
+    Later(Duration, String),
+    /// The connection is closed behind this.
+    Last(String),
+    /// Nothing, now and later on this connection.
+    Silence,
+}
+
+pub(super) fn text(text: &str) -> Say {
+    Say::Text(text.to_owned())
+}
+
+/// The lines that came, on all connections.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Vec<String>>>);
+
+/// What a server counts of the lines that came.
+const HITS: &str = "@HITS";
+const SETS: &str = "@SETS";
+const CAS_HITS: &str = "@CAS";
+
+impl Heard {
+    pub(super) fn count(&self, line: &str) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|heard| *heard == line).count()
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+pub(super) fn address() -> ServerAddr {
+    "in-memory:11211".parse().unwrap()
+}
+
+/// A context whose connections lead to a server that answers by a function, a line at a time; without retries.
+pub(super) fn server(answer: impl FnMut(&str) -> Say + Send + 'static) -> (Context, Heard) {
+    let (heard, answer) = (Heard::default(), Arc::new(Mutex::new(answer)));
+    let lines = heard.clone();
+    let connector = Connector::by(move |_| {
+        let (near, far) = duplex(1 << 20);
+        let (answer, lines) = (Arc::clone(&answer), lines.clone());
+        tokio::spawn(talk(far, lines, move |line| (answer.lock().unwrap_or_else(PoisonError::into_inner))(line)));
+        async { Ok(Box::new(near) as Connection) }
+    });
+    let mut context = Context { connector, ..Context::default() };
+    context.patience.retries = 0;
+    (context, heard)
+}
+
+async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.is_ok_and(|length| length == 0) {
+            return;
+        }
+        let words = line.trim_end();
+        heard.0.lock().unwrap_or_else(PoisonError::into_inner).push(words.to_owned());
+        let mut parts = words.split(' ');
+        if let Some("set" | "append" | "cas") = parts.next() {
+            let length: usize = parts.nth(3).unwrap().parse().unwrap();
+            stream.read_exact(&mut vec![0; length + 2]).await.unwrap();
+        }
+        let said = match answer(words) {
+            Say::Text(said) => said,
+            Say::Later(time, said) => {
+                tokio::time::sleep(time).await;
+                said
+            }
+            Say::Last(said) => {
+                // The client may have gone.
+                let _ = stream.write_all(said.as_bytes()).await;
+                return;
+            }
+            Say::Silence => return std::future::pending().await,
+        };
+        let beginning = |words: [&str; 2]| {
+            let lines = heard.all();
+            let count = lines.iter().filter(|line| words.iter().any(|word| line.starts_with(word))).count();
+            count.to_string()
+        };
+        let said = said.replace(HITS, &beginning(["mg ", "gets "])).replace(SETS, &beginning(["append ", "cas "]));
+        let said = said.replace(CAS_HITS, &beginning(["cas ", "cas "]));
+        if stream.write_all(said.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A line of a metadump.
+pub(super) fn item(key: &str, cas: u64) -> String {
+    format!("key={} exp=-1 la=1764000000 cas={cas} fetch=no cls=1 size=64\n", key.replace(':', "%3A"))
+}
+
+/// `stats` of a server that nobody else uses.
+pub(super) fn stats(pid: u32, more: &str) -> String {
+    format!(
+        "STAT pid {pid}\r\nSTAT uptime 100\r\nSTAT get_hits {HITS}\r\nSTAT cmd_set {SETS}\r\nSTAT cas_hits {CAS_HITS}\r\n\
+         {more}END\r\n"
+    )
+}
