@@ -384,7 +384,7 @@ impl PrefixStat {
     pub(crate) fn counts(&self) -> [Option<Stat>; 4] {
         ["get", "hit", "set", "del"].map(|counter| {
             let name = [self.prefix(), b":", counter.as_bytes()].concat();
-            Stat::new(name, self.count(counter).unwrap_or_default().to_string())
+            self.count(counter).and_then(|count| Stat::new(name, count.to_string()))
         })
     }
 
