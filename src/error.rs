@@ -403,6 +403,14 @@ impl Problem {
                 "a proxy may be in front: name the memcached servers themselves"
             }
             Self::Full(_) => "wait until other clients have closed theirs, or raise memcached's -c",
+            Self::NoMechanism => "install the SASL modules on the server's machine, and allow PLAIN (mech_list)",
+            Self::NoPlain(_) => "allow PLAIN in the server's SASL configuration (mech_list)",
+            Self::BinaryOnly => "empty the whole server, or start it without -S and -B binary",
+            Self::FlushOff(_) => "start memcached without -F",
+            Self::BinaryRefusal { status: Status::NOT_FOUND | Status::UNKNOWN_COMMAND, .. } => {
+                "name a memcached itself, of a version that knows the command and has it switched on"
+            }
+            Self::BinaryRefusal { .. } => "see the server's log",
             Self::Refusal { reply, .. } => match reply.kind() {
                 ErrorKind::Error => {
                     "name a memcached itself, of a version that knows the command and has it switched on"
@@ -410,11 +418,6 @@ impl Problem {
                 ErrorKind::Server => "see the server's log",
                 _ => "check that this port is a memcached's",
             },
-            Self::NoMechanism => "install the SASL modules on the server's machine, and allow PLAIN (mech_list)",
-            Self::NoPlain(_) => "allow PLAIN in the server's SASL configuration (mech_list)",
-            Self::BinaryOnly => "empty the whole server, or start it without -S and -B binary",
-            Self::FlushOff(_) => "start memcached without -F",
-            Self::BinaryRefusal { .. } => "see the server's log and options",
             Self::Disabled { instead, .. }
             | Self::Tls { instead, .. }
             | Self::Harmful { instead, .. }

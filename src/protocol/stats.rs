@@ -380,11 +380,11 @@ impl PrefixStat {
         None
     }
 
-    /// The counts as statistics: `PREFIX:get`, `PREFIX:hit`, `PREFIX:set` and `PREFIX:del`, those that the server counts.
+    /// The counts as statistics: `PREFIX:get`, `PREFIX:hit`, `PREFIX:set` and `PREFIX:del`.
     pub(crate) fn counts(&self) -> [Option<Stat>; 4] {
         ["get", "hit", "set", "del"].map(|counter| {
             let name = [self.prefix(), b":", counter.as_bytes()].concat();
-            Stat::new(name, self.count(counter)?.to_string())
+            self.count(counter).and_then(|count| Stat::new(name, count.to_string()))
         })
     }
 
