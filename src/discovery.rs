@@ -9,6 +9,7 @@ use crate::address::{ListKind, ServerAddr, ServerList};
 use crate::error::{Error, Problem};
 use crate::ops::Context;
 use crate::ops::cluster::cluster;
+use crate::protocol::config::Node;
 use crate::resolver::dns::Dns;
 
 /// Finds the servers of a list; at least one.
@@ -19,7 +20,13 @@ pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<Server
     let endpoint = list.endpoint();
     let failed = |problem| Error { server: list.endpoint(), problem };
     let servers: Vec<_> = match list.kind {
-        ListKind::Auto => cluster(&endpoint, context).await?.into_iter().map(|node| (node.host, node.port)).collect(),
+        ListKind::Auto => {
+            let mut servers = Vec::new();
+            for Node { host, address, port } in cluster(&endpoint, context).await? {
+                servers.push((reachable(host, address, context).await, port));
+            }
+            servers
+        }
         ListKind::Dns | ListKind::Srv => match context.stop.run_until_cancelled(by_dns(list, context)).await {
             Some(found) => found.map_err(failed)?,
             None => return Err(context.stopped(&endpoint, false)),
@@ -29,6 +36,15 @@ pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<Server
         return Err(failed(Problem::EmptyList));
     }
     Ok(servers.into_iter().map(|(host, port)| ServerAddr::Tcp { host, port }).collect())
+}
+
+/// The name of a node, or the address that its cluster gives for it where the name does not resolve here.
+async fn reachable(host: String, address: Option<IpAddr>, context: &Context) -> String {
+    let Some(address) = address else { return host };
+    match context.resolver.addresses(&host, 0, context.patience.timeout).await {
+        Ok(_) => host,
+        Err(_) => address.to_string(),
+    }
 }
 
 async fn by_dns(list: &ServerList, context: &Context) -> Result<Vec<(String, u16)>, Problem> {

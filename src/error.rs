@@ -265,6 +265,12 @@ pub enum Problem {
         /// What does no harm.
         instead: &'static str,
     },
+    /// A service that lists its keys in no way.
+    #[error("this service lists no keys, it answered \"{}\"", Escaped(.0.line()))]
+    NoListing(ErrorReply),
+    /// The server takes no delayed flush.
+    #[error("this server takes no delayed flush, it answered \"{}\"", Escaped(.0.line()))]
+    NoDelay(ErrorReply),
     /// New items cannot be told from old ones, so none can be left.
     #[error("new items cannot be told from old ones: {why}")]
     NoAge {
@@ -366,7 +372,9 @@ impl Problem {
             | Self::Disabled { .. }
             | Self::FlushOff(_)
             | Self::Harmful { .. }
-            | Self::NoAge { .. } => Kind::Disabled,
+            | Self::NoAge { .. }
+            | Self::NoListing(_)
+            | Self::NoDelay(_) => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
             Self::Incomplete(_) | Self::OutOfReach { .. } | Self::Unproven { .. } => Kind::Incomplete,
             Self::Unchecked(problem) => problem.kind(),
@@ -423,6 +431,8 @@ impl Problem {
             | Self::Harmful { instead, .. }
             | Self::Unproven { instead, .. } => instead,
             Self::NoAge { .. } => "clear without leaving new items",
+            Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
+            Self::NoDelay(_) => "flush it at that time, without a delay",
             Self::Unfinished { .. } => "connect again",
             Self::Garbled { .. } | Self::Unchecked(_) => "run it again",
             Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or use --all",

@@ -1,20 +1,23 @@
 //! The commands at work: every server gets the operation, and the report every result.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Problem};
 use mcflush::fleet;
 use mcflush::ops::clear::{self, Strategy};
+use mcflush::ops::cluster::{Siblings, siblings};
 use mcflush::ops::flush::{self, Flush};
 use mcflush::ops::keys::keys as list_keys;
 use mcflush::ops::namespaces::{Namespaces, namespaces as count_namespaces};
 use mcflush::ops::stats::stats as ask_for_stats;
 use mcflush::ops::{Context, Events};
+use mcflush::protocol::config::Node;
 use mcflush::scope::Scope;
 use tokio::time::Instant;
 
@@ -22,6 +25,7 @@ use super::access::Accesses;
 use super::json::Document;
 use super::progress::Progress;
 use super::report::Report;
+use super::screen::warn;
 use super::stats::{Format, Said, Watch};
 use super::verbose::Verbose;
 use super::{keys, namespaces, stats};
@@ -46,19 +50,52 @@ pub const fn delay(how: Flush) -> u32 {
     }
 }
 
+/// Says so when a server is one node of several, of which the others are not named by it.
+async fn warn_of_siblings(server: &ServerAddr, all: &HashSet<ServerAddr>, context: &Context) {
+    let is_named = |node: &Node| {
+        let by = |host: String| all.contains(&ServerAddr::Tcp { host, port: node.port });
+        by(node.host.clone()) || node.address.is_some_and(|address| by(address.to_string()))
+    };
+    let which = match siblings(server, context).await {
+        Some(Siblings::Nodes(nodes)) if !nodes.iter().all(is_named) => Some(format!("one node of {}", nodes.len())),
+        Some(Siblings::Unknown) => Some("the endpoint of a cluster".into()),
+        _ => None,
+    };
+    if let Some(which) = which {
+        warn(&format!(
+            "{server}: warning: this is {which}, and the others are left as they are: name all of them by \
+             memcached+auto://{server}"
+        ));
+    }
+}
+
 impl Work {
     /// `flush_all`, each server after its delay.
     pub async fn flush(&self, how: Flush, delays: &HashMap<ServerAddr, u32>, report: &mut Report) {
+        let staggers = !matches!(how, Flush::After(_));
+        let all = self.named();
         let operation = |server: ServerAddr, context| {
-            let delay = delays.get(&server).copied();
+            let (delay, all) = (delays.get(&server).copied(), Arc::clone(&all));
             async move {
                 let unknown = || Error {
                     server: server.clone(),
                     problem: Problem::Incomplete("when it is to flush was not worked out, so it did not".into()),
                 };
-                let how = NonZeroU32::new(delay.ok_or_else(unknown)?).map_or(how, Flush::After);
+                let delay = delay.ok_or_else(unknown)?;
+                warn_of_siblings(&server, &all, &context).await;
+                let later = NonZeroU32::new(delay).map_or(how, Flush::After);
+                let began = Instant::now();
                 // Its future is large, and this one is not to be.
-                Box::pin(flush::flush(&server, how, &context)).await
+                match Box::pin(flush::flush(&server, later, &context)).await {
+                    // A service that takes no delay gets its turn by mcflush's own clock. A --delay is another matter: the
+                    // caller does not expect to wait for it.
+                    Err(Error { problem: Problem::NoDelay(_), .. }) if staggers => {
+                        let turn = began + Duration::from_secs(delay.into());
+                        context.stop.run_until_cancelled(tokio::time::sleep_until(turn)).await;
+                        Box::pin(flush::flush(&server, how, &context)).await
+                    }
+                    result => result,
+                }
             }
         };
         self.each(self.jobs, operation, |server, result| report.flushed(&server, result)).await;
@@ -66,10 +103,13 @@ impl Work {
 
     pub async fn clear(&self, scope: Scope, options: clear::Options, report: &mut Report) {
         report.asks_for(&scope);
-        let scope = Arc::new(scope);
+        let (scope, all) = (Arc::new(scope), self.named());
         let operation = |server, context| {
-            let scope = Arc::clone(&scope);
-            async move { clear::clear(&server, &scope, &options, &context).await }
+            let (scope, all) = (Arc::clone(&scope), Arc::clone(&all));
+            async move {
+                warn_of_siblings(&server, &all, &context).await;
+                clear::clear(&server, &scope, &options, &context).await
+            }
         };
         self.each(self.jobs, operation, |server, result| report.cleared(&server, result)).await;
     }
@@ -155,6 +195,11 @@ impl Work {
         if let Some(file) = html {
             report.page(&file, &counted, &total, top);
         }
+    }
+
+    /// The servers of this run.
+    fn named(&self) -> Arc<HashSet<ServerAddr>> {
+        Arc::new(self.servers.iter().cloned().collect())
     }
 
     /// Runs an operation on each server, and takes note of each result.

@@ -1,5 +1,7 @@
 //! Which nodes a cluster has, by the words of one of them.
 
+use std::net::IpAddr;
+
 use super::Context;
 use super::retry::Retries;
 use crate::address::ServerAddr;
@@ -26,5 +28,33 @@ pub async fn cluster(endpoint: &ServerAddr, context: &Context) -> Result<Vec<Nod
             Some(Err(error)) => retries.after(error).await?,
             None => return Err(context.stopped(endpoint, false)),
         }
+    }
+}
+
+/// The cluster that a server is a node of, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Siblings {
+    /// Its nodes, this one among them; more than one.
+    Nodes(Vec<Node>),
+    /// It does not say, but its name is that of a cluster's endpoint (ElastiCache gives these a `.cfg.`).
+    Unknown,
+}
+
+/// Whether a server that was named by itself is one node of several. None for any other server.
+///
+/// Only a server with a name is asked: an address was chosen by somebody who knows the nodes.
+pub async fn siblings(server: &ServerAddr, context: &Context) -> Option<Siblings> {
+    let ServerAddr::Tcp { host, .. } = server else { return None };
+    if host.parse::<IpAddr>().is_ok() || host == "localhost" {
+        return None;
+    }
+    // A question that a server may not know, on a connection of its own: a proxy closes it.
+    let ask = async { context.connect(server).await?.cluster().await };
+    match context.stop.run_until_cancelled(ask).await? {
+        Ok(nodes) if nodes.len() > 1 => Some(Siblings::Nodes(nodes)),
+        Ok(_) => None,
+        Err(_) if host.contains(".cfg.") => Some(Siblings::Unknown),
+        Err(_) => None,
     }
 }

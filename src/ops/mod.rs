@@ -28,6 +28,7 @@ use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
+use crate::protocol::stats::StatsGroup;
 use crate::resolver::Resolver;
 
 /// How long a server that has just closed a connection gets to say whether it speaks the binary protocol.
@@ -139,6 +140,9 @@ impl Context {
             return error;
         }
         let server = error.server.clone();
+        if let Some(command) = self.is_built_in_proxy(&error).await {
+            return Error { server, problem: Problem::Proxied { command } };
+        }
         let within = self.patience.timeout.min(SOON);
         let ask = speaks_only_binary(&server, &self.resolver, &self.access, within);
         if self.stop.run_until_cancelled(ask).await == Some(true) {
@@ -152,6 +156,14 @@ impl Context {
             Some(true) => Error { server, problem: tls::unexpected() },
             _ => error,
         }
+    }
+
+    /// Whether the server that closed a connection at a command is memcached's own proxy; gives the command.
+    async fn is_built_in_proxy(&self, error: &Error) -> Option<&'static str> {
+        let Problem::Lost { doing, .. } = error.problem else { return None };
+        let ask = async { self.connect(&error.server).await?.stats(StatsGroup::General).await };
+        let stats = self.stop.run_until_cancelled(ask).await?.ok()?;
+        stats.iter().any(|stat| stat.name() == "proxy_conn_requests").then_some(doing)
     }
 
     /// Why an operation was stopped.

@@ -1,5 +1,7 @@
 //! `config get`, by which ElastiCache lists the nodes of a cluster.
 
+use std::net::IpAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::key::Key;
@@ -61,13 +63,15 @@ pub struct Config {
 /// ```
 /// use mcflush::protocol::{Key, config::{Config, Node}};
 /// let config = Config { name: Key::new("cluster")?, flags: 0, data: "1\n|10.0.0.1|11211\n".into() };
-/// assert_eq!(config.nodes(), Some(vec![Node { host: "10.0.0.1".into(), port: 11211 }]));
+/// assert_eq!(config.nodes(), Some(vec![Node { host: "10.0.0.1".into(), address: None, port: 11211 }]));
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name, or its address where it has none: letters, digits, `-`, `.`, `_`, and `:` in an IPv6 address.
     pub host: String,
+    /// The address that the block gives beside a name, for who cannot resolve the name.
+    pub address: Option<IpAddr>,
     /// 1 to 65535.
     pub port: u16,
 }
@@ -122,7 +126,8 @@ impl Node {
         let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| is_port && *port > 0)?;
         let is_node = fields.next().is_none() && !host.is_empty() && host.bytes().all(is_host);
-        is_node.then(|| Self { host: host.to_ascii_lowercase(), port })
+        let address = if name.is_empty() { None } else { address.parse().ok() };
+        is_node.then(|| Self { host: host.to_ascii_lowercase(), address, port })
     }
 }
 

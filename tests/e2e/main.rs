@@ -27,6 +27,7 @@ mod names;
 mod namespaces;
 mod output;
 mod sasl;
+mod services;
 mod several_servers;
 mod snapshots;
 mod stats;

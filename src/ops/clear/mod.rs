@@ -43,7 +43,7 @@ use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
-use crate::protocol::{ErrorReply, Excerpt};
+use crate::protocol::{ErrorReply, Excerpt, Meaning};
 use crate::scope::Scope;
 
 /// Walks given up for want of room, each after deleting what was held, before the clear is.
@@ -361,7 +361,8 @@ impl<'a> Run<'a> {
             Ok(proof) => return Ok(proof),
             Err(reply) => reply,
         };
-        if self.shared.options.strategy.is_none() && chosen != Strategy::Cachedump {
+        let is_proxy = refused.meaning() == Meaning::Proxy;
+        if self.shared.options.strategy.is_none() && chosen != Strategy::Cachedump && !is_proxy {
             let why = format!("{chosen} was answered \"{}\"", Excerpt::of(refused.line()));
             self.shared.context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
             self.shared.way.strategy = Strategy::Cachedump;
@@ -370,11 +371,7 @@ impl<'a> Run<'a> {
                 return Ok(proof);
             }
         }
-        Err(self.shared.error(Problem::Disabled {
-            what: "listing keys",
-            instead: "start memcached without -X and with its LRU crawler, or use --all",
-            reply: refused,
-        }))
+        Err(listing::disabled(self.shared.server, refused))
     }
 
     /// Where new items are kept: whether they can be told from old ones.

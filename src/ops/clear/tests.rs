@@ -1,6 +1,5 @@
 //! The engine's rules, with a scripted server and without waiting.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 

@@ -21,6 +21,7 @@ use super::retry::{Retries, pause, unless_stopped};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::{Error, Kind, Problem};
+use crate::protocol::Meaning;
 use crate::protocol::admin::FlushAll;
 
 /// How to flush.
@@ -205,6 +206,11 @@ impl Flushing<'_> {
         let known = sent.insert(Confirmed { facts, plan, probe });
         match client.flush_all(FlushAll { delay, noreply: false }).await {
             Ok(()) => {}
+            Err(Error { problem: Problem::Refusal { reply, .. }, server })
+                if delay.is_some() && !is_proxy && reply.meaning() != Meaning::Proxy =>
+            {
+                return Err(Error { server, problem: Problem::NoDelay(reply) });
+            }
             Err(Error { problem: Problem::Lost { .. } | Problem::Refusal { .. }, server }) if is_proxy => {
                 return Err(Error { server, problem: Problem::Proxied { command: "flush_all" } });
             }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::{Coverage, CutClass, Listed, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::Answer;
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::ops::dialect::Dialect;
 use crate::protocol::cachedump::{Cachedump, CachedumpItem};
 use crate::protocol::stats::{Stat, StatsGroup};
@@ -99,9 +99,19 @@ pub(super) async fn dump(
 }
 
 pub(super) async fn walk(client: &mut Client, dialect: Dialect, visitor: &mut impl Visitor) -> Result<Walked, Error> {
-    let has_one_list = has_one_list(&client.stats(StatsGroup::Settings).await?);
+    // A server that does not say is taken for one that has several.
+    let has_one_list = match client.stats(StatsGroup::Settings).await {
+        Ok(settings) => has_one_list(&settings),
+        Err(Error { problem: Problem::Refusal { .. }, .. }) => false,
+        Err(error) => return Err(error),
+    };
+    let classes = match classes(client).await {
+        Ok(classes) => classes,
+        Err(Error { problem: Problem::Refusal { reply, .. }, .. }) => return Ok(Walked::Refused(reply)),
+        Err(error) => return Err(error),
+    };
     let mut coverage = Coverage::default();
-    for (class, before) in classes(client).await? {
+    for (class, before) in classes {
         let dumped = match dump(client, class, 0, |item| visitor.visit(Listed::Cachedump(&item))).await? {
             Dumped::Whole(dumped) => dumped,
             Dumped::GivenUp => return Ok(Walked::GivenUp),

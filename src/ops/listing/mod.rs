@@ -23,7 +23,7 @@ use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{CrawlTarget, MetadumpLine};
-use crate::protocol::{ErrorReply, Excerpt, KEY_MAX, PercentError};
+use crate::protocol::{ErrorReply, Excerpt, KEY_MAX, Meaning, PercentError};
 
 /// Who only looks at keys tells of so many at a time: nobody wants to hear of each.
 pub(super) const TOLD_TOGETHER: u64 = 4096;
@@ -207,8 +207,16 @@ pub(super) enum Walked {
 
 /// The error of a server that lists its keys in no way.
 pub(super) fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
-    let instead = "start memcached without -X and with its LRU crawler";
-    Error { server: server.clone(), problem: Problem::Disabled { what: "listing keys", instead, reply } }
+    let problem = match reply.meaning() {
+        Meaning::Proxy => Problem::Refusal { command: "lru_crawler metadump", reply },
+        Meaning::Off => Problem::Disabled {
+            what: "listing keys",
+            instead: "start memcached without -X and with its LRU crawler, or flush the whole instance",
+            reply,
+        },
+        _ => Problem::NoListing(reply),
+    };
+    Error { server: server.clone(), problem }
 }
 
 /// Lists the keys of a server on a connection of its own.
