@@ -84,7 +84,7 @@ fn a_stagger_keeps_its_own_clock_where_a_server_takes_no_delay() {
 
 /// A server that says that it is one node of two.
 fn node(nodes: String) -> Fake {
-    let reply = format!("CONFIG cluster 0 {}\r\n{}\r\nEND\r\n", nodes.len() + 3, format!("12\n{nodes}"));
+    let reply = format!("CONFIG cluster 0 {}\r\n12\n{nodes}\r\nEND\r\n", nodes.len() + 3);
     Fake::answering(move |line| match line {
         "config get cluster" => Answer::text(&reply),
         "version" => Answer::text("VERSION 1.6.22\r\n"),

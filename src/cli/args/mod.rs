@@ -144,7 +144,7 @@ struct Args {
     #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
-    /// How keys are listed, for those who know better
+    /// How the server lists its keys; mcflush chooses by itself what is complete and safe
     #[arg(long, hide_short_help = true, value_name = "S", value_enum, help_heading = heading::HOW)]
     strategy: Option<Listing>,
 
@@ -180,9 +180,9 @@ enum Listing {
     Auto,
     /// One walk of the hash table; freezes other clients of servers before 1.6.19 when it is read slowly
     Hash,
-    /// The LRU lists, in passes
+    /// The LRU lists, in passes, until there is evidence enough; refused from 1.6.19 to 1.6.43, which it can harm
     Lru,
-    /// The cold lists: never complete
+    /// One LRU list of each slab class, 2 MB of it at most
     Cachedump,
 }
 

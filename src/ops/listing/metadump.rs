@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use memchr::memmem::Finder;
 use tokio::time::Instant;
 
 use super::{Coverage, Listed, Visitor, Walked};
@@ -40,7 +41,7 @@ pub(super) async fn walk(
     let mut backoff = Backoff::new(Duration::from_millis(50));
     let asked_first = Instant::now();
     loop {
-        let mut dump = Dump { dialect, client, context, visitor, any: false };
+        let mut dump = Dump { dialect, client, context, visitor, any: false, begin: Finder::new(b"key=") };
         match dump.read(target.clone()).await? {
             Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole(Coverage::ALL)),
             // In place of the first line or of the end line.
@@ -71,6 +72,8 @@ struct Dump<'a, V> {
     visitor: &'a mut V,
     /// Whether the visitor has seen an item of it.
     any: bool,
+    /// Finds where a line begins.
+    begin: Finder<'static>,
 }
 
 /// What a line of a dump that is no item means.
@@ -176,7 +179,7 @@ impl<V: Visitor> Dump<'_, V> {
     }
 
     fn show(&mut self, line: MetadumpLine<'_>) -> Result<bool, Error> {
-        if self.dialect.stalls_garble() && is_two(line) {
+        if self.dialect.stalls_garble() && is_two(line, &self.begin) {
             return Err(self.client.error(Problem::Garbled { doing: DOING }));
         }
         self.visitor.visit(Listed::Metadump(line)).map_err(|error| self.garbled(error))
@@ -187,10 +190,10 @@ impl<V: Visitor> Dump<'_, V> {
         let garbles = self.dialect.stalls_garble();
         let server = self.client.server().clone();
         let mut verdict = Ok(true);
-        let visitor = &mut *self.visitor;
+        let (visitor, begin) = (&mut *self.visitor, &self.begin);
         self.client.visit(|item| {
             if let protocol::Listed::Metadump(line) = item {
-                verdict = if garbles && is_two(line) {
+                verdict = if garbles && is_two(line, begin) {
                     Err(Error { server: server.clone(), problem: Problem::Garbled { doing: DOING } })
                 } else {
                     visitor.visit(Listed::Metadump(line))
@@ -230,6 +233,6 @@ impl<V: Visitor> Dump<'_, V> {
 }
 
 /// Whether another line begins in the middle of this one. In a key `=` is encoded.
-fn is_two(line: MetadumpLine<'_>) -> bool {
-    memchr::memmem::find_iter(line.as_bytes(), b"key=").nth(1).is_some()
+fn is_two(line: MetadumpLine<'_>, begin: &Finder<'_>) -> bool {
+    begin.find_iter(line.as_bytes()).nth(1).is_some()
 }
