@@ -276,7 +276,8 @@ impl Flushing<'_> {
             keep_new: self.keeps_new(),
             ..clear::Options::default()
         };
-        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark).await;
+        // On the heap: a flush would carry it from its begin on.
+        let mut cleared = Box::pin(clear::sweep(self.server, &options, self.context, way, watermark)).await;
         match cleared.error.take() {
             None => Ok(cleared),
             Some(error) => Err(error),
