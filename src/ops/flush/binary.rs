@@ -1,6 +1,7 @@
 //! A server that speaks only the binary protocol: its flush is made sure of without a listing.
 
 use super::probe::Probe;
+use super::turn::Until;
 use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, turn, unchecked};
 use crate::error::{Error, Problem};
 use crate::ops::binary::{self, BinaryFlushed};
@@ -38,10 +39,16 @@ impl Flushing<'_> {
             pause(self.context, self.server, CAS_PAUSE).await?;
             Proof::Cas
         } else {
-            unless_stopped(self.context, self.server, turn::wait(self.server, self.context)).await?;
+            unless_stopped(self.context, self.server, turn::wait(Until::TheFlushIsPast, self.server, self.context))
+                .await?;
             Proof::Twice
         };
         binary::flush(self.server, 0, self.context).await?;
+        let keeps_same_second = |version| Dialect::of(version).keeps_same_second();
+        if proof == Proof::Twice && !first.version.as_ref().is_some_and(keeps_same_second) {
+            // What others store once this is done has to stay.
+            self.turn(Until::StoresStay).await?;
+        }
         match probe {
             Some(probe) if binary::has(self.server, probe, self.context).await? => {
                 let what = "an item stored before flush_all is still there after its OK";
