@@ -219,6 +219,8 @@ struct Shared<'a> {
     own_uses: AtomicU64,
     /// Old keys that the deletes of this pass met, where they look each up.
     old_met: AtomicU64,
+    /// Deletes and looks of this pass that found no key by the name that was listed, where each is answered.
+    not_found: AtomicU64,
     /// The server that is cleared, where its CAS are compared.
     instance: OnceLock<Instance>,
 }
@@ -314,6 +316,7 @@ impl<'a> Run<'a> {
             watermark: AtomicU64::new(0),
             own_uses: AtomicU64::new(0),
             old_met: AtomicU64::new(0),
+            not_found: AtomicU64::new(0),
             instance: OnceLock::new(),
         };
         Self {
@@ -460,6 +463,7 @@ impl<'a> Run<'a> {
         loop {
             let mut walk = Walk::default();
             self.shared.old_met.store(0, Relaxed);
+            self.shared.not_found.store(0, Relaxed);
             // On the heap, as every operation holds the room for one or two of these.
             let walked = Box::pin(self.pass(&mut walk)).await;
             self.listed_last = walk.listed;

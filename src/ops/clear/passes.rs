@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Problem};
 use crate::ops::Event;
 use crate::ops::dialect::Dumps;
 use crate::ops::listing::sample::Sample;
-use crate::ops::listing::{Coverage, Strategy};
+use crate::ops::listing::{Coverage, Cut, Strategy};
 use crate::ops::retry::pause;
 use crate::protocol::ErrorReply;
 use crate::protocol::stats::StatsGroup;
@@ -77,7 +77,7 @@ impl Run<'_> {
         loop {
             let began = Instant::now();
             let was_quiet_since = watch.quiet_since;
-            let (mut walk, coverage) = match self.whole_pass().await {
+            let (mut walk, mut coverage) = match self.whole_pass().await {
                 Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
                 Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
                 Err(error) if error.kind() == Kind::Deadline && number > 0 => {
@@ -101,7 +101,15 @@ impl Run<'_> {
                 self.shared.watermark.store(0, Relaxed);
             }
             // A key that no command can name is listed every time.
-            let old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
+            let mut old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
+            if number > 1 && self.lists_raw_keys() {
+                // The pass before has looked each of them up, which removes what has expired or was flushed: by the name that
+                // is listed there is no such key, as where a NUL byte cuts the name short.
+                coverage.unnamed = self.shared.not_found.load(Relaxed);
+                if !self.shared.looks_up_age() {
+                    old = old.saturating_sub(coverage.unnamed);
+                }
+            }
             let is_quiet = !changes.is_used && !changes.is_moved;
             self.evidence.add(Found {
                 began: began.duration_since(first),
@@ -146,6 +154,12 @@ impl Run<'_> {
         self.evidence = Evidence::default();
         *watch = Watch::new(watch.last.map(|(activity, _)| activity), self.own_uses());
         Instant::now()
+    }
+
+    /// Whether some keys are listed as they are, by a cachedump.
+    fn lists_raw_keys(&self) -> bool {
+        let way = self.shared.way;
+        way.strategy == Strategy::Cachedump || way.dialect.dumps() == Dumps::WithoutHeads
     }
 
     fn own_uses(&self) -> u64 {
@@ -211,27 +225,28 @@ impl Run<'_> {
 
     /// The error of a server that lists only a part of some slab classes.
     fn cut(&self, coverage: &Coverage) -> Error {
-        let unlisted: u64 = coverage.cut.iter().map(|class| class.unlisted).sum();
-        let classes: Vec<_> = coverage.cut.iter().map(|class| class.class.to_string()).collect();
-        let which = match classes.as_slice() {
-            [class] => format!("slab class {class} holds more keys than this server lists (2 MB)"),
-            classes => format!(
-                "{} slab classes ({}) hold more keys than this server lists (2 MB each)",
-                classes.len(),
-                classes.join(", ")
-            ),
+        let what: Vec<_> = [Cut::Limit, Cut::LineEnd].into_iter().filter_map(|by| describe_cut(coverage, by)).collect();
+        let instead = if coverage.cut.iter().any(|class| class.by == Cut::LineEnd) {
+            self.without_cachedump()
+        } else {
+            "flush the whole instance, or give the app a prefix with a version in it"
         };
-        self.shared.error(Problem::Unproven {
-            what: format!(
-                "{which}: about {} could not be seen, and those in scope among them are left",
-                count(unlisted)
-            ),
-            instead: "flush the whole instance, or give the app a prefix with a version in it",
-        })
+        self.shared.error(Problem::Unproven { what: what.join("; "), instead })
     }
 
-    /// The error of a server that keeps keys where its listing does not look.
+    /// The error of a server that keeps keys where its listing does not look, or lists them by another name.
     fn hidden(&self, coverage: &Coverage) -> Error {
+        if coverage.hidden == 0 && !coverage.is_partial {
+            let which = match coverage.unnamed {
+                1 => "1 key in scope is listed by a name that no command finds, as one with a NUL byte in it is: it is left"
+                    .into(),
+                keys => format!(
+                    "{keys} keys in scope are listed by names that no command finds, as those with a NUL byte in them are: \
+                     they are left"
+                ),
+            };
+            return self.shared.error(Problem::Unproven { what: which, instead: self.without_cachedump() });
+        }
         let hidden = count(coverage.hidden.max(1));
         let (what, instead) = if self.shared.way.strategy == Strategy::Lru {
             debug_assert_eq!(self.shared.way.dialect.dumps(), Dumps::WithoutHeads, "no other dump hides keys");
@@ -244,14 +259,50 @@ impl Run<'_> {
             )
         } else {
             (
-                format!(
-                    "this server lists only a part of its keys (stats cachedump): about {hidden} keys could not be seen"
-                ),
-                "start memcached with its LRU crawler, or flush the whole instance",
+                format!("this server lists only a part of its keys (stats cachedump): about {hidden} could not be seen"),
+                self.without_cachedump(),
             )
         };
         self.shared.error(Problem::Unproven { what, instead })
     }
+
+    /// What helps where a cachedump shows too little.
+    fn without_cachedump(&self) -> &'static str {
+        match self.shared.way.dialect.dumps() {
+            _ if self.shared.options.strategy == Some(Strategy::Cachedump) => {
+                "let mcflush choose how keys are listed, or flush the whole instance"
+            }
+            Dumps::Missing | Dumps::WithoutHeads => "upgrade memcached, or flush the whole instance",
+            _ => "start memcached with its LRU crawler, or flush the whole instance",
+        }
+    }
+}
+
+/// What ended the listing of some classes, and how much it left out; none where it ended none.
+fn describe_cut(coverage: &Coverage, by: Cut) -> Option<String> {
+    let cut: Vec<_> = coverage.cut.iter().filter(|class| class.by == by).collect();
+    let unlisted = count(cut.iter().map(|class| class.unlisted).sum());
+    let classes: Vec<_> = cut.iter().map(|class| class.class.to_string()).collect();
+    let seen = format!("about {unlisted} could not be seen, and those in scope among them are left");
+    Some(match (by, classes.as_slice()) {
+        (_, []) => return None,
+        (Cut::Limit, [class]) => format!("slab class {class} holds more keys than this server lists (2 MB): {seen}"),
+        (Cut::Limit, classes) => format!(
+            "{} slab classes ({}) hold more keys than this server lists (2 MB each): {seen}",
+            classes.len(),
+            classes.join(", ")
+        ),
+        (Cut::LineEnd, [class]) => format!(
+            "slab class {class} holds a key with a line end in it, behind which its listing (stats cachedump) cannot be \
+             read: {seen}"
+        ),
+        (Cut::LineEnd, classes) => format!(
+            "{} slab classes ({}) hold a key with a line end in it, behind which their listing (stats cachedump) cannot be \
+             read: {seen}",
+            classes.len(),
+            classes.join(", ")
+        ),
+    })
 }
 
 /// A number of keys, in words.
