@@ -5,6 +5,7 @@
 
 pub mod dns;
 pub mod fake;
+pub mod old;
 pub mod run;
 pub mod server;
 pub mod terminal;

@@ -371,6 +371,7 @@ impl<'a> Deleter<'a> {
             Reply::Meta(reply) if role == Role::Quiet && matches!(reply.code, MetaCode::Nf | MetaCode::Ex) => {
                 sent.excepted += 1;
                 sent.kept += u64::from(reply.code == MetaCode::Ex);
+                self.shared.not_found.fetch_add(u64::from(reply.code == MetaCode::Nf), Relaxed);
                 return Ok(());
             }
             Reply::Noop => {
@@ -398,9 +399,7 @@ impl<'a> Deleter<'a> {
                 }
                 sent.deleted += u64::from(matches!(reply, Reply::Deleted | Reply::Stored));
                 sent.kept += u64::from(reply == Reply::Exists);
-                if reply == Reply::NotFound {
-                    self.shared.not_found.fetch_add(1, Relaxed);
-                }
+                self.shared.not_found.fetch_add(u64::from(reply == Reply::NotFound), Relaxed);
                 sent.open = sent.open.saturating_sub(1);
             }
             reply => return Err(client.refused(reply)),

@@ -219,7 +219,7 @@ struct Shared<'a> {
     own_uses: AtomicU64,
     /// Old keys that the deletes of this pass met, where they look each up.
     old_met: AtomicU64,
-    /// Deletes and looks of this pass that found no key by the name that was listed, where each is answered.
+    /// Keys of this pass that its deletes did not find by the name that was listed.
     not_found: AtomicU64,
     /// The server that is cleared, where its CAS are compared.
     instance: OnceLock<Instance>,
