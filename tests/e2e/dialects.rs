@@ -162,7 +162,8 @@ fn a_cachedump_that_is_cut_at_its_limit() {
     assert!(!run.stderr.contains("run it again"), "it would change nothing: {run}");
     // `ITEM KEY [1 b; EXP s]` and the line's end.
     let listed = (2 << 20) / 210;
-    let unseen: usize = run.stderr.split("about ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
+    let unseen: usize =
+        run.stderr.split("about ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
     assert!(unseen.abs_diff(others + 1 - listed) < 200, "{unseen} {run}");
     assert_eq!(old.keys().len(), others + 1);
 }
@@ -218,6 +219,16 @@ fn a_walk_of_the_lru_lists_is_refused_where_it_can_harm_the_server() {
         let old = filled(Options::new("1.6.24"));
         on(&old, &[command, &["--strategy", "lru"]].concat()).fails(old.address(), &["disabled"]).claims_nothing();
         assert!(old.fake().lines().iter().all(|line| line == "version"), "{:?}", old.fake().lines());
+    }
+}
+
+#[test]
+fn a_listing_that_a_version_does_not_know_is_refused() {
+    for (version, strategy) in [("1.4.25", "lru"), ("1.4.25", "hash"), ("1.5.22", "hash"), ("1.6.6", "hash")] {
+        let old = filled(Options::new(version));
+        let run = on(&old, &["--strategy", strategy, "--prefix", "shop:"]);
+        run.fails(old.address(), &["disabled"]).claims_nothing().warns("let mcflush choose how keys are listed");
+        assert_eq!(old.keys().len(), SHOP + BLOG);
     }
 }
 

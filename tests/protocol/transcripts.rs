@@ -8,9 +8,12 @@ use mcflush::codec::{Answer, Asked, ClientCodec, CodecError, Role, ServerCodec};
 use mcflush::protocol::{Reply, Request};
 use tokio_util::codec::Decoder;
 
-/// Before meta commands were as they are today: a version, a file, and each request with the line of its answer that the codec
-/// refuses. Other requests of these files are answered as today, or by an error.
-const OTHER_LANGUAGE: [(&str, &str, &[(&str, &str)]); 9] = [
+/// A request, and the line of its answer that the codec refuses.
+type Refused = (&'static str, &'static str);
+
+/// Versions and files from before meta commands were as they are today. Other requests of these files are answered as today, or
+/// by an error.
+const OTHER_LANGUAGE: [(&str, &str, &[Refused]); 9] = [
     ("1.5.22", "admin.txt", &[("verbosity 1 noreply\r\nmn\r\n", "EN")]),
     (
         "1.5.22",
@@ -27,11 +30,7 @@ const OTHER_LANGUAGE: [(&str, &str, &[(&str, &str)]); 9] = [
     (
         "1.5.22",
         "meta.txt",
-        &[
-            ("mg nokey v q\r\nmn\r\n", "EN"),
-            ("md cnt q\r\nmd cnt q\r\nmn\r\n", "EN"),
-            ("mn\r\n", "EN"),
-        ],
+        &[("mg nokey v q\r\nmn\r\n", "EN"), ("md cnt q\r\nmd cnt q\r\nmn\r\n", "EN"), ("mn\r\n", "EN")],
     ),
     ("1.5.22", "no-cas.txt", &[("mg a c\r\n", "VA c 0")]),
     ("1.5.22", "retrieval.txt", &[("delete s 0 noreply\r\nmn\r\n", "EN")]),
@@ -237,8 +236,8 @@ fn they_decode_fully_and_encode_back_to_the_same_bytes() {
                 let unanswered =
                     asked.iter().any(|asked| matches!(asked.request, Request::Watch(_))) || exchange.closed;
                 // A server that does not know the fence answers it with an error, which is then taken for the quiet one's.
-                let unanswered = unanswered
-                    || exchange.sent.ends_with(b" noreply\r\nmn\r\n") && exchange.received == b"ERROR\r\n";
+                let unanswered =
+                    unanswered || exchange.sent.ends_with(b" noreply\r\nmn\r\n") && exchange.received == b"ERROR\r\n";
                 assert!(unanswered || loud == last || watched(&file), "{context}: {whole:?}");
             } else {
                 unattributed += 1;

@@ -259,7 +259,9 @@ impl Run<'_> {
             )
         } else {
             (
-                format!("this server lists only a part of its keys (stats cachedump): about {hidden} could not be seen"),
+                format!(
+                    "this server lists only a part of its keys (stats cachedump): about {hidden} could not be seen"
+                ),
                 self.without_cachedump(),
             )
         };
