@@ -440,7 +440,11 @@ impl<'a> Run<'a> {
         self.shared.error(Problem::Unproven {
             what: "the server moved items to other slab pages meanwhile, and before 1.6.24 what it moved looks new"
                 .into(),
-            instead: "run it again, or clear without leaving new items",
+            instead: if self.shared.options.keep_new {
+                "run it again, or clear without leaving new items"
+            } else {
+                "run it again"
+            },
         })
     }
 

@@ -21,6 +21,9 @@ use crate::protocol::stats::StatsGroup;
 /// Passes after which keys that the server hides from its listings are not waited for any more.
 const HIDDEN_PASSES_MAX: u32 = 6;
 
+/// Between passes while the server moves items to other slab pages.
+const MOVING: Duration = Duration::from_millis(500);
+
 /// What was seen of the server's other clients.
 struct Watch {
     /// The last look at the counters, with this clear's own uses at that time.
@@ -96,9 +99,25 @@ impl Run<'_> {
                 if self.shared.options.keep_new {
                     return Err(self.moved());
                 }
-                // What was moved looks new: any of them may be old, until a later mark tells.
+                // What was moved looks new: a later mark has to tell.
+                let had_watermark = self.shared.watermark.swap(0, Relaxed) > 0;
+                if had_watermark && walk.matched > 0 {
+                    // Any of these may be old, or none. So the passes are judged anew from the later mark on: taken for old,
+                    // what is stored all the time would look like what each pass misses.
+                    self.evidence = Evidence::default();
+                    if number >= PASSES_MAX {
+                        return Err(self.moved());
+                    }
+                    self.pause(MOVING, "the server moves items to other slab pages, and what it moved looks new")
+                        .await?;
+                    let changes = watch.look(self.activity().await?, self.own_uses());
+                    is_rescued = changes.is_rescued;
+                    if changes.is_restarted {
+                        first = self.begin_anew(&mut watch);
+                    }
+                    continue;
+                }
                 walk.older = walk.matched;
-                self.shared.watermark.store(0, Relaxed);
             }
             // A key that no command can name is listed every time.
             let mut old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
@@ -134,6 +153,7 @@ impl Run<'_> {
                 }
                 Verdict::Complete => return Err(self.hidden(&coverage)),
                 Verdict::GiveUp => return Err(self.gave_up(&walk)),
+                Verdict::Again(_) if number >= PASSES_MAX => return Err(self.gave_up(&walk)),
                 Verdict::Again(wait) => wait,
             };
             if wait > Duration::ZERO {
@@ -181,8 +201,11 @@ impl Run<'_> {
     }
 
     async fn wait(&self, time: Duration) -> Result<(), Error> {
+        self.pause(time, "a key that was read a moment ago is not listed until the server has moved it").await
+    }
+
+    async fn pause(&self, time: Duration, why: &'static str) -> Result<(), Error> {
         let Shared { server, context, .. } = self.shared;
-        let why = "a key that was read a moment ago is not listed until the server has moved it";
         context.events.tell(Event::Waiting { why, after: time });
         match pause(context, server, time).await {
             Err(error) if error.kind() == Kind::Deadline => Err(self.undecided("the deadline")),
