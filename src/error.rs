@@ -257,12 +257,12 @@ pub enum Problem {
         /// What was being done.
         doing: &'static str,
     },
-    /// What this version does when it is asked harms it or its other clients.
+    /// What this version does not do when it is asked, or does to the harm of itself or its other clients.
     #[error("{what}")]
-    Harmful {
-        /// What would happen.
+    Unsuited {
+        /// What is missing, or what would happen.
         what: &'static str,
-        /// What does no harm.
+        /// What works, and does no harm.
         instead: &'static str,
     },
     /// A service that lists its keys in no way.
@@ -371,7 +371,7 @@ impl Problem {
             Self::BinaryOnly
             | Self::Disabled { .. }
             | Self::FlushOff(_)
-            | Self::Harmful { .. }
+            | Self::Unsuited { .. }
             | Self::NoAge { .. }
             | Self::NoListing(_)
             | Self::NoDelay(_) => Kind::Disabled,
@@ -428,7 +428,7 @@ impl Problem {
             },
             Self::Disabled { instead, .. }
             | Self::Tls { instead, .. }
-            | Self::Harmful { instead, .. }
+            | Self::Unsuited { instead, .. }
             | Self::Unproven { instead, .. } => instead,
             Self::NoAge { .. } => "clear without leaving new items",
             Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",

@@ -128,6 +128,16 @@ impl Dialect {
         }
     }
 
+    /// Whether the version can list keys that way. One that cannot be read may.
+    pub(super) fn knows(self, strategy: Strategy) -> bool {
+        let since = match strategy {
+            Strategy::Hash => [1, 6, 9],
+            Strategy::Lru => [1, 4, 31],
+            Strategy::Cachedump => [0, 0, 0],
+        };
+        self.numbers.is_none_or(|numbers| numbers >= since)
+    }
+
     /// Whether an item that the server moves to another slab page gets a new CAS, and so looks newer than it is.
     pub(super) fn moves_renew_cas(self) -> bool {
         self.numbers.is_none_or(|numbers| numbers < [1, 6, 24])
@@ -206,6 +216,15 @@ mod tests {
             let found = (dialect.language(), dialect.dumps(), dialect.flush_by());
             assert_eq!(found, (language, dumps, flush), "{version}");
         }
+    }
+
+    #[test]
+    fn what_each_version_can_list() {
+        let knows = |version| [Strategy::Hash, Strategy::Lru, Strategy::Cachedump].map(|way| of(version).knows(way));
+        assert_eq!(knows("1.4.25"), [false, false, true]);
+        assert_eq!(knows("1.4.31"), [false, true, true]);
+        assert_eq!(knows("1.6.9"), [true, true, true]);
+        assert_eq!(knows("unknown"), [true, true, true]);
     }
 
     #[test]

@@ -28,7 +28,6 @@ use crate::scope::Scope;
 #[derive(Debug, Clone)]
 pub struct Page {
     server: ServerAddr,
-    strategy: Strategy,
     /// Lines as they came, each with an LF.
     lines: Bytes,
 }
@@ -60,7 +59,8 @@ impl Page {
         for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             key.clear();
             let cachedump;
-            let listed = if self.strategy == Strategy::Cachedump {
+            // One listing may have both kinds: what a dump leaves out is looked for in a cachedump.
+            let listed = if line.starts_with(b"ITEM ") {
                 cachedump = CachedumpItem::new(self.lines.slice_ref(line)).ok_or_else(|| bad(line))?;
                 Listed::Cachedump(&cachedump)
             } else {
@@ -301,7 +301,7 @@ async fn attempt(
         let mut drainer = drainer;
         let mut sent = false;
         while let Some(lines) = drainer.next().await.map_err(|error| unkept(server, error.to_string()))? {
-            let page = Page { server: server.clone(), strategy: way.strategy, lines };
+            let page = Page { server: server.clone(), lines };
             match context.stop.run_until_cancelled(pages.send(page)).await {
                 Some(Ok(())) => sent = true,
                 Some(Err(_)) => return Ok(None),

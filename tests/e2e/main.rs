@@ -9,6 +9,7 @@ mod auth;
 mod clear;
 mod clear_at_size;
 mod config;
+mod dialects;
 mod engine;
 mod engine_conditions;
 mod environment;

@@ -6,6 +6,7 @@
 pub mod dns;
 pub mod fake;
 pub mod flushes;
+pub mod old;
 pub mod other_clients;
 pub mod passes;
 pub mod run;

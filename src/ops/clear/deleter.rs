@@ -354,7 +354,10 @@ impl<'a> Deleter<'a> {
         match self.binary.delete(server, context, &record.key, record.cas).await? {
             Some(Deletion::Deleted) => sent.deleted += 1,
             Some(Deletion::Exists) => sent.kept += 1,
-            Some(_) => {}
+            Some(Deletion::NotFound) => {
+                self.shared.not_found.fetch_add(1, Relaxed);
+            }
+            Some(Deletion::Refused(_)) => {}
             None => self.shared.tally.out_of_reach(&record.key),
         }
         Ok(())
@@ -368,6 +371,7 @@ impl<'a> Deleter<'a> {
             Reply::Meta(reply) if role == Role::Quiet && matches!(reply.code, MetaCode::Nf | MetaCode::Ex) => {
                 sent.excepted += 1;
                 sent.kept += u64::from(reply.code == MetaCode::Ex);
+                self.shared.not_found.fetch_add(u64::from(reply.code == MetaCode::Nf), Relaxed);
                 return Ok(());
             }
             Reply::Noop => {
@@ -395,6 +399,7 @@ impl<'a> Deleter<'a> {
                 }
                 sent.deleted += u64::from(matches!(reply, Reply::Deleted | Reply::Stored));
                 sent.kept += u64::from(reply == Reply::Exists);
+                self.shared.not_found.fetch_add(u64::from(reply == Reply::NotFound), Relaxed);
                 sent.open = sent.open.saturating_sub(1);
             }
             reply => return Err(client.refused(reply)),

@@ -219,6 +219,8 @@ struct Shared<'a> {
     own_uses: AtomicU64,
     /// Old keys that the deletes of this pass met, where they look each up.
     old_met: AtomicU64,
+    /// Keys of this pass that its deletes did not find by the name that was listed.
+    not_found: AtomicU64,
     /// The server that is cleared, where its CAS are compared.
     instance: OnceLock<Instance>,
 }
@@ -314,6 +316,7 @@ impl<'a> Run<'a> {
             watermark: AtomicU64::new(0),
             own_uses: AtomicU64::new(0),
             old_met: AtomicU64::new(0),
+            not_found: AtomicU64::new(0),
             instance: OnceLock::new(),
         };
         Self {
@@ -437,7 +440,11 @@ impl<'a> Run<'a> {
         self.shared.error(Problem::Unproven {
             what: "the server moved items to other slab pages meanwhile, and before 1.6.24 what it moved looks new"
                 .into(),
-            instead: "run it again, or clear without leaving new items",
+            instead: if self.shared.options.keep_new {
+                "run it again, or clear without leaving new items"
+            } else {
+                "run it again"
+            },
         })
     }
 
@@ -460,6 +467,7 @@ impl<'a> Run<'a> {
         loop {
             let mut walk = Walk::default();
             self.shared.old_met.store(0, Relaxed);
+            self.shared.not_found.store(0, Relaxed);
             // On the heap, as every operation holds the room for one or two of these.
             let walked = Box::pin(self.pass(&mut walk)).await;
             self.listed_last = walk.listed;

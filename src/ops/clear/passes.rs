@@ -13,13 +13,16 @@ use crate::error::{Error, Kind, Problem};
 use crate::ops::Event;
 use crate::ops::dialect::Dumps;
 use crate::ops::listing::sample::Sample;
-use crate::ops::listing::{Coverage, Strategy};
+use crate::ops::listing::{Coverage, Cut, Strategy};
 use crate::ops::retry::pause;
 use crate::protocol::ErrorReply;
 use crate::protocol::stats::StatsGroup;
 
 /// Passes after which keys that the server hides from its listings are not waited for any more.
 const HIDDEN_PASSES_MAX: u32 = 6;
+
+/// Between passes while the server moves items to other slab pages.
+const MOVING: Duration = Duration::from_millis(500);
 
 /// What was seen of the server's other clients.
 struct Watch {
@@ -77,7 +80,7 @@ impl Run<'_> {
         loop {
             let began = Instant::now();
             let was_quiet_since = watch.quiet_since;
-            let (mut walk, coverage) = match self.whole_pass().await {
+            let (mut walk, mut coverage) = match self.whole_pass().await {
                 Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
                 Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
                 Err(error) if error.kind() == Kind::Deadline && number > 0 => {
@@ -96,12 +99,36 @@ impl Run<'_> {
                 if self.shared.options.keep_new {
                     return Err(self.moved());
                 }
-                // What was moved looks new: any of them may be old, until a later mark tells.
+                // What was moved looks new: a later mark has to tell.
+                let had_watermark = self.shared.watermark.swap(0, Relaxed) > 0;
+                if had_watermark && walk.matched > 0 {
+                    // Any of these may be old, or none. So the passes are judged anew from the later mark on: taken for old,
+                    // what is stored all the time would look like what each pass misses.
+                    self.evidence = Evidence::default();
+                    if number >= PASSES_MAX {
+                        return Err(self.moved());
+                    }
+                    self.pause(MOVING, "the server moves items to other slab pages, and what it moved looks new")
+                        .await?;
+                    let changes = watch.look(self.activity().await?, self.own_uses());
+                    is_rescued = changes.is_rescued;
+                    if changes.is_restarted {
+                        first = self.begin_anew(&mut watch);
+                    }
+                    continue;
+                }
                 walk.older = walk.matched;
-                self.shared.watermark.store(0, Relaxed);
             }
             // A key that no command can name is listed every time.
-            let old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
+            let mut old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
+            if number > 1 && self.lists_raw_keys() {
+                // The pass before has looked each of them up, which removes what has expired or was flushed: by the name that
+                // is listed there is no such key, as where a NUL byte cuts the name short.
+                coverage.unnamed = self.shared.not_found.load(Relaxed);
+                if !self.shared.looks_up_age() {
+                    old = old.saturating_sub(coverage.unnamed);
+                }
+            }
             let is_quiet = !changes.is_used && !changes.is_moved;
             self.evidence.add(Found {
                 began: began.duration_since(first),
@@ -126,6 +153,7 @@ impl Run<'_> {
                 }
                 Verdict::Complete => return Err(self.hidden(&coverage)),
                 Verdict::GiveUp => return Err(self.gave_up(&walk)),
+                Verdict::Again(_) if number >= PASSES_MAX => return Err(self.gave_up(&walk)),
                 Verdict::Again(wait) => wait,
             };
             if wait > Duration::ZERO {
@@ -148,6 +176,12 @@ impl Run<'_> {
         Instant::now()
     }
 
+    /// Whether some keys are listed as they are, by a cachedump.
+    fn lists_raw_keys(&self) -> bool {
+        let way = self.shared.way;
+        way.strategy == Strategy::Cachedump || way.dialect.dumps() == Dumps::WithoutHeads
+    }
+
     fn own_uses(&self) -> u64 {
         self.shared.own_uses.load(Relaxed)
     }
@@ -167,8 +201,11 @@ impl Run<'_> {
     }
 
     async fn wait(&self, time: Duration) -> Result<(), Error> {
+        self.pause(time, "a key that was read a moment ago is not listed until the server has moved it").await
+    }
+
+    async fn pause(&self, time: Duration, why: &'static str) -> Result<(), Error> {
         let Shared { server, context, .. } = self.shared;
-        let why = "a key that was read a moment ago is not listed until the server has moved it";
         context.events.tell(Event::Waiting { why, after: time });
         match pause(context, server, time).await {
             Err(error) if error.kind() == Kind::Deadline => Err(self.undecided("the deadline")),
@@ -211,27 +248,28 @@ impl Run<'_> {
 
     /// The error of a server that lists only a part of some slab classes.
     fn cut(&self, coverage: &Coverage) -> Error {
-        let unlisted: u64 = coverage.cut.iter().map(|class| class.unlisted).sum();
-        let classes: Vec<_> = coverage.cut.iter().map(|class| class.class.to_string()).collect();
-        let which = match classes.as_slice() {
-            [class] => format!("slab class {class} holds more keys than this server lists (2 MB)"),
-            classes => format!(
-                "{} slab classes ({}) hold more keys than this server lists (2 MB each)",
-                classes.len(),
-                classes.join(", ")
-            ),
+        let what: Vec<_> = [Cut::Limit, Cut::LineEnd].into_iter().filter_map(|by| describe_cut(coverage, by)).collect();
+        let instead = if coverage.cut.iter().any(|class| class.by == Cut::LineEnd) {
+            self.without_cachedump()
+        } else {
+            "flush the whole instance, or give the app a prefix with a version in it"
         };
-        self.shared.error(Problem::Unproven {
-            what: format!(
-                "{which}: about {} could not be seen, and those in scope among them are left",
-                count(unlisted)
-            ),
-            instead: "flush the whole instance, or give the app a prefix with a version in it",
-        })
+        self.shared.error(Problem::Unproven { what: what.join("; "), instead })
     }
 
-    /// The error of a server that keeps keys where its listing does not look.
+    /// The error of a server that keeps keys where its listing does not look, or lists them by another name.
     fn hidden(&self, coverage: &Coverage) -> Error {
+        if coverage.hidden == 0 && !coverage.is_partial {
+            let which = match coverage.unnamed {
+                1 => "1 key in scope is listed by a name that no command finds, as one with a NUL byte in it is: it is left"
+                    .into(),
+                keys => format!(
+                    "{keys} keys in scope are listed by names that no command finds, as those with a NUL byte in them are: \
+                     they are left"
+                ),
+            };
+            return self.shared.error(Problem::Unproven { what: which, instead: self.without_cachedump() });
+        }
         let hidden = count(coverage.hidden.max(1));
         let (what, instead) = if self.shared.way.strategy == Strategy::Lru {
             debug_assert_eq!(self.shared.way.dialect.dumps(), Dumps::WithoutHeads, "no other dump hides keys");
@@ -245,13 +283,51 @@ impl Run<'_> {
         } else {
             (
                 format!(
-                    "this server lists only a part of its keys (stats cachedump): about {hidden} keys could not be seen"
+                    "this server lists only a part of its keys (stats cachedump): about {hidden} could not be seen"
                 ),
-                "start memcached with its LRU crawler, or flush the whole instance",
+                self.without_cachedump(),
             )
         };
         self.shared.error(Problem::Unproven { what, instead })
     }
+
+    /// What helps where a cachedump shows too little.
+    fn without_cachedump(&self) -> &'static str {
+        match self.shared.way.dialect.dumps() {
+            _ if self.shared.options.strategy == Some(Strategy::Cachedump) => {
+                "let mcflush choose how keys are listed, or flush the whole instance"
+            }
+            Dumps::Missing | Dumps::WithoutHeads => "upgrade memcached, or flush the whole instance",
+            _ => "start memcached with its LRU crawler, or flush the whole instance",
+        }
+    }
+}
+
+/// What ended the listing of some classes, and how much it left out; none where it ended none.
+fn describe_cut(coverage: &Coverage, by: Cut) -> Option<String> {
+    let cut: Vec<_> = coverage.cut.iter().filter(|class| class.by == by).collect();
+    let unlisted = count(cut.iter().map(|class| class.unlisted).sum());
+    let classes: Vec<_> = cut.iter().map(|class| class.class.to_string()).collect();
+    let seen = format!("about {unlisted} could not be seen, and those in scope among them are left");
+    Some(match (by, classes.as_slice()) {
+        (_, []) => return None,
+        (Cut::Limit, [class]) => format!("slab class {class} holds more keys than this server lists (2 MB): {seen}"),
+        (Cut::Limit, classes) => format!(
+            "{} slab classes ({}) hold more keys than this server lists (2 MB each): {seen}",
+            classes.len(),
+            classes.join(", ")
+        ),
+        (Cut::LineEnd, [class]) => format!(
+            "slab class {class} holds a key with a line end in it, behind which its listing (stats cachedump) cannot be \
+             read: {seen}"
+        ),
+        (Cut::LineEnd, classes) => format!(
+            "{} slab classes ({}) hold a key with a line end in it, behind which their listing (stats cachedump) cannot be \
+             read: {seen}",
+            classes.len(),
+            classes.join(", ")
+        ),
+    })
 }
 
 /// A number of keys, in words.

@@ -1,15 +1,19 @@
 //! `stats cachedump`: one LRU list of each slab class, at most 2 MB of it; raw keys, none that were stored as base64.
 //!
+//! A raw key can hold a line end, which breaks the lines of its class: what is behind it cannot be read. A NUL byte ends a key
+//! early, so that no command finds it by its listed name.
+//!
 //! The server holds the list's lock while it copies the keys, and skips none for being read (upstream's `item_cachedump`):
 //! where a class has one list and its dump was not cut, the dump is the class. What can be missing is an item that is
 //! between two lists or two values at that instant, as in a dump of the LRU lists.
 
 use std::collections::BTreeMap;
 
-use super::{Coverage, CutClass, Listed, Visitor, Walked};
+use super::{Coverage, Cut, CutClass, Listed, Visitor, Walked};
 use crate::client::Client;
-use crate::codec::Answer;
+use crate::codec::{Answer, CodecError};
 use crate::error::{Error, Problem};
+use crate::ops::Context;
 use crate::ops::dialect::Dialect;
 use crate::protocol::cachedump::{Cachedump, CachedumpItem};
 use crate::protocol::stats::{Stat, StatsGroup};
@@ -66,6 +70,8 @@ pub(super) struct ClassDump {
 /// How a dump of a class ended.
 pub(super) enum Dumped {
     Whole(ClassDump),
+    /// At a key with a line end in it, after so many keys. The connection is of no use any more.
+    Broken(u64),
     GivenUp,
     Refused(ErrorReply),
 }
@@ -82,7 +88,11 @@ pub(super) async fn dump(
     client.send(Request::Cachedump(Cachedump { class, limit })).await?;
     let (mut listed, mut bytes) = (0, 0);
     loop {
-        match client.next().await? {
+        let answer = match client.next().await {
+            Err(error) if is_malformed(&error) => return Ok(Dumped::Broken(listed)),
+            answer => answer?,
+        };
+        match answer {
             Answer { reply: Reply::Cachedump(item), .. } => {
                 listed += 1;
                 bytes += item.as_bytes().len() + 2;
@@ -95,10 +105,24 @@ pub(super) async fn dump(
             Answer { reply, .. } => return Err(client.refused(reply)),
         }
     }
+    // A key with a line end in it can look like the end of a dump. Then this is not answered by a version.
+    match client.version().await {
+        Err(error) if is_malformed(&error) => return Ok(Dumped::Broken(listed)),
+        version => version?,
+    };
     Ok(Dumped::Whole(ClassDump { listed, is_cut: bytes + LINE_MAX > LIMIT }))
 }
 
-pub(super) async fn walk(client: &mut Client, dialect: Dialect, visitor: &mut impl Visitor) -> Result<Walked, Error> {
+const fn is_malformed(error: &Error) -> bool {
+    matches!(error.problem, Problem::Codec { source: CodecError::Malformed { .. }, .. })
+}
+
+pub(super) async fn walk(
+    client: &mut Client,
+    dialect: Dialect,
+    context: &Context,
+    visitor: &mut impl Visitor,
+) -> Result<Walked, Error> {
     // A server that does not say is taken for one that has several.
     let has_one_list = match client.stats(StatsGroup::Settings).await {
         Ok(settings) => has_one_list(&settings),
@@ -114,12 +138,18 @@ pub(super) async fn walk(client: &mut Client, dialect: Dialect, visitor: &mut im
     for (class, before) in classes {
         let dumped = match dump(client, class, 0, |item| visitor.visit(Listed::Cachedump(&item))).await? {
             Dumped::Whole(dumped) => dumped,
+            Dumped::Broken(listed) => {
+                let unlisted = before.number.saturating_sub(listed).max(1);
+                coverage.cut.push(CutClass { class, unlisted, by: Cut::LineEnd });
+                *client = context.connect(&client.server().clone()).await?;
+                continue;
+            }
             Dumped::GivenUp => return Ok(Walked::GivenUp),
             Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
         };
         let unlisted = before.number.saturating_sub(dumped.listed);
         if dumped.is_cut {
-            coverage.cut.push(CutClass { class, unlisted });
+            coverage.cut.push(CutClass { class, unlisted, by: Cut::Limit });
         } else if !has_one_list || before.other_lists > 0 {
             coverage.hidden += unlisted;
             coverage.is_partial = true;
@@ -127,8 +157,6 @@ pub(super) async fn walk(client: &mut Client, dialect: Dialect, visitor: &mut im
             coverage.hidden += unlisted;
         }
     }
-    // A key with a line end in it can look like the end of a dump. Then this is not answered by a version.
-    client.version().await?;
     Ok(Walked::Whole(coverage))
 }
 

@@ -18,7 +18,7 @@ pub(in crate::ops) struct Way {
 /// The strategy that the caller asked for, or the most complete one that is safe for the server's other clients.
 ///
 /// # Errors
-/// The server cannot be reached, or the strategy harms it.
+/// The server cannot be reached, or the strategy harms it, or its version does not know it.
 pub(in crate::ops) async fn choose(
     server: &ServerAddr,
     asked: Option<Strategy>,
@@ -32,10 +32,20 @@ pub(in crate::ops) async fn choose(
             Err(error) => retries.after(error).await?,
         }
     };
+    if let Some(strategy) = asked
+        && !dialect.knows(strategy)
+    {
+        let what = match strategy {
+            Strategy::Hash => "before 1.6.9 memcached has no dump of the hash table",
+            Strategy::Lru | Strategy::Cachedump => "before 1.4.31 memcached has no dump of the LRU lists",
+        };
+        let instead = "let mcflush choose how keys are listed";
+        return Err(Error { server: server.clone(), problem: Problem::Unsuited { what, instead } });
+    }
     if asked == Some(Strategy::Lru) && dialect.stalls_garble() {
         return Err(Error {
             server: server.clone(),
-            problem: Problem::Harmful {
+            problem: Problem::Unsuited {
                 what: "from 1.6.19 to 1.6.43 a dump of the LRU lists whose reader stalls can write past the end of a buffer in the server",
                 instead: "let mcflush choose: it walks the hash table, which lists every key",
             },

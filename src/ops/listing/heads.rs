@@ -31,6 +31,10 @@ pub(super) async fn walk(
     for (class, before) in before {
         let newest = match cachedump::dump(client, class, 1, |item| visitor.visit(Listed::Cachedump(&item))).await? {
             Dumped::Whole(dumped) => dumped.listed,
+            Dumped::Broken(listed) => {
+                *client = context.connect(&client.server().clone()).await?;
+                listed
+            }
             Dumped::GivenUp => return Ok(Walked::GivenUp),
             Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
         };

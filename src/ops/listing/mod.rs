@@ -174,20 +174,33 @@ pub(super) struct Coverage {
     pub(super) hidden: u64,
     /// The server never lists more than a part of its keys.
     pub(super) is_partial: bool,
+    /// Keys that are listed by a name that no command finds.
+    pub(super) unnamed: u64,
 }
 
-/// A slab class of which the server lists the newest 2 MB of keys.
+/// What ends the listing of a slab class before its last key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The server lists the newest 2 MB of keys.
+    Limit,
+    /// A key with a line end in it, behind which nothing can be read.
+    LineEnd,
+}
+
+/// A slab class whose last keys are not listed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CutClass {
     /// The class's number.
     pub(super) class: u32,
     /// About how many of its keys the server does not list.
     pub(super) unlisted: u64,
+    /// Why.
+    pub(super) by: Cut,
 }
 
 impl Coverage {
     /// Nothing is left out.
-    pub(super) const ALL: Self = Self { cut: Vec::new(), hidden: 0, is_partial: false };
+    pub(super) const ALL: Self = Self { cut: Vec::new(), hidden: 0, is_partial: false, unnamed: 0 };
 
     pub(super) fn is_whole(&self) -> bool {
         *self == Self::ALL
@@ -234,7 +247,7 @@ pub(super) async fn walk(
     let walk = async {
         match strategy {
             Strategy::Hash => metadump::walk(CrawlTarget::Hash, dialect, client, context, visitor).await,
-            Strategy::Cachedump => cachedump::walk(client, dialect, visitor).await,
+            Strategy::Cachedump => cachedump::walk(client, dialect, context, visitor).await,
             Strategy::Lru if dialect.dumps() == Dumps::WithoutHeads => {
                 heads::walk(dialect, client, context, visitor).await
             }
