@@ -24,9 +24,11 @@ test-recipes: ## the recipes by the real tools and the frameworks' own keys
 test-slow: ## `make test` and `make test-recipes` as a slow and busy machine runs them, three times
 	@scripts/test-slow
 
-torture: ## clears of 1,000,000 of 2,000,000 keys under load, and what other clients feel of it, on each memcached
+torture: ## hundreds of clears and flushes under load on each memcached, large ones, and what other clients feel of them
 	@scripts/fetch-memcached
 	$(CARGO) bench --locked --bench million
+	$(CARGO) build --locked --release --example traffic
+	$(CARGO) bench --locked --bench rounds
 
 bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
 	@scripts/fetch-memcached

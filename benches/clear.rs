@@ -1,5 +1,5 @@
 //! How fast a clear is beside the server's own limit, what it costs, and what people use instead: `make bench`, or
-//! `cargo bench --bench clear -- debian sid memory others fleet` for some of it.
+//! `cargo bench --bench clear -- debian sid memory others fleet flush` for some of it.
 //!
 //! The limit is a bare hash walk, read and thrown away. Everything that is compared is measured in turn, in one run.
 
@@ -35,12 +35,13 @@ const ROUNDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(1500);
 
 fn main() {
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 6] = [
         ("debian", || speed(Version::Debian)),
         ("sid", || speed(Version::Sid)),
         ("memory", memory),
         ("others", others),
         ("fleet", fleet),
+        ("flush", flush),
     ];
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (part, run) in parts {
@@ -76,6 +77,69 @@ fn fleet() {
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
     println!("\nflush of {SERVERS} servers, medians of {ROUNDS}, in ms a server");
     println!("mcflush --all (with the count of items) {ours:.2}, a loop of nc {theirs:.2}: {:.1} x", theirs / ours);
+}
+
+/// `--all`, beside memcflush and a bare walk behind it; and what each leaves that is being read.
+fn flush() {
+    const READ: usize = 20_000;
+    const LEFT_ROUNDS: usize = 10;
+    let ways: [(&str, fn(&Server)); 4] = [
+        ("memcflush", memcflush),
+        ("memcflush, a bare walk", |server| {
+            memcflush(server);
+            // The server's own crawl, which takes the flushed items out, comes first, as it does with mcflush.
+            wait_for("the walk", || try_dump(server, "hash").then_some(()));
+        }),
+        ("mcflush --all --once", |server| {
+            mcflush(["--all", "--once", server.address()]).run().exits(0);
+        }),
+        ("mcflush --all", |server| {
+            mcflush(["--all", server.address()]).run().succeeds();
+        }),
+    ];
+    for version in [Version::Debian, Version::Sid] {
+        let server = Server::start(version, &["-m", "2048"]);
+        let mut times: [Vec<f64>; 4] = Default::default();
+        for round in 0..ROUNDS {
+            for at in 0..ways.len() {
+                // Each way follows each other one in turn.
+                let way = (round + at) % ways.len();
+                server.store((0..2 * MILLION).map(shop));
+                settle(&server);
+                let began = Instant::now();
+                ways[way].1(&server);
+                times[way].push(began.elapsed().as_secs_f64());
+            }
+        }
+        let server = Server::start(version, &[]);
+        let keys: Vec<String> = (0..READ).map(|n| format!("shop:{n}")).collect();
+        let left = ways.map(|(_, flush)| {
+            let counts = (0..LEFT_ROUNDS).map(|_| {
+                server.store(&keys);
+                read_three_times(&server, READ);
+                flush(&server);
+                server.read_all(&keys)
+            });
+            let counts: Vec<usize> = counts.collect();
+            (counts.iter().filter(|count| **count > 0).count(), counts.into_iter().max().unwrap_or(0))
+        });
+        println!(
+            "\nflush of 2,000,000 keys on {} memcached, seconds, medians of {ROUNDS} (least to most);",
+            name(version)
+        );
+        println!("{READ} keys read three times right before: rounds of {LEFT_ROUNDS} that left some, and the most");
+        for (((way, _), times), (rounds, most)) in ways.iter().zip(&mut times).zip(left) {
+            times.sort_by(f64::total_cmp);
+            let (least, median, longest) = (times[0], times[times.len() / 2], times[times.len() - 1]);
+            println!("{way:24} {median:>6.3} ({least:.3} to {longest:.3}) | {rounds:>3} {most:>6}");
+        }
+    }
+}
+
+fn memcflush(server: &Server) {
+    let servers = format!("--servers={}", server.address());
+    let status = Command::new("memcflush").arg(servers).status();
+    assert!(status.expect("scripts/fetch-clients was run").success());
 }
 
 fn name(version: Version) -> &'static str {
@@ -170,14 +234,19 @@ fn settle(server: &Server) {
 /// A dump, read and thrown away. Again when the hash table has begun to grow or the server crawls for itself.
 fn dump(server: &Server, what: &str) -> Duration {
     loop {
-        let mut connection = server.connect();
         let began = Instant::now();
-        connection.send(format!("lru_crawler metadump {what}\r\n").as_bytes());
-        if connection.skip_past(&[b"END\r\n", b"later\r\n", b"request\r\n"]) == 0 {
+        if try_dump(server, what) {
             return began.elapsed();
         }
         settle(server);
     }
+}
+
+/// Whether the server did it.
+fn try_dump(server: &Server, what: &str) -> bool {
+    let mut connection = server.connect();
+    connection.send(format!("lru_crawler metadump {what}\r\n").as_bytes());
+    connection.skip_past(&[b"END\r\n", b"later\r\n", b"request\r\n"]) == 0
 }
 
 /// Time, and peak memory in bytes.

@@ -5,6 +5,9 @@
 
 pub mod dns;
 pub mod fake;
+pub mod flushes;
+pub mod other_clients;
+pub mod passes;
 pub mod run;
 pub mod server;
 pub mod terminal;

@@ -1,0 +1,63 @@
+//! Clears by passes over lists that miss keys, on the servers where nothing better is safe: what they call complete is.
+
+use serde_json::Value;
+
+use crate::support::passes::{HOGS, Round, round};
+use crate::support::run::mcflush;
+use crate::support::server::{Server, Version};
+
+/// Makes a test of each version that is cleared by passes.
+macro_rules! each_old_version {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use super::Version;
+
+            #[test]
+            fn bullseye() {
+                super::$name(Version::Bullseye);
+            }
+
+            #[test]
+            fn debian() {
+                super::$name(Version::Debian);
+            }
+        }
+    )+};
+}
+
+each_old_version!(under_traffic, under_traffic_on_busy_processors, at_rest_two_passes_are_enough);
+
+/// `make torture` does 300 of them.
+fn rounds(version: Version, count: usize, hogs: usize) {
+    let server = Server::start(version, &[]);
+    let rounds: Vec<Round> = (0..count).map(|_| round(&server, hogs)).collect();
+    for round in &rounds {
+        assert!(round.is_true(), "{round:#?}");
+        // Other clients moved keys about, which is what this is about.
+        assert!(!round.is_complete() || round.doubt <= 1e-6 && round.passes > 2, "{round:#?}");
+        assert!(
+            round.is_complete() || round.error.as_deref().is_some_and(|why| why.contains("may be left")),
+            "{round:#?}"
+        );
+    }
+    assert!(rounds.iter().any(Round::is_complete), "{rounds:#?}");
+}
+
+fn under_traffic(version: Version) {
+    rounds(version, 3, 0);
+}
+
+fn under_traffic_on_busy_processors(version: Version) {
+    rounds(version, 2, HOGS);
+}
+
+fn at_rest_two_passes_are_enough(version: Version) {
+    let server = Server::start(version, &[]);
+    crate::support::passes::load(&server);
+    let run = mcflush(["--json", "--prefix", "shop:", server.address()]).run();
+    let document: Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+    let row = &document["servers"][0];
+    assert_eq!((&row["passes"], &row["proof"]), (&2.into(), &"passes".into()), "{row}");
+    assert_eq!((&row["miss_rate"], &row["doubt"]), (&0.0.into(), &0.0.into()), "{row}");
+    assert_eq!(server.stat("curr_items"), crate::support::passes::EACH as u64);
+}

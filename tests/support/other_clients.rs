@@ -1,0 +1,75 @@
+//! A server's other clients, in processes of their own, and what they find on it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use super::server::Server;
+
+/// A process of clients at full speed (`tests/support/traffic_program.rs`), gone when this is dropped.
+///
+/// It also dies with the *thread* that started it, so start it from the one that outlives it.
+pub struct OtherClients(Child);
+
+impl OtherClients {
+    /// `connections` clients that do what `role` says with each of `prefixes` and a number below `count`.
+    pub fn start(server: &Server, role: &str, prefixes: &str, count: usize, connections: usize) -> OtherClients {
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(program())
+            .args([server.address(), role, prefixes, &count.to_string(), &connections.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("setpriv (of util-linux) runs");
+        OtherClients(child)
+    }
+}
+
+impl Drop for OtherClients {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing is left to do about it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Cargo puts examples beside the folder of the tests and benches, in `examples`.
+fn program() -> PathBuf {
+    let this = std::env::current_exe().expect("this program has a path");
+    let program = this.ancestors().nth(2).expect("it is in a folder of the target folder").join("examples/traffic");
+    assert!(
+        program.exists(),
+        "there is no {}: build it by cargo build --example traffic (with --release for a bench)",
+        program.display()
+    );
+    program
+}
+
+/// How many of `keys` a client finds there with a value that `is_meant`.
+pub fn count_values(server: &Server, keys: &[String], is_meant: impl Fn(&str) -> bool) -> usize {
+    let mut found = 0;
+    // So few at once that neither side waits for the other to read.
+    for some in keys.chunks(2_000) {
+        let mut connection = server.connect();
+        let commands = some.chunks(100).map(|keys| format!("get {}\r\n", keys.join(" ")));
+        connection.send(commands.collect::<String>().as_bytes());
+        let (mut ends, mut is_value) = (some.len().div_ceil(100), false);
+        connection.each_line(|line| {
+            if std::mem::take(&mut is_value) {
+                found += usize::from(is_meant(line));
+            } else if line == "END" {
+                ends -= 1;
+            } else {
+                assert!(line.starts_with("VALUE "), "an answer to get: {line}");
+                is_value = true;
+            }
+            ends > 0
+        });
+    }
+    found
+}
+
+/// `PREFIX0`, `PREFIX1`, …
+pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}{number}")).collect()
+}

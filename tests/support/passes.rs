@@ -1,0 +1,79 @@
+//! One round of a clear by passes while other processes read and write: what `tests/e2e/passes.rs` asks a few times and
+//! `make torture` many times.
+
+use serde_json::Value;
+
+use super::other_clients::{OtherClients, count_values, numbered};
+use super::run::mcflush;
+use super::server::Server;
+use super::wait_for;
+
+/// Keys of each of the two apps.
+pub const EACH: usize = 30_000;
+
+const READING_PROCESSES: usize = 3;
+
+/// Busy threads beside them, on a round with busy processors.
+pub const HOGS: usize = 6;
+
+/// What a clear said, and what it left.
+#[derive(Debug)]
+pub struct Round {
+    pub status: Option<i32>,
+    /// Why it is incomplete, where it is.
+    pub error: Option<String>,
+    pub passes: u64,
+    pub seconds: f64,
+    pub miss_rate: f64,
+    pub doubt: f64,
+    /// Keys of the app that could be read after the clear, while the others went on.
+    pub left: usize,
+    /// Keys of the other app that could not.
+    pub taken: usize,
+}
+
+impl Round {
+    pub fn is_complete(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// Whether it said the truth: what it calls complete is, and the other app is whole whatever it says.
+    pub fn is_true(&self) -> bool {
+        self.taken == 0 && (self.left == 0 || !self.is_complete())
+    }
+}
+
+/// Stores both apps. The server needs room enough for all of it: what is evicted says nothing.
+pub fn load(server: &Server) {
+    server.store(numbered("shop:", EACH).into_iter().chain(numbered("blog:", EACH)));
+}
+
+pub fn round(server: &Server, hogs: usize) -> Round {
+    load(server);
+    let before = server.stat("get_hits");
+    let _others: Vec<_> = (0..READING_PROCESSES)
+        .map(|_| OtherClients::start(server, "mixed", "shop:,blog:", EACH, 2))
+        .chain((hogs > 0).then(|| OtherClients::start(server, "hog", "", 0, hogs)))
+        .collect();
+    // By then each key has been read some times, and the server has begun to move them between its lists.
+    let enough = before + 6 * EACH as u64;
+    wait_for("the other clients to be at work", || (server.stat("get_hits") > enough).then_some(()));
+    let run = mcflush(["--json", "--prefix", "shop:", server.address()]).run();
+    let (left, there) = (
+        count_values(server, &numbered("shop:", EACH), |_| true),
+        count_values(server, &numbered("blog:", EACH), |_| true),
+    );
+    let document: Value = serde_json::from_str(&run.stdout).expect("a JSON document");
+    let row = &document["servers"][0];
+    assert_eq!(row["complete"].as_bool(), Some(run.status.code() == Some(0)), "what it says and how it exits:{run}");
+    Round {
+        status: run.status.code(),
+        error: row["error"]["message"].as_str().map(str::to_owned),
+        passes: row["passes"].as_u64().expect("a number of passes"),
+        seconds: run.took.as_secs_f64(),
+        miss_rate: row["miss_rate"].as_f64().unwrap_or(f64::NAN),
+        doubt: row["doubt"].as_f64().unwrap_or(f64::NAN),
+        left,
+        taken: EACH - there,
+    }
+}
