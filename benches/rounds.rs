@@ -53,13 +53,13 @@ fn main() -> ExitCode {
     let parts: [(&str, usize, fn(usize, &mut Score)); 3] =
         [("passes", 300, by_passes), ("flush", 100, flush), ("keep-new", 100, keep_new)];
     let names: Vec<&String> = words.iter().filter(|word| word.parse::<usize>().is_err()).collect();
-    if let Some(unknown) = names.iter().find(|name| parts.iter().all(|(part, ..)| part != name)) {
+    if let Some(unknown) = names.iter().find(|name| parts.iter().all(|(part, ..)| *part != name.as_str())) {
         println!("no part {unknown}: there are passes, flush and keep-new, and the number of rounds behind it");
         return ExitCode::from(2);
     }
     let mut score = Score::default();
     for (part, rounds, run) in parts {
-        if names.is_empty() || names.iter().any(|name| *name == part) {
+        if names.is_empty() || names.iter().any(|name| name.as_str() == part) {
             run(asked.unwrap_or(rounds), &mut score);
         }
     }

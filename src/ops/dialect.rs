@@ -114,6 +114,11 @@ impl Dialect {
         self.row.flush
     }
 
+    /// Whether what is stored behind a `flush_all` in its second stays, where it compares times.
+    pub(super) fn keeps_same_second(self) -> bool {
+        self.numbers.is_some_and(|numbers| numbers >= [1, 6, 25])
+    }
+
     /// The way to list keys that is the most complete one without harm to other clients.
     pub(super) const fn strategy(self) -> Strategy {
         match self.row.dumps {

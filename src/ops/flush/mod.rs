@@ -5,6 +5,7 @@
 //! `append`. docs/PROTOCOL.md has the measurements.
 
 mod binary;
+mod noted;
 mod plan;
 mod probe;
 mod turn;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use self::plan::{Facts, Plan};
 use self::probe::Probe;
+use self::turn::Until;
 use super::clear::{self, Cleared, Strategy};
 use super::dialect::Dialect;
 use super::listing::{self, Listed, Visitor, Walked, Way};
@@ -222,11 +224,11 @@ impl Flushing<'_> {
 
     /// Whatever shows that nothing stored before is readable.
     async fn make_sure(&self, confirmed: &Confirmed, flushed: &mut Flushed) -> Result<(), Error> {
-        let Confirmed { plan, probe, .. } = confirmed;
+        let Confirmed { plan, probe, facts } = confirmed;
         let watermark = probe.as_ref().and_then(Probe::cas);
         match plan {
             // On the heap: a clear within a flush is too much for a thread's stack in a debug build.
-            Plan::Walk => match Box::pin(self.sweep(watermark)).await {
+            Plan::Walk => match Box::pin(self.sweep(facts, watermark)).await {
                 Ok(cleared) => {
                     flushed.swept = Some(cleared.deleted);
                     flushed.kept_new = cleared.kept_new;
@@ -259,11 +261,18 @@ impl Flushing<'_> {
         if self.verifies() {
             self.verify(confirmed).await?;
         }
+        // What others store once this is done has to stay.
+        if facts.flushes_whole_seconds() {
+            self.turn(Until::StoresStay).await?;
+        }
         Ok(())
     }
 
     /// Walks the hash table, and deletes what is in it.
-    async fn sweep(&self, watermark: Option<u64>) -> Result<Cleared, Error> {
+    async fn sweep(&self, facts: &Facts, watermark: Option<u64>) -> Result<Cleared, Error> {
+        if facts.flushes_by_time() {
+            self.reads_are_noted().await?;
+        }
         let way = Way { strategy: Strategy::Hash, dialect: self.dialect().await? };
         let options = clear::Options {
             strategy: Some(Strategy::Hash),
@@ -276,6 +285,20 @@ impl Flushing<'_> {
             None => Ok(cleared),
             Some(error) => Err(error),
         }
+    }
+
+    async fn reads_are_noted(&self) -> Result<(), Error> {
+        let mut retries = Retries::new(self.context);
+        loop {
+            match unless_stopped(self.context, self.server, noted::wait(self.server, self.context)).await {
+                Ok(()) => return Ok(()),
+                Err(error) => retries.after(error).await?,
+            }
+        }
+    }
+
+    async fn turn(&self, until: Until) -> Result<(), Error> {
+        unless_stopped(self.context, self.server, turn::wait(until, self.server, self.context)).await
     }
 
     async fn dialect(&self) -> Result<Dialect, Error> {
@@ -304,7 +327,7 @@ impl Flushing<'_> {
     /// `flush_all` once more, when the server's clock has turned twice: what was noted late for the first one's second is of
     /// the past then.
     async fn twice(&self) -> Result<(), Error> {
-        unless_stopped(self.context, self.server, turn::wait(self.server, self.context)).await?;
+        self.turn(Until::TheFlushIsPast).await?;
         self.again().await
     }
 

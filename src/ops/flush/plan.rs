@@ -72,6 +72,17 @@ impl Facts {
         self.setting("cas_enabled") == Some("yes")
     }
 
+    /// Whether `flush_all` takes what its time says, which a read can change.
+    pub(super) fn flushes_by_time(&self) -> bool {
+        let flush_by = self.version.as_ref().map(|version| Dialect::of(version).flush_by());
+        flush_by != Some(FlushBy::Cas) || !self.has_cas()
+    }
+
+    /// Whether `flush_all` also takes what is stored after it in the same second: by time, before 1.6.25.
+    pub(super) fn flushes_whole_seconds(&self) -> bool {
+        self.flushes_by_time() && !self.version.as_ref().is_some_and(|version| Dialect::of(version).keeps_same_second())
+    }
+
     /// Whether the hash table can be walked, as far as the settings say.
     fn lists_keys(&self) -> bool {
         self.setting("lru_crawler") != Some("no") && self.setting("dump_enabled") != Some("no")
@@ -126,6 +137,23 @@ mod tests {
             is_proxy: false,
             version: ServerVersion::new(version.to_owned()),
             settings: Some(settings.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect()),
+        }
+    }
+
+    #[test]
+    fn what_a_flush_takes() {
+        for (version, cas, by_time, whole_seconds) in [
+            ("1.4.22", "yes", true, true),
+            ("1.6.18", "yes", false, false),
+            ("1.6.18", "no", true, true),
+            ("1.6.24", "no", true, true),
+            ("1.6.25", "yes", true, false),
+            ("1.6.45", "no", true, false),
+            ("something", "yes", true, true),
+        ] {
+            let facts = facts(version, &[("cas_enabled", cas)]);
+            let found = (facts.flushes_by_time(), facts.flushes_whole_seconds());
+            assert_eq!(found, (by_time, whole_seconds), "{version} {cas}");
         }
     }
 
