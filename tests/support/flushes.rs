@@ -176,20 +176,22 @@ pub fn round(server: &Server, until: ReadUntil, changes: Changes, age: u64, argu
 /// time; what they began to store when the server had counted a flush, or the first delete, has to stay.
 pub fn round_that_keeps_new(server: &Server, until: ReadUntil, age: u64, scope: &[&str]) -> Round {
     let is_clear = scope.contains(&"--prefix");
-    let counter = if is_clear { "delete_hits" } else { "cmd_flush" };
+    // Before 1.6.13 what is deleted by its CAS is a store by CAS.
+    let counters: &[&str] = if is_clear { &["delete_hits", "cas_hits"] } else { &["cmd_flush"] };
+    let count = || counters.iter().map(|counter| server.stat(counter)).sum::<u64>();
     load(server, age);
     let changers = changers(server, Changes::Touch);
-    let before = server.stat(counter);
+    let before = count();
     let (stop, new) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let run = std::thread::scope(|scope_of_threads| {
         let stops = StopAtEnd(&stop);
         for writer in 0..2 {
-            let (stop, new) = (&stop, &new);
+            let (stop, new, count) = (&stop, &new, &count);
             scope_of_threads.spawn(move || {
                 let mut connection = server.connect();
                 let mut number = 0;
                 while !stop.load(Relaxed) {
-                    let is_surely_new = server.stat(counter) > before;
+                    let is_surely_new = count() > before;
                     let key = format!("shop:fresh:{writer}:{number}");
                     number += 1;
                     connection.send(format!("set {key} 0 0 3\r\nnew\r\n").as_bytes());
