@@ -47,10 +47,13 @@ impl Score {
     }
 }
 
+/// Plays so many rounds, and keeps the score.
+type Part = fn(usize, &mut Score);
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = words.iter().find_map(|word| word.parse::<usize>().ok());
-    let parts: [(&str, usize, fn(usize, &mut Score)); 3] =
+    let parts: [(&str, usize, Part); 3] =
         [("passes", 300, by_passes), ("flush", 100, flush), ("keep-new", 100, keep_new)];
     let names: Vec<&String> = words.iter().filter(|word| word.parse::<usize>().is_err()).collect();
     if let Some(unknown) = names.iter().find(|name| parts.iter().all(|(part, ..)| *part != name.as_str())) {

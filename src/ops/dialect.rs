@@ -114,9 +114,14 @@ impl Dialect {
         self.row.flush
     }
 
-    /// Whether what is stored behind a `flush_all` in its second stays, where it compares times.
-    pub(super) fn keeps_same_second(self) -> bool {
-        self.numbers.is_some_and(|numbers| numbers >= [1, 6, 25])
+    /// Whether `flush_all` takes what its time says, which a read can change.
+    pub(super) fn flushes_by_time(self, has_cas: bool) -> bool {
+        self.row.flush == FlushBy::Time || !has_cas
+    }
+
+    /// Whether `flush_all` also takes what is stored after it in the same second.
+    pub(super) fn flushes_whole_seconds(self, has_cas: bool) -> bool {
+        self.flushes_by_time(has_cas) && self.numbers.is_none_or(|numbers| numbers < [1, 6, 25])
     }
 
     /// The way to list keys that is the most complete one without harm to other clients.

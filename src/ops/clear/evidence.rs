@@ -83,8 +83,8 @@ impl Evidence {
         let mut missed = 0;
         for (at, pass) in self.passes.iter().enumerate().rev() {
             let there = pass.old.saturating_add(missed);
-            // The last pass has none behind it, and of a few keys what was missed says little.
-            if at + 1 < self.passes.len() && there >= ENOUGH {
+            // The last pass has none behind it; and where few were found, most may have been hidden for a moment.
+            if at + 1 < self.passes.len() && pass.old >= ENOUGH {
                 worse(Recapture { there, missed }.upper_bound());
             }
             missed = there;

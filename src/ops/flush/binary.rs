@@ -2,11 +2,11 @@
 
 use super::probe::Probe;
 use super::turn::Until;
-use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, turn, unchecked};
+use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, unchecked};
 use crate::error::{Error, Problem};
 use crate::ops::binary::{self, BinaryFlushed};
 use crate::ops::dialect::{Dialect, FlushBy};
-use crate::ops::retry::{pause, unless_stopped};
+use crate::ops::retry::pause;
 use crate::protocol::Key;
 
 impl Flushing<'_> {
@@ -39,23 +39,23 @@ impl Flushing<'_> {
             pause(self.context, self.server, CAS_PAUSE).await?;
             Proof::Cas
         } else {
-            unless_stopped(self.context, self.server, turn::wait(Until::TheFlushIsPast, self.server, self.context))
-                .await?;
+            self.turn(Until::TheFlushIsPast).await?;
             Proof::Twice
         };
         binary::flush(self.server, 0, self.context).await?;
-        let keeps_same_second = |version| Dialect::of(version).keeps_same_second();
-        if proof == Proof::Twice && !first.version.as_ref().is_some_and(keeps_same_second) {
-            // What others store once this is done has to stay.
-            self.turn(Until::StoresStay).await?;
-        }
         match probe {
             Some(probe) if binary::has(self.server, probe, self.context).await? => {
                 let what = "an item stored before flush_all is still there after its OK";
-                Err(self.error(Problem::Incomplete(what.into())))
+                return Err(self.error(Problem::Incomplete(what.into())));
             }
-            _ => Ok(proof),
+            _ => {}
         }
+        // What others store once this is done has to stay.
+        let takes_later = |version| Dialect::of(version).flushes_whole_seconds(first.has_cas);
+        if first.version.as_ref().is_none_or(takes_later) {
+            self.turn(Until::StoresStay).await?;
+        }
+        Ok(proof)
     }
 
     fn error(&self, problem: Problem) -> Error {

@@ -74,13 +74,12 @@ impl Facts {
 
     /// Whether `flush_all` takes what its time says, which a read can change.
     pub(super) fn flushes_by_time(&self) -> bool {
-        let flush_by = self.version.as_ref().map(|version| Dialect::of(version).flush_by());
-        flush_by != Some(FlushBy::Cas) || !self.has_cas()
+        self.version.as_ref().is_none_or(|version| Dialect::of(version).flushes_by_time(self.has_cas()))
     }
 
-    /// Whether `flush_all` also takes what is stored after it in the same second: by time, before 1.6.25.
+    /// Whether `flush_all` also takes what is stored after it in the same second.
     pub(super) fn flushes_whole_seconds(&self) -> bool {
-        self.flushes_by_time() && !self.version.as_ref().is_some_and(|version| Dialect::of(version).keeps_same_second())
+        self.version.as_ref().is_none_or(|version| Dialect::of(version).flushes_whole_seconds(self.has_cas()))
     }
 
     /// Whether the hash table can be walked, as far as the settings say.
