@@ -129,7 +129,7 @@ fn a_dump_without_an_end_eats_a_byte_of_what_is_sent() {
 
 #[test]
 fn before_1_4_33_and_with_the_crawler_off_cachedumps_list_all() {
-    for version in ["1.4.15", "1.4.25", "1.4.33", "1.5.6", "1.5.22", "1.6.9", "1.6.14", "1.6.24"] {
+    for version in ["1.4.15", "1.4.33", "1.5.6", "1.6.9", "1.6.24"] {
         let options = Options { crawler: false, flat: true, ..Options::new(version) };
         serves(&options);
         clears(&Options { cas: false, ..options.clone() }, &[]);
@@ -146,6 +146,23 @@ fn where_keys_are_not_listed_a_flush_works() {
         on(&old, &["--prefix", "shop:"]).fails(old.address(), &["disabled"]).claims_nothing();
         assert_eq!(old.keys().len(), SHOP + BLOG);
     }
+}
+
+#[test]
+fn a_server_that_moves_slab_pages_while_others_store() {
+    // Before 1.6.24 what it moves looks new. What others store is not what passes missed.
+    let old = Options { writes: 150, moving_dumps: 3, ..Options::new("1.5.22") }.start();
+    old.put_all("shop:", SHOP);
+    old.put_all("blog:", 2_000);
+    on(&old, &["--prefix", "shop:"]).is_complete();
+    assert_eq!((old.count("shop:") - old.count("shop:new:"), old.count("blog:")), (0, 2_000));
+
+    // It never ends: nothing is shown.
+    let old = Options { writes: 150, moving_dumps: usize::MAX, ..Options::new("1.5.22") }.start();
+    old.put_all("shop:", SHOP);
+    let run = on(&old, &["--prefix", "shop:"]);
+    run.fails(old.address(), &["incomplete"]).claims_nothing().warns("moved items to other slab pages");
+    assert_eq!(old.dumps().0, 40, "{run}");
 }
 
 #[test]

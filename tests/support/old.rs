@@ -30,6 +30,10 @@ pub struct Options {
     pub eaten_lines: usize,
     /// A dump repeats itself until the test ends it, and a few times more.
     pub endless: bool,
+    /// So many keys of `shop:` other clients store anew during each dump.
+    pub writes: usize,
+    /// During so many dumps, the first ones, the server moves items to other slab pages.
+    pub moving_dumps: usize,
 }
 
 /// So often an endless dump repeats itself when the test has ended it.
@@ -48,6 +52,8 @@ impl Options {
             garbled_dumps: 0,
             eaten_lines: 0,
             endless: false,
+            writes: 0,
+            moving_dumps: 0,
         }
     }
 
@@ -440,6 +446,7 @@ impl Server {
             "time" => Some(time),
             "uptime" => Some(1_000),
             "get_hits" | "cmd_set" | "cas_hits" | "delete_hits" | "delete_misses" | "cmd_flush" => Some(count(name)),
+            "slab_reassign_rescues" => Some(state.dumps.min(self.options.moving_dumps) as u64),
             name if name.starts_with("moves_") => Some(0),
             _ => None,
         };
@@ -537,7 +544,12 @@ impl Server {
         let (dump, has_end) = {
             let mut state = self.lock();
             state.dumps += 1;
-            (self.dump(&state, target), self.numbers >= [1, 5, 4])
+            let dump = self.dump(&state, target);
+            for n in 0..self.options.writes {
+                state.store(format!("shop:new:{n}").as_bytes(), "x", 0, self.options.cas);
+                state.count("cmd_set");
+            }
+            (dump, self.numbers >= [1, 5, 4])
         };
         let mut is_taken = peer.try_send(&dump);
         while is_taken && self.options.endless && !self.is_ended.load(Ordering::SeqCst) {
