@@ -83,8 +83,10 @@ impl Evidence {
         let mut missed = 0;
         for (at, pass) in self.passes.iter().enumerate().rev() {
             let there = pass.old.saturating_add(missed);
-            // The last pass has none behind it; and where few were found, most may have been hidden for a moment.
-            if at + 1 < self.passes.len() && pass.old >= ENOUGH {
+            // The last pass has none behind it; where few were found, most may have been hidden for a moment; and a burst of
+            // reads before the first pass hides keys from that one alone, which the passes behind it tell.
+            let is_told_by_later = at == 0 && missed > pass.old && self.passes.len() > 2;
+            if at + 1 < self.passes.len() && pass.old >= ENOUGH && !is_told_by_later {
                 worse(Recapture { there, missed }.upper_bound());
             }
             missed = there;
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_finds_more_than_the_one_before_says_how_much_that_one_missed() {
+    fn a_burst_of_reads_before_the_first_pass_is_no_rate_of_the_others() {
         // As it was recorded on 1.6.9: the keys had just been read, so the first pass missed two of three.
         let mut passes: Vec<_> = [7_692, 12_352, 1_948, 179, 3]
             .into_iter()
@@ -225,7 +227,8 @@ mod tests {
             .collect();
         passes.push(busy(2.5, 0, 0, 0));
         let rate = evidence(&passes).miss_rate().unwrap();
-        assert!((0.65..0.67).contains(&rate), "{rate}");
+        // What the second pass missed of what was there, and not what the burst hid from the first.
+        assert!((0.14..0.16).contains(&rate), "{rate}");
         while verdict(&passes) == Verdict::Again(Duration::ZERO) {
             passes.push(busy(0.5 * passes.len() as f64, 0, 0, 0));
         }
