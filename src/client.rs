@@ -635,3 +635,39 @@ fn is_mute<'a>(
         speaks_only_binary(server, resolver, access, patience).await
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// A client over memory, and the server's end.
+    fn pair() -> (Client, tokio::io::DuplexStream) {
+        let (near, far) = duplex(1024);
+        let server = "in-memory:11211".parse().unwrap();
+        (Client::new(Box::new(near), server, Duration::from_secs(5)), far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_dropped_takes_no_other_calls_answer() {
+        let (mut client, mut far) = pair();
+        let dropped = tokio::time::timeout(Duration::from_millis(1), client.version()).await;
+        assert!(dropped.is_err());
+        // The answer to the call that was dropped.
+        far.write_all(b"VERSION 1.6.45\r\n").await.unwrap();
+        let error = client.flush_all(FlushAll::default()).await.unwrap_err();
+        assert!(matches!(error.problem, Problem::Unfinished { command: "version" }), "{error}");
+        let mut sent = vec![0; 64];
+        let length = far.read(&mut sent).await.unwrap();
+        assert_eq!(&sent[..length], b"version\r\n", "and nothing was sent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_an_error_line_a_connection_is_in_step() {
+        let (mut client, mut far) = pair();
+        far.write_all(b"ERROR\r\nVERSION 1.6.45\r\n").await.unwrap();
+        assert!(client.stats(StatsGroup::Items).await.is_err());
+        assert_eq!(client.version().await.unwrap().numbers(), Some([1, 6, 45]));
+    }
+}
