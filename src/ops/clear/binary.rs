@@ -86,3 +86,53 @@ impl std::fmt::Debug for BinaryDeleter {
         f.debug_struct("BinaryDeleter").field("connected", &self.connection.is_some()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::error::Kind;
+    use crate::ops::Connector;
+    use crate::ops::scripted::address;
+
+    /// A server that answers each delete with these bytes and closes.
+    fn answering(bytes: &'static [u8]) -> (Context, Arc<AtomicUsize>) {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        let connector = Connector::by(move |_| {
+            counted.fetch_add(1, SeqCst);
+            let (near, mut far) = duplex(1024);
+            tokio::spawn(async move {
+                far.read_exact(&mut [0; HEADER + 3]).await.unwrap();
+                far.write_all(bytes).await.unwrap();
+            });
+            async { Ok(Box::new(near) as Connection) }
+        });
+        (Context { connector, ..Context::default() }, connections)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_is_no_refusal() {
+        let (context, connections) = answering(&[0x81, 4, 0]);
+        let mut deleter = BinaryDeleter::default();
+        for times in 1..=2 {
+            let error = deleter.delete(&address(), &context, b"a b", 0).await.unwrap_err();
+            assert!(error.kind() == Kind::Lost && error.is_worth_a_retry(), "{error}");
+            assert_eq!(connections.load(SeqCst), times, "it is tried again");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_text_refuses() {
+        let (context, connections) = answering(b"ERROR\r\nERROR\r\nERROR\r\nERROR\r\n");
+        let mut deleter = BinaryDeleter::default();
+        for _ in 0..2 {
+            assert_eq!(deleter.delete(&address(), &context, b"a b", 0).await.unwrap(), None);
+        }
+        assert_eq!(connections.load(SeqCst), 1);
+    }
+}
