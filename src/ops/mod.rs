@@ -160,7 +160,10 @@ impl Context {
 
     /// Whether the server that closed a connection at a command is memcached's own proxy; gives the command.
     async fn is_built_in_proxy(&self, error: &Error) -> Option<&'static str> {
-        let Problem::Lost { doing, .. } = error.problem else { return None };
+        // What it does not pass on.
+        let Problem::Lost { doing: doing @ ("flush_all" | "lru_crawler metadump"), .. } = error.problem else {
+            return None;
+        };
         let ask = async { self.connect(&error.server).await?.stats(StatsGroup::General).await };
         let stats = self.stop.run_until_cancelled(ask).await?.ok()?;
         stats.iter().any(|stat| stat.name() == "proxy_conn_requests").then_some(doing)
