@@ -117,3 +117,12 @@ free_port() {
         fi
     done
 }
+
+# How many runs of `mcflush --all` a server has seen. Before 1.6.19 a run is two flush_alls: the second takes what was being
+# changed at the first.
+flush_runs() {
+    talk "$1" stats | awk '
+        /^STAT version / { split($3, part, "."); number = part[1] * 1000000 + part[2] * 1000 + part[3] }
+        /^STAT cmd_flush / { flushes = $3 + 0 }
+        END { print flushes / (number < 1006019 ? 2 : 1) }'
+}
