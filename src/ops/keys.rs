@@ -426,6 +426,10 @@ mod tests {
             stream.write_all(b"VERSION 1.6.45\r\n").await.unwrap();
             return 0;
         }
+        if request == "stats\r\n" {
+            stream.write_all(b"END\r\n").await.unwrap();
+            stream.read_line(&mut request).await.unwrap();
+        }
         let line = format!("key={} exp=-1 la=1 cas=1 fetch=no cls=1 size=300\n", "k".repeat(200));
         let mut sent = 0;
         while stream.write_all(line.as_bytes()).await.is_ok() {

@@ -18,6 +18,7 @@ each_version!(
     values_on_disk,
     a_unix_socket,
     another_crawl_runs,
+    two_clears_at_once,
     the_server_dies_and_comes_back,
     keys_read_three_times,
     more_keys_than_memory_holds,
@@ -203,22 +204,6 @@ fn another_crawl_runs(version: Version) {
     let run = clear.wait();
     run.exits(0).says("complete").warns("waiting");
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));
-}
-
-/// On servers that are cleared by one walk. Two clears by LRU dumps on busy processors were seen to end in timeouts, the
-/// server answering nobody: why is not known yet.
-mod two_clears_at_once_by_walks {
-    use super::{Version, two_clears_at_once};
-
-    #[test]
-    fn trixie() {
-        two_clears_at_once(Version::Trixie);
-    }
-
-    #[test]
-    fn sid() {
-        two_clears_at_once(Version::Sid);
-    }
 }
 
 fn two_clears_at_once(version: Version) {

@@ -300,3 +300,63 @@ async fn a_stop_ends_a_clear_within_a_timeout() {
         assert!(began.elapsed() <= Duration::from_secs(1) + context.patience.timeout, "{at}: {:?}", began.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_another_client_deletes_meanwhile_cost_no_round_trip_each() {
+    let lines: String = (0..5_000).map(|number| item(&format!("shop:{number}"), 2)).collect();
+    let (context, heard) = server(move |line| match line {
+        HASH_DUMP => Say::Text(lines.clone() + "END\r\n"),
+        line if line.ends_with(" I") => text("NF\r\n"),
+        line => at_rest("1.6.38", line),
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(cleared.proof, Some(Proof::Walk), "{cleared:?}");
+    let marks = heard.all().iter().filter(|line| line.ends_with(" I")).count();
+    assert!(marks < 100, "{marks} marks were tried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_waits_until_the_server_has_enlarged_its_hash_table() {
+    let began = Instant::now();
+    let (context, heard) = server(move |line| match line {
+        "stats" => {
+            let power = if began.elapsed() < Duration::from_secs(1) { 16 } else { 17 };
+            Say::Text(stats(7, &format!("STAT hash_power_level {power}\r\nSTAT curr_items 120000\r\n")))
+        }
+        LRU_DUMP if began.elapsed() < Duration::from_secs(1) => Say::Silence,
+        LRU_DUMP => text("END\r\n"),
+        line => at_rest("1.6.18", line),
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(cleared.proof, Some(Proof::Passes), "{cleared:?}");
+    assert_eq!(heard.count(LRU_DUMP), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hash_table_that_stays_full_is_no_reason_to_wait_for_ever() {
+    let (context, _) = server(move |line| match line {
+        "stats" => Say::Text(stats(7, "STAT hash_power_level 16\r\nSTAT curr_items 120000\r\n")),
+        HASH_DUMP => text("END\r\n"),
+        line => at_rest("1.6.38", line),
+    });
+    let began = Instant::now();
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(cleared.proof, Some(Proof::Walk), "{cleared:?}");
+    assert!((3..=6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_is_not_asked_for_while_another_crawl_runs() {
+    let began = Instant::now();
+    let (context, heard) = server(move |line| match line {
+        "stats" => {
+            let running = u8::from(began.elapsed() < Duration::from_secs(20));
+            Say::Text(stats(7, &format!("STAT lru_crawler_running {running}\r\n")))
+        }
+        HASH_DUMP if began.elapsed() < Duration::from_secs(20) => Say::Silence,
+        HASH_DUMP => text("END\r\n"),
+        line => at_rest("1.6.38", line),
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), 1), "{cleared:?}");
+}

@@ -11,15 +11,20 @@ use crate::protocol::meta::{MetaDelete, MetaGet};
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Key, MetaKey, Reply, Request};
 
-/// Gives a key of the batch a fresh CAS, without storing anything new; the key is deleted next. None when no key of the batch
-/// is there any more. The CAS is 0 on a server without (-C).
+/// Keys of a batch that are asked one after the other whether they are still there. When another client has deleted them
+/// all meanwhile, a later batch gives the watermark; what is stored until then counts as old.
+const TRIED: usize = 8;
+
+/// Gives a key of the batch a fresh CAS, without storing anything new; the key is deleted next. None when none of the keys
+/// tried is there any more: where new items are kept, these are all. The CAS is 0 on a server without (-C).
 pub(super) async fn take(
     client: &mut Client,
     shared: &Shared<'_>,
     language: Language,
     batch: &Batch,
 ) -> Result<Option<Record>, Error> {
-    for Record { key, .. } in batch.records() {
+    let tried = if shared.options.keep_new { usize::MAX } else { TRIED };
+    for Record { key, .. } in batch.records().take(tried) {
         let cas = match language {
             Language::Meta => {
                 let Ok(key) = MetaKey::for_bytes(key.clone()) else { continue };

@@ -1,4 +1,4 @@
-//! `lru_crawler metadump`: waits for the crawler when another crawl holds it, and for a dump that says nothing for long.
+//! `lru_crawler metadump`: waits until the server can dump without harm, and for a dump that says nothing for long.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use memchr::memmem::Finder;
 use tokio::time::Instant;
 
+use super::readiness::{self, Obstacle};
 use super::{Coverage, Listed, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::{Answer, CodecError};
@@ -18,6 +19,9 @@ use crate::protocol::{self, ErrorKind, Meaning, Reply, Request};
 
 /// How long others may hold the crawler where the run has no deadline: a walk of fifty million keys takes about as long.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a server has for enlarging a hash table that is full: it checks for that once a second.
+const FULL_TABLE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a dump may say nothing while the server answers on another connection, where the run has no deadline. A walk
 /// over items that have expired or were flushed prints nothing; a hundred million buckets take about a minute.
@@ -38,9 +42,23 @@ pub(super) async fn walk(
     context: &Context,
     visitor: &mut impl Visitor,
 ) -> Result<Walked, Error> {
-    let mut backoff = Backoff::new(Duration::from_millis(50));
+    let mut backoff = Backoff::new(Duration::from_millis(20));
     let asked_first = Instant::now();
+    let mut full_since = None;
     loop {
+        let obstacle = match readiness::obstacle(client, &target).await? {
+            // Where it stays full, nothing that grows is being stored, or the table is as large as it gets.
+            Some(Obstacle::FullTable)
+                if full_since.get_or_insert_with(Instant::now).elapsed() > FULL_TABLE_PATIENCE =>
+            {
+                None
+            }
+            obstacle => obstacle,
+        };
+        if let Some(obstacle) = obstacle {
+            wait_for_crawler(obstacle, asked_first, &mut backoff, client, context).await?;
+            continue;
+        }
         let mut dump = Dump { dialect, client, context, visitor, any: false, begin: Finder::new(b"key=") };
         match dump.read(target.clone()).await? {
             Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole(Coverage::ALL)),
@@ -50,18 +68,28 @@ pub(super) async fn walk(
                     // What the visitor has seen would be shown to it again.
                     return Err(client.error(Problem::Garbled { doing: DOING }));
                 }
-                if context.deadline.is_none() && asked_first.elapsed() > BUSY_PATIENCE {
-                    return Err(client.error(Problem::Busy { after: BUSY_PATIENCE }));
-                }
-                let after = backoff.next();
-                context.events.tell(Event::Waiting { why: "the server's crawler is taken", after });
-                pause(context, client.server(), after).await?;
+                wait_for_crawler(Obstacle::Crawl, asked_first, &mut backoff, client, context).await?;
             }
             // A dump that has begun is no dump that the server does not do.
             Walked::Refused(reply) if dump.any => return Err(client.refused(Reply::Error(reply))),
             walked => return Ok(walked),
         }
     }
+}
+
+async fn wait_for_crawler(
+    obstacle: Obstacle,
+    asked_first: Instant,
+    backoff: &mut Backoff,
+    client: &Client,
+    context: &Context,
+) -> Result<(), Error> {
+    if context.deadline.is_none() && asked_first.elapsed() > BUSY_PATIENCE {
+        return Err(client.error(Problem::Busy { after: BUSY_PATIENCE }));
+    }
+    let after = backoff.next();
+    context.events.tell(Event::Waiting { why: obstacle.why(), after });
+    pause(context, client.server(), after).await
 }
 
 /// One dump, while it is read.

@@ -5,6 +5,7 @@ mod choice;
 mod heads;
 mod look;
 mod metadump;
+mod readiness;
 pub(super) mod sample;
 
 use std::fmt;
