@@ -337,16 +337,12 @@ async fn list(server: &ServerAddr, way: Way, context: &Context, mut lister: List
         listing::walk(way, &mut client, context, &mut lister).await
     };
     let walked = walk.await;
-    lister.hand_on();
-    match walked? {
-        Walked::Whole(coverage) => Ok(End::Whole(coverage)),
-        Walked::Refused(reply) => Ok(End::Refused(reply)),
-        // What is listed would not be all of it.
-        Walked::GivenUp => {
-            let reason = lister.filler.trouble().unwrap_or_else(|| "there is no room for more".into());
-            Err(unkept(server, reason))
-        }
-    }
+    // Also when the walk broke off: what it listed is shown. A last batch that leaves no room for another one is held.
+    let _ = lister.hand_on();
+    Ok(match walked? {
+        Walked::Whole(coverage) => End::Whole(coverage),
+        Walked::Refused(reply) => End::Refused(reply),
+    })
 }
 
 struct Lister<'a> {
@@ -364,18 +360,25 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    /// Hands on what is gathered; false when there is no room for more.
-    fn hand_on(&mut self) -> bool {
+    /// Hands on what is gathered.
+    ///
+    /// # Errors
+    /// There is no room for more: what is listed would not be all of it.
+    fn hand_on(&mut self) -> Result<(), Error> {
         let (keys, in_scope) = std::mem::take(&mut self.listed);
         self.context.events.tell(Event::Listed { keys, in_scope });
         let lines = self.lines.split().freeze();
         self.lines.reserve(BATCH + 1024);
-        lines.is_empty() || self.filler.push(lines)
+        if lines.is_empty() || self.filler.push(lines) {
+            return Ok(());
+        }
+        let trouble = self.filler.trouble().unwrap_or_else(|| "nobody takes keys from it".into());
+        Err(unkept(self.server, trouble))
     }
 }
 
 impl Visitor for Lister<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed.0 += 1;
         if self.samples {
@@ -390,7 +393,7 @@ impl Visitor for Lister<'_> {
             self.found.nearest.look_at(&self.key);
         }
         let due = self.lines.len() >= BATCH || self.listed.0 >= 65_536;
-        Ok(if due { self.hand_on() } else { true })
+        if due { self.hand_on() } else { Ok(()) }
     }
 }
 

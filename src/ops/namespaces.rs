@@ -263,7 +263,7 @@ struct Counter<'a> {
 }
 
 impl Visitor for Counter<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
         self.untold += 1;
@@ -271,7 +271,7 @@ impl Visitor for Counter<'_> {
             let keys = std::mem::take(&mut self.untold);
             self.context.events.tell(Event::Listed { keys, in_scope: keys });
         }
-        Ok(true)
+        Ok(())
     }
 }
 

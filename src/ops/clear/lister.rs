@@ -61,20 +61,23 @@ impl<'a> Lister<'a> {
         Self { shared, batch, filler, listed: 0, matched: 0, bytes: 0, walk, sample, nearest, key, looks_up_age }
     }
 
-    /// Hands on what is gathered; false when there is no room for more.
-    fn hand_on(&mut self) -> bool {
+    /// Hands on what is gathered.
+    ///
+    /// # Errors
+    /// There is no room for more.
+    pub(super) fn hand_on(&mut self) -> Result<(), Error> {
         let (listed, matched) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.matched));
         self.walk.listed += listed;
         self.walk.matched += matched;
         self.shared.tally.matched(matched, std::mem::take(&mut self.bytes));
         self.shared.context.events.tell(Event::Listed { keys: listed, in_scope: matched });
-        self.batch.finish().is_none_or(|batch| self.filler.push(batch.into_bytes()))
-    }
-
-    /// Hands on the last of it; says why the spool failed, if it did.
-    pub(super) fn finish(mut self) -> Option<String> {
-        self.hand_on();
-        self.filler.trouble()
+        let Some(batch) = self.batch.finish() else { return Ok(()) };
+        if self.filler.push(batch.into_bytes()) {
+            return Ok(());
+        }
+        let trouble = self.filler.trouble().unwrap_or_else(|| "nobody takes keys from it".into());
+        self.shared.context.events.tell(Event::Spool(trouble.clone()));
+        Err(self.shared.error(Problem::Spool(trouble)))
     }
 
     fn note(&mut self, item: Listed<'_>) {
@@ -90,7 +93,10 @@ impl<'a> Lister<'a> {
 }
 
 impl Visitor for Lister<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+        if self.shared.options.keep_new && item.cas().is_none() {
+            return Err(self.shared.error(Problem::NoAge { why: "its listing does not say the CAS of each key" }));
+        }
         let in_scope = self
             .batch
             .take(item, self.shared.scope)
@@ -112,6 +118,6 @@ impl Visitor for Lister<'_> {
         }
         // So often that a count on a screen moves when little is in scope.
         let due = self.batch.is_full() || self.listed >= 65_536;
-        Ok(if due { self.hand_on() } else { true })
+        if due { self.hand_on() } else { Ok(()) }
     }
 }

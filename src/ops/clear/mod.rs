@@ -477,8 +477,8 @@ impl<'a> Run<'a> {
                     walk.older += self.shared.old_met.load(Relaxed);
                     return Ok(Pass::Whole(walk, coverage));
                 }
-                Ok(Walked::GivenUp) if given_up < GIVEN_UP_MAX => given_up += 1,
-                Ok(Walked::GivenUp) => {
+                Err(Error { problem: Problem::Spool(_), .. }) if given_up < GIVEN_UP_MAX => given_up += 1,
+                Err(Error { problem: Problem::Spool(_), .. }) => {
                     let what =
                         format!("{given_up} walks were given up because the temporary file could not be written");
                     return Err(self.shared.error(Problem::Incomplete(what)));
@@ -510,10 +510,9 @@ impl<'a> Run<'a> {
                 listing::walk(way, &mut client, context, &mut lister).await
             }
             .await;
-            // Also when the walk broke off: what it listed is there, and in scope.
-            if let Some(trouble) = lister.finish() {
-                context.events.tell(Event::Spool(trouble));
-            }
+            // Also when the walk broke off: what it listed is there, and in scope. A last batch that leaves no room for
+            // another one is held.
+            let _ = lister.hand_on();
             walked
         };
         let deletes = Deleter::new(shared).run(drainer);

@@ -73,7 +73,7 @@ struct Surveyor<'a> {
 }
 
 impl Visitor for Surveyor<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed += 1;
         self.untold.0 += 1;
@@ -88,6 +88,6 @@ impl Visitor for Surveyor<'_> {
             let (keys, in_scope) = std::mem::take(&mut self.untold);
             self.context.events.tell(Event::Listed { keys, in_scope });
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -364,9 +364,12 @@ impl Flushing<'_> {
         let mut retries = Retries::new(self.context);
         loop {
             let mut older = Older { watermark, count: 0 };
-            let mut client = self.context.connect(self.server).await?;
-            match listing::walk(Way { strategy, dialect }, &mut client, self.context, &mut older).await {
-                Ok(Walked::Whole(_) | Walked::GivenUp) if older.count > 0 => {
+            let walk = async {
+                let mut client = self.context.connect(self.server).await?;
+                listing::walk(Way { strategy, dialect }, &mut client, self.context, &mut older).await
+            };
+            match walk.await {
+                Ok(Walked::Whole(_)) if older.count > 0 => {
                     let what =
                         format!("after flush_all a listing still shows {} keys that were stored before", older.count);
                     return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what) });
@@ -396,8 +399,8 @@ struct Older {
 }
 
 impl Visitor for Older {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         self.count += u64::from(item.cas().is_some_and(|cas| cas <= self.watermark));
-        Ok(true)
+        Ok(())
     }
 }

@@ -72,17 +72,16 @@ pub(super) enum Dumped {
     Whole(ClassDump),
     /// At a key with a line end in it, after so many keys. The connection is of no use any more.
     Broken(u64),
-    GivenUp,
     Refused(ErrorReply),
 }
 
-/// Shows the newest items of a class's list to a function, so many at most, or all where that is 0; false from it gives the
-/// dump up.
+/// Shows the newest items of a class's list to a function, so many at most, or all where that is 0; an error from it ends
+/// the dump.
 pub(super) async fn dump(
     client: &mut Client,
     class: u32,
     limit: u32,
-    mut show: impl FnMut(CachedumpItem) -> Result<bool, Error>,
+    mut show: impl FnMut(CachedumpItem) -> Result<(), Error>,
 ) -> Result<Dumped, Error> {
     client.begin("stats cachedump");
     client.send(Request::Cachedump(Cachedump { class, limit })).await?;
@@ -96,9 +95,7 @@ pub(super) async fn dump(
             Answer { reply: Reply::Cachedump(item), .. } => {
                 listed += 1;
                 bytes += item.as_bytes().len() + 2;
-                if !show(item)? {
-                    return Ok(Dumped::GivenUp);
-                }
+                show(item)?;
             }
             Answer { reply: Reply::End, .. } => break,
             Answer { reply: Reply::Error(reply), .. } => return Ok(Dumped::Refused(reply)),
@@ -144,7 +141,6 @@ pub(super) async fn walk(
                 *client = context.connect(&client.server().clone()).await?;
                 continue;
             }
-            Dumped::GivenUp => return Ok(Walked::GivenUp),
             Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
         };
         let unlisted = before.number.saturating_sub(dumped.listed);

@@ -35,7 +35,6 @@ pub(super) async fn walk(
                 *client = context.connect(&client.server().clone()).await?;
                 listed
             }
-            Dumped::GivenUp => return Ok(Walked::GivenUp),
             Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
         };
         let listed = by_class.get(&u64::from(class)).copied().unwrap_or_default() + newest;
@@ -52,7 +51,7 @@ struct Counted<'a, V> {
 }
 
 impl<V: Visitor> Visitor for Counted<'_, V> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         if let Some(class) = item.class() {
             *self.by_class.entry(class).or_default() += 1;
         }

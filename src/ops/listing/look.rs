@@ -52,7 +52,6 @@ pub(in crate::ops) async fn look<V: Visitor>(
                 return Err(disabled(server, reply));
             }
             Ok(Walked::Refused(_)) => way.strategy = Strategy::Cachedump,
-            Ok(Walked::GivenUp) => return Ok(Looked { strategy: way.strategy, visitor, uncertainty: None }),
             Ok(Walked::Whole(coverage)) => {
                 let uncertainty = match way.strategy {
                     Strategy::Hash => None,
@@ -121,7 +120,7 @@ struct Before<'a, V> {
 }
 
 impl<V: Visitor> Visitor for Before<'_, V> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         self.sampling.note(item, None);
         self.visitor.visit(item)
     }
@@ -133,8 +132,8 @@ struct Second<'a> {
 }
 
 impl Visitor for Second<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error> {
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         self.sampling.note(item, self.watermark);
-        Ok(true)
+        Ok(())
     }
 }

@@ -115,7 +115,7 @@ impl<V: Visitor> Dump<'_, V> {
     async fn read(&mut self, target: CrawlTarget) -> Result<Walked, Error> {
         self.client.begin(DOING);
         self.client.send(Request::Metadump(Metadump { target })).await?;
-        let walked = loop {
+        loop {
             let answer = if self.dialect.closing_crashes() {
                 match self.context.stop.run_until_cancelled(self.next()).await {
                     Some(answer) => answer?,
@@ -135,14 +135,13 @@ impl<V: Visitor> Dump<'_, V> {
                 },
             };
             self.any = true;
-            if !self.show(item.as_line())? || !self.show_rest()? {
-                break Walked::GivenUp;
+            if let Err(error) = self.show(item.as_line()).and_then(|()| self.show_rest()) {
+                if self.dialect.closing_crashes() {
+                    self.read_on().await;
+                }
+                return Err(error);
             }
-        };
-        if self.dialect.closing_crashes() {
-            self.read_on().await;
         }
-        Ok(walked)
     }
 
     fn end(&self, reply: Reply) -> Result<End, Error> {
@@ -206,18 +205,18 @@ impl<V: Visitor> Dump<'_, V> {
         }
     }
 
-    fn show(&mut self, line: MetadumpLine<'_>) -> Result<bool, Error> {
+    fn show(&mut self, line: MetadumpLine<'_>) -> Result<(), Error> {
         if self.dialect.stalls_garble() && is_two(line, &self.begin) {
             return Err(self.client.error(Problem::Garbled { doing: DOING }));
         }
         self.visitor.visit(Listed::Metadump(line)).map_err(|error| self.garbled(error))
     }
 
-    /// The lines that have come with one; false when the visitor gave it up.
-    fn show_rest(&mut self) -> Result<bool, Error> {
+    /// The lines that have come with one.
+    fn show_rest(&mut self) -> Result<(), Error> {
         let garbles = self.dialect.stalls_garble();
         let server = self.client.server().clone();
-        let mut verdict = Ok(true);
+        let mut verdict = Ok(());
         let (visitor, begin) = (&mut *self.visitor, &self.begin);
         self.client.visit(|item| {
             if let protocol::Listed::Metadump(line) = item {
@@ -227,7 +226,7 @@ impl<V: Visitor> Dump<'_, V> {
                     visitor.visit(Listed::Metadump(line))
                 };
             }
-            if matches!(verdict, Ok(true)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if verdict.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         verdict.map_err(|error| self.garbled(error))
     }

@@ -162,8 +162,11 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Takes what a walk lists.
 pub(super) trait Visitor {
-    /// An item. False gives the walk up.
-    fn visit(&mut self, item: Listed<'_>) -> Result<bool, Error>;
+    /// An item.
+    ///
+    /// # Errors
+    /// Why the walk is given up: it says nothing of the keys that are not visited then.
+    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error>;
 }
 
 /// What a listing to its end leaves out by its nature, beside what it may miss.
@@ -213,8 +216,6 @@ impl Coverage {
 pub(super) enum Walked {
     /// To its end.
     Whole(Coverage),
-    /// The visitor gave it up: the connection is in the middle of a dump.
-    GivenUp,
     /// The server does not do this.
     Refused(ErrorReply),
 }
