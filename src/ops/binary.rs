@@ -1,7 +1,7 @@
 //! Servers that speak only the binary protocol (`-S`, `-B binary`): what can be done to one without listing its keys.
 
 use super::Context;
-use super::retry::{Retries, unless_stopped};
+use super::retry::Retries;
 use crate::address::ServerAddr;
 use crate::binary_client::BinaryClient;
 use crate::error::{Error, Kind, Problem};
@@ -63,14 +63,8 @@ pub(super) async fn flush(server: &ServerAddr, delay: u32, context: &Context) ->
 /// # Errors
 /// The server could not be reached or refused, or the operation was stopped.
 pub(super) async fn store(server: &ServerAddr, key: &Key, context: &Context) -> Result<(), Error> {
-    let mut retries = Retries::new(context);
-    loop {
-        let store = async { connect(server, context).await?.store(key.clone(), 60).await };
-        match unless_stopped(context, server, store).await {
-            Ok(()) => return Ok(()),
-            Err(error) => retries.after(error).await?,
-        }
-    }
+    let store = || async { connect(server, context).await?.store(key.clone(), 60).await };
+    Retries::new(context).until_done(server, store).await
 }
 
 /// Whether an item is there.
@@ -78,14 +72,8 @@ pub(super) async fn store(server: &ServerAddr, key: &Key, context: &Context) -> 
 /// # Errors
 /// As [`store`].
 pub(super) async fn has(server: &ServerAddr, key: &Key, context: &Context) -> Result<bool, Error> {
-    let mut retries = Retries::new(context);
-    loop {
-        let look = async { connect(server, context).await?.has(key.clone()).await };
-        match unless_stopped(context, server, look).await {
-            Ok(is_there) => return Ok(is_there),
-            Err(error) => retries.after(error).await?,
-        }
-    }
+    let look = || async { connect(server, context).await?.has(key.clone()).await };
+    Retries::new(context).until_done(server, look).await
 }
 
 /// As [`stats`](super::stats::stats).
@@ -97,22 +85,15 @@ pub(super) async fn stats(
     groups: &[StatsGroup],
     context: &Context,
 ) -> Result<Vec<Vec<Stat>>, Error> {
-    let mut retries = Retries::new(context);
-    loop {
-        let attempt = async {
-            let mut client = connect(server, context).await?;
-            let mut answers = Vec::new();
-            for group in groups {
-                answers.push(client.stats(group.clone()).await?);
-            }
-            Ok(answers)
-        };
-        match context.stop.run_until_cancelled(attempt).await {
-            Some(Ok(stats)) => return Ok(stats),
-            Some(Err(error)) => retries.after(error).await?,
-            None => return Err(context.stopped(server, false)),
+    let ask = || async {
+        let mut client = connect(server, context).await?;
+        let mut answers = Vec::new();
+        for group in groups {
+            answers.push(client.stats(group.clone()).await?);
         }
-    }
+        Ok(answers)
+    };
+    Retries::new(context).until_done(server, ask).await
 }
 
 /// What a server says of itself before a flush.

@@ -20,15 +20,8 @@ use crate::protocol::config::Node;
 /// # Errors
 /// It could not be reached, does not know (a plain memcached), or it was stopped.
 pub async fn cluster(endpoint: &ServerAddr, context: &Context) -> Result<Vec<Node>, Error> {
-    let mut retries = Retries::new(context);
-    loop {
-        let attempt = async { context.connect(endpoint).await?.cluster().await };
-        match context.stop.run_until_cancelled(attempt).await {
-            Some(Ok(nodes)) => return Ok(nodes),
-            Some(Err(error)) => retries.after(error).await?,
-            None => return Err(context.stopped(endpoint, false)),
-        }
-    }
+    let ask = || async { context.connect(endpoint).await?.cluster().await };
+    Retries::new(context).until_done(endpoint, ask).await
 }
 
 /// The cluster that a server is a node of, as it says itself.

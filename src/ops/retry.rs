@@ -20,6 +20,22 @@ impl<'a> Retries<'a> {
         Self { context, left: context.patience.retries, backoff: Backoff::new(Duration::from_millis(100)) }
     }
 
+    /// Tries until it works, each try for as long as the operation is not stopped.
+    ///
+    /// # Errors
+    /// The last try's, when another one would not help or none is left; or the operation was stopped.
+    pub(super) async fn until_done<T, F>(&mut self, server: &ServerAddr, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            match unless_stopped(self.context, server, attempt()).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.after(error).await?,
+            }
+        }
+    }
+
     /// Waits before a further try.
     ///
     /// # Errors

@@ -23,25 +23,16 @@ use crate::protocol::stats::{Stat, StatsGroup};
 /// # Errors
 /// The server could not be reached or refused, or it was stopped.
 pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context) -> Result<Vec<Vec<Stat>>, Error> {
-    let mut retries = Retries::new(context);
-    loop {
-        let attempt = async {
-            let mut client = context.connect(server).await?;
-            let mut answers = Vec::new();
-            for group in groups {
-                answers.push(client.stats(group.clone()).await?);
-            }
-            Ok(answers)
-        };
-        match context.stop.run_until_cancelled(attempt).await {
-            Some(Ok(stats)) => return Ok(stats),
-            Some(Err(error)) => match retries.after(error).await {
-                Err(Error { problem: Problem::BinaryOnly, .. }) => {
-                    return Box::pin(binary::stats(server, groups, context)).await;
-                }
-                tried => tried?,
-            },
-            None => return Err(context.stopped(server, false)),
+    let ask = || async {
+        let mut client = context.connect(server).await?;
+        let mut answers = Vec::new();
+        for group in groups {
+            answers.push(client.stats(group.clone()).await?);
         }
+        Ok(answers)
+    };
+    match Retries::new(context).until_done(server, ask).await {
+        Err(Error { problem: Problem::BinaryOnly, .. }) => Box::pin(binary::stats(server, groups, context)).await,
+        asked => asked,
     }
 }

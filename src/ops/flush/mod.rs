@@ -288,13 +288,7 @@ impl Flushing<'_> {
     }
 
     async fn reads_are_noted(&self) -> Result<(), Error> {
-        let mut retries = Retries::new(self.context);
-        loop {
-            match unless_stopped(self.context, self.server, noted::wait(self.server, self.context)).await {
-                Ok(()) => return Ok(()),
-                Err(error) => retries.after(error).await?,
-            }
-        }
+        Retries::new(self.context).until_done(self.server, || noted::wait(self.server, self.context)).await
     }
 
     async fn turn(&self, until: Until) -> Result<(), Error> {
@@ -302,26 +296,14 @@ impl Flushing<'_> {
     }
 
     async fn dialect(&self) -> Result<Dialect, Error> {
-        let mut retries = Retries::new(self.context);
-        loop {
-            let learn = async { Dialect::learn(&mut self.context.connect(self.server).await?).await };
-            match unless_stopped(self.context, self.server, learn).await {
-                Ok((_, dialect)) => return Ok(dialect),
-                Err(error) => retries.after(error).await?,
-            }
-        }
+        let learn = || async { Dialect::learn(&mut self.context.connect(self.server).await?).await };
+        Ok(Retries::new(self.context).until_done(self.server, learn).await?.1)
     }
 
     /// `flush_all` once more.
     async fn again(&self) -> Result<(), Error> {
-        let mut retries = Retries::new(self.context);
-        loop {
-            let flush = async { self.context.connect(self.server).await?.flush_all(FlushAll::default()).await };
-            match unless_stopped(self.context, self.server, flush).await {
-                Ok(()) => return Ok(()),
-                Err(error) => retries.after(error).await?,
-            }
-        }
+        let flush = || async { self.context.connect(self.server).await?.flush_all(FlushAll::default()).await };
+        Retries::new(self.context).until_done(self.server, flush).await
     }
 
     /// `flush_all` once more, when the server's clock has turned twice: what was noted late for the first one's second is of
@@ -335,17 +317,10 @@ impl Flushing<'_> {
     /// are.
     async fn verify(&self, confirmed: &Confirmed) -> Result<(), Error> {
         let Some(probe) = &confirmed.probe else { return Ok(()) };
-        let mut retries = Retries::new(self.context);
-        loop {
-            let look = async { probe.is_there(&mut self.context.connect(self.server).await?).await };
-            match unless_stopped(self.context, self.server, look).await {
-                Ok(false) => break,
-                Ok(true) => {
-                    let what = "an item stored before flush_all is still there after its OK";
-                    return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what.into()) });
-                }
-                Err(error) => retries.after(error).await?,
-            }
+        let look = || async { probe.is_there(&mut self.context.connect(self.server).await?).await };
+        if Retries::new(self.context).until_done(self.server, look).await? {
+            let what = "an item stored before flush_all is still there after its OK";
+            return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what.into()) });
         }
         // A sweep has its own verifying walk.
         if let (Plan::Cas, Some(watermark)) = (confirmed.plan, probe.cas()) {
@@ -361,22 +336,18 @@ impl Flushing<'_> {
         if strategy == Strategy::Cachedump {
             return Ok(());
         }
-        let mut retries = Retries::new(self.context);
-        loop {
+        let count = || async {
             let mut older = Older { watermark, count: 0 };
-            let walk = async {
-                let mut client = self.context.connect(self.server).await?;
-                listing::walk(Way { strategy, dialect }, &mut client, self.context, &mut older).await
-            };
-            match walk.await {
-                Ok(Walked::Whole(_)) if older.count > 0 => {
-                    let what =
-                        format!("after flush_all a listing still shows {} keys that were stored before", older.count);
-                    return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what) });
-                }
-                // No crawler: the probe has to do.
-                Ok(_) => return Ok(()),
-                Err(error) => retries.after(error).await?,
+            let mut client = self.context.connect(self.server).await?;
+            let walked = listing::walk(Way { strategy, dialect }, &mut client, self.context, &mut older).await?;
+            // No crawler: the probe has to do.
+            Ok(if matches!(walked, Walked::Whole(_)) { older.count } else { 0 })
+        };
+        match Retries::new(self.context).until_done(self.server, count).await? {
+            0 => Ok(()),
+            older => {
+                let what = format!("after flush_all a listing still shows {older} keys that were stored before");
+                Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what) })
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Strategy;
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::ops::dialect::{Dialect, Dumps};
-use crate::ops::retry::{Retries, unless_stopped};
+use crate::ops::retry::Retries;
 use crate::ops::{Context, Event};
 use crate::protocol::Escaped;
 
@@ -25,13 +25,8 @@ pub(in crate::ops) async fn choose(
     context: &Context,
     retries: &mut Retries<'_>,
 ) -> Result<Way, Error> {
-    let (version, dialect) = loop {
-        let ask = async { Dialect::learn(&mut context.connect(server).await?).await };
-        match unless_stopped(context, server, ask).await {
-            Ok(learned) => break learned,
-            Err(error) => retries.after(error).await?,
-        }
-    };
+    let ask = || async { Dialect::learn(&mut context.connect(server).await?).await };
+    let (version, dialect) = retries.until_done(server, ask).await?;
     if let Some(strategy) = asked
         && !dialect.knows(strategy)
     {
