@@ -117,13 +117,19 @@ fn by_passes(rounds: usize, score: &mut Score) {
     }
 }
 
+/// Whether mcflush said that it could not show everything to be gone.
+fn is_incomplete(round: &flushes::Round) -> bool {
+    !round.run.status.success() && round.run.stderr.contains(": incomplete: ")
+}
+
 fn show_flushes(version: Version, what: &str, found: &[flushes::Round]) {
     println!(
-        "{:9} {what:22} {:>6} {:>14} {:>6} {:>12} {:>6}",
+        "{:9} {what:22} {:>6} {:>10} {:>14} {:>6} {:>12} {:>6}",
         name(version),
         found.len(),
+        found.iter().filter(|round| is_incomplete(round)).count(),
         median_and_worst(found.iter().map(|round| round.run.took.as_secs_f64()), |seconds| format!("{seconds:.2}")),
-        found.iter().map(|round| round.left.sum()).sum::<usize>(),
+        found.iter().filter(|round| round.run.status.success()).map(|round| round.left.sum()).sum::<usize>(),
         found.iter().map(|round| round.new).sum::<usize>(),
         found.iter().map(|round| round.lost).sum::<usize>(),
     );
@@ -132,8 +138,8 @@ fn show_flushes(version: Version, what: &str, found: &[flushes::Round]) {
 fn flush_head(of: &str) {
     println!("\n{of}; seconds: median (worst)");
     println!(
-        "{:9} {:22} {:>6} {:>14} {:>6} {:>12} {:>6}",
-        "memcached", "readers stop", "rounds", "seconds", "left", "new stored", "lost"
+        "{:9} {:22} {:>6} {:>10} {:>14} {:>6} {:>12} {:>6}",
+        "memcached", "readers stop", "rounds", "incomplete", "seconds", "left", "new stored", "lost"
     );
 }
 
@@ -158,7 +164,8 @@ fn flush(rounds: usize, score: &mut Score) {
     }
 }
 
-/// So many rounds of each version.
+/// So many rounds of each version. Before 1.6.24 an item that the server moves to another slab page looks new: a clear that
+/// sees that says so, and is no failure.
 fn keep_new(rounds: usize, score: &mut Score) {
     flush_head("--keep-new under reads, touch and stores");
     for version in FLUSHED {
@@ -169,8 +176,8 @@ fn keep_new(rounds: usize, score: &mut Score) {
             for number in 0..share {
                 let until = ReadUntil::ALL[number % ReadUntil::ALL.len()];
                 let round = flushes::round_that_keeps_new(&server, until, [4, 0, 5][number % 3], scope);
-                let is_right = round.run.status.success() && round.left.sum() == 0 && round.lost == 0;
-                score.note(is_right, &round);
+                let is_clean = round.run.status.success() && round.left.sum() == 0;
+                score.note((is_clean || is_incomplete(&round)) && round.lost == 0, &round);
                 found.push(round);
             }
             show_flushes(version, &scope.join(" "), &found);

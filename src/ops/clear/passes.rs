@@ -233,12 +233,13 @@ impl Run<'_> {
     /// The error of passes that ended before there was evidence enough.
     fn undecided(&self, at: &str) -> Error {
         let misses = match self.evidence.miss_rate() {
-            Some(rate) if rate > 0.0 => format!("1 key in {:.0}", (1.0 / rate).max(1.0)),
+            Some(rate) if rate > 0.5 => "more than half of its keys".into(),
+            Some(rate) if rate > 0.0 => format!("1 key in {:.0}", 1.0 / rate),
             _ => "an unknown part of its keys".into(),
         };
         let left = self.evidence.doubt().map_or_else(
             || "keys may be left".into(),
-            |doubt| format!("at most {:.0} keys may be left", doubt.ceil().max(1.0)),
+            |doubt| format!("at most {} may be left", count(doubt.ceil().max(1.0) as u64)),
         );
         self.shared.error(Problem::Unproven {
             what: format!("while this server is being read its listings miss {misses}: at {at}, {left}"),
