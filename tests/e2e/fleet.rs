@@ -155,6 +155,7 @@ fn a_deadline_ends_the_whole_run() {
 fn a_deadline_ends_the_wait_for_the_crawler() {
     let fake = Fake::answering(|line| match line {
         "version" => Answer::text("VERSION 1.6.38\r\n"),
+        "stats" => Answer::text("END\r\n"),
         _ => Answer::text("BUSY currently processing crawler request\r\n"),
     });
     let run = mcflush(["--deadline", "1", "--prefix", "shop:", fake.address()]).run();

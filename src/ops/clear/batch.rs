@@ -109,15 +109,13 @@ impl BatchBuilder {
         let start = self.records.len();
         self.records.put_u8(0);
         let decoded = item.append_key(&mut self.records);
-        let key = self.records.get(start + 1..).unwrap_or_default();
-        if decoded.is_err() || !scope.contains(key) {
+        // Decoding sees to it that a key has 1 to 250 bytes; whatever has not is never deleted.
+        let key = decoded.ok().and_then(|()| self.records.get(start + 1..)).filter(|key| !key.is_empty());
+        let length = key.and_then(|key| u8::try_from(key.len()).ok()).ok_or(PercentError);
+        let in_scope = key.is_some_and(|key| scope.contains(key));
+        let (true, Ok(length), Some(first)) = (in_scope, length, self.records.get_mut(start)) else {
             self.records.truncate(start);
-            return decoded.map(|()| false);
-        }
-        let (Ok(length), Some(first)) = (u8::try_from(key.len()), self.records.get_mut(start)) else {
-            // Decoding sees to it that a key has at most 250 bytes.
-            self.records.truncate(start);
-            return Err(PercentError);
+            return length.map(|_| false);
         };
         *first = length;
         if self.format == Format::KeysWithCas {
