@@ -173,6 +173,7 @@ fn lost_in_the_middle_it_is_not_begun_again() {
         while let Some(line) = peer.line() {
             match line.as_str() {
                 "version" => peer.send("VERSION 1.6.45\r\n"),
+                "stats" => peer.send("END\r\n"),
                 _ => {
                     peer.send("OK\r\nkey=shop%3A1 exp=-1 la=1 cas=1 fetch=no cls=1 size=66\n");
                     return;
