@@ -54,7 +54,7 @@ fn the_hash_table_grows(version: Version) {
     let (before, mut stored) = (level(), 0);
     clear_during(&server, || {
         // Bounded, since what the test has to count afterwards grows with it.
-        if stored < 400_000 {
+        if stored < 120_000 {
             server.store((stored..stored + 10_000).map(|n| format!("blog:{n}")));
             stored += 10_000;
         }

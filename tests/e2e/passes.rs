@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::passes::{HOGS, Round, round};
+use crate::support::passes::{HOGS, Round, SOME, load, round};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
 use crate::support::wait_for;
@@ -31,7 +31,7 @@ each_old_version!(under_traffic, under_traffic_on_busy_processors, at_rest_two_p
 /// `make torture` does 300 of them.
 fn rounds(version: Version, count: usize, hogs: usize) {
     let server = Server::start(version, &[]);
-    let rounds: Vec<Round> = (0..count).map(|_| round(&server, hogs)).collect();
+    let rounds: Vec<Round> = (0..count).map(|_| round(&server, SOME, hogs)).collect();
     for round in &rounds {
         assert!(round.is_true(), "{round:#?}");
         // Other clients moved keys about, which is what this is about.
@@ -51,7 +51,7 @@ fn under_traffic_on_busy_processors(version: Version) {
 
 fn at_rest_two_passes_are_enough(version: Version) {
     let server = Server::start(version, &[]);
-    crate::support::passes::load(&server);
+    load(&server, SOME);
     // What was just stored is moved between the lists for a while.
     let moves = || ["moves_to_cold", "moves_to_warm", "moves_within_lru", "uptime"].map(|name| server.stat(name));
     let mut last = moves();
@@ -68,5 +68,5 @@ fn at_rest_two_passes_are_enough(version: Version) {
     let row = &document["servers"][0];
     assert_eq!((&row["passes"], &row["proof"]), (&2.into(), &"passes".into()), "{row}");
     assert_eq!((&row["miss_rate"], &row["doubt"]), (&0.0.into(), &0.0.into()), "{row}");
-    assert_eq!(server.stat("curr_items"), crate::support::passes::EACH as u64);
+    assert_eq!(server.stat("curr_items"), SOME as u64);
 }

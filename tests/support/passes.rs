@@ -8,8 +8,13 @@ use super::run::mcflush;
 use super::server::Server;
 use super::wait_for;
 
-/// Keys of each of the two apps.
-pub const EACH: usize = 30_000;
+/// Keys of each of the two apps, in `make torture`.
+#[allow(dead_code, reason = "of the benches")]
+pub const MANY: usize = 30_000;
+
+/// The same in `make test`.
+#[allow(dead_code, reason = "of the tests")]
+pub const SOME: usize = 8_000;
 
 const READING_PROCESSES: usize = 3;
 
@@ -44,24 +49,24 @@ impl Round {
 }
 
 /// Stores both apps. The server needs room enough for all of it: what is evicted says nothing.
-pub fn load(server: &Server) {
-    server.store(numbered("shop:", EACH).into_iter().chain(numbered("blog:", EACH)));
+pub fn load(server: &Server, each: usize) {
+    server.store(numbered("shop:", each).into_iter().chain(numbered("blog:", each)));
 }
 
-pub fn round(server: &Server, hogs: usize) -> Round {
-    load(server);
+pub fn round(server: &Server, each: usize, hogs: usize) -> Round {
+    load(server, each);
     let before = server.stat("get_hits");
     let _others: Vec<_> = (0..READING_PROCESSES)
-        .map(|_| OtherClients::start(server, "mixed", "shop:,blog:", EACH, 2))
+        .map(|_| OtherClients::start(server, "mixed", "shop:,blog:", each, 2))
         .chain((hogs > 0).then(|| OtherClients::start(server, "hog", "", 0, hogs)))
         .collect();
     // By then each key has been read some times, and the server has begun to move them between its lists.
-    let enough = before + 6 * EACH as u64;
+    let enough = before + 6 * each as u64;
     wait_for("the other clients to be at work", || (server.stat("get_hits") > enough).then_some(()));
     let run = mcflush(["--json", "--prefix", "shop:", server.address()]).run();
     let (left, there) = (
-        count_values(server, &numbered("shop:", EACH), |_| true),
-        count_values(server, &numbered("blog:", EACH), |_| true),
+        count_values(server, &numbered("shop:", each), |_| true),
+        count_values(server, &numbered("blog:", each), |_| true),
     );
     let document: Value = serde_json::from_str(&run.stdout).expect("a JSON document");
     let row = &document["servers"][0];
@@ -74,6 +79,6 @@ pub fn round(server: &Server, hogs: usize) -> Round {
         miss_rate: row["miss_rate"].as_f64().unwrap_or(f64::NAN),
         doubt: row["doubt"].as_f64().unwrap_or(f64::NAN),
         left,
-        taken: EACH - there,
+        taken: each - there,
     }
 }
