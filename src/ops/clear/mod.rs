@@ -554,6 +554,8 @@ async fn both<T>(
     let mut listing = std::pin::pin!(listing);
     let mut deletes = std::pin::pin!(deletes);
     tokio::select! {
+        // In the same order each time, so that a test that knows all else can be made again.
+        biased;
         walked = &mut listing => (walked, deletes.await),
         deleted = &mut deletes => match deleted {
             Ok(()) => (listing.await, Ok(())),

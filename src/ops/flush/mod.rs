@@ -197,7 +197,9 @@ impl Flushing<'_> {
             plan.check_age(&facts).map_err(|why| client.error(Problem::NoAge { why }))?;
         }
         let probe = match self.how {
-            Flush::Exact { verify, keep_new } if verify || keep_new => Some(Probe::store(&mut client).await?),
+            Flush::Exact { verify, keep_new } if verify || keep_new => {
+                Some(Probe::store(&mut client, &self.context.chance).await?)
+            }
             _ => None,
         };
         if self.keeps_new() && probe.as_ref().is_some_and(|probe| probe.cas().is_none()) {
