@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use self::activity::Instance;
+pub(super) use self::activity::Instance;
 use self::batch::Format;
 use self::deleter::Deleter;
 use self::evidence::Evidence;
@@ -187,18 +187,22 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
 }
 
 /// One walk of the hash table that deletes every key it lists, or, where new ones are kept, every key that is no newer than
-/// the watermark. For what `flush_all` leaves.
+/// the watermark, which the instance gave out. For what `flush_all` leaves.
 pub(super) async fn sweep(
     server: &ServerAddr,
     options: &Options,
     context: &Context,
     way: Way,
     watermark: Option<u64>,
+    instance: Option<Instance>,
 ) -> Cleared {
     let began = Instant::now();
     let scope = Scope::everything();
     let mut run = Run::new(server, &scope, options, context, Way { strategy: Strategy::Hash, ..way });
     run.shared.watermark.store(watermark.unwrap_or_default(), Relaxed);
+    if let Some(instance) = instance {
+        run.shared.instance.get_or_init(|| instance);
+    }
     run.is_sweep = true;
     run.run(began).await
 }

@@ -8,6 +8,8 @@ mod binary;
 mod noted;
 mod plan;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::num::NonZeroU32;
@@ -282,7 +284,7 @@ impl Flushing<'_> {
             keep_new: self.keeps_new(),
             ..clear::Options::default()
         };
-        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark).await;
+        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark, facts.instance).await;
         match cleared.error.take() {
             None => Ok(cleared),
             Some(error) => Err(error),
