@@ -82,8 +82,10 @@ pub struct Plan {
     /// Keys that a dump visits in a millisecond, and commands that a connection executes in one.
     pub dump_pace: u64,
     pub command_pace: u64,
-    /// For what is drawn while it runs.
+    /// For what is drawn while it runs: by the server and its other clients, for the connections, and by mcflush.
     pub chance: Chance,
+    pub wires: Chance,
+    pub numbers: Chance,
 }
 
 impl Plan {
@@ -140,6 +142,8 @@ impl Plan {
             server,
             dump_pace: it.within(1, 60),
             command_pace: it.within(1, 200),
+            wires: it.fork(),
+            numbers: it.fork(),
             chance,
         }
     }

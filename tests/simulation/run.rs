@@ -46,7 +46,7 @@ async fn play(plan: Plan) -> Ran {
     let is_shown = std::env::var_os("SIMULATE_SHOW").is_some();
     let plan = Arc::new(plan);
     let began = Instant::now();
-    let world = World::new(&plan, scope(&plan));
+    let world = World::new(&plan);
     let trace = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&trace);
     let tell = move |what: String| {
@@ -57,18 +57,9 @@ async fn play(plan: Plan) -> Ran {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     };
     tell(format!("{plan:?}"));
-    let (mut wires, numbers) = (plan.chance.clone().fork(), plan.chance.clone());
-    let mut numbers = { numbers }.fork();
-    let numbers = {
-        numbers.next();
-        Mutex::new(numbers)
-    };
+    let (wires, numbers) = (Mutex::new(plan.wires.clone()), Mutex::new(plan.numbers.clone()));
     let connector = Connector::by({
         let (world, plan) = (world.clone(), Arc::clone(&plan));
-        let wires = Mutex::new({
-            wires.next();
-            wires
-        });
         move |_| {
             let chance = wires.lock().unwrap_or_else(PoisonError::into_inner).fork();
             let opening = wire::open(world.clone(), Arc::clone(&plan), chance);

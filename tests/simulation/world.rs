@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mcflush::scope::Scope;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +63,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(plan: &Arc<Plan>, scope: Scope) -> Self {
+    pub fn new(plan: &Arc<Plan>) -> Self {
         let mut chance = plan.chance.clone();
         let epoch = 1_764_000_000_000 + chance.below(1_000);
         let mut model = Model::new(plan.version, plan.has_cas, epoch - 500_000);
@@ -72,7 +71,7 @@ impl World {
         model.now = epoch;
         let state = State {
             model,
-            oracle: Oracle::new(scope, plan.job),
+            oracle: Oracle::new(plan.job),
             crawl: None,
             crawls: 0,
             down_until: None,
