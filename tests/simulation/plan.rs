@@ -162,10 +162,14 @@ impl Plan {
         let walks = self.version >= [1, 6, 19];
         let keeps_new_without_age = self.job.keeps_new() && (!self.has_cas || self.version < [1, 5, 0]);
         let is_confused = self.server.moves_pages_at.is_some() && self.job.keeps_new() && self.version < [1, 6, 24];
+        // Without CAS nothing tells what is stored meanwhile from what was left.
+        let is_told =
+            self.has_cas || self.traffic.is_empty() || !matches!(self.job, Job::Clear(Options { verify: true, .. }));
         let is_settled = walks || (self.traffic.is_empty() && self.server.moves_pages_at.is_none());
         self.is_connected()
             && self.wire.busy == 0
             && is_settled
+            && is_told
             && !keeps_new_without_age
             && !is_confused
             && self.server.evicts_every.is_none()

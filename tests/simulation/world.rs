@@ -194,6 +194,9 @@ impl World {
             let evict = async move {
                 loop {
                     sleep(Duration::from_millis(every)).await;
+                    if world.over.is_cancelled() {
+                        return;
+                    }
                     world.with(|state| {
                         let class = 1 + state.chance.below(2) as u32;
                         state.model.evict(class);
@@ -222,6 +225,10 @@ impl World {
     async fn use_keys(self, traffic: Traffic, mut chance: Chance) {
         loop {
             sleep(chance.millis(1, traffic.pace)).await;
+            // The clock may have woken it in the moment of the end.
+            if self.over.is_cancelled() {
+                return;
+            }
             let kind = chance.below(100);
             let key = key(chance.percent(traffic.in_scope), chance.below(traffic.keys));
             self.with(|state| {
