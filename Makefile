@@ -6,11 +6,11 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo fuzz install recording uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help bench deb demo fuzz install recording simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 17
 
 demo: ## two apps on a private memcached, one of them cleared, then all flushed
 	@scripts/demo
@@ -29,6 +29,12 @@ torture: ## hundreds of clears and flushes under load on each memcached, large o
 	$(CARGO) bench --locked --bench million
 	$(CARGO) build --locked --release --example traffic
 	$(CARGO) bench --locked --bench rounds
+
+simulate: ## clears and flushes of a model server under faults, a run a seed (SEEDS=10000 FROM=1)
+	@scripts/simulate $(or $(SEEDS),10000) $(or $(FROM),1)
+
+simulate-faults: ## whether the simulation finds faults that are put into the engine on purpose
+	@scripts/simulate-faults $(or $(SEEDS),2000)
 
 bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
 	@scripts/fetch-memcached

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod binary;
+mod chance;
 pub mod clear;
 pub mod cluster;
 mod dialect;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::chance::Chance;
 use self::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
@@ -59,6 +61,8 @@ pub struct Context {
     pub events: Events,
     /// Where connections come from.
     pub connector: Connector,
+    /// Where random numbers come from.
+    pub chance: Chance,
 }
 
 /// What opens a connection to a server.

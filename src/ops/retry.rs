@@ -1,9 +1,8 @@
 //! Trying again on a fresh connection.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::{Context, Event};
+use super::{Chance, Context, Event};
 use crate::address::ServerAddr;
 use crate::error::Error;
 
@@ -46,7 +45,7 @@ impl<'a> Retries<'a> {
             return Err(Box::pin(self.context.explained(error)).await);
         }
         self.left -= 1;
-        let after = self.backoff.next();
+        let after = self.backoff.next(&self.context.chance);
         self.context.events.tell(Event::Retry { error: error.to_string(), after });
         pause(self.context, &error.server, after).await
     }
@@ -89,15 +88,10 @@ impl Backoff {
         Self { nominal: first }
     }
 
-    pub(super) fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self, chance: &Chance) -> Duration {
         let half = self.nominal / 2;
-        let jitter = half.mul_f64(random() as f64 / u64::MAX as f64);
+        let jitter = half.mul_f64(chance.next() as f64 / u64::MAX as f64);
         self.nominal = (self.nominal * 2).min(Self::LONGEST);
         half + jitter
     }
-}
-
-/// The standard library's random hash keys are all the randomness that jitter and a name need.
-pub(super) fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }

@@ -4,12 +4,17 @@ use crate::protocol::stats::Stat;
 
 /// What tells a server from the one that runs there after a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Instance {
+pub(in crate::ops) struct Instance {
     pid: u64,
     uptime: u64,
 }
 
 impl Instance {
+    /// Reads `stats`; None when the server does not say.
+    pub(in crate::ops) fn of(stats: &[Stat]) -> Option<Self> {
+        Activity::of(stats).map(|activity| activity.instance)
+    }
+
     /// Whether this one, looked at later, is another one than that.
     pub(super) const fn is_another_than(self, before: Self) -> bool {
         self.pid != before.pid || self.uptime < before.uptime

@@ -40,6 +40,8 @@ pub(super) struct Deleter<'a> {
     format: Format,
     /// Whether a watermark is wanted where there is none yet.
     marks: bool,
+    /// The key that gave the watermark, with the CAS that the mark gave it: its delete may have to go out again.
+    marked: Option<Record>,
     binary: BinaryDeleter,
     pace: Option<Pace>,
     /// What is left of a batch that the pace allowed only a part of.
@@ -115,6 +117,7 @@ impl<'a> Deleter<'a> {
             are_commands_known: !commands.has_fence(),
             format: shared.format(),
             marks: shared.wants_watermark(),
+            marked: None,
             binary: BinaryDeleter::default(),
             pace: shared.options.rate.map(Pace::new),
             rest: None,
@@ -247,13 +250,15 @@ impl<'a> Deleter<'a> {
         let mut sent = Sent::new(batch);
         // From here on the batch is in flight, whatever happens: it goes out again on the next connection.
         let marked = if self.marks { self.mark(client, &sent.batch).await } else { Ok(None) };
-        let marked = match marked {
-            Ok(marked) => marked,
+        match marked {
+            Ok(Some(marked)) => self.marked = Some(marked),
+            Ok(None) => {}
             Err(error) => {
                 self.in_flight.push_back(sent);
                 return Err(error);
             }
-        };
+        }
+        let marked = self.marked.clone();
         let result = self.feed(client, records, marked, &mut sent).await;
         let is_open = sent.open > 0 || result.is_err();
         if is_open {

@@ -360,3 +360,25 @@ async fn a_dump_is_not_asked_for_while_another_crawl_runs() {
     let cleared = clear_shop(&context, Options::default()).await;
     assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), 1), "{cleared:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left() {
+    let verify = Options { verify: true, ..Options::default() };
+    // The mark has CAS 50. The first walk had passed where the second key was stored before it.
+    for (listed_by, proof, walks) in [(1, Some(Proof::Walk), 3), (9, None, 3)] {
+        let (context, heard) = dumping("1.6.38", move |number| {
+            let newer = item("shop:2", 40);
+            Say::Text(
+                if number == 0 {
+                    item("shop:1", 2)
+                } else if number <= listed_by {
+                    newer
+                } else {
+                    String::new()
+                } + "END\r\n",
+            )
+        });
+        let cleared = clear_shop(&context, verify).await;
+        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (proof, walks), "{cleared:?}");
+    }
+}

@@ -27,7 +27,8 @@ impl Flushing<'_> {
     }
 
     async fn store_probe(&self) -> Result<Key, Error> {
-        let key = Probe::key().map_err(|error| self.error(Problem::Incomplete(error.to_string())))?;
+        let key =
+            Probe::key(&self.context.chance).map_err(|error| self.error(Problem::Incomplete(error.to_string())))?;
         binary::store(self.server, &key, self.context).await?;
         Ok(key)
     }

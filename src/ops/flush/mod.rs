@@ -8,6 +8,8 @@ mod binary;
 mod noted;
 mod plan;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::num::NonZeroU32;
@@ -197,7 +199,9 @@ impl Flushing<'_> {
             plan.check_age(&facts).map_err(|why| client.error(Problem::NoAge { why }))?;
         }
         let probe = match self.how {
-            Flush::Exact { verify, keep_new } if verify || keep_new => Some(Probe::store(&mut client).await?),
+            Flush::Exact { verify, keep_new } if verify || keep_new => {
+                Some(Probe::store(&mut client, &self.context.chance).await?)
+            }
             _ => None,
         };
         if self.keeps_new() && probe.as_ref().is_some_and(|probe| probe.cas().is_none()) {
@@ -280,7 +284,7 @@ impl Flushing<'_> {
             keep_new: self.keeps_new(),
             ..clear::Options::default()
         };
-        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark).await;
+        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark, facts.instance).await;
         match cleared.error.take() {
             None => Ok(cleared),
             Some(error) => Err(error),

@@ -5,6 +5,7 @@ use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Kind, Problem};
 use crate::ops::Context;
+use crate::ops::clear::Instance;
 use crate::ops::dialect::{Dialect, Dumps, FlushBy};
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::stats::{Stat, StatsGroup};
@@ -14,6 +15,8 @@ use crate::protocol::stats::{Stat, StatsGroup};
 pub(super) struct Facts {
     pub(super) items: Option<u64>,
     pub(super) is_proxy: bool,
+    /// What ran there before the flush; none where the server does not say.
+    pub(super) instance: Option<Instance>,
     version: Option<ServerVersion>,
     /// Not asked for where they decide nothing; none where the server does not say.
     settings: Option<Vec<Stat>>,
@@ -43,6 +46,7 @@ impl Facts {
         let mut facts = Self {
             items: find(&stats, "curr_items").and_then(|value| value.parse().ok()),
             is_proxy: find(&stats, "proxy_conn_requests").is_some(),
+            instance: Instance::of(&stats),
             version: find(&stats, "version").and_then(|version| ServerVersion::new(version.to_owned())),
             settings: None,
         };
@@ -134,6 +138,7 @@ mod tests {
         Facts {
             items: None,
             is_proxy: false,
+            instance: None,
             version: ServerVersion::new(version.to_owned()),
             settings: Some(settings.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect()),
         }

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::error::{Error, Problem};
-use crate::ops::retry::random;
+use crate::ops::Chance;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Exptime, Key, KeyError, Reply, Request};
 
@@ -17,13 +17,13 @@ pub(super) struct Probe {
 
 impl Probe {
     /// A key for it.
-    pub(super) fn key() -> Result<Key, KeyError> {
-        Key::new(format!("mcflush:probe:{:016x}{:016x}", random(), random()))
+    pub(super) fn key(chance: &Chance) -> Result<Key, KeyError> {
+        Key::new(format!("mcflush:probe:{:016x}{:016x}", chance.next(), chance.next()))
     }
 
     /// Stores it, by commands that every version knows.
-    pub(super) async fn store(client: &mut Client) -> Result<Self, Error> {
-        let key = Self::key().map_err(|error| client.error(Problem::Incomplete(error.to_string())))?;
+    pub(super) async fn store(client: &mut Client, chance: &Chance) -> Result<Self, Error> {
+        let key = Self::key(chance).map_err(|error| client.error(Problem::Incomplete(error.to_string())))?;
         let store = Store { exptime: Exptime::new(SECONDS), ..Store::new(StoreVerb::Set, key.clone(), "x") };
         match client.call("set", Request::Store(store)).await? {
             Reply::Stored => {}

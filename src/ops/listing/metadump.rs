@@ -87,7 +87,7 @@ async fn wait_for_crawler(
     if context.deadline.is_none() && asked_first.elapsed() > BUSY_PATIENCE {
         return Err(client.error(Problem::Busy { after: BUSY_PATIENCE }));
     }
-    let after = backoff.next();
+    let after = backoff.next(&context.chance);
     context.events.tell(Event::Waiting { why: obstacle.why(), after });
     pause(context, client.server(), after).await
 }

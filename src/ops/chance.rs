@@ -1,0 +1,41 @@
+//! Random numbers of an operation.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+/// Where an operation's random numbers come from, for waits that differ from one client to the next and for a name that
+/// nobody else has: by default from the standard library's random hash keys, which are all the randomness that these need.
+///
+/// ```
+/// use mcflush::ops::{Chance, Context};
+/// // A test whose waits are the same each time.
+/// let context = Context { chance: Chance::by(|| 7), ..Context::default() };
+/// ```
+#[derive(Clone, Default)]
+pub struct Chance(Option<Arc<dyn Fn() -> u64 + Send + Sync>>);
+
+impl Chance {
+    /// Numbers come from a function.
+    ///
+    /// ```
+    /// assert_eq!(format!("{:?}", mcflush::ops::Chance::by(|| 7)), "Chance(a function)");
+    /// ```
+    #[must_use]
+    pub fn by(next: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(next)))
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        match &self.0 {
+            Some(next) => next(),
+            None => RandomState::new().hash_one(0),
+        }
+    }
+}
+
+impl fmt::Debug for Chance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Chance(a function)" } else { "Chance(of the system)" })
+    }
+}

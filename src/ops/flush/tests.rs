@@ -1,0 +1,39 @@
+//! What makes sure of a flush, with a scripted server and without waiting.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use super::{Flush, flush};
+use crate::error::Kind;
+use crate::ops::scripted::{Say, address, item, server, stats, text};
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_got_after_a_restart_is_new() {
+    // Between the flush and the walk; it counts its CAS from 1 again, so what it holds looks older than the probe.
+    let (mut context, heard) = server({
+        let is_flushed = AtomicBool::new(false);
+        move |line| match line {
+            "stats" => {
+                let pid = if is_flushed.load(SeqCst) { 8 } else { 7 };
+                Say::Text(stats(pid, "STAT version 1.6.45\r\n"))
+            }
+            "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+            "flush_all" => {
+                is_flushed.store(true, SeqCst);
+                text("OK\r\n")
+            }
+            "version" => text("VERSION 1.6.45\r\n"),
+            "mn" => text("MN\r\n"),
+            "lru_crawler metadump hash" => Say::Text(item("shop:1", 2) + "END\r\n"),
+            line if line.starts_with("set ") => text("STORED\r\n"),
+            line if line.starts_with("gets ") => {
+                Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
+            }
+            line if line.starts_with("md ") => text(""),
+            _ => text("ERROR\r\n"),
+        }
+    });
+    context.patience.retries = 0;
+    let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await;
+    assert_eq!(flushed.map_err(|error| error.kind()), Err(Kind::Incomplete));
+    assert!(!heard.all().iter().any(|line| line.starts_with("md ")), "{:?}", heard.all());
+}

@@ -1,0 +1,523 @@
+//! The items of a memcached: their CAS, times and LRU lists, and what `flush_all` takes, version by version. It knows no
+//! connection and no text.
+
+use std::collections::BTreeMap;
+
+pub type Key = Vec<u8>;
+
+/// An LRU list of a slab class. A server whose classes have one list each has the cold one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum List {
+    Hot,
+    Warm,
+    Cold,
+}
+
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub value: Vec<u8>,
+    pub flags: u32,
+    /// In seconds; none for never.
+    pub expires: Option<u64>,
+    pub cas: u64,
+    /// When it was stored, or a read was noted, in seconds.
+    pub time: u64,
+    pub is_fetched: bool,
+    is_active: bool,
+    /// A read waits for the LRU maintainer to note it: until then a dump of the LRU lists skips the item.
+    is_noted_later: bool,
+    pub is_stale: bool,
+    list: List,
+    pub class: u32,
+    /// Its place in its list: the lowest is the tail.
+    place: u64,
+    /// When its value was stored, and when it was last changed, as [`Model::stamp`] counts.
+    pub born: u64,
+    pub changed: u64,
+    /// It has outlived a flush in the middle of a change, which happens to no item twice.
+    was_in_the_middle: bool,
+}
+
+/// What a server counts, as `stats` shows it.
+#[derive(Debug, Default, Clone)]
+pub struct Counters {
+    pub cmd_set: u64,
+    pub get_hits: u64,
+    pub get_misses: u64,
+    pub touch_hits: u64,
+    pub incr_hits: u64,
+    pub decr_hits: u64,
+    pub cas_hits: u64,
+    pub delete_hits: u64,
+    pub evictions: u64,
+    pub moves_to_cold: u64,
+    pub moves_to_warm: u64,
+    pub moves_within_lru: u64,
+    pub juggles: u64,
+    pub rescues: u64,
+}
+
+/// What is flushed.
+#[derive(Debug, Clone, Copy)]
+struct FlushMark {
+    /// Items of this second or before.
+    live: u64,
+    /// Items with a CAS below this; 0 where times alone are compared.
+    cas: u64,
+}
+
+/// How a store is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Set,
+    Add,
+    Append,
+    Cas(u64),
+}
+
+/// What became of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    NotDone,
+    Exists,
+    NotFound,
+}
+
+#[derive(Debug)]
+pub struct Model {
+    pub version: [u32; 3],
+    pub has_cas: bool,
+    /// In the order of the hash table.
+    pub items: BTreeMap<(u64, Key), Item>,
+    lists: BTreeMap<(u32, List), BTreeMap<u64, Key>>,
+    pub counters: Counters,
+    pub pid: u64,
+    /// Milliseconds since the epoch.
+    pub now: u64,
+    pub started: u64,
+    last_cas: u64,
+    last_place: u64,
+    /// Counts the changes of items, whoever makes them.
+    pub stamp: u64,
+    flushed: Option<FlushMark>,
+    /// Reads that the LRU maintainer has not noted yet: in two parts, of which a turn takes one.
+    notes: [Vec<Key>; 2],
+    pub is_moving_pages: bool,
+}
+
+fn hash(key: &[u8]) -> u64 {
+    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn slot(key: &[u8]) -> (u64, Key) {
+    (hash(key).rotate_left(32), key.to_vec())
+}
+
+impl Model {
+    pub fn new(version: [u32; 3], has_cas: bool, now: u64) -> Self {
+        Self {
+            version,
+            has_cas,
+            items: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            counters: Counters::default(),
+            pid: 7,
+            now,
+            started: now,
+            last_cas: 0,
+            last_place: 0,
+            stamp: 0,
+            flushed: None,
+            notes: [Vec::new(), Vec::new()],
+            is_moving_pages: false,
+        }
+    }
+
+    /// Whether a slab class has several LRU lists.
+    pub fn is_segmented(&self) -> bool {
+        self.version >= [1, 5, 0]
+    }
+
+    /// Its clock of whole seconds.
+    pub const fn time(&self) -> u64 {
+        self.now / 1000
+    }
+
+    /// It comes back empty, and counts its CAS anew.
+    pub fn restart(&mut self, pid: u64) {
+        let (stamp, now) = (self.stamp, self.now);
+        *self = Self { pid, stamp, ..Self::new(self.version, self.has_cas, now) };
+    }
+
+    fn fresh_cas(&mut self) -> u64 {
+        if !self.has_cas {
+            return 0;
+        }
+        self.last_cas += 1;
+        self.last_cas
+    }
+
+    fn is_gone(&self, item: &Item) -> bool {
+        let is_flushed = self
+            .flushed
+            .is_some_and(|mark| item.time <= mark.live || (mark.cas > 0 && item.cas > 0 && item.cas < mark.cas));
+        is_flushed || item.expires.is_some_and(|time| time <= self.time())
+    }
+
+    /// An item that a client would get now.
+    pub fn peek(&self, key: &[u8]) -> Option<&Item> {
+        self.items.get(&slot(key)).filter(|item| !self.is_gone(item))
+    }
+
+    /// Every item that a client would get now.
+    pub fn readable(&self) -> impl Iterator<Item = (&Key, &Item)> {
+        self.items.iter().filter(|(_, item)| !self.is_gone(item)).map(|((_, key), item)| (key, item))
+    }
+
+    fn unlink(&mut self, key: &[u8]) -> Option<Item> {
+        let item = self.items.remove(&slot(key))?;
+        self.lists.entry((item.class, item.list)).or_default().remove(&item.place);
+        Some(item)
+    }
+
+    fn link(&mut self, key: &[u8], mut item: Item) {
+        self.last_place += 1;
+        item.place = self.last_place;
+        self.lists.entry((item.class, item.list)).or_default().insert(item.place, key.to_vec());
+        self.items.insert(slot(key), item);
+    }
+
+    /// To the head of a list.
+    fn move_to(&mut self, key: &[u8], list: List) {
+        if let Some(item) = self.unlink(key) {
+            self.link(key, Item { list, ..item });
+        }
+    }
+
+    /// As the server looks an item up: what is gone is taken out.
+    fn find(&mut self, key: &[u8]) -> Option<&mut Item> {
+        if self.items.get(&slot(key)).is_some_and(|item| self.is_gone(item)) {
+            self.unlink(key);
+        }
+        self.items.get_mut(&slot(key))
+    }
+
+    fn note_read(&mut self, key: &[u8]) {
+        let (is_segmented, time, stamp) = (self.is_segmented(), self.time(), self.stamp);
+        let Some(item) = self.items.get_mut(&slot(key)) else { return };
+        if !is_segmented {
+            item.is_fetched = true;
+            if item.time + 60 < time {
+                item.time = time;
+                self.move_to(key, List::Cold);
+            }
+            return;
+        }
+        if item.is_active {
+            return;
+        }
+        if !std::mem::replace(&mut item.is_fetched, true) {
+            return;
+        }
+        item.is_active = true;
+        if item.list == List::Cold {
+            item.is_noted_later = true;
+            self.notes[(stamp % 2) as usize].push(key.to_vec());
+        } else {
+            item.time = time;
+        }
+    }
+
+    pub fn get(&mut self, key: &[u8], notes: bool) -> Option<Item> {
+        let Some(item) = self.find(key).cloned() else {
+            self.counters.get_misses += 1;
+            return None;
+        };
+        self.counters.get_hits += 1;
+        if notes {
+            self.stamp += 1;
+            self.note_read(key);
+        }
+        Some(item)
+    }
+
+    /// When something that is stored now expires.
+    pub fn expiry(&self, seconds: i64) -> Option<u64> {
+        match seconds {
+            0 => None,
+            1.. => Some(self.time() + seconds as u64),
+            _ => Some(self.time().saturating_sub(1)),
+        }
+    }
+
+    pub fn store(&mut self, verb: Verb, key: &[u8], value: &[u8], flags: u32, seconds: i64) -> Outcome {
+        self.counters.cmd_set += 1;
+        let before = self.find(key).cloned();
+        match (verb, &before) {
+            (Verb::Add, Some(_)) => {
+                self.note_read(key);
+                return Outcome::NotDone;
+            }
+            (Verb::Append, None) => return Outcome::NotDone,
+            (Verb::Cas(_), None) => return Outcome::NotFound,
+            (Verb::Cas(cas), Some(item)) if item.cas != cas => return Outcome::Exists,
+            (Verb::Cas(_), Some(_)) => self.counters.cas_hits += 1,
+            _ => {}
+        }
+        self.stamp += 1;
+        let mut item = Item {
+            value: value.to_vec(),
+            flags,
+            expires: self.expiry(seconds),
+            cas: self.fresh_cas(),
+            time: self.time(),
+            is_fetched: false,
+            is_active: false,
+            is_noted_later: false,
+            is_stale: false,
+            list: if self.is_segmented() { List::Hot } else { List::Cold },
+            class: 1 + (hash(key) % 2) as u32,
+            place: 0,
+            born: self.stamp,
+            changed: self.stamp,
+            was_in_the_middle: false,
+        };
+        if let (Verb::Append, Some(before)) = (verb, before) {
+            item.value = [&before.value[..], value].concat();
+            (item.expires, item.flags, item.born) = (before.expires, before.flags, before.born);
+            item.was_in_the_middle = before.was_in_the_middle;
+        }
+        self.unlink(key);
+        self.link(key, item);
+        Outcome::Done
+    }
+
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        let is_there = self.find(key).is_some();
+        if is_there {
+            self.counters.delete_hits += 1;
+            self.stamp += 1;
+            self.unlink(key);
+        }
+        is_there
+    }
+
+    /// The new value; none where there is no such item, an error where it holds no number.
+    pub fn add(&mut self, key: &[u8], delta: u64, is_incr: bool) -> Result<Option<u64>, ()> {
+        let (time, has_cas) = (self.time(), self.has_cas);
+        let cas = self.last_cas + 1;
+        self.stamp += 1;
+        let stamp = self.stamp;
+        let Some(item) = self.find(key) else { return Ok(None) };
+        let number: u64 =
+            std::str::from_utf8(&item.value).ok().and_then(|value| value.trim_end().parse().ok()).ok_or(())?;
+        let number = if is_incr { number.wrapping_add(delta) } else { number.saturating_sub(delta) };
+        let digits = number.to_string();
+        item.value = if is_incr { digits } else { format!("{digits:width$}", width = item.value.len()) }.into_bytes();
+        (item.time, item.changed) = (time, stamp);
+        if has_cas {
+            item.cas = cas;
+            self.last_cas = cas;
+        }
+        *(if is_incr { &mut self.counters.incr_hits } else { &mut self.counters.decr_hits }) += 1;
+        Ok(Some(number))
+    }
+
+    pub fn touch(&mut self, key: &[u8], seconds: i64) -> bool {
+        let expires = self.expiry(seconds);
+        let Some(item) = self.find(key) else { return false };
+        item.expires = expires;
+        self.counters.touch_hits += 1;
+        self.stamp += 1;
+        self.note_read(key);
+        true
+    }
+
+    /// `md KEY I`: stale, with a fresh CAS.
+    pub fn invalidate(&mut self, key: &[u8]) {
+        let cas = self.fresh_cas();
+        if let Some(item) = self.find(key) {
+            (item.cas, item.is_stale) = (cas, true);
+        }
+    }
+
+    /// `append` of nothing by the clear itself changes no value.
+    pub fn keep_age(&mut self, key: &[u8], before: &Item) {
+        if let Some(item) = self.items.get_mut(&slot(key)) {
+            (item.born, item.changed) = (before.born, before.changed);
+        }
+    }
+
+    /// Whether `flush_all` compares CAS: from 1.4.23 to 1.6.24.
+    fn flushes_by_cas(&self) -> bool {
+        self.has_cas && (self.version >= [1, 4, 23]) && self.version < [1, 6, 25]
+    }
+
+    pub fn flush_all(&mut self) {
+        self.stamp += 1;
+        let time = self.time();
+        let mark = if self.version >= [1, 6, 25] {
+            FlushMark { live: time - 1, cas: 0 }
+        } else if self.flushes_by_cas() {
+            FlushMark { live: time - 2, cas: self.fresh_cas() }
+        } else {
+            FlushMark { live: time, cas: 0 }
+        };
+        self.flushed = Some(mark);
+        // The newest of each list are taken out one by one, to the first one that is older.
+        let lists: Vec<_> = self.lists.keys().copied().collect();
+        for list in lists {
+            while let Some(key) = self.lists[&list].values().next_back().cloned() {
+                if self.items[&slot(&key)].time < mark.live {
+                    break;
+                }
+                self.unlink(&key);
+            }
+        }
+    }
+
+    /// Flushes while a client's `incr` or `append` of this item is in the middle: it was found before, and is linked behind.
+    pub fn flush_in_the_middle_of(&mut self, key: &[u8]) {
+        let before = self.peek(key).filter(|item| !item.was_in_the_middle).cloned();
+        self.flush_all();
+        let Some(item) = before else { return };
+        self.stamp += 1;
+        self.unlink(key);
+        let (cas, time, stamp) = (self.fresh_cas(), self.time(), self.stamp);
+        self.link(key, Item { cas, time, changed: stamp, was_in_the_middle: true, ..item });
+    }
+
+    /// A turn of the LRU maintainer; whether there was anything to do.
+    pub fn maintain(&mut self) -> bool {
+        if !self.is_segmented() {
+            return false;
+        }
+        self.counters.juggles += 1;
+        let time = self.time();
+        let part = usize::from(self.notes[0].is_empty());
+        let noted = std::mem::take(&mut self.notes[part]);
+        let mut any = !noted.is_empty();
+        for key in noted {
+            // Also where it was stored again meanwhile: then it is another item.
+            let Some(item) = self.items.get_mut(&slot(&key)).filter(|item| item.is_noted_later) else { continue };
+            (item.is_noted_later, item.is_active, item.time) = (false, false, time);
+            self.counters.moves_to_warm += 1;
+            self.move_to(&key, List::Warm);
+        }
+        let classes: Vec<_> = self.lists.keys().map(|(class, _)| *class).collect();
+        for class in classes {
+            let length = |model: &Self, list| model.lists.get(&(class, list)).map_or(0, BTreeMap::len);
+            let all = length(self, List::Hot) + length(self, List::Warm) + length(self, List::Cold);
+            for (list, part) in [(List::Hot, 20), (List::Warm, 40)] {
+                for _ in 0..500 {
+                    if length(self, list) * 100 <= all * part {
+                        break;
+                    }
+                    any = true;
+                    let Some(key) = self.lists[&(class, list)].values().next().cloned() else { break };
+                    let Some(item) = self.items.get_mut(&slot(&key)) else { break };
+                    match (std::mem::take(&mut item.is_active), list) {
+                        (true, List::Warm) => {
+                            self.counters.moves_within_lru += 1;
+                            self.move_to(&key, List::Warm);
+                        }
+                        (true, _) => {
+                            self.counters.moves_to_warm += 1;
+                            self.move_to(&key, List::Warm);
+                        }
+                        (false, _) => {
+                            self.counters.moves_to_cold += 1;
+                            self.move_to(&key, List::Cold);
+                        }
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    /// Takes the oldest item of a cold list out, as a full server does.
+    pub fn evict(&mut self, class: u32) {
+        let tail = self.lists.get(&(class, List::Cold)).and_then(|list| list.values().next().cloned());
+        if let Some(key) = tail {
+            self.counters.evictions += 1;
+            self.stamp += 1;
+            self.unlink(&key);
+        }
+    }
+
+    /// Moves an item to another slab page, which gives it a new CAS before 1.6.24.
+    pub fn move_page(&mut self, key: &[u8]) -> bool {
+        let Some(mut item) = self.unlink(key) else { return false };
+        if self.version < [1, 6, 24] {
+            item.cas = self.fresh_cas();
+        }
+        self.link(key, item);
+        true
+    }
+
+    /// The lists of a class, tail first, and how long they are.
+    pub fn lengths(&self) -> BTreeMap<(u32, List), usize> {
+        self.lists.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| (*name, list.len())).collect()
+    }
+
+    /// Whatever is linked in a list, newest first.
+    pub fn newest_first(&self, class: u32, list: List) -> impl Iterator<Item = (&Key, &Item)> {
+        let keys = self.lists.get(&(class, list)).into_iter().flat_map(|list| list.values().rev());
+        keys.map(|key| (key, &self.items[&slot(key)]))
+    }
+
+    /// The next item of a list from a place on, with its place.
+    fn next_in(&self, list: (u32, List), behind: u64) -> Option<(u64, Key)> {
+        let (place, key) = self.lists.get(&list)?.range(behind + 1..).next()?;
+        Some((*place, key.clone()))
+    }
+}
+
+/// A dump while it runs.
+#[derive(Debug)]
+pub enum Dump {
+    /// The last slot that was visited.
+    Hash(Option<(u64, Key)>),
+    /// Each list, the last place that was visited, and how many items are left of those that it had at the begin.
+    Lru(Vec<((u32, List), u64, usize)>),
+}
+
+impl Dump {
+    pub fn of_lists(model: &Model) -> Self {
+        Self::Lru(model.lengths().into_iter().map(|(list, length)| (list, 0, length)).collect())
+    }
+
+    /// Visits some items; false at the end.
+    pub fn visit(&mut self, model: &mut Model, at_most: usize, mut show: impl FnMut(&Key, &Item)) -> bool {
+        for _ in 0..at_most {
+            let (key, is_of_lists) = match self {
+                Self::Hash(last) => {
+                    use std::ops::Bound::{Excluded, Unbounded};
+                    let from = last.clone().map_or(Unbounded, Excluded);
+                    let Some((next, _)) = model.items.range((from, Unbounded)).next() else { return false };
+                    *last = Some(next.clone());
+                    (next.1.clone(), false)
+                }
+                Self::Lru(lists) => {
+                    if lists.is_empty() {
+                        return false;
+                    }
+                    // One of each list in turn.
+                    let (list, last, left) = lists.remove(0);
+                    let Some((place, key)) = model.next_in(list, last).filter(|_| left > 0) else { continue };
+                    lists.push((list, place, left - 1));
+                    (key, true)
+                }
+            };
+            let item = &model.items[&slot(&key)];
+            if model.is_gone(item) {
+                model.unlink(&key);
+            } else if !(is_of_lists && item.is_noted_later) {
+                show(&key, item);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,110 @@
+//! What has to hold, whatever goes wrong.
+
+use crate::model::{Key, Model};
+use crate::plan::Job;
+use crate::talk::Command;
+
+/// Looks at each command of mcflush, before the model executes it.
+#[derive(Debug)]
+pub struct Oracle {
+    job: Job,
+    /// When mcflush began.
+    pub began: u64,
+    /// When it took its last watermark.
+    mark: Option<u64>,
+    /// Items that the model has deleted for it.
+    pub deleted: u64,
+    flushes: u64,
+    /// What did not hold.
+    pub broken: Vec<String>,
+}
+
+/// In the words of the plan's two scopes, and not by the code that is tried.
+fn is_in_scope(key: &[u8]) -> bool {
+    key.starts_with(b"shop:") && !key.starts_with(b"shop:sess:")
+}
+
+fn name(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
+}
+
+impl Oracle {
+    pub fn new(job: Job) -> Self {
+        Self { job, began: 0, mark: None, deleted: 0, flushes: 0, broken: Vec::new() }
+    }
+
+    fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds && self.broken.len() < 5 {
+            self.broken.push(what());
+        }
+    }
+
+    fn is_named(&self, key: &[u8]) -> bool {
+        matches!(self.job, Job::Flush(_)) || is_in_scope(key)
+    }
+
+    pub fn look(&mut self, model: &Model, command: &Command) {
+        let key = command.key();
+        let said = || format!("mcflush sent \"{}\"", String::from_utf8_lossy(&command.words.join(&b' ')));
+        match command.word(0) {
+            "version" | "stats" | "mn" | "mg" | "gets" | "lru_crawler" => {}
+            "delete" => self.deletes(model, key, None),
+            "md" if command.flag('I').is_none() => {
+                self.deletes(model, key, command.flag('C').and_then(|cas| cas.parse().ok()));
+            }
+            "cas" if command.word(3) == "-1" => self.deletes(model, key, command.word(5).parse().ok()),
+            "append" | "md" => {
+                self.require(self.is_named(key), || format!("{}: not in scope", said()));
+                if model.peek(key).is_some() {
+                    self.mark = Some(model.stamp);
+                }
+            }
+            "set" => {
+                let is_probe = matches!(self.job, Job::Flush(_)) && key.starts_with(b"mcflush:probe:");
+                self.require(is_probe, said);
+                self.mark = Some(model.stamp + 1);
+            }
+            "flush_all" => {
+                self.require(matches!(self.job, Job::Flush(_)), said);
+                let is_again = self.flushes > 0 && self.job.keeps_new();
+                self.require(!is_again, || "flush_all was sent again, and takes what is new".into());
+                self.flushes += 1;
+            }
+            _ => self.require(false, said),
+        }
+    }
+
+    fn deletes(&mut self, model: &Model, key: &[u8], cas: Option<u64>) {
+        self.require(self.is_named(key), || format!("{} was to be deleted, and is not in scope", name(key)));
+        let Some(item) = model.peek(key).filter(|item| cas.is_none_or(|cas| cas == item.cas)) else { return };
+        self.deleted += 1;
+        let is_old = self.mark.is_some_and(|mark| item.changed <= mark);
+        self.require(is_old || !self.job.keeps_new(), || format!("{} was deleted, and is new", name(key)));
+    }
+
+    /// Behind a proof: nothing is readable that was stored before the begin.
+    pub fn look_for_old(&mut self, model: &Model, when: &str) {
+        let keeps_new = self.job.keeps_new();
+        let old: Vec<_> = model
+            .readable()
+            .filter(|(key, item)| {
+                let stored = if keeps_new { item.changed } else { item.born };
+                self.is_named(key) && stored <= self.began
+            })
+            .map(|(key, item)| format!("{} (cas {}, second {})", name(key), item.cas, item.time))
+            .collect();
+        self.require(old.is_empty(), || format!("old and readable {when}: {}", old.join(" ")));
+    }
+
+    /// Behind the end: what was stored is there.
+    pub fn look_for_new(&mut self, model: &Model, stored: &[Key]) {
+        let lost: Vec<_> = stored.iter().filter(|key| model.peek(key).is_none()).map(|key| name(key)).collect();
+        self.require(lost.is_empty(), || format!("stored behind the end, and lost: {}", lost.join(" ")));
+    }
+
+    pub fn look_at_count(&mut self, said: u64, is_exact: bool) {
+        let deleted = self.deleted;
+        let holds = if is_exact { said == deleted } else { said <= deleted };
+        self.require(holds, || format!("{said} keys deleted, it says; {deleted}, the server says"));
+    }
+}

@@ -1,0 +1,160 @@
+//! One run: the model, mcflush over it, and the verdict.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mcflush::connection::Connection;
+use mcflush::error::Error;
+use mcflush::ops::clear::clear;
+use mcflush::ops::flush::flush;
+use mcflush::ops::{Chance as Numbers, Connector, Context, Events};
+use mcflush::scope::{Prefix, Scope};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::model::{Key, Verb};
+use crate::plan::{Job, Plan};
+use crate::wire;
+use crate::world::{World, key};
+
+/// No run is as long.
+const LONGEST: Duration = Duration::from_secs(1_800);
+
+/// What came of a seed.
+pub struct Ran {
+    pub outcome: String,
+    /// What did not hold.
+    pub broken: Vec<String>,
+    /// What was told on the way, with the time of each.
+    pub trace: Vec<String>,
+}
+
+pub fn run(seed: u64) -> Ran {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(play(Plan::of(seed)))
+}
+
+fn scope(plan: &Plan) -> Scope {
+    let prefix = |text: &str| Prefix::new(text.to_owned()).unwrap();
+    if plan.clears_the_rest {
+        Scope::everything().keeping([prefix("shop:sess:"), prefix("shops:"), prefix("blog:")])
+    } else {
+        Scope::of([prefix("shop:")]).keeping([prefix("shop:sess:")])
+    }
+}
+
+async fn play(plan: Plan) -> Ran {
+    let is_shown = std::env::var_os("SIMULATE_SHOW").is_some();
+    let plan = Arc::new(plan);
+    let began = Instant::now();
+    let world = World::new(&plan);
+    let trace = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&trace);
+    let tell = move |what: String| {
+        let line = format!("{:>9.3} {what}", began.elapsed().as_secs_f64());
+        if is_shown {
+            println!("{line}");
+        }
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    };
+    tell(format!("{plan:?}"));
+    let (wires, numbers) = (Mutex::new(plan.wires.clone()), Mutex::new(plan.numbers.clone()));
+    let connector = Connector::by({
+        let (world, plan) = (world.clone(), Arc::clone(&plan));
+        move |_| {
+            let chance = wires.lock().unwrap_or_else(PoisonError::into_inner).fork();
+            let opening = wire::open(world.clone(), Arc::clone(&plan), chance);
+            async { Ok(Box::new(opening.await?) as Connection) }
+        }
+    });
+    let mut context = Context {
+        connector,
+        chance: Numbers::by(move || numbers.lock().unwrap_or_else(PoisonError::into_inner).next()),
+        events: Events::to({
+            let tell = tell.clone();
+            move |event| tell(format!("{event:?}"))
+        }),
+        deadline: plan.deadline.map(|time| began + time),
+        ..Context::default()
+    };
+    (context.patience.timeout, context.patience.retries) = (plan.timeout, plan.retries);
+    for at in plan.stops_at.into_iter().chain(plan.deadline) {
+        let stop = context.stop.clone();
+        tokio::spawn(async move {
+            sleep(at).await;
+            stop.cancel();
+        });
+    }
+    world.with(|state| state.oracle.began = state.model.stamp);
+    world.set_going();
+    let job = async {
+        let server = "in-memory:11211".parse().unwrap();
+        match plan.job {
+            Job::Clear(options) => {
+                let cleared = clear(&server, &scope(&plan), &options, &context).await;
+                let proof = cleared.proof.map(|proof| proof.as_str());
+                (proof, cleared.error, cleared.deleted)
+            }
+            Job::Flush(how) => match flush(&server, how, &context).await {
+                Ok(flushed) => (flushed.proof.map(|proof| proof.as_str()), None, flushed.swept.unwrap_or_default()),
+                Err(error) => (None, Some(error), 0),
+            },
+        }
+    };
+    let ended = timeout(LONGEST, job).await;
+    let took = began.elapsed();
+    let (proof, error, deleted) = ended.unwrap_or((None, None, 0));
+    tell(format!("{proof:?} {error:?} {deleted} deleted"));
+    judge(&world, &plan, proof, error.as_ref(), deleted, took).await;
+    let broken = world.with(|state| state.oracle.broken.clone());
+    let trace = std::mem::take(&mut *trace.lock().unwrap_or_else(PoisonError::into_inner));
+    let what = if matches!(plan.job, Job::Clear(_)) { "clear" } else { "flush" };
+    let came = proof.map_or_else(|| error.map_or("no end".into(), |error| error.kind().to_string()), str::to_owned);
+    Ran { outcome: format!("{what}: {came}"), broken, trace }
+}
+
+async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&Error>, deleted: u64, took: Duration) {
+    world.over.cancel();
+    let require = |holds: bool, what: String| {
+        if !holds {
+            world.with(|state| state.oracle.broken.push(what));
+        }
+    };
+    require(took < LONGEST, format!("it did not end in {took:?}"));
+    require(proof.is_some() != error.is_some(), "neither a proof nor an error, or both".into());
+    let is_due = plan.has_to_be_complete() && proof.is_none();
+    require(!is_due, format!("nothing went wrong, and it is not complete: {error:?}"));
+    // Silences are waited for, each to its timeout.
+    let slow = plan.timeout * 3 + Duration::from_secs(35);
+    if let Some(stop) = plan.stops_at {
+        require(took <= stop + slow, format!("stopped after {stop:?}, it went on until {took:?}"));
+    }
+    if let Some(deadline) = plan.deadline {
+        require(took <= deadline + slow, format!("its deadline was {deadline:?}, and it went on until {took:?}"));
+    }
+    let is_proved = proof.is_some_and(|proof| proof != "twice");
+    let stored = world.with(|state| {
+        let (oracle, model) = (&mut state.oracle, &mut state.model);
+        match plan.job {
+            Job::Clear(_) => oracle.look_at_count(deleted, plan.is_connected()),
+            Job::Flush(_) => oracle.look_at_count(deleted, false),
+        }
+        if is_proved {
+            oracle.look_for_old(model, "at the end");
+        }
+        let stored: Vec<Key> = (0..40).map(|number| key(number % 2 == 0, number)).collect();
+        for key in &stored {
+            model.store(Verb::Set, key, b"new", 0, 0);
+        }
+        stored
+    });
+    // Until every read is noted.
+    sleep(Duration::from_secs(4)).await;
+    world.with(|state| {
+        if is_proved {
+            state.oracle.look_for_old(&state.model, "later");
+        }
+        if proof.is_some() && plan.server.flushed_at.is_none() {
+            state.oracle.look_for_new(&state.model, &stored);
+        }
+    });
+}

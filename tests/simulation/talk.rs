@@ -1,0 +1,254 @@
+//! The text protocol of the model, as far as mcflush and the comparison with real servers speak it.
+
+use std::fmt::Write;
+
+use crate::model::{Item, List, Model, Outcome, Verb};
+
+/// A command, with its data.
+#[derive(Debug, Clone)]
+pub struct Command {
+    pub words: Vec<Vec<u8>>,
+    pub data: Vec<u8>,
+}
+
+impl Command {
+    pub fn word(&self, at: usize) -> &str {
+        self.words.get(at).and_then(|word| std::str::from_utf8(word).ok()).unwrap_or_default()
+    }
+
+    pub fn key(&self) -> &[u8] {
+        self.words.get(1).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn number<T: std::str::FromStr + Default>(&self, at: usize) -> T {
+        self.word(at).parse().unwrap_or_default()
+    }
+
+    /// The token of a meta command's flag; none where the flag is missing.
+    pub fn flag(&self, name: char) -> Option<&str> {
+        (2..self.words.len()).map(|at| self.word(at)).find_map(|word| word.strip_prefix(name))
+    }
+}
+
+/// The first command of a buffer, and how many bytes it has; none while it is not whole.
+pub fn first_command(buffer: &[u8]) -> Option<(Command, usize)> {
+    let end = buffer.iter().position(|byte| *byte == b'\n')?;
+    let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
+    let words: Vec<_> = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect();
+    let mut command = Command { words, data: Vec::new() };
+    let mut used = end + 1;
+    if matches!(command.word(0), "set" | "add" | "append" | "cas") {
+        let length: usize = command.number(4);
+        command.data = buffer.get(used..used + length)?.to_vec();
+        buffer.get(used + length..used + length + 2)?;
+        used += length + 2;
+    }
+    Some((command, used))
+}
+
+/// What is answered to anything but a dump of the crawler.
+pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
+    let key = command.key();
+    let stored = |stored| match stored {
+        Outcome::Done => "STORED\r\n",
+        Outcome::NotDone => "NOT_STORED\r\n",
+        Outcome::Exists => "EXISTS\r\n",
+        Outcome::NotFound => "NOT_FOUND\r\n",
+    };
+    let has_meta = model.version >= [1, 6, 0];
+    match command.word(0) {
+        "version" => {
+            let [a, b, c] = model.version;
+            format!("VERSION {a}.{b}.{c}\r\n").into_bytes()
+        }
+        "mn" if has_meta => b"MN\r\n".to_vec(),
+        "stats" => stats(model, command),
+        name @ ("set" | "add" | "append" | "cas") => {
+            let verb = match name {
+                "set" => Verb::Set,
+                "add" => Verb::Add,
+                "append" => Verb::Append,
+                _ => Verb::Cas(command.number(5)),
+            };
+            stored(model.store(verb, key, &command.data, command.number(2), command.number(3))).into()
+        }
+        name @ ("get" | "gets") => {
+            let mut said = Vec::new();
+            if let Some(item) = model.get(key, true) {
+                said.extend_from_slice(b"VALUE ");
+                said.extend_from_slice(key);
+                said.extend_from_slice(format!(" {} {}", item.flags, item.value.len()).as_bytes());
+                if name == "gets" {
+                    said.extend_from_slice(format!(" {}", item.cas).as_bytes());
+                }
+                said.extend_from_slice(b"\r\n");
+                said.extend_from_slice(&item.value);
+                said.extend_from_slice(b"\r\n");
+            }
+            said.extend_from_slice(b"END\r\n");
+            said
+        }
+        "delete" if model.delete(key) => b"DELETED\r\n".to_vec(),
+        "delete" => b"NOT_FOUND\r\n".to_vec(),
+        name @ ("incr" | "decr") => match model.add(key, command.number(2), name == "incr") {
+            Ok(Some(number)) => format!("{number}\r\n").into_bytes(),
+            Ok(None) => b"NOT_FOUND\r\n".to_vec(),
+            Err(()) => b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n".to_vec(),
+        },
+        "touch" if model.touch(key, command.number(2)) => b"TOUCHED\r\n".to_vec(),
+        "touch" => b"NOT_FOUND\r\n".to_vec(),
+        "flush_all" => {
+            model.flush_all();
+            b"OK\r\n".to_vec()
+        }
+        "md" if has_meta => meta_delete(model, command).into(),
+        "mg" if has_meta => meta_get(model, command).into_bytes(),
+        _ => b"ERROR\r\n".to_vec(),
+    }
+}
+
+fn meta_delete(model: &mut Model, command: &Command) -> &'static str {
+    let key = command.key();
+    let is_quiet = command.flag('q').is_some();
+    let wanted: Option<u64> = command.flag('C').and_then(|cas| cas.parse().ok());
+    match model.peek(key).map(|item| item.cas) {
+        // As upstream has it, a quiet delete hides only that it was done.
+        None => "NF\r\n",
+        Some(cas) if wanted.is_some_and(|wanted| wanted != cas) => "EX\r\n",
+        Some(_) => {
+            if command.flag('I').is_some() {
+                model.invalidate(key);
+            } else {
+                model.delete(key);
+            }
+            if is_quiet { "" } else { "HD\r\n" }
+        }
+    }
+}
+
+fn meta_get(model: &mut Model, command: &Command) -> String {
+    let Some(item) = model.get(command.key(), command.flag('u').is_none()) else { return "EN\r\n".into() };
+    let mut said = "HD".to_owned();
+    for at in 2..command.words.len() {
+        let _ = match command.word(at) {
+            "c" => write!(said, " c{}", item.cas),
+            "f" => write!(said, " f{}", item.flags),
+            "s" => write!(said, " s{}", item.value.len()),
+            _ => Ok(()),
+        };
+    }
+    // The first reader of a stale item is told to fetch it anew.
+    if item.is_stale {
+        said.push_str(" W X");
+    }
+    said + "\r\n"
+}
+
+fn stats(model: &Model, command: &Command) -> Vec<u8> {
+    let mut said = String::new();
+    let mut stat = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = write!(said, "STAT {name} {value}\r\n");
+    };
+    let yes = |is_so| if is_so { "yes" } else { "no" };
+    match command.word(1) {
+        "" => {
+            let [a, b, c] = model.version;
+            let counters = &model.counters;
+            stat("pid", &model.pid);
+            stat("uptime", &((model.now - model.started) / 1000));
+            stat("time", &model.time());
+            stat("version", &format!("{a}.{b}.{c}"));
+            stat("cmd_set", &counters.cmd_set);
+            stat("get_hits", &counters.get_hits);
+            stat("get_misses", &counters.get_misses);
+            stat("delete_hits", &counters.delete_hits);
+            stat("incr_hits", &counters.incr_hits);
+            stat("decr_hits", &counters.decr_hits);
+            stat("cas_hits", &counters.cas_hits);
+            stat("touch_hits", &counters.touch_hits);
+            stat("evictions", &counters.evictions);
+            stat("curr_items", &model.items.len());
+            stat("hash_power_level", &16);
+            stat("hash_is_expanding", &0);
+            if model.is_segmented() {
+                stat("lru_maintainer_juggles", &counters.juggles);
+                stat("moves_to_cold", &counters.moves_to_cold);
+                stat("moves_to_warm", &counters.moves_to_warm);
+                stat("moves_within_lru", &counters.moves_within_lru);
+            }
+            stat("slab_reassign_rescues", &counters.rescues);
+            stat("slab_reassign_running", &u8::from(model.is_moving_pages));
+        }
+        "settings" => {
+            stat("cas_enabled", &yes(model.has_cas));
+            stat("lru_crawler", &yes(model.version >= [1, 5, 0]));
+            stat("lru_maintainer_thread", &yes(model.is_segmented()));
+            if model.version >= [1, 5, 0] {
+                stat("lru_segmented", &yes(model.is_segmented()));
+                stat("dump_enabled", &"yes");
+            }
+        }
+        "items" => {
+            let lengths = model.lengths();
+            for class in 1..=2 {
+                let length = |list| lengths.get(&(class, list)).copied().unwrap_or_default();
+                let (hot, warm, cold) = (length(List::Hot), length(List::Warm), length(List::Cold));
+                if hot + warm + cold == 0 {
+                    continue;
+                }
+                stat(&format!("items:{class}:number"), &(hot + warm + cold));
+                if model.is_segmented() {
+                    stat(&format!("items:{class}:number_hot"), &hot);
+                    stat(&format!("items:{class}:number_warm"), &warm);
+                    stat(&format!("items:{class}:number_cold"), &cold);
+                }
+            }
+        }
+        "cachedump" => return cachedump(model, command),
+        _ => {}
+    }
+    said.push_str("END\r\n");
+    said.into_bytes()
+}
+
+/// The cold list of a slab class, flushed and expired items too, up to 2 MB of it.
+fn cachedump(model: &Model, command: &Command) -> Vec<u8> {
+    const LIMIT: usize = 2 << 20;
+    let limit = Some(command.number::<usize>(3)).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let mut said = Vec::new();
+    for (key, item) in model.newest_first(command.number(2), List::Cold).take(limit) {
+        let end = format!(" [{} b; {} s]\r\n", item.value.len(), item.expires.unwrap_or_default());
+        if said.len() + 5 + key.len() + end.len() + 5 > LIMIT {
+            break;
+        }
+        said.extend_from_slice(b"ITEM ");
+        said.extend_from_slice(key);
+        said.extend_from_slice(end.as_bytes());
+    }
+    said.extend_from_slice(b"END\r\n");
+    said
+}
+
+/// A line of a metadump.
+pub fn dump_line(model_version: [u32; 3], key: &[u8], item: &Item, said: &mut Vec<u8>) {
+    let mut line = "key=".to_owned();
+    for byte in key {
+        let _ = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                write!(line, "{}", char::from(*byte))
+            }
+            _ => write!(line, "%{byte:02X}"),
+        };
+    }
+    let expires = item.expires.map_or(-1, |time| time as i64);
+    let fetched = if item.is_fetched { "yes" } else { "no" };
+    let size = 50 + key.len() + item.value.len();
+    let _ =
+        write!(line, " exp={expires} la={} cas={} fetch={fetched} cls={} size={size}", item.time, item.cas, item.class);
+    line.push_str(match model_version {
+        version if version >= [1, 6, 39] => " flags=0 \n",
+        version if version >= [1, 6, 24] => " flags=0\n",
+        _ => "\n",
+    });
+    said.extend_from_slice(line.as_bytes());
+}
