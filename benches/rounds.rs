@@ -1,6 +1,6 @@
 //! Rounds under load, of which each has to be right: `make torture`, or a part of it by
-//! `cargo bench --bench rounds -- passes 300`, `-- flush 100`, `-- keep-new 100` (needs
-//! `cargo build --release --example traffic` before).
+//! `cargo bench --bench rounds -- passes 300`, `-- flush 100`, `-- keep-new 100`, or of some servers by
+//! `-- passes 150 debian` (needs `cargo build --release --example traffic` before).
 //!
 //! `passes`: clears of one of two apps on servers before 1.6.19, while three processes read and write both. `flush`: `--all`
 //! while other processes read and change values. `keep-new`: the same with `--keep-new`, and clears.
@@ -47,23 +47,30 @@ impl Score {
     }
 }
 
-/// Plays so many rounds, and keeps the score.
-type Part = fn(usize, &mut Score);
+/// Plays so many rounds with the versions that are wanted, and keeps the score.
+type Part = fn(usize, &[Version], &mut Score);
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = words.iter().find_map(|word| word.parse::<usize>().ok());
     let parts: [(&str, usize, Part); 3] =
         [("passes", 300, by_passes), ("flush", 100, flush), ("keep-new", 100, keep_new)];
-    let names: Vec<&String> = words.iter().filter(|word| word.parse::<usize>().is_err()).collect();
+    let (wanted, names): (Vec<&String>, Vec<&String>) = words
+        .iter()
+        .filter(|word| word.parse::<usize>().is_err())
+        .partition(|word| FLUSHED.iter().any(|version| name(*version) == **word));
+    let versions: Vec<Version> = FLUSHED
+        .into_iter()
+        .filter(|version| wanted.is_empty() || wanted.iter().any(|word| name(*version) == **word))
+        .collect();
     if let Some(unknown) = names.iter().find(|name| parts.iter().all(|(part, ..)| *part != name.as_str())) {
-        println!("no part {unknown}: there are passes, flush and keep-new, and the number of rounds behind it");
+        println!("no part {unknown}: there are passes, flush and keep-new, the number of rounds, and names of servers");
         return ExitCode::from(2);
     }
     let mut score = Score::default();
     for (part, rounds, run) in parts {
         if names.is_empty() || names.iter().any(|name| name.as_str() == part) {
-            run(asked.unwrap_or(rounds), &mut score);
+            run(asked.unwrap_or(rounds), &versions, &mut score);
         }
     }
     println!("\n{} passed, {} failed", score.passed, score.failed);
@@ -85,14 +92,17 @@ fn median_and_worst(figures: impl Iterator<Item = f64>, show: impl Fn(f64) -> St
 }
 
 /// So many rounds over all versions and loads.
-fn by_passes(rounds: usize, score: &mut Score) {
+fn by_passes(rounds: usize, versions: &[Version], score: &mut Score) {
     println!("\nclears by passes, {} keys beside {}; median (worst)", passes::MANY, passes::MANY);
     println!(
         "{:9} {:8} {:>6} {:>10} {:>15} {:>10} {:>13} {:>21} {:>5} {:>6}",
         "memcached", "load", "rounds", "incomplete", "p in %", "passes", "seconds", "doubt", "left", "taken"
     );
-    let kinds: Vec<(Version, usize)> =
-        BY_PASSES.into_iter().flat_map(|version| [(version, 0), (version, passes::HOGS)]).collect();
+    let kinds: Vec<(Version, usize)> = BY_PASSES
+        .into_iter()
+        .filter(|version| versions.contains(version))
+        .flat_map(|version| [(version, 0), (version, passes::HOGS)])
+        .collect();
     for (at, (version, hogs)) in kinds.iter().enumerate() {
         let share = (rounds + kinds.len() - 1 - at) / kinds.len();
         let server = Server::start(*version, &[]);
@@ -144,9 +154,9 @@ fn flush_head(of: &str) {
 }
 
 /// So many rounds of each version.
-fn flush(rounds: usize, score: &mut Score) {
+fn flush(rounds: usize, versions: &[Version], score: &mut Score) {
     flush_head("--all under reads, incr, append and touch");
-    for version in FLUSHED {
+    for &version in versions {
         let server = Server::start(version, &[]);
         for (at, until) in ReadUntil::ALL.into_iter().enumerate() {
             let share = (rounds + ReadUntil::ALL.len() - 1 - at) / ReadUntil::ALL.len();
@@ -166,9 +176,9 @@ fn flush(rounds: usize, score: &mut Score) {
 
 /// So many rounds of each version. Before 1.6.24 an item that the server moves to another slab page looks new: a clear that
 /// sees that says so, and is no failure.
-fn keep_new(rounds: usize, score: &mut Score) {
+fn keep_new(rounds: usize, versions: &[Version], score: &mut Score) {
     flush_head("--keep-new under reads, touch and stores");
-    for version in FLUSHED {
+    for &version in versions {
         let server = Server::start(version, &[]);
         for (at, scope) in [&["--all"][..], &["--prefix", "shop:"]].into_iter().enumerate() {
             let share = (rounds + 1 - at) / 2;
