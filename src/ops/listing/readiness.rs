@@ -2,7 +2,7 @@
 //!
 //! Since 1.5.0 a server thread that is asked for a dump waits for the crawler's lock, and its other clients wait with it.
 //! The thread that replaces the hash table with a larger one takes the same lock and then waits for all other threads. When
-//! both happen at once, the server never answers anybody again (1.6.18, 4 of 160 times with two clears of a server that was
+//! both happen at once, the server never answers anybody again (1.6.18, 3 of about 100 times with two clears of a server that was
 //! filled a moment ago, on busy processors). From 1.6.19 to 1.6.28 a dump of the hash table can stop the crawler for good in the same way.
 
 use crate::client::Client;
