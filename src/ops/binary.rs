@@ -1,7 +1,7 @@
 //! Servers that speak only the binary protocol (`-S`, `-B binary`): what can be done to one without listing its keys.
 
-use super::Context;
 use super::retry::Retries;
+use super::{Context, figure};
 use crate::address::ServerAddr;
 use crate::binary_client::BinaryClient;
 use crate::error::{Error, Kind, Problem};
@@ -101,16 +101,12 @@ async fn before(client: &mut BinaryClient) -> Result<BinaryFlushed, Error> {
     let general = client.stats(StatsGroup::General).await?;
     let settings = client.stats(StatsGroup::Settings).await?;
     Ok(BinaryFlushed {
-        items_before: find(&general, "curr_items").and_then(|items| items.parse().ok()),
+        items_before: figure::number(&general, "curr_items"),
         version: Some(client.version().await?),
-        has_cas: find(&settings, "cas_enabled") == Some("yes"),
+        has_cas: figure::text(&settings, "cas_enabled") == Some("yes"),
     })
 }
 
 async fn connect(server: &ServerAddr, context: &Context) -> Result<BinaryClient, Error> {
     BinaryClient::connect(server, &context.resolver, &context.access, context.patience.timeout).await
-}
-
-fn find<'a>(stats: &'a [Stat], name: &str) -> Option<&'a str> {
-    std::str::from_utf8(stats.iter().find(|stat| stat.name() == name)?.value()).ok()
 }

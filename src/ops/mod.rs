@@ -7,6 +7,7 @@ mod chance;
 pub mod clear;
 pub mod cluster;
 mod dialect;
+mod figure;
 pub mod flush;
 pub mod keys;
 mod listing;

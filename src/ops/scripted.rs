@@ -110,8 +110,13 @@ pub(super) fn item(key: &str, cas: u64) -> String {
 
 /// `stats` of a server that nobody else uses.
 pub(super) fn stats(pid: u32, more: &str) -> String {
+    stats_of_flushed(pid, 0, more)
+}
+
+/// `stats` of such a server that was flushed so often.
+pub(super) fn stats_of_flushed(pid: u32, flushes: u32, more: &str) -> String {
     format!(
-        "STAT pid {pid}\r\nSTAT uptime 100\r\nSTAT get_hits {HITS}\r\nSTAT cmd_set {SETS}\r\nSTAT cas_hits {CAS_HITS}\r\n\
-         {more}END\r\n"
+        "STAT pid {pid}\r\nSTAT uptime 100\r\nSTAT time 1764000100\r\nSTAT get_hits {HITS}\r\nSTAT cmd_set {SETS}\r\n\
+         STAT cmd_flush {flushes}\r\nSTAT cas_hits {CAS_HITS}\r\n{more}END\r\n"
     )
 }

@@ -39,6 +39,11 @@ fn timeless(line: &str) -> String {
         Some((before, after)) if after.ends_with(" s") => format!("{before} in N s"),
         _ => line.to_owned(),
     };
+    // How many passes there were depends on what the server's own threads do meanwhile.
+    let line = match line.split_once(", by ").and_then(|(before, after)| Some((before, after.split_once(" passes")?))) {
+        Some((before, (number, after))) if number.parse::<u32>().is_ok() => format!("{before}, by N passes{after}"),
+        _ => line,
+    };
     let line = match line.split_once(": version ").and_then(|(before, after)| Some((before, after.split_once(':')?))) {
         Some((before, (_, after))) => format!("{before}: version V:{after}"),
         None => line,

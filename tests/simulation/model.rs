@@ -54,6 +54,7 @@ pub struct Counters {
     pub moves_to_warm: u64,
     pub moves_within_lru: u64,
     pub juggles: u64,
+    pub flushes: u64,
     pub rescues: u64,
 }
 
@@ -356,6 +357,7 @@ impl Model {
 
     pub fn flush_all(&mut self) {
         self.stamp += 1;
+        self.counters.flushes += 1;
         let time = self.time();
         let mark = if self.version >= [1, 6, 25] {
             FlushMark { live: time - 1, cas: 0 }

@@ -12,6 +12,8 @@ pub struct Oracle {
     pub began: u64,
     /// When it took its last watermark.
     mark: Option<u64>,
+    /// The keys that it marked: the CAS that it then reads of one is the watermark, whoever stored there in between.
+    marked: Vec<Key>,
     /// Items that the model has deleted for it.
     pub deleted: u64,
     flushes: u64,
@@ -30,7 +32,7 @@ fn name(key: &[u8]) -> String {
 
 impl Oracle {
     pub fn new(job: Job) -> Self {
-        Self { job, began: 0, mark: None, deleted: 0, flushes: 0, broken: Vec::new() }
+        Self { job, began: 0, mark: None, marked: Vec::new(), deleted: 0, flushes: 0, broken: Vec::new() }
     }
 
     fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
@@ -47,7 +49,12 @@ impl Oracle {
         let key = command.key();
         let said = || format!("mcflush sent \"{}\"", String::from_utf8_lossy(&command.words.join(&b' ')));
         match command.word(0) {
-            "version" | "stats" | "mn" | "mg" | "gets" | "lru_crawler" => {}
+            "version" | "stats" | "mn" | "lru_crawler" => {}
+            "mg" | "gets" => {
+                if self.marked.iter().any(|marked| marked == key) && model.peek(key).is_some() {
+                    self.mark = Some(model.stamp);
+                }
+            }
             "delete" => self.deletes(model, key, None),
             "md" if command.flag('I').is_none() => {
                 self.deletes(model, key, command.flag('C').and_then(|cas| cas.parse().ok()));
@@ -57,6 +64,7 @@ impl Oracle {
                 self.require(self.is_named(key), || format!("{}: not in scope", said()));
                 if model.peek(key).is_some() {
                     self.mark = Some(model.stamp);
+                    self.marked.push(key.to_vec());
                 }
             }
             "set" => {

@@ -56,6 +56,8 @@ pub struct ServerFaults {
     pub down_for: Duration,
     pub has_new_pid: bool,
     pub flushed_at: Option<Duration>,
+    /// Milliseconds between a flush and the begin.
+    pub flushed_before: Option<u64>,
     pub moves_pages_at: Option<Duration>,
     /// Milliseconds between two evictions.
     pub evicts_every: Option<u64>,
@@ -115,17 +117,27 @@ impl Plan {
             down_for: it.millis(0, 2_000),
             has_new_pid: it.percent(70),
             flushed_at: happens(it, 10).then(|| soon(it)),
+            flushed_before: happens(it, 15).then(|| it.within(1, 3_000)),
             moves_pages_at: happens(it, 20).then(|| soon(it)),
             evicts_every: happens(it, 20).then(|| it.within(3, 300)),
             in_the_middle: if happens(it, 50) { it.within(10, 100) } else { 0 },
         };
-        let traffic = (0..it.below(4))
+        let traffic: Vec<_> = (0..it.below(4))
             .map(|_| {
                 let reads = it.below(101);
                 let stores = it.below(101 - reads);
                 Traffic { pace: it.within(2, 60), reads, stores, in_scope: it.below(101), keys: it.within(5, 400) }
             })
             .collect();
+        // Of so many reads a pass misses many keys.
+        let is_read_hard = it.percent(10);
+        let traffic = if is_read_hard {
+            (0..3)
+                .map(|_| Traffic { pace: 2, reads: 100, stores: 0, in_scope: it.within(50, 101), keys: 400 })
+                .collect()
+        } else {
+            traffic
+        };
         Self {
             version,
             has_cas: !it.percent(8),

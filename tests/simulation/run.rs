@@ -16,8 +16,8 @@ use crate::plan::{Job, Plan};
 use crate::wire;
 use crate::world::{World, key};
 
-/// No run is as long.
-const LONGEST: Duration = Duration::from_secs(1_800);
+/// No run is as long, even where each piece of each answer comes late.
+const LONGEST: Duration = Duration::from_secs(7_200);
 
 /// What came of a seed.
 pub struct Ran {
@@ -123,8 +123,9 @@ async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&E
     require(proof.is_some() != error.is_some(), "neither a proof nor an error, or both".into());
     let is_due = plan.has_to_be_complete() && proof.is_none();
     require(!is_due, format!("nothing went wrong, and it is not complete: {error:?}"));
-    // Silences are waited for, each to its timeout.
-    let slow = plan.timeout * 3 + Duration::from_secs(35);
+    // One answer may be waited for, to its timeout. Where to close in a dump can crash the server, the dump is read to its end.
+    let reads_on = (19..=25).contains(&plan.version[2]) && plan.version >= [1, 6, 0];
+    let slow = plan.timeout + Duration::from_secs(if reads_on { 60 } else { 1 });
     if let Some(stop) = plan.stops_at {
         require(took <= stop + slow, format!("stopped after {stop:?}, it went on until {took:?}"));
     }

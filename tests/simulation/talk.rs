@@ -159,6 +159,7 @@ fn stats(model: &Model, command: &Command) -> Vec<u8> {
             stat("time", &model.time());
             stat("version", &format!("{a}.{b}.{c}"));
             stat("cmd_set", &counters.cmd_set);
+            stat("cmd_flush", &counters.flushes);
             stat("get_hits", &counters.get_hits);
             stat("get_misses", &counters.get_misses);
             stat("delete_hits", &counters.delete_hits);

@@ -68,6 +68,10 @@ impl World {
         let epoch = 1_764_000_000_000 + chance.below(1_000);
         let mut model = Model::new(plan.version, plan.has_cas, epoch - 500_000);
         fill(&mut model, plan, &mut chance);
+        if let Some(before) = plan.server.flushed_before {
+            model.now = epoch - before;
+            flush_under_reads(&mut model, plan, &mut chance);
+        }
         model.now = epoch;
         let state = State {
             model,
@@ -308,6 +312,19 @@ pub fn key(is_in_scope: bool, number: u64) -> Key {
         (false, _) => format!("blog:{number}"),
     }
     .into_bytes()
+}
+
+/// Somebody flushes, while others read: of some reads the server takes note later.
+fn flush_under_reads(model: &mut Model, plan: &Plan, chance: &mut Chance) {
+    for _ in 0..chance.within(0, 40) {
+        let read = key(chance.percent(50), chance.below(400));
+        model.get(&read, true);
+        model.get(&read, true);
+    }
+    model.flush_all();
+    for _ in 0..chance.below(plan.in_scope + 1) {
+        model.store(Verb::Set, &key(chance.percent(70), chance.below(400)), b"9", 0, 0);
+    }
 }
 
 /// What was stored before, some of it read since, on a server that has run for some minutes.

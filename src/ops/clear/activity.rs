@@ -1,5 +1,6 @@
 //! What a server's counters say of its other clients: whether anybody read, stored or moved an item.
 
+use crate::ops::figure;
 use crate::protocol::stats::Stat;
 
 /// What tells a server from the one that runs there after a restart.
@@ -25,6 +26,12 @@ impl Instance {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Activity {
     pub(super) instance: Instance,
+    /// Its clock of whole seconds, as a Unix time.
+    pub(super) time: u64,
+    /// Calls of `flush_all`; none where the server does not count them.
+    pub(super) flushes: Option<u64>,
+    /// Turns of its LRU maintainer; none where there is no such thread.
+    pub(super) turns: Option<u64>,
     /// Reads and stores that met an item: what hides a key from a listing, or moves it, begins with one of them.
     pub(super) uses: u64,
     /// Items that the server moved between its LRU lists.
@@ -38,16 +45,16 @@ pub(super) struct Activity {
 impl Activity {
     /// Reads `stats`; None when the server does not count.
     pub(super) fn of(stats: &[Stat]) -> Option<Self> {
-        let number = |name: &str| -> Option<u64> {
-            let stat = stats.iter().find(|stat| stat.name() == name)?;
-            std::str::from_utf8(stat.value()).ok()?.parse().ok()
-        };
+        let number = |name: &str| figure::number(stats, name);
         // Counters that came later are missing on older servers, which do not do what they count.
         let sum = |names: &[&str]| names.iter().filter_map(|name| number(name)).fold(0_u64, u64::saturating_add);
         number("get_hits")?;
         number("cmd_set")?;
         Some(Self {
             instance: Instance { pid: number("pid").unwrap_or_default(), uptime: number("uptime").unwrap_or_default() },
+            time: number("time").unwrap_or_default(),
+            flushes: number("cmd_flush"),
+            turns: number("lru_maintainer_juggles"),
             uses: sum(&["get_hits", "cmd_set", "touch_hits", "incr_hits", "decr_hits", "cas_hits"]),
             moves: sum(&["moves_to_cold", "moves_to_warm", "moves_within_lru"]),
             rescued: sum(&["slab_reassign_rescues", "slab_reassign_chunk_rescues"]),
@@ -74,10 +81,23 @@ mod tests {
             ("incr_hits", "1"),
             ("moves_to_cold", "3"),
             ("moves_within_lru", "4"),
+            ("cmd_flush", "2"),
+            ("time", "1764000000"),
             ("slab_reassign_rescues", "9"),
             ("slab_reassign_running", "1"),
         ]);
-        assert_eq!(found, Some(Activity { uses: 13, moves: 7, rescued: 9, is_rescuing: true, ..Activity::default() }));
+        assert_eq!(
+            found,
+            Some(Activity {
+                time: 1_764_000_000,
+                flushes: Some(2),
+                uses: 13,
+                moves: 7,
+                rescued: 9,
+                is_rescuing: true,
+                ..Activity::default()
+            })
+        );
         assert_eq!(of(&[("get_hits", "7"), ("cmd_set", "5")]).map(|found| found.uses), Some(12));
     }
 

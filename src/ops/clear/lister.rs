@@ -27,6 +27,8 @@ pub(super) struct Walk {
     pub(super) older: u64,
     /// Some of them, escaped.
     pub(super) examples: Vec<String>,
+    /// An item was listed whose last access was long before the walk.
+    pub(super) has_long_unread: bool,
 }
 
 pub(super) struct Lister<'a> {
@@ -102,6 +104,10 @@ impl Visitor for Lister<'_> {
             .take(item, self.shared.scope)
             .map_err(|source| self.shared.error(Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) }))?;
         self.listed += 1;
+        if !self.walk.has_long_unread {
+            let long_unread = self.shared.long_unread.load(Relaxed);
+            self.walk.has_long_unread = item.last_access().is_some_and(|time| time < long_unread);
+        }
         if in_scope {
             self.matched += 1;
             self.bytes += item.size();

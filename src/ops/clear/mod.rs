@@ -8,7 +8,9 @@ mod batch;
 mod binary;
 mod deleter;
 mod evidence;
+mod hash_walk;
 mod lister;
+mod noted;
 mod passes;
 mod survey;
 mod tally;
@@ -187,7 +189,8 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
 }
 
 /// One walk of the hash table that deletes every key it lists, or, where new ones are kept, every key that is no newer than
-/// the watermark, which the instance gave out. For what `flush_all` leaves.
+/// the watermark, which the instance gave out. For what `flush_all` leaves; where that compares times, the walk waits until
+/// the server has noted the reads before it.
 pub(super) async fn sweep(
     server: &ServerAddr,
     options: &Options,
@@ -195,6 +198,7 @@ pub(super) async fn sweep(
     way: Way,
     watermark: Option<u64>,
     instance: Option<Instance>,
+    flushes_by_time: bool,
 ) -> Cleared {
     let began = Instant::now();
     let scope = Scope::everything();
@@ -204,6 +208,7 @@ pub(super) async fn sweep(
         run.shared.instance.get_or_init(|| instance);
     }
     run.is_sweep = true;
+    run.is_behind_own_flush = flushes_by_time;
     run.run(began).await
 }
 
@@ -219,6 +224,8 @@ struct Shared<'a> {
     /// A CAS that the server gave out after the clear began: whatever has one up to it was stored before. 0, which no item
     /// has, until it is known.
     watermark: AtomicU64,
+    /// A Unix time by the server's clock: no read of an item that has a last access before it waits to be noted.
+    long_unread: AtomicU64,
     /// Reads and stores by this clear, as the server counts them.
     own_uses: AtomicU64,
     /// Old keys that the deletes of this pass met, where they look each up.
@@ -306,6 +313,8 @@ struct Run<'a> {
     aside: Option<Client>,
     /// It is a part of a flush, whose walks are no passes to those who watch.
     is_sweep: bool,
+    /// A flush that compares times came right before.
+    is_behind_own_flush: bool,
 }
 
 impl<'a> Run<'a> {
@@ -318,6 +327,7 @@ impl<'a> Run<'a> {
             way,
             tally: Tally::default(),
             watermark: AtomicU64::new(0),
+            long_unread: AtomicU64::new(0),
             own_uses: AtomicU64::new(0),
             old_met: AtomicU64::new(0),
             not_found: AtomicU64::new(0),
@@ -334,6 +344,7 @@ impl<'a> Run<'a> {
             evidence: Evidence::default(),
             aside: None,
             is_sweep: false,
+            is_behind_own_flush: false,
         }
     }
 
@@ -396,8 +407,7 @@ impl<'a> Run<'a> {
         }
         let instance = self.activity().await?.map(|activity| activity.instance);
         self.shared.check_instance(instance)?;
-        let settings = self.ask(StatsGroup::Settings).await?;
-        if settings.iter().any(|stat| stat.name() == "cas_enabled" && stat.value() == "no") {
+        if !self.has_cas().await? {
             return Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }));
         }
         Ok(())
@@ -411,40 +421,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn by_hash_walk(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
-        let before = if self.is_confused_by_moves() { self.activity().await? } else { None };
-        if let Pass::Refused(reply) = self.whole_pass().await? {
-            return Ok(Err(reply));
-        }
-        if self.shared.options.verify {
-            // Where there is no watermark the first walk met nothing in scope, and nothing there is older.
-            let had_any = self.shared.watermark.load(Relaxed) > 0 || self.shared.tally.count_matched() > 0;
-            // What others stored before the watermark was taken, where the first walk had passed already, looks old to the
-            // second walk, which deletes it. A third one lists none of it.
-            for is_last in [false, true] {
-                match self.whole_pass().await? {
-                    Pass::Whole(walk, _) if had_any && walk.older > 0 && is_last => {
-                        return Err(self.left("the verifying walk", &walk));
-                    }
-                    Pass::Whole(walk, _) if had_any && walk.older > 0 => {}
-                    Pass::Whole(..) => break,
-                    Pass::Refused(reply) => return Ok(Err(reply)),
-                }
-            }
-        }
-        if self.is_confused_by_moves()
-            && self.activity().await?.map(|now| now.rescued) != before.map(|then| then.rescued)
-        {
-            return Err(self.moved());
-        }
-        Ok(Ok(Proof::Walk))
-    }
-
-    /// Whether old items that the server moves to another slab page would be kept as new.
-    fn is_confused_by_moves(&self) -> bool {
-        self.shared.options.keep_new && self.shared.way.dialect.moves_renew_cas()
-    }
-
     fn moved(&self) -> Error {
         self.shared.error(Problem::Unproven {
             what: "the server moved items to other slab pages meanwhile, and before 1.6.24 what it moved looks new"
@@ -455,18 +431,6 @@ impl<'a> Run<'a> {
                 "run it again"
             },
         })
-    }
-
-    fn left(&self, which: &str, walk: &Walk) -> Error {
-        // What cannot be deleted is listed every time.
-        if let Err(out_of_reach) = self.shared.reached_all(Proof::Walk) {
-            return out_of_reach;
-        }
-        let Walk { older, examples, .. } = walk;
-        let such_as = if examples.is_empty() { String::new() } else { format!(", such as {}", examples.join(" ")) };
-        self.shared.error(Problem::Incomplete(format!(
-            "{which} still listed {older} keys in scope that may be older than the clear{such_as}; they were deleted"
-        )))
     }
 
     /// Lists and deletes, to the end of the listing, on fresh connections when one is lost.

@@ -24,6 +24,9 @@ const HIDDEN_PASSES_MAX: u32 = 6;
 /// Between passes while the server moves items to other slab pages.
 const MOVING: Duration = Duration::from_millis(500);
 
+/// Why there is a pause between passes.
+const HIDDEN: &str = "a key that was read a moment ago is not listed until the server has moved it";
+
 /// What was seen of the server's other clients.
 struct Watch {
     /// The last look at the counters, with this clear's own uses at that time.
@@ -80,6 +83,7 @@ impl Run<'_> {
         loop {
             let began = Instant::now();
             let was_quiet_since = watch.quiet_since;
+            let turns = watch.last.and_then(|(activity, _)| activity.turns);
             let (mut walk, mut coverage) = match self.whole_pass().await {
                 Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
                 Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
@@ -156,8 +160,14 @@ impl Run<'_> {
                 Verdict::Again(_) if number >= PASSES_MAX => return Err(self.gave_up(&walk)),
                 Verdict::Again(wait) => wait,
             };
-            if wait > Duration::ZERO {
-                self.wait(wait).await?;
+            if wait == Duration::ZERO {
+                // Else a key that hides until its read is noted would hide from both passes.
+                match self.wait_for_notes(turns, HIDDEN).await {
+                    Err(error) if error.kind() == Kind::Deadline => return Err(self.undecided("the deadline")),
+                    result => result?,
+                }
+            } else {
+                self.pause(wait, HIDDEN).await?;
                 let changes = watch.look(self.activity().await?, self.own_uses());
                 is_rescued = changes.is_rescued;
                 if changes.is_restarted {
@@ -198,10 +208,6 @@ impl Run<'_> {
     fn tell(&self, old: u64) {
         let (miss_rate, doubt) = (self.evidence.miss_rate(), self.evidence.doubt());
         self.shared.context.events.tell(Event::Evidence { old, miss_rate, doubt });
-    }
-
-    async fn wait(&self, time: Duration) -> Result<(), Error> {
-        self.pause(time, "a key that was read a moment ago is not listed until the server has moved it").await
     }
 
     async fn pause(&self, time: Duration, why: &'static str) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Cleared, Options, Proof, clear};
 use crate::error::Kind;
 use crate::ops::Context;
-use crate::ops::scripted::{Heard, Say, address, item, server, stats, text};
+use crate::ops::scripted::{Heard, Say, address, item, server, stats, stats_of_flushed, text};
 use crate::scope::{Prefix, Scope};
 
 const HASH_DUMP: &str = "lru_crawler metadump hash";
@@ -402,4 +402,63 @@ async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left()
         let cleared = clear_shop(&context, verify).await;
         assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (proof, walks), "{cleared:?}");
     }
+}
+
+/// A server whose LRU maintainer makes a turn every 10 ms from now on, and that tells how often it was flushed.
+fn flushed(version: &'static str, flushes: impl Fn() -> u32 + Send + 'static) -> impl Fn(&str) -> Option<Say> {
+    let began = Instant::now();
+    move |line| match line {
+        "stats" => {
+            let juggles = format!("STAT lru_maintainer_juggles {}\r\n", began.elapsed().as_millis() / 10);
+            Some(Say::Text(stats_of_flushed(7, flushes(), &juggles)))
+        }
+        HASH_DUMP => None,
+        line => Some(at_rest(version, line)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
+    // The second key was read, then flushed during the first walk, and came back when the server noted the read.
+    for (version, walks) in [("1.6.38", 2), ("1.6.20", 1)] {
+        let dumps = std::sync::Arc::new(AtomicUsize::new(0));
+        let seen = std::sync::Arc::clone(&dumps);
+        let answer = flushed(version, move || u32::from(seen.load(SeqCst) > 0));
+        let (context, heard) = server(move |line| {
+            answer(line).unwrap_or_else(|| match dumps.fetch_add(1, SeqCst) {
+                0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+                _ => Say::Text(item("shop:2", 3) + "END\r\n"),
+            })
+        });
+        let began = Instant::now();
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), walks), "{version}: {cleared:?}");
+        assert_eq!(cleared.deleted, walks as u64, "{version}");
+        assert_eq!(began.elapsed() >= Duration::from_millis(20), walks == 2, "{version}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_read_for_long_shows_that_no_flush_came_right_before() {
+    // The server's clock stands at 1764000100.
+    for (last_access, walks) in [(1_764_000_000, 1), (1_764_000_089, 1), (1_764_000_090, 2), (1_764_000_101, 2)] {
+        let answer = flushed("1.6.38", || 3);
+        let (context, heard) = server(move |line| {
+            answer(line).unwrap_or_else(|| {
+                let line = format!("key=blog%3A1 exp=-1 la={last_access} cas=2 fetch=no cls=1 size=64\n");
+                Say::Text(line + &item("shop:1", 2).replace("la=1764000000", "la=1764000101") + "END\r\n")
+            })
+        });
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), walks), "{last_access}: {cleared:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_flushed_all_the_time_is_given_up() {
+    let flushes = AtomicU32::new(0);
+    let answer = flushed("1.6.38", move || flushes.fetch_add(1, SeqCst));
+    let (context, heard) = server(move |line| answer(line).unwrap_or_else(|| text("END\r\n")));
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((kind(&cleared), heard.count(HASH_DUMP)), (Some(Kind::Incomplete), 10), "{cleared:?}");
 }

@@ -5,7 +5,6 @@
 //! `append`. docs/PROTOCOL.md has the measurements.
 
 mod binary;
-mod noted;
 mod plan;
 mod probe;
 #[cfg(test)]
@@ -274,9 +273,6 @@ impl Flushing<'_> {
 
     /// Walks the hash table, and deletes what is in it.
     async fn sweep(&self, facts: &Facts, watermark: Option<u64>) -> Result<Cleared, Error> {
-        if facts.flushes_by_time() {
-            self.reads_are_noted().await?;
-        }
         let way = Way { strategy: Strategy::Hash, dialect: self.dialect().await? };
         let options = clear::Options {
             strategy: Some(Strategy::Hash),
@@ -284,15 +280,13 @@ impl Flushing<'_> {
             keep_new: self.keeps_new(),
             ..clear::Options::default()
         };
-        let mut cleared = clear::sweep(self.server, &options, self.context, way, watermark, facts.instance).await;
+        let by_time = facts.flushes_by_time();
+        let mut cleared =
+            clear::sweep(self.server, &options, self.context, way, watermark, facts.instance, by_time).await;
         match cleared.error.take() {
             None => Ok(cleared),
             Some(error) => Err(error),
         }
-    }
-
-    async fn reads_are_noted(&self) -> Result<(), Error> {
-        Retries::new(self.context).until_done(self.server, || noted::wait(self.server, self.context)).await
     }
 
     async fn turn(&self, until: Until) -> Result<(), Error> {

@@ -4,9 +4,9 @@ use super::Flush;
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Kind, Problem};
-use crate::ops::Context;
 use crate::ops::clear::Instance;
 use crate::ops::dialect::{Dialect, Dumps, FlushBy};
+use crate::ops::{Context, figure};
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::stats::{Stat, StatsGroup};
 
@@ -20,10 +20,6 @@ pub(super) struct Facts {
     version: Option<ServerVersion>,
     /// Not asked for where they decide nothing; none where the server does not say.
     settings: Option<Vec<Stat>>,
-}
-
-fn find<'a>(stats: &'a [Stat], name: &str) -> Option<&'a str> {
-    std::str::from_utf8(stats.iter().find(|stat| stat.name() == name)?.value()).ok()
 }
 
 impl Facts {
@@ -44,10 +40,10 @@ impl Facts {
         };
         let answers = !stats.is_empty();
         let mut facts = Self {
-            items: find(&stats, "curr_items").and_then(|value| value.parse().ok()),
-            is_proxy: find(&stats, "proxy_conn_requests").is_some(),
+            items: figure::number(&stats, "curr_items"),
+            is_proxy: figure::text(&stats, "proxy_conn_requests").is_some(),
             instance: Instance::of(&stats),
-            version: find(&stats, "version").and_then(|version| ServerVersion::new(version.to_owned())),
+            version: figure::text(&stats, "version").and_then(|version| ServerVersion::new(version.to_owned())),
             settings: None,
         };
         let decides = matches!(how, Flush::Exact { .. }) && answers && !facts.is_proxy;
@@ -69,7 +65,7 @@ impl Facts {
     }
 
     fn setting(&self, name: &str) -> Option<&str> {
-        find(self.settings.as_deref()?, name)
+        figure::text(self.settings.as_deref()?, name)
     }
 
     fn has_cas(&self) -> bool {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::Error;
-use crate::ops::{Context, Event};
+use crate::ops::{Context, Event, figure};
 use crate::protocol::stats::StatsGroup;
 
 /// What a turn takes at most.
@@ -73,6 +73,5 @@ pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -
 /// The server's own clock; none when it does not say.
 async fn time(client: &mut Client) -> Option<u64> {
     let stats = client.stats(StatsGroup::General).await.ok()?;
-    let time = stats.iter().find(|stat| stat.name() == "time")?;
-    std::str::from_utf8(time.value()).ok()?.parse().ok()
+    figure::number(&stats, "time")
 }

@@ -7,6 +7,7 @@
 
 use crate::client::Client;
 use crate::error::{Error, Kind};
+use crate::ops::figure;
 use crate::protocol::crawler::CrawlTarget;
 use crate::protocol::stats::{Stat, StatsGroup};
 
@@ -44,10 +45,7 @@ pub(super) async fn obstacle(client: &mut Client, target: &CrawlTarget) -> Resul
 }
 
 fn find(stats: &[Stat], target: &CrawlTarget) -> Option<Obstacle> {
-    let number = |name: &str| -> Option<u64> {
-        let stat = stats.iter().find(|stat| stat.name() == name)?;
-        std::str::from_utf8(stat.value()).ok()?.parse().ok()
-    };
+    let number = |name| figure::number(stats, name);
     let is_set = |name| number(name).is_some_and(|value| value > 0);
     if is_set("lru_crawler_running") {
         return Some(Obstacle::Crawl);

@@ -1,0 +1,127 @@
+//! A walk of the hash table, which lists every item that is there during all of it.
+//!
+//! One thing hides an item that is there: a `flush_all` that compares times. A read of the item which the server notes later
+//! than that flush makes the item readable again, behind the walk. So a walk counts only where no client flushed right before
+//! it or meanwhile; where that cannot be excluded, one more walk counts, begun when the server has noted all reads.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::activity::Activity;
+use super::lister::Walk;
+use super::{Pass, Proof, Run};
+use crate::error::{Error, Problem};
+use crate::ops::dialect::FlushBy;
+use crate::protocol::ErrorReply;
+use crate::protocol::stats::StatsGroup;
+
+/// Walks that another client's `flush_all` may spoil, one after the other.
+const WALKS_MAX: u32 = 10;
+
+/// Seconds in which a server notes a read. By measurement it takes up to two.
+const NOTED_WITHIN: u64 = 10;
+
+/// Why the walk waits for the server's notes.
+const BACK: &str = "reads that the server has not noted yet can bring flushed values back";
+
+impl Run<'_> {
+    /// The inner error: the server does not list that way.
+    pub(super) async fn by_hash_walk(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+        let began = self.activity().await?;
+        if let Err(reply) = self.walk_past_flushes(began).await? {
+            return Ok(Err(reply));
+        }
+        if self.shared.options.verify
+            && let Err(reply) = self.verify_by_walks().await?
+        {
+            return Ok(Err(reply));
+        }
+        let rescued = |activity: Activity| activity.rescued;
+        if self.is_confused_by_moves() && self.activity().await?.map(rescued) != began.map(rescued) {
+            return Err(self.moved());
+        }
+        Ok(Ok(Proof::Walk))
+    }
+
+    /// Walks until a walk counts.
+    async fn walk_past_flushes(&mut self, began: Option<Activity>) -> Result<Result<(), ErrorReply>, Error> {
+        let mut before = began;
+        let mut waits = self.is_behind_own_flush;
+        for _ in 0..WALKS_MAX {
+            if waits {
+                self.wait_for_notes(None, BACK).await?;
+            }
+            let time = before.map(|before| before.time).unwrap_or_default();
+            self.shared.long_unread.store(time.saturating_sub(NOTED_WITHIN), Relaxed);
+            let walk = match self.whole_pass().await? {
+                Pass::Whole(walk, _) => walk,
+                Pass::Refused(reply) => return Ok(Err(reply)),
+            };
+            let after = self.activity().await?;
+            let flushes = |activity: Option<Activity>| activity.and_then(|activity| activity.flushes);
+            // What nobody has read for long is not listed behind a flush, so there was none.
+            let was_none_before = waits || walk.has_long_unread || flushes(before) == Some(0);
+            if was_none_before && flushes(before) == flushes(after) {
+                return Ok(Ok(()));
+            }
+            if !self.flushes_by_time().await? {
+                return Ok(Ok(()));
+            }
+            (before, waits) = (after, true);
+        }
+        Err(self.shared.error(Problem::Unproven {
+            what: format!(
+                "another client sent flush_all during each of {WALKS_MAX} walks, which hides keys for a moment"
+            ),
+            instead: "stop the client that flushes this server, and run it again",
+        }))
+    }
+
+    /// Whether `flush_all` takes what its time says on this server.
+    async fn flushes_by_time(&mut self) -> Result<bool, Error> {
+        if self.shared.way.dialect.flush_by() == FlushBy::Time {
+            return Ok(true);
+        }
+        Ok(!self.has_cas().await?)
+    }
+
+    async fn verify_by_walks(&mut self) -> Result<Result<(), ErrorReply>, Error> {
+        // Where there is no watermark the first walk met nothing in scope, and nothing there is older.
+        let had_any = self.shared.watermark.load(Relaxed) > 0 || self.shared.tally.count_matched() > 0;
+        // What others stored before the watermark was taken, where the first walk had passed already, looks old to the
+        // second walk, which deletes it. A third one lists none of it.
+        for is_last in [false, true] {
+            match self.whole_pass().await? {
+                Pass::Whole(walk, _) if had_any && walk.older > 0 && is_last => {
+                    return Err(self.left("the verifying walk", &walk));
+                }
+                Pass::Whole(walk, _) if had_any && walk.older > 0 => {}
+                Pass::Whole(..) => break,
+                Pass::Refused(reply) => return Ok(Err(reply)),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether old items that the server moves to another slab page would be kept as new.
+    fn is_confused_by_moves(&self) -> bool {
+        self.shared.options.keep_new && self.shared.way.dialect.moves_renew_cas()
+    }
+
+    fn left(&self, which: &str, walk: &Walk) -> Error {
+        // What cannot be deleted is listed every time.
+        if let Err(out_of_reach) = self.shared.reached_all(Proof::Walk) {
+            return out_of_reach;
+        }
+        let Walk { older, examples, .. } = walk;
+        let such_as = if examples.is_empty() { String::new() } else { format!(", such as {}", examples.join(" ")) };
+        self.shared.error(Problem::Incomplete(format!(
+            "{which} still listed {older} keys in scope that may be older than the clear{such_as}; they were deleted"
+        )))
+    }
+
+    /// Whether items have a CAS, as the server says.
+    pub(super) async fn has_cas(&mut self) -> Result<bool, Error> {
+        let settings = self.ask(StatsGroup::Settings).await?;
+        Ok(!settings.iter().any(|stat| stat.name() == "cas_enabled" && stat.value() == "no"))
+    }
+}
