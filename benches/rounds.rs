@@ -93,27 +93,29 @@ fn median_and_worst(figures: impl Iterator<Item = f64>, show: impl Fn(f64) -> St
 
 /// So many rounds over all versions and loads.
 fn by_passes(rounds: usize, versions: &[Version], score: &mut Score) {
-    println!("\nclears by passes, {} keys beside {}; median (worst)", passes::MANY, passes::MANY);
+    println!("\nclears by passes, so many keys beside as many; median (worst)");
     println!(
-        "{:9} {:8} {:>6} {:>10} {:>15} {:>10} {:>13} {:>21} {:>5} {:>6}",
-        "memcached", "load", "rounds", "incomplete", "p in %", "passes", "seconds", "doubt", "left", "taken"
+        "{:9} {:>6} {:8} {:>6} {:>10} {:>15} {:>10} {:>13} {:>21} {:>5} {:>6}",
+        "memcached", "keys", "load", "rounds", "incomplete", "p in %", "passes", "seconds", "doubt", "left", "taken"
     );
-    let kinds: Vec<(Version, usize)> = BY_PASSES
+    let kinds: Vec<(Version, usize, usize)> = BY_PASSES
         .into_iter()
         .filter(|version| versions.contains(version))
-        .flat_map(|version| [(version, 0), (version, passes::HOGS)])
+        .flat_map(|version| {
+            [(version, passes::MANY, 0), (version, passes::MANY, passes::HOGS), (version, passes::FEW, 0)]
+        })
         .collect();
-    for (at, (version, hogs)) in kinds.iter().enumerate() {
+    for (at, (version, keys, hogs)) in kinds.iter().enumerate() {
         let share = (rounds + kinds.len() - 1 - at) / kinds.len();
         let server = Server::start(*version, &[]);
         let mut found = Vec::new();
         for _ in 0..share {
-            let round = passes::round(&server, passes::MANY, *hogs);
+            let round = passes::round(&server, *keys, *hogs);
             score.note(round.is_true() && round.is_complete(), &round);
             found.push(round);
         }
         println!(
-            "{:9} {:8} {share:>6} {:>10} {:>15} {:>10} {:>13} {:>21} {:>5} {:>6}",
+            "{:9} {keys:>6} {:8} {share:>6} {:>10} {:>15} {:>10} {:>13} {:>21} {:>5} {:>6}",
             name(*version),
             if *hogs > 0 { "busy" } else { "traffic" },
             found.iter().filter(|round| !round.is_complete()).count(),

@@ -18,7 +18,9 @@ const LRU_DUMP: &str = "lru_crawler metadump all";
 fn answer(version: &str, dump: &str, line: &str) -> Answer {
     match line {
         "version" => Answer::text(&format!("VERSION {version}\r\n")),
-        "stats" => Answer::text("STAT pid 1\r\nSTAT curr_items 2\r\nEND\r\n"),
+        "stats" => Answer::text(
+            "STAT pid 1\r\nSTAT curr_items 2\r\nSTAT get_hits 0\r\nSTAT cmd_set 0\r\nSTAT cmd_flush 0\r\nEND\r\n",
+        ),
         "flush_all" => Answer::text("OK\r\n"),
         "mn" => Answer::text("MN\r\n"),
         HASH_DUMP | LRU_DUMP => Answer::text(dump),

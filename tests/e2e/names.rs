@@ -145,7 +145,7 @@ fn a_list_that_is_too_long_for_a_datagram() {
     let hosts: Vec<_> = addresses.iter().map(|address| ("caches.test", address.as_str())).collect();
     let dns = Dns::start(&hosts, &[]);
     let port = port(server.address());
-    let run = with(&dns, &["--all", &format!("memcached+dns://caches.test:{port}")]).run();
+    let run = with(&dns, &["--all", "--once", &format!("memcached+dns://caches.test:{port}")]).run();
     run.succeeds();
     assert_eq!(run.stdout.lines().count(), usize::from(SERVERS), "{run}");
     assert_eq!(server.stat("cmd_flush"), u64::from(SERVERS));

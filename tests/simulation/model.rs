@@ -449,9 +449,9 @@ impl Model {
         }
     }
 
-    /// Moves an item to another slab page, which gives it a new CAS before 1.6.24.
+    /// Moves an item to another slab page, which gives it a new CAS before 1.6.24. What is gone is dropped.
     pub fn move_page(&mut self, key: &[u8]) -> bool {
-        let Some(mut item) = self.unlink(key) else { return false };
+        let Some(mut item) = self.unlink(key).filter(|item| !self.is_gone(item)) else { return false };
         if self.version < [1, 6, 24] {
             item.cas = self.fresh_cas();
         }
@@ -492,7 +492,7 @@ impl Dump {
     }
 
     /// Visits some items; false at the end.
-    pub fn visit(&mut self, model: &mut Model, at_most: usize, mut show: impl FnMut(&Key, &Item)) -> bool {
+    pub fn visit(&mut self, model: &Model, at_most: usize, mut show: impl FnMut(&Key, &Item)) -> bool {
         for _ in 0..at_most {
             let (key, is_of_lists) = match self {
                 Self::Hash(last) => {
@@ -513,10 +513,9 @@ impl Dump {
                     (key, true)
                 }
             };
+            // What is flushed stays linked: a late note can bring it back.
             let item = &model.items[&slot(&key)];
-            if model.is_gone(item) {
-                model.unlink(&key);
-            } else if !(is_of_lists && item.is_noted_later) {
+            if !model.is_gone(item) && !(is_of_lists && item.is_noted_later) {
                 show(&key, item);
             }
         }

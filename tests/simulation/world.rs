@@ -161,7 +161,7 @@ impl World {
         self.with(|state| {
             let version = state.model.version;
             let mut lines = Vec::new();
-            let goes_on = crawl.dump.visit(&mut state.model, self.plan.dump_pace as usize, |key, item| {
+            let goes_on = crawl.dump.visit(&state.model, self.plan.dump_pace as usize, |key, item| {
                 dump_line(version, key, item, &mut lines);
             });
             (goes_on || !lines.is_empty()).then_some(lines)

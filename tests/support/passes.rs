@@ -12,6 +12,10 @@ use super::wait_for;
 #[allow(dead_code, reason = "of the benches")]
 pub const MANY: usize = 30_000;
 
+/// So few that passes follow each other faster than the server notes reads.
+#[allow(dead_code, reason = "of the benches")]
+pub const FEW: usize = 200;
+
 /// The same in `make test`.
 #[allow(dead_code, reason = "of the tests")]
 pub const SOME: usize = 8_000;
