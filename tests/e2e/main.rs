@@ -26,6 +26,7 @@ mod interrupts;
 mod json;
 mod keys;
 mod mistakes;
+mod model_is_like_a_server;
 mod names;
 mod namespaces;
 mod output;

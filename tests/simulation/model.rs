@@ -515,7 +515,8 @@ impl Dump {
             };
             // What is flushed stays linked: a late note can bring it back.
             let item = &model.items[&slot(&key)];
-            if !model.is_gone(item) && !(is_of_lists && item.is_noted_later) {
+            let is_hidden = model.is_gone(item) || (is_of_lists && item.is_noted_later);
+            if !is_hidden {
                 show(&key, item);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{Item, List, Model, Outcome, Verb};
+use super::model::{Item, List, Model, Outcome, Verb};
 
 /// A command, with its data.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
         Outcome::NotFound => "NOT_FOUND\r\n",
     };
     let has_meta = model.version >= [1, 6, 0];
+    // Before, meta commands were answered otherwise, and mcflush does not use them.
+    let speaks_meta = model.version >= [1, 6, 10];
     match command.word(0) {
         "version" => {
             let [a, b, c] = model.version;
@@ -101,8 +103,8 @@ pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
             model.flush_all();
             b"OK\r\n".to_vec()
         }
-        "md" if has_meta => meta_delete(model, command).into(),
-        "mg" if has_meta => meta_get(model, command).into_bytes(),
+        "md" if speaks_meta => meta_delete(model, command).into(),
+        "mg" if speaks_meta => meta_get(model, command).into_bytes(),
         _ => b"ERROR\r\n".to_vec(),
     }
 }
