@@ -1,5 +1,5 @@
 //! How fast a clear is beside the server's own limit, what it costs, and what people use instead: `make bench`, or
-//! `cargo bench --bench clear -- debian sid memory others fleet flush` for some of it.
+//! `cargo bench --bench clear -- debian sid memory others fleet flush start` for some of it.
 //!
 //! The limit is a bare hash walk, read and thrown away. Everything that is compared is measured in turn, in one run.
 
@@ -22,6 +22,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::other_clients::{OtherClients, numbered};
 use support::run::mcflush;
 use support::server::{Server, Version};
 use support::traffic::get;
@@ -35,13 +36,14 @@ const ROUNDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(1500);
 
 fn main() {
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 7] = [
         ("debian", || speed(Version::Debian)),
         ("sid", || speed(Version::Sid)),
         ("memory", memory),
         ("others", others),
         ("fleet", fleet),
         ("flush", flush),
+        ("start", start),
     ];
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (part, run) in parts {
@@ -112,28 +114,69 @@ fn flush() {
             }
         }
         let server = Server::start(version, &[]);
-        let keys: Vec<String> = (0..READ).map(|n| format!("shop:{n}")).collect();
         let left = ways.map(|(_, flush)| {
-            let counts = (0..LEFT_ROUNDS).map(|_| {
-                server.store(&keys);
-                read_three_times(&server, READ);
-                flush(&server);
-                server.read_all(&keys)
-            });
-            let counts: Vec<usize> = counts.collect();
+            let counts: Vec<usize> = (0..LEFT_ROUNDS).map(|_| left_under_reads(&server, READ, flush)).collect();
             (counts.iter().filter(|count| **count > 0).count(), counts.into_iter().max().unwrap_or(0))
         });
         println!(
             "\nflush of 2,000,000 keys on {} memcached, seconds, medians of {ROUNDS} (least to most);",
             name(version)
         );
-        println!("{READ} keys read three times right before: rounds of {LEFT_ROUNDS} that left some, and the most");
+        println!(
+            "{READ} keys read at full speed until the flush: rounds of {LEFT_ROUNDS} that left some, and the most"
+        );
         for (((way, _), times), (rounds, most)) in ways.iter().zip(&mut times).zip(left) {
             times.sort_by(f64::total_cmp);
             let (least, median, longest) = (times[0], times[times.len() / 2], times[times.len() - 1]);
             println!("{way:24} {median:>6.3} ({least:.3} to {longest:.3}) | {rounds:>3} {most:>6}");
         }
     }
+}
+
+/// What it takes to start and to send a `flush_all`, beside memcflush.
+fn start() {
+    const STARTS: usize = 200;
+    let server = Server::start(Version::Sid, &[]);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let began = Instant::now();
+        // As memcflush is started below: what a test's own run does beside counts for neither.
+        let status = Command::new(env!("CARGO_BIN_EXE_mcflush"))
+            .args(["--all", "--once", "--quiet", server.address()])
+            .env_clear()
+            .status();
+        assert!(status.expect("mcflush runs").success());
+        ours.push(began.elapsed());
+        let began = Instant::now();
+        memcflush(&server);
+        theirs.push(began.elapsed());
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1000.0
+    };
+    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    println!("\nstart and flush_all, medians of {STARTS} in turn, in ms");
+    println!("mcflush --all --once {ours:.2}, memcflush {theirs:.2}: {:.2} x", ours / theirs);
+}
+
+/// How many keys can be read behind a flush, which other clients read until the server counts it.
+fn left_under_reads(server: &Server, count: usize, flush: fn(&Server)) -> usize {
+    let keys = numbered("shop:", count);
+    server.store(&keys);
+    let (hits, flushes) = (server.stat("get_hits"), server.stat("cmd_flush"));
+    let readers = OtherClients::start(server, "read", "shop:", count, 6);
+    wait_for("the readers to have read", || (server.stat("get_hits") > hits + 2 * count as u64).then_some(()));
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| flush(server));
+        wait_for("the flush", || (server.stat("cmd_flush") > flushes).then_some(()));
+        drop(readers);
+        flushing.join().expect("the flush ends");
+    });
+    // By then the server has noted every read.
+    let turns = server.stat("lru_maintainer_juggles");
+    wait_for("the LRU maintainer", || (server.stat("lru_maintainer_juggles") >= turns + 3).then_some(()));
+    server.read_all(&keys)
 }
 
 fn memcflush(server: &Server) {

@@ -45,7 +45,13 @@ pub fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(refusal) => return refusal.print(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // The work on a server is one task: a second thread would only take time to start.
+    let mut runtime = if invocation.servers.len() > 1 {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = match runtime.worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("io: cannot start ({error}): free some memory or threads and run it again"));
