@@ -11,6 +11,7 @@ mod packaging;
 mod progress;
 mod report;
 mod screen;
+mod secret;
 mod servers;
 mod signals;
 mod stats;

@@ -1,5 +1,7 @@
 //! Servers with -Y: authentication before anything else, and a password that nobody gets to see.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -72,6 +74,7 @@ impl Locked {
 fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let file = folder.join(name);
     std::fs::write(&file, text).expect("a temporary file");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
     file
 }
 

@@ -31,6 +31,7 @@ mod names;
 mod namespaces;
 mod output;
 mod passes;
+mod processes;
 mod sasl;
 mod services;
 mod several_servers;

@@ -62,6 +62,7 @@ const COMMANDS: [&str; 6] = ["stats", "keys", "namespaces", "config", "completio
 pub struct Mcflush {
     arguments: Vec<OsString>,
     environment: BTreeMap<String, OsString>,
+    limits: Vec<String>,
     stdout: Option<Stdio>,
     verbose: Verbose,
 }
@@ -88,12 +89,18 @@ pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflu
     } else {
         Verbose::No
     };
-    Mcflush { arguments, environment: BTreeMap::new(), stdout: None, verbose }
+    Mcflush { arguments, environment: BTreeMap::new(), limits: Vec::new(), stdout: None, verbose }
 }
 
 impl Mcflush {
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Mcflush {
         self.environment.insert(name.to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Limits of the process, as prlimit (of util-linux) has them: `--nofile=40`.
+    pub fn within(mut self, limits: &[&str]) -> Mcflush {
+        self.limits.extend(limits.iter().map(|limit| (*limit).to_owned()));
         self
     }
 
@@ -119,7 +126,13 @@ impl Mcflush {
         }
         // An empty folder as home and working folder: no one's config file takes part.
         let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcflush"));
+        let mut command = if self.limits.is_empty() {
+            Command::new(env!("CARGO_BIN_EXE_mcflush"))
+        } else {
+            let mut limited = Command::new("prlimit");
+            limited.args(&self.limits).arg(env!("CARGO_BIN_EXE_mcflush"));
+            limited
+        };
         command
             .args(&self.arguments)
             .env_clear()

@@ -10,6 +10,7 @@ use mcflush::connection;
 use mcflush::protocol::storage::Credentials;
 
 use crate::cli::config::Config;
+use crate::cli::secret;
 use crate::cli::text::one_line;
 
 const PASSWORD: &str = "MCFLUSH_PASSWORD";
@@ -155,7 +156,9 @@ fn from_file(file: &Path) -> Result<Found, String> {
     let mut text = String::new();
     // One more than any password has, so that a longer one is seen to be.
     let most = Credentials::MAX as u64 + 1;
-    File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)).map_err(failed)?;
+    let mut opened = File::open(file).map_err(failed)?;
+    secret::warn_if_open(&opened, file);
+    opened.by_ref().take(most).read_to_string(&mut text).map_err(failed)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     Ok(Found { text, source })
 }

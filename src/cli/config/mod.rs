@@ -5,6 +5,8 @@ mod defaults;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::defaults::names;
+use super::secret;
 use super::text::one_line;
 
 /// What the config file says; nothing where there is none.
@@ -85,11 +88,16 @@ impl Config {
 
     fn read(file: PathBuf) -> Result<Self, String> {
         let name = one_line(&file.display().to_string());
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| format!("{name}: {error}: name a config file that can be read"))?;
+        let failed = |error| format!("{name}: {error}: name a config file that can be read");
+        let mut text = String::new();
+        let mut opened = File::open(&file).map_err(failed)?;
+        opened.read_to_string(&mut text).map_err(failed)?;
         let contents = parse(&text).map_err(|error| format!("{name}:{error}"))?;
         let place = |name: &Spanned<String>| (name.get_ref().clone(), line(&text, Some(name.span())));
         let lines = contents.defaults.keys().map(place).collect();
+        if contents.defaults.keys().any(|name| name.get_ref() == "password") {
+            secret::warn_if_open(&opened, &file);
+        }
         Ok(Self { file: Some(file), contents, lines })
     }
 
