@@ -70,9 +70,10 @@ fn items_are_evicted(version: Version) {
     let mut round = 0;
     let mut fill = || {
         let mut loader = server.loader();
-        for n in 0..2_000 {
+        for n in 0..500 {
             loader.set(format!("blog:{round}:{n}").as_bytes(), &value);
         }
+        // It waits for the server, which is to have time for others.
         loader.finish();
         round += 1;
     };

@@ -27,7 +27,9 @@ fn said(server: &Server, arguments: &[&str]) -> String {
 
 fn told(run: &Run, names: &[(&str, &str)]) -> String {
     let mark = |text: &str, mark: &str| -> String {
-        text.lines().map(|line| format!("{mark}{}", timeless(line)).trim_end().to_owned() + "\n").collect()
+        // Whether the server's own threads are waited for depends on when they last were at work.
+        let lines = text.lines().filter(|line| !line.contains("reads that the server has not noted yet"));
+        lines.map(|line| format!("{mark}{}", timeless(line)).trim_end().to_owned() + "\n").collect()
     };
     let text = mark(&run.stdout, "") + &mark(&run.stderr, "stderr: ");
     let words = names.iter().fold(text, |text, (name, short)| text.replace(name, short));
@@ -196,6 +198,7 @@ fn the_config_file() {
                 [groups.sessions]\nservers = ['cache3:11311']\n[apps.shop]\nprefixes = ['shop:', 'cart:']\n\
                 keep = ['shop:sess:']\nservers = ['@sessions']\n";
     std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let file = file.to_str().unwrap();
     let check = |arguments: &[&str]| {
         let run = mcflush(["config", "check", "--config", file].iter().chain(arguments)).run();
