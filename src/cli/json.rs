@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
-use mcflush::ops::clear::{Cleared, Strategy, Survey};
+use mcflush::ops::clear::{Cleared, Found, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
 use mcflush::ops::namespaces::Counted;
 use mcflush::protocol::Escaped;
@@ -78,13 +78,15 @@ impl Document {
     /// What a clear would delete.
     pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>) {
         let survey = result.as_ref().ok();
-        let sum = |of: fn(&mcflush::ops::clear::Found) -> u64| survey.map(|it| it.found.iter().map(of).sum::<u64>());
+        let sum = |of: fn(&Found) -> u64| survey.map(|it| it.found.iter().map(of).sum::<u64>());
+        let row = |name: &str, bytes: &[u8], found: &Found| json!({ name: Escaped(bytes).to_string(), "keys": found.keys, "bytes": found.bytes });
         let prefixes = survey.map(|survey| {
             let found = scope.prefixes().iter().zip(&survey.found);
-            let row = |(prefix, found): (&mcflush::scope::Prefix, &mcflush::ops::clear::Found)| {
-                json!({ "prefix": Escaped(prefix.as_bytes()).to_string(), "keys": found.keys, "bytes": found.bytes })
-            };
-            found.map(row).collect::<Vec<_>>()
+            found.map(|(prefix, found)| row("prefix", prefix.as_bytes(), found)).collect::<Vec<_>>()
+        });
+        let globs = survey.map(|survey| {
+            let found = scope.globs().iter().zip(survey.found.iter().skip(scope.prefixes().len()));
+            found.map(|(glob, found)| row("match", glob.as_bytes(), found)).collect::<Vec<_>>()
         });
         self.servers.push(json!({
             "server": server.to_string(),
@@ -98,6 +100,7 @@ impl Document {
             "strategy": survey.map(|survey| survey.strategy.as_str()),
             "proof": null,
             "prefixes": prefixes,
+            "matches": globs,
             "error": result.as_ref().err().map(error),
         }));
     }

@@ -13,7 +13,7 @@ use mcflush::ops::flush::{self, Flushed};
 use mcflush::ops::keys::Shown;
 use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
-use mcflush::scope::Scope;
+use mcflush::scope::{Glob, Prefix, Scope};
 
 use super::config::similar;
 use super::json::Document;
@@ -137,10 +137,11 @@ impl Report {
         self.unmatched.note(keys, nearest);
         let (would, listed, size) = (count(keys, "key"), grouped(listed), bytes(size));
         let mut text = format!("{server}: would delete {about}{would} of {about}{listed} listed, {size}");
-        if let [_, _, ..] = scope.prefixes() {
-            for (prefix, found) in scope.prefixes().iter().zip(found) {
+        if found.len() > 1 {
+            let prefixes = scope.prefixes().iter().map(Prefix::as_bytes);
+            for (name, found) in prefixes.chain(scope.globs().iter().map(Glob::as_bytes)).zip(found) {
                 let (keys, size) = (count(found.keys, "key"), bytes(found.bytes));
-                text.push_str(&format!("\n  {}  {keys}, {size}", Escaped(prefix.as_bytes())));
+                text.push_str(&format!("\n  {}  {keys}, {size}", Escaped(name)));
             }
         }
         self.done += 1;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 
@@ -24,6 +26,7 @@ each_version!(
     nothing_is_stored_by_a_clear,
     on_a_unix_socket,
     keys_that_expire,
+    by_pattern,
 );
 
 fn clear(server: &Server, prefixes: &[&str]) -> Run {
@@ -203,6 +206,30 @@ fn on_a_unix_socket(version: Version) {
     let url = format!("memcached+unix://{}", server.address());
     mcflush(["--prefix", "shop:", &url]).run().is_complete().says(server.address());
     assert_eq!(server.keys(), set(["blog:1"]));
+}
+
+fn by_pattern(version: Version) {
+    let server = Server::start(version, &[]);
+    // As WordPress names them: a flush number and a blog's number come before the group.
+    let posts = ["7:1:posts:1", "7:2:posts:2", "8:posts:\n3"];
+    let others = ["7:1:options:all", "posts", "7:1:pages:posts"];
+    let kept = ["7:1:posts:last", "cart:1"];
+    set_by_binary_protocol(&server, &[posts[2].as_bytes()]);
+    server.store(posts[..2].iter().chain(&others).chain(&kept));
+    let options = ["--match", "*:posts:*", "--match", "[a-d]art:?", "--prefix", "none:", "--keep", "cart:"];
+    let options = [&options[..], &["--keep-match", "?:*:last", server.address()]].concat();
+    let run = mcflush(["--dry-run", "--json"].iter().chain(&options)).run();
+    run.exits(0);
+    let document = crate::json::document(&run);
+    let row = &document["servers"][0];
+    if version.has_harmless_hash_dump() {
+        assert_eq!((&row["matched"], &row["prefixes"][0]["keys"]), (&json!(3), &json!(0)));
+        assert_eq!(row["matches"][0], json!({ "match": "*:posts:*", "keys": 3, "bytes": row["bytes"] }));
+    }
+    let listed = mcflush(["keys", "--match", "*:posts:*", "--keep-match", "*\n*", server.address()]).run();
+    assert!(listed.exits(0).stdout.lines().all(|key| key.starts_with('7') && key.contains(":posts:")), "{listed}");
+    mcflush(&options).run().is_complete().counts(3);
+    assert_eq!(server.keys(), set(others.iter().chain(&kept)));
 }
 
 fn keys_that_expire(version: Version) {

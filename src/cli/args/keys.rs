@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use mcflush::scope::Scope;
 
-use super::{Common, Listing, prefixes};
+use super::{Common, Listing, globs, prefixes};
 use crate::cli::keys::{Format, Options};
 
 const EXAMPLES: &str = "\
@@ -25,7 +25,18 @@ pub struct Keys {
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     keep: Vec<OsString>,
 
-    /// Read \xNN and \\ in --prefix and --keep, as they are printed
+    /// Only the keys that match GLOB (repeatable, also beside --prefix: any of them)
+    ///
+    /// GLOB is about the whole key: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one of the others,
+    /// and \ makes the byte behind it stand for itself.
+    #[arg(long = "match", value_name = "GLOB", allow_hyphen_values = true)]
+    globs: Vec<OsString>,
+
+    /// Not the keys that match GLOB (repeatable)
+    #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
+    keep_match: Vec<OsString>,
+
+    /// Read \xNN and \\ in --prefix and --keep, and \xNN in --match and --keep-match, as they are printed
     #[arg(long)]
     pub escaped: bool,
 
@@ -49,13 +60,20 @@ impl Keys {
     pub fn resolve(self) -> Result<(Options, Common), String> {
         let include = prefixes("--prefix", self.prefix, self.escaped)?;
         let keep = prefixes("--keep", self.keep, self.escaped)?;
-        let scope = if include.is_empty() { Scope::everything() } else { Scope::of(include) };
+        let matching = globs("--match", self.globs, self.escaped)?;
+        let keep_matching = globs("--keep-match", self.keep_match, self.escaped)?;
+        let scope = if include.is_empty() && matching.is_empty() {
+            Scope::everything()
+        } else {
+            Scope::of(include).matching(matching)
+        };
+        let scope = scope.keeping(keep).keeping_matches(keep_matching);
         let format = match (self.common.json, self.null) {
             (true, _) => Format::Json { long: self.long },
             (false, true) => Format::Null,
             (false, false) => Format::Lines { long: self.long },
         };
         let strategy = self.strategy.and_then(Listing::strategy);
-        Ok((Options { scope: scope.keeping(keep), strategy, format }, self.common))
+        Ok((Options { scope, strategy, format }, self.common))
     }
 }

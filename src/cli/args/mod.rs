@@ -29,7 +29,7 @@ use mcflush::scope::Scope;
 
 use self::login::Login;
 pub use self::look::{Look, When, color_asked};
-use self::prefixes::prefixes;
+use self::prefixes::{globs, prefixes};
 pub use self::refusal::Refusal;
 use self::refusal::refusal;
 use self::tls::TlsArgs;
@@ -66,7 +66,7 @@ struct Args {
     /// For everybody who uses them. By itself flush_all leaves values on current servers, so mcflush makes sure: it walks the
     /// hash table and deletes what is left, or where it cannot, tells the server again. With --keep, mcflush lists the keys and
     /// deletes them, and sends no flush_all.
-    #[arg(long, conflicts_with = "prefix", help_heading = heading::WHAT)]
+    #[arg(long, conflicts_with_all = ["prefix", "glob"], help_heading = heading::WHAT)]
     all: bool,
 
     /// Clear the keys that begin with P, and no others (repeatable: any of them)
@@ -76,10 +76,18 @@ struct Args {
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     prefix: Vec<OsString>,
 
+    /// Clear the keys that match GLOB, and no others (repeatable, also beside --prefix: any of them)
+    ///
+    /// GLOB is about the whole key, byte by byte: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one
+    /// of the others, and \ makes the byte behind it stand for itself. "*:posts:*" finds a group behind the numbers that
+    /// WordPress puts before it. Quote it for the shell.
+    #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
+    globs: Vec<OsString>,
+
     /// Clear the keys of an app that the config file names, on its servers
     ///
-    /// [apps.NAME] has its prefixes, what to keep of them, and its servers, where they are others than the file's.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix"], help_heading = heading::WHAT)]
+    /// [apps.NAME] has its prefixes and patterns, what to keep of them, and its servers, where they are others than the file's.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix", "glob"], help_heading = heading::WHAT)]
     app: Option<String>,
 
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
@@ -88,21 +96,27 @@ struct Args {
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep: Vec<OsString>,
 
+    /// Leave the keys that match GLOB (repeatable); with --all this becomes a clear by listing
+    ///
+    /// As in --prefix shop: --keep-match 'shop:*:session:*'.
+    #[arg(long, value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
+    keep_match: Vec<OsString>,
+
     /// With --all: the server flushes after that time
     ///
     /// It has taken note when mcflush ends, and a later flush_all takes the place of this one.
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
     /// With --all on several servers: each flushes that much later than the one before
     ///
     /// So that the database does not meet all misses at once. Added to --delay.
-    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
 
-    /// Read \xNN and \\ in --prefix and --keep
+    /// Read \xNN and \\ in --prefix and --keep, and \xNN in --match and --keep-match
     ///
     /// As "mcflush keys" prints bytes that are no text.
     #[arg(long, hide_short_help = true, help_heading = heading::WHAT)]
@@ -125,7 +139,7 @@ struct Args {
     ///
     /// The fastest way, and not a proof: from 1.6.25 on, values that were stored or read in the second of the flush can stay
     /// readable for as long as they live.
-    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "app", "keep", "dry_run", "verify", "keep_new"],
+    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "glob", "app", "keep", "keep_match", "dry_run", "verify", "keep_new"],
         help_heading = heading::HOW)]
     once: bool,
 
@@ -317,7 +331,7 @@ struct Common {
 const DELAY_MAX: i64 = 30 * 24 * 60 * 60;
 
 const USAGE: &str = "\
-mcflush --all | --prefix P | --app NAME [OPTIONS] [SERVER]...
+mcflush --all | --prefix P | --match GLOB | --app NAME [OPTIONS] [SERVER]...
        mcflush COMMAND [OPTIONS] [SERVER]...";
 
 const EXAMPLES: &str = "\
@@ -490,30 +504,36 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
 fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
     let mut prefix = prefixes("--prefix", args.prefix, args.escaped)?;
     let mut keep = prefixes("--keep", args.keep, args.escaped)?;
+    let mut matching = globs("--match", args.globs, args.escaped)?;
+    let mut keep_matching = globs("--keep-match", args.keep_match, args.escaped)?;
     if let Some(app) = app {
         // As they stand in the file: TOML has escapes of its own.
-        let own = |texts: &[String]| prefixes("--app", texts.iter().map(OsString::from).collect(), false);
-        prefix.extend(own(&app.prefixes)?);
-        keep.extend(own(&app.keep)?);
+        let texts = |texts: &[String]| texts.iter().map(OsString::from).collect();
+        prefix.extend(prefixes("--app", texts(&app.prefixes), false)?);
+        keep.extend(prefixes("--app", texts(&app.keep), false)?);
+        matching.extend(globs("--app", texts(&app.globs), false)?);
+        keep_matching.extend(globs("--app", texts(&app.keep_match), false)?);
     }
     let strategy = args.strategy.and_then(Listing::strategy);
-    let whole = args.all && keep.is_empty();
-    let scope = match (args.all, prefix.is_empty()) {
+    let whole = args.all && keep.is_empty() && keep_matching.is_empty();
+    let scope = match (args.all, prefix.is_empty() && matching.is_empty()) {
         (true, _) => Scope::everything(),
-        (false, false) => Scope::of(prefix),
+        (false, false) => Scope::of(prefix).matching(matching),
         (false, true) => {
             // A misspelt command looks like a server.
             let command = Args::command();
             let commands = command.get_subcommands().map(clap::Command::get_name);
             let meant = args.common.servers.first().and_then(|first| similar(first, commands));
-            let advice = "name --all, --prefix P, --app NAME or a command, then the servers (see mcflush --help)";
+            let advice =
+                "name --all, --prefix P, --match GLOB, --app NAME or a command, then the servers (see mcflush --help)";
             return Err(match meant {
                 Some(meant) => format!("nothing to do: did you mean mcflush {meant}? Else {advice}"),
                 None => format!("nothing to do: {advice}"),
             });
         }
     }
-    .keeping(keep);
+    .keeping(keep)
+    .keeping_matches(keep_matching);
     if whole && (is_typed("rate") || is_typed("strategy")) {
         return Err("--rate and --strategy mean nothing to a flush_all: leave them out, or add --keep P".into());
     }

@@ -7,10 +7,12 @@ use super::{Config, similar};
 use crate::cli::text::one_line;
 
 /// What is said anew each time, and never by a file.
-const NEVER: [&str; 18] = [
+const NEVER: [&str; 20] = [
     "all",
     "prefix",
+    "match",
     "keep",
+    "keep-match",
     "app",
     "escaped",
     "dry-run",

@@ -26,7 +26,7 @@ pub struct Survey {
     pub strategy: Strategy,
     /// Keys on the server, as listed.
     pub listed: u64,
-    /// For each of [`Scope::prefixes`], or one for every key.
+    /// For each of [`Scope::prefixes`] and behind them each of [`Scope::globs`], or one for every key.
     pub found: Vec<Found>,
     /// Where no key in scope was met: the prefixes that are there and most like those that were asked for, nearest first.
     pub nearest: Vec<Bytes>,
@@ -51,7 +51,7 @@ pub async fn survey(
         key: BytesMut::new(),
         listed: 0,
         untold: (0, 0),
-        found: vec![Found::default(); scope.prefixes().len().max(1)],
+        found: vec![Found::default(); (scope.prefixes().len() + scope.globs().len()).max(1)],
         nearest: Nearest::to(scope),
     };
     let Looked { strategy, visitor, uncertainty } = listing::look(server, asked, context, surveyor).await?;
