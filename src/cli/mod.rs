@@ -158,7 +158,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     match command {
         Command::Flush(how) => work.flush(how, &delays, &mut report).await,
         Command::Clear(scope, options) => work.clear(scope, options, &mut report).await,
-        Command::Survey(scope, strategy) => work.survey(scope, strategy, &mut report).await,
+        Command::Survey(scope, options) => work.survey(scope, options, &mut report).await,
         Command::Stats(options) => work.stats(options, &mut report).await,
         Command::Keys(options) => work.keys(options, &mut report).await,
         Command::Namespaces(options) => work.namespaces(options, &mut report).await,

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Problem};
 use mcflush::fleet;
-use mcflush::ops::clear::{self, Strategy};
+use mcflush::ops::clear;
 use mcflush::ops::cluster::{Siblings, siblings};
 use mcflush::ops::flush::{self, Flush};
 use mcflush::ops::keys::keys as list_keys;
@@ -115,12 +115,12 @@ impl Work {
     }
 
     /// What a clear would delete.
-    pub async fn survey(&self, scope: Scope, strategy: Option<Strategy>, report: &mut Report) {
+    pub async fn survey(&self, scope: Scope, options: clear::Options, report: &mut Report) {
         report.asks_for(&scope);
         let scope = Arc::new(scope);
         let operation = |server, context| {
             let scope = Arc::clone(&scope);
-            async move { clear::survey(&server, &scope, strategy, &context).await }
+            async move { clear::survey(&server, &scope, &options, &context).await }
         };
         self.each(self.jobs, operation, |server, result| report.surveyed(&server, &scope, result)).await;
     }
@@ -157,13 +157,13 @@ impl Work {
     }
 
     pub async fn keys(&self, options: keys::Options, report: &mut Report) {
-        let keys::Options { scope, strategy, format } = options;
+        let keys::Options { scope, listing, format } = options;
         report.asks_for(&scope);
-        let (pages, printer) = keys::printer(format);
+        let (pages, printer) = keys::printer(format, listing.top);
         let scope = Arc::new(scope);
         let operation = |server, context| {
             let (scope, pages) = (Arc::clone(&scope), pages.clone());
-            async move { list_keys(&server, &scope, strategy, &context, &pages).await }
+            async move { list_keys(&server, &scope, &listing, &context, &pages).await }
         };
         // One after the other, so that the keys of a server stand together.
         self.each(NonZeroUsize::MIN, operation, |server, result| report.listed(&server, result)).await;

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::chance::Chance;
+pub use self::listing::Filter;
 use self::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};

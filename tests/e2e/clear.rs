@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
+use crate::support::wait_for;
 
 each_version!(
     a_prefix_of_a_prefix,
@@ -27,6 +28,8 @@ each_version!(
     on_a_unix_socket,
     keys_that_expire,
     by_pattern,
+    by_what_the_listing_says,
+    without_a_compare_nothing_is_filtered,
 );
 
 fn clear(server: &Server, prefixes: &[&str]) -> Run {
@@ -230,6 +233,42 @@ fn by_pattern(version: Version) {
     assert!(listed.exits(0).stdout.lines().all(|key| key.starts_with('7') && key.contains(":posts:")), "{listed}");
     mcflush(&options).run().is_complete().counts(3);
     assert_eq!(server.keys(), set(others.iter().chain(&kept)));
+}
+
+fn by_what_the_listing_says(version: Version) {
+    let server = Server::start(version, &[]);
+    let mut connection = server.connect();
+    let large = "x".repeat(5_000);
+    for (key, seconds, value) in
+        [("shop:1", 0, "x"), ("shop:2", 0, &large[..]), ("shop:3", 3_600, &large), ("blog:1", 0, &large)]
+    {
+        connection.send(format!("set {key} 0 {seconds} {}\r\n{value}\r\n", value.len()).as_bytes());
+        assert_eq!(connection.line().as_deref(), Some("STORED"));
+    }
+    let stored = server.stat("uptime");
+    let clear = |options: &[&str]| mcflush(options.iter().chain(&["--prefix", "shop:", server.address()])).run();
+    if version.has_harmless_hash_dump() {
+        let run = clear(&["--dry-run", "--larger", "4k"]);
+        run.says("would delete 2 keys of 4 listed");
+        clear(&["--idle", "7d"]).is_complete().counts(0);
+        assert!(!clear(&["--idle", "7d"]).stdout.contains("closest"), "the prefix is there");
+    }
+    clear(&["--larger", "4k", "--no-expiry"]).is_complete().counts(1);
+    assert_eq!(server.keys(), set(["shop:1", "shop:3", "blog:1"]));
+    wait_for("the server's clock", || (server.stat("uptime") > stored).then_some(()));
+    clear(&["--idle", "1", "--keep", "shop:3"]).is_complete().counts(1);
+    assert_eq!(server.keys(), set(["shop:3", "blog:1"]));
+}
+
+fn without_a_compare_nothing_is_filtered(version: Version) {
+    for options in [&["-C"][..], &["-o", "no_lru_crawler"]] {
+        let server = Server::start(version, options);
+        server.store(["shop:1"]);
+        let run = mcflush(["--larger", "1", "--prefix", "shop:", server.address()]).run();
+        // A listing without the crawler says no CAS.
+        run.fails(server.address(), &["disabled"]).warns("compare");
+        assert!(server.has("shop:1"));
+    }
 }
 
 fn keys_that_expire(version: Version) {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use mcflush::ops::Filter;
 use mcflush::ops::clear::Options;
 use mcflush::ops::flush::Flush;
 
@@ -97,7 +98,13 @@ impl Plan {
             Job::Flush(Flush::Exact { verify: it.percent(25), keep_new: it.percent(30) })
         } else {
             let rate = if it.percent(10) { NonZeroU32::new(it.within(20, 2_000) as u32) } else { None };
-            Job::Clear(Options { strategy: None, rate, verify: it.percent(20), keep_new: it.percent(30) })
+            Job::Clear(Options {
+                strategy: None,
+                rate,
+                verify: it.percent(20),
+                keep_new: it.percent(30),
+                filter: Filter::default(),
+            })
         };
         let is_calm = it.percent(15);
         let happens = |it: &mut Chance, percent| !is_calm && it.percent(percent);

@@ -1,5 +1,6 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
+mod filter;
 mod help;
 mod keys;
 pub mod login;
@@ -27,6 +28,7 @@ use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush::Flush;
 use mcflush::scope::Scope;
 
+use self::filter::FilterArgs;
 use self::login::Login;
 pub use self::look::{Look, When, color_asked};
 use self::prefixes::{globs, prefixes};
@@ -102,17 +104,20 @@ struct Args {
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep_match: Vec<OsString>,
 
+    #[command(flatten, next_help_heading = heading::WHAT)]
+    filter: FilterArgs,
+
     /// With --all: the server flushes after that time
     ///
     /// It has taken note when mcflush ends, and a later flush_all takes the place of this one.
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "dry_run", "verify"],
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
     /// With --all on several servers: each flushes that much later than the one before
     ///
     /// So that the database does not meet all misses at once. Added to --delay.
-    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "dry_run", "verify"],
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
 
@@ -139,7 +144,7 @@ struct Args {
     ///
     /// The fastest way, and not a proof: from 1.6.25 on, values that were stored or read in the second of the flush can stay
     /// readable for as long as they live.
-    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "glob", "app", "keep", "keep_match", "dry_run", "verify", "keep_new"],
+    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "glob", "app", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify", "keep_new"],
         help_heading = heading::HOW)]
     once: bool,
 
@@ -378,7 +383,7 @@ pub struct Invocation {
 pub enum Command {
     Flush(Flush),
     Clear(Scope, clear::Options),
-    Survey(Scope, Option<Strategy>),
+    Survey(Scope, clear::Options),
     Stats(super::stats::Options),
     Keys(super::keys::Options),
     Namespaces(super::namespaces::Options),
@@ -515,7 +520,8 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
         keep_matching.extend(globs("--app", texts(&app.keep_match), false)?);
     }
     let strategy = args.strategy.and_then(Listing::strategy);
-    let whole = args.all && keep.is_empty() && keep_matching.is_empty();
+    let filter = args.filter.filter();
+    let whole = args.all && keep.is_empty() && keep_matching.is_empty() && filter.is_none();
     let scope = match (args.all, prefix.is_empty() && matching.is_empty()) {
         (true, _) => Scope::everything(),
         (false, false) => Scope::of(prefix).matching(matching),
@@ -541,7 +547,7 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
         return Err("--delay and --stagger mean nothing without --all: leave them out".into());
     }
     Ok(if args.dry_run {
-        Command::Survey(scope, strategy)
+        Command::Survey(scope, clear::Options { strategy, filter, ..clear::Options::default() })
     } else if whole {
         Command::Flush(match args.delay.and_then(NonZeroU32::new) {
             Some(delay) => Flush::After(delay),
@@ -550,7 +556,7 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
         })
     } else {
         let (rate, verify, keep_new) = (args.rate, args.verify, args.keep_new);
-        Command::Clear(scope, clear::Options { strategy, rate, verify, keep_new })
+        Command::Clear(scope, clear::Options { strategy, rate, verify, keep_new, filter })
     })
 }
 

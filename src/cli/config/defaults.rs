@@ -7,12 +7,15 @@ use super::{Config, similar};
 use crate::cli::text::one_line;
 
 /// What is said anew each time, and never by a file.
-const NEVER: [&str; 20] = [
+const NEVER: [&str; 23] = [
     "all",
     "prefix",
     "match",
     "keep",
     "keep-match",
+    "larger",
+    "idle",
+    "no-expiry",
     "app",
     "escaped",
     "dry-run",

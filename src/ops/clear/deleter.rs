@@ -103,8 +103,8 @@ impl Sent {
 
 impl<'a> Deleter<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        let keeps_new = shared.options.keep_new;
-        let commands = match (shared.way.dialect.language(), keeps_new) {
+        let compares = shared.options.compares();
+        let commands = match (shared.way.dialect.language(), compares) {
             _ if shared.looks_up_age() => Commands::ClassicLookUp,
             (Language::Meta, false) => Commands::Meta,
             (_, true) if shared.way.dialect.meta_compares() => Commands::MetaCompare,
@@ -193,12 +193,12 @@ impl<'a> Deleter<'a> {
     async fn learn(&mut self, client: &mut Client) -> Result<(), Error> {
         if !self.are_commands_known {
             if !client.speaks_meta().await? {
-                let keeps_new = self.shared.options.keep_new;
-                self.commands = if keeps_new { Commands::ClassicCompare } else { Commands::Classic };
+                let compares = self.shared.options.compares();
+                self.commands = if compares { Commands::ClassicCompare } else { Commands::Classic };
             }
             self.are_commands_known = true;
         }
-        if self.shared.options.keep_new {
+        if self.shared.options.compares() {
             let stats = client.stats(StatsGroup::General).await?;
             self.shared.check_instance(Activity::of(&stats).map(|activity| activity.instance))?;
         }
@@ -328,8 +328,8 @@ impl<'a> Deleter<'a> {
             None => {}
         }
         match &marked {
-            Some(Record { cas: 0, .. }) if self.shared.options.keep_new => {
-                Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }))
+            Some(Record { cas: 0, .. }) if self.shared.options.compares() => {
+                Err(self.shared.cannot_compare("the server keeps no CAS (-C)"))
             }
             _ => Ok(marked),
         }

@@ -34,7 +34,7 @@ use self::tally::Tally;
 use super::backlog::backlog;
 use super::dialect::Dumps;
 use super::listing::sample::Sample;
-use super::listing::{self, Coverage, Walked, Way};
+use super::listing::{self, Coverage, Filter, Sieve, Walked, Way};
 pub use super::listing::{Strategy, Uncertainty};
 use super::nearest::Nearest;
 use super::retry::{Retries, unless_stopped};
@@ -69,6 +69,16 @@ pub struct Options {
     /// listed with, and that CAS is no newer than the clear. What was changed in place meanwhile (incr, append) counts as
     /// new.
     pub keep_new: bool,
+    /// Of the keys in scope, only those whose items meet this as they are listed. A key is then deleted only if its item has
+    /// the CAS that it was listed with: one that is stored since stays. One that is only read since goes.
+    pub filter: Filter,
+}
+
+impl Options {
+    /// Whether an item is deleted only if it is still the one that was listed.
+    fn compares(&self) -> bool {
+        self.keep_new || !self.filter.is_none()
+    }
 }
 
 /// What a clear did on a server.
@@ -94,8 +104,8 @@ pub struct Cleared {
     /// What the items in scope took in the server, over all passes: header, key and value (the value alone where a
     /// cachedump lists them).
     pub bytes: u64,
-    /// Keys in scope that were left because they were stored after the clear began, over all passes; none where new keys
-    /// are not kept.
+    /// Keys in scope that were left because they were stored after the clear began, or where new keys are not kept but items
+    /// filtered, after they were listed; over all passes. None where neither is so.
     pub kept_new: Option<u64>,
     /// The probability that a pass misses a key, as it was estimated; none where no passes were judged.
     pub miss_rate: Option<f64>,
@@ -171,7 +181,7 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
             matched: 0,
             deleted: 0,
             bytes: 0,
-            kept_new: options.keep_new.then_some(0),
+            kept_new: options.compares().then_some(0),
             miss_rate: None,
             doubt: None,
             nearest: Vec::new(),
@@ -215,6 +225,7 @@ struct Shared<'a> {
     options: &'a Options,
     context: &'a Context,
     way: Way,
+    sieve: Sieve,
     tally: Tally,
     /// A CAS that the server gave out after the clear began: whatever has one up to it was stored before. 0, which no item
     /// has, until it is known.
@@ -269,8 +280,8 @@ impl Shared<'_> {
         matters && self.watermark.load(Relaxed) == 0
     }
 
-    const fn format(&self) -> Format {
-        if self.options.keep_new { Format::KeysWithCas } else { Format::Keys }
+    fn format(&self) -> Format {
+        if self.options.compares() { Format::KeysWithCas } else { Format::Keys }
     }
 
     fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
@@ -278,6 +289,11 @@ impl Shared<'_> {
             None => Ok(proof),
             Some((count, example)) => Err(self.error(Problem::OutOfReach { count, example: Excerpt::of(&example) })),
         }
+    }
+
+    /// The error of a server that cannot be asked to delete an item only if it is the one that was listed.
+    fn cannot_compare(&self, why: &'static str) -> Error {
+        self.error(if self.options.keep_new { Problem::NoAge { why } } else { Problem::NoCompare { why } })
     }
 
     fn error(&self, problem: Problem) -> Error {
@@ -316,6 +332,7 @@ impl<'a> Run<'a> {
             options,
             context,
             way,
+            sieve: Sieve::default(),
             tally: Tally::default(),
             watermark: AtomicU64::new(0),
             own_uses: AtomicU64::new(0),
@@ -349,7 +366,7 @@ impl<'a> Run<'a> {
             matched: tally.count_matched(),
             deleted: tally.count_deleted(),
             bytes: tally.count_bytes(),
-            kept_new: self.shared.options.keep_new.then(|| tally.count_kept_new()),
+            kept_new: self.shared.options.compares().then(|| tally.count_kept_new()),
             miss_rate: self.evidence.miss_rate(),
             doubt: self.evidence.doubt(),
             nearest: if tally.count_matched() == 0 { self.nearest.prefixes() } else { Vec::new() },
@@ -363,6 +380,10 @@ impl<'a> Run<'a> {
 
     async fn prove(&mut self) -> Result<Proof, Error> {
         self.check_age().await?;
+        if !self.shared.options.filter.is_none() {
+            let stats = self.ask(StatsGroup::General).await?;
+            self.shared.sieve = Sieve::of(&self.shared.options.filter, self.shared.server, &stats)?;
+        }
         let chosen = self.shared.way.strategy;
         let refused = match self.by(chosen).await? {
             Ok(proof) => return Ok(proof),
@@ -381,24 +402,24 @@ impl<'a> Run<'a> {
         Err(listing::disabled(self.shared.server, refused))
     }
 
-    /// Where new items are kept: whether they can be told from old ones.
+    /// Where items are compared: whether they can be told from those that took their place.
     async fn check_age(&mut self) -> Result<(), Error> {
-        if !self.shared.options.keep_new {
+        if !self.shared.options.compares() {
             return Ok(());
         }
         if self.shared.way.strategy == Strategy::Cachedump {
             let why = "the only listing that this server has (stats cachedump) does not say the CAS of a key";
-            return Err(self.shared.error(Problem::NoAge { why }));
+            return Err(self.shared.cannot_compare(why));
         }
         if self.shared.way.strategy == Strategy::Lru && self.shared.way.dialect.dumps() == Dumps::WithoutHeads {
             let why = "memcached 1.5.5 and 1.5.6 list the newest entry of each LRU list without its CAS";
-            return Err(self.shared.error(Problem::NoAge { why }));
+            return Err(self.shared.cannot_compare(why));
         }
         let instance = self.activity().await?.map(|activity| activity.instance);
         self.shared.check_instance(instance)?;
         let settings = self.ask(StatsGroup::Settings).await?;
         if settings.iter().any(|stat| stat.name() == "cas_enabled" && stat.value() == "no") {
-            return Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }));
+            return Err(self.shared.cannot_compare("the server keeps no CAS (-C)"));
         }
         Ok(())
     }
@@ -440,9 +461,9 @@ impl<'a> Run<'a> {
         Ok(Ok(Proof::Walk))
     }
 
-    /// Whether old items that the server moves to another slab page would be kept as new.
+    /// Whether old items that the server moves to another slab page would be left as new.
     fn is_confused_by_moves(&self) -> bool {
-        self.shared.options.keep_new && self.shared.way.dialect.moves_renew_cas()
+        self.shared.options.compares() && self.shared.way.dialect.moves_renew_cas()
     }
 
     fn moved(&self) -> Error {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ops::dialect::Language;
 use crate::protocol::meta::{MetaDelete, MetaGet};
 use crate::protocol::storage::{Store, StoreVerb};
-use crate::protocol::{Key, MetaKey, Reply, Request};
+use crate::protocol::{Cas, Key, MetaKey, Reply, Request};
 
 /// Keys of a batch that are asked one after the other whether they are still there. When another client has deleted them
 /// all meanwhile, a later batch gives the watermark; what is stored until then counts as old.
@@ -24,15 +24,18 @@ pub(super) async fn take(
     batch: &Batch,
 ) -> Result<Option<Record>, Error> {
     let tried = if shared.options.keep_new { usize::MAX } else { TRIED };
-    for Record { key, .. } in batch.records().take(tried) {
+    let is_filtered = !shared.options.filter.is_none();
+    for Record { key, cas } in batch.records().take(tried) {
+        // What was stored since it was listed may be none of those that are meant.
+        let listed = is_filtered.then_some(cas);
         let cas = match language {
             Language::Meta => {
                 let Ok(key) = MetaKey::for_bytes(key.clone()) else { continue };
-                by_meta(client, shared, key).await?
+                by_meta(client, shared, key, listed).await?
             }
             Language::Classic => {
                 let Ok(key) = Key::new(key.clone()) else { continue };
-                by_classic(client, shared, key).await?
+                by_classic(client, shared, key, listed).await?
             }
         };
         if let Some(cas) = cas {
@@ -42,9 +45,15 @@ pub(super) async fn take(
     Ok(None)
 }
 
-/// `md KEY I` marks the item as stale and gives it a fresh CAS; it allocates nothing.
-async fn by_meta(client: &mut Client, shared: &Shared<'_>, key: MetaKey) -> Result<Option<u64>, Error> {
-    let mark = MetaDelete { invalidate: true, ..MetaDelete::new(key.clone()) };
+/// `md KEY I` marks the item as stale and gives it a fresh CAS; it allocates nothing. `listed` is the CAS that the item has to
+/// have, if any.
+async fn by_meta(
+    client: &mut Client,
+    shared: &Shared<'_>,
+    key: MetaKey,
+    listed: Option<u64>,
+) -> Result<Option<u64>, Error> {
+    let mark = MetaDelete { invalidate: true, cas: listed.map(Cas), ..MetaDelete::new(key.clone()) };
     if client.meta(Request::MetaDelete(mark)).await?.is_none() {
         return Ok(None);
     }
@@ -58,8 +67,21 @@ async fn by_meta(client: &mut Client, shared: &Shared<'_>, key: MetaKey) -> Resu
 }
 
 /// `append` of nothing leaves the value as it is and gives it a fresh CAS, which `gets` reads. It allocates an item: on a
-/// full server the oldest one of its slab class may be evicted for it.
-async fn by_classic(client: &mut Client, shared: &Shared<'_>, key: Key) -> Result<Option<u64>, Error> {
+/// full server the oldest one of its slab class may be evicted for it. No such command compares, so the item is looked at
+/// right before.
+async fn by_classic(
+    client: &mut Client,
+    shared: &Shared<'_>,
+    key: Key,
+    listed: Option<u64>,
+) -> Result<Option<u64>, Error> {
+    if listed.is_some() {
+        let found = client.gets(key.clone()).await?;
+        shared.own_uses.fetch_add(u64::from(found.is_some()), Relaxed);
+        if found.and_then(|value| value.cas()).map(u64::from) != listed {
+            return Ok(None);
+        }
+    }
     let append = Store::new(StoreVerb::Append, key.clone(), "");
     match client.call("append", Request::Store(append)).await? {
         Reply::Stored => {}
