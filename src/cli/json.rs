@@ -1,10 +1,11 @@
 //! The one JSON document of `--json`: docs/output.schema.json describes it.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
-use mcflush::ops::clear::{Cleared, Found, Strategy, Survey};
+use mcflush::ops::clear::{Cleared, Deleted, Found, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
 use mcflush::ops::namespaces::Counted;
 use mcflush::protocol::Escaped;
@@ -67,12 +68,25 @@ impl Document {
             "proof": cleared.proof.map(|proof| proof.as_str()),
             "miss_rate": cleared.miss_rate,
             "doubt": cleared.doubt,
-            // To the millisecond: more would be noise.
-            "seconds": (cleared.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "seconds": seconds(cleared.took),
             "error": cleared.error.as_ref().map(error),
         });
         keep_count(&mut row, cleared.kept_new);
         self.servers.push(row);
+    }
+
+    pub fn deleted(&mut self, server: &ServerAddr, deleted: &Deleted) {
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": deleted.error.is_none(),
+            "complete": deleted.error.is_none(),
+            "named": deleted.named,
+            "deleted": deleted.deleted,
+            "missing": deleted.missing,
+            "unreachable": deleted.unreachable,
+            "seconds": seconds(deleted.took),
+            "error": deleted.error.as_ref().map(error),
+        }));
     }
 
     /// What a clear would delete.
@@ -189,6 +203,11 @@ fn keep_count(row: &mut Value, kept_new: Option<u64>) {
     if let (Value::Object(row), Some(kept_new)) = (row, kept_new) {
         row.insert("kept_new".into(), kept_new.into());
     }
+}
+
+/// To the millisecond: more would be noise.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn error(error: &Error) -> Value {

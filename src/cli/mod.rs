@@ -6,6 +6,7 @@ mod config;
 mod confirm;
 mod json;
 mod keys;
+mod keys_from;
 mod namespaces;
 mod packaging;
 mod progress;
@@ -140,9 +141,11 @@ async fn run(invocation: Invocation) -> ExitCode {
         // They are in the way of what else is on the terminal.
         Command::Keys(_) => screen::is_kept(),
         Command::Stats(options) => options.watch.is_none(),
-        Command::Flush(_) | Command::Clear(..) | Command::Survey(..) | Command::Namespaces(_) => true,
+        Command::Flush(_) | Command::Clear(..) | Command::Delete(..) | Command::Survey(..) | Command::Namespaces(_) => {
+            true
+        }
     };
-    let deletes = matches!(command, Command::Clear(..));
+    let deletes = matches!(command, Command::Clear(..) | Command::Delete(..));
     let progress = if is_watched { look.progress } else { When::Never };
     let progress = Progress::start(progress, servers.len(), deletes);
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None }, hosts);
@@ -158,6 +161,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     match command {
         Command::Flush(how) => work.flush(how, &delays, &mut report).await,
         Command::Clear(scope, options) => work.clear(scope, options, &mut report).await,
+        Command::Delete(keys, rate) => work.delete(keys, rate, &mut report).await,
         Command::Survey(scope, options) => work.survey(scope, options, &mut report).await,
         Command::Stats(options) => work.stats(options, &mut report).await,
         Command::Keys(options) => work.keys(options, &mut report).await,
@@ -173,6 +177,7 @@ fn document(command: &Command) -> Option<Document> {
     Some(match command {
         Command::Flush(..) => Document::emptying("flush", false),
         Command::Clear(..) => Document::emptying("clear", false),
+        Command::Delete(..) => Document::emptying("delete", false),
         Command::Survey(..) => Document::emptying("clear", true),
         // An object a key, printed as they come.
         Command::Keys(_) => return None,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use console::style;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Kind};
-use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey, Uncertainty};
+use mcflush::ops::clear::{Cleared, Deleted, Proof, Strategy, Survey, Uncertainty};
 use mcflush::ops::flush::{self, Flushed};
 use mcflush::ops::keys::Shown;
 use mcflush::ops::namespaces::{Counted, Namespaces};
@@ -118,6 +118,25 @@ impl Report {
         self.done(&format!(
             "{server}: {complete}, {deleted} deleted of {listed}{size}, by {how} in {seconds:.1} s{kept}"
         ));
+    }
+
+    pub fn deleted(&mut self, server: &ServerAddr, result: Deleted) {
+        if let Some(document) = &mut self.document {
+            document.deleted(server, &result);
+        }
+        let Deleted { named, deleted, missing, took, error, .. } = result;
+        let deleted = count(deleted, "key");
+        let missing = match missing {
+            0 => String::new(),
+            1 => ", 1 was not there".into(),
+            missing => format!(", {} were not there", grouped(missing)),
+        };
+        let done = format!("{deleted} deleted of {} named{missing}", grouped(named));
+        if let Some(error) = error {
+            return self.failed_after(server, &error, &done);
+        }
+        let complete = style("complete").green();
+        self.done(&format!("{server}: {complete}, {done} in {:.1} s", took.as_secs_f64()));
     }
 
     /// What a clear would delete. That is the result: --quiet does not hide it.

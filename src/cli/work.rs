@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::access::Accesses;
 use super::json::Document;
+use super::keys_from::KeysFrom;
 use super::progress::Progress;
 use super::report::Report;
 use super::screen::warn;
@@ -112,6 +113,19 @@ impl Work {
             }
         };
         self.each(self.jobs, operation, |server, result| report.cleared(&server, result)).await;
+    }
+
+    /// Exactly these keys.
+    pub async fn delete(&self, keys: KeysFrom, rate: Option<NonZeroU32>, report: &mut Report) {
+        let all = self.named();
+        let operation = |server, context| {
+            let (keys, all) = (keys.keys(), Arc::clone(&all));
+            async move {
+                warn_of_siblings(&server, &all, &context).await;
+                clear::delete(&server, keys, rate, &context).await
+            }
+        };
+        self.each(self.jobs, operation, |server, result| report.deleted(&server, result)).await;
     }
 
     /// What a clear would delete.

@@ -152,6 +152,7 @@ fn works(example: &Example) {
         server.store(["shop:1", "shop:2", "shop:sess:1", "cart:1", "blog:1"]);
     }
     let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
+    std::fs::write(home.path().join("keys.txt"), "shop:1\n").expect("the folder can be written");
     let program = Path::new(env!("CARGO_BIN_EXE_mcflush")).parent().expect("it is in a folder");
     let run = Command::new("timeout")
         .args(["60", "sh", "-euc", &line])

@@ -25,6 +25,7 @@ mod harness;
 mod interrupts;
 mod json;
 mod keys;
+mod keys_from;
 mod mistakes;
 mod names;
 mod namespaces;

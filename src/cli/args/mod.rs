@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -31,6 +31,7 @@ use mcflush::scope::Scope;
 use self::filter::FilterArgs;
 use self::login::Login;
 pub use self::look::{Look, When, color_asked};
+pub use self::prefixes::unescape;
 use self::prefixes::{globs, prefixes};
 pub use self::refusal::Refusal;
 use self::refusal::refusal;
@@ -38,6 +39,7 @@ use self::tls::TlsArgs;
 use super::access::Accesses;
 use super::config::check::Check;
 use super::config::{App, Config, similar};
+use super::keys_from::{self, KeysFrom};
 use super::screen;
 use super::servers::{Named, Shard};
 use super::{packaging, servers};
@@ -106,6 +108,18 @@ struct Args {
 
     #[command(flatten, next_help_heading = heading::WHAT)]
     filter: FilterArgs,
+
+    /// Delete exactly the keys in FILE, one a line as "mcflush keys" prints them; - for stdin
+    ///
+    /// On each server. A key that is not there is no failure. A line that is no key is wrong use, and nothing is sent then:
+    /// FILE is read twice, and stdin goes to a temporary file first.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "prefix", "glob", "app", "keep", "keep_match", "larger", "idle",
+        "no_expiry", "dry_run", "verify", "keep_new", "delay", "stagger", "once", "strategy"], help_heading = heading::WHAT)]
+    keys_from: Option<PathBuf>,
+
+    /// With --keys-from: raw bytes with a NUL behind each key, as "mcflush keys -0" prints them
+    #[arg(short = '0', help_heading = heading::WHAT)]
+    null: bool,
 
     /// With --all: the server flushes after that time
     ///
@@ -336,7 +350,7 @@ struct Common {
 const DELAY_MAX: i64 = 30 * 24 * 60 * 60;
 
 const USAGE: &str = "\
-mcflush --all | --prefix P | --match GLOB | --app NAME [OPTIONS] [SERVER]...
+mcflush --all | --prefix P | --match GLOB | --app NAME | --keys-from FILE [OPTIONS] [SERVER]...
        mcflush COMMAND [OPTIONS] [SERVER]...";
 
 const EXAMPLES: &str = "\
@@ -344,6 +358,7 @@ Examples:
   mcflush --all cache1 cache2:11311        flush two whole instances
   mcflush --prefix shop: cache1            clear one app's keys on a shared instance
   mcflush --dry-run --prefix shop: cache1  what that would delete
+  mcflush --keys-from keys.txt cache1      delete exactly these keys
   mcflush stats /run/memcached.sock        what a server says of itself
   mcflush keys --prefix shop: cache1       its keys, one a line
   mcflush namespaces --top 10 cache1       who lives there: keys and bytes by prefix
@@ -384,6 +399,8 @@ pub enum Command {
     Flush(Flush),
     Clear(Scope, clear::Options),
     Survey(Scope, clear::Options),
+    /// With the deletes a second and server.
+    Delete(KeysFrom, Option<NonZeroU32>),
     Stats(super::stats::Options),
     Keys(super::keys::Options),
     Namespaces(super::namespaces::Options),
@@ -444,7 +461,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         Some(Sub::Completions { .. } | Sub::Man) => return Err(Refusal::Document(Vec::new())),
         None => {
             let common = args.common.clone();
-            (delete(args, app, |option| matches.value_source(option) == Some(ValueSource::CommandLine))?, common)
+            (emptying(args, app, |option| matches.value_source(option) == Some(ValueSource::CommandLine))?, common)
         }
     };
     words?;
@@ -506,7 +523,17 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
 }
 
 /// What deletes, or would.
-fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
+fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
+    if let Some(file) = &args.keys_from {
+        if file == Path::new("-") && args.common.servers_from.as_deref() == Some(Path::new("-")) {
+            return Err("--keys-from - and --servers-from - cannot both have stdin: give one of them a file".into());
+        }
+        let form = if args.null { keys_from::Form::Null } else { keys_from::Form::Lines };
+        return Ok(Command::Delete(KeysFrom::read(file, form)?, args.rate));
+    }
+    if args.null {
+        return Err("-0 means nothing without --keys-from: leave it out".into());
+    }
     let mut prefix = prefixes("--prefix", args.prefix, args.escaped)?;
     let mut keep = prefixes("--keep", args.keep, args.escaped)?;
     let mut matching = globs("--match", args.globs, args.escaped)?;
@@ -531,7 +558,7 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
             let commands = command.get_subcommands().map(clap::Command::get_name);
             let meant = args.common.servers.first().and_then(|first| similar(first, commands));
             let advice =
-                "name --all, --prefix P, --match GLOB, --app NAME or a command, then the servers (see mcflush --help)";
+                "name --all, --prefix P, --match GLOB, --app NAME, --keys-from FILE or a command, then the servers (see mcflush --help)";
             return Err(match meant {
                 Some(meant) => format!("nothing to do: did you mean mcflush {meant}? Else {advice}"),
                 None => format!("nothing to do: {advice}"),

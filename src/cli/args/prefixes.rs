@@ -56,7 +56,7 @@ fn hexadecimal(high: u8, low: u8) -> Option<u8> {
 }
 
 /// `\xNN` and `\\` as bytes; None when a backslash begins something else.
-fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {

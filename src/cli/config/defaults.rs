@@ -7,7 +7,7 @@ use super::{Config, similar};
 use crate::cli::text::one_line;
 
 /// What is said anew each time, and never by a file.
-const NEVER: [&str; 23] = [
+const NEVER: [&str; 24] = [
     "all",
     "prefix",
     "match",
@@ -16,6 +16,7 @@ const NEVER: [&str; 23] = [
     "larger",
     "idle",
     "no-expiry",
+    "keys-from",
     "app",
     "escaped",
     "dry-run",

@@ -127,6 +127,17 @@ impl BatchBuilder {
         Ok(true)
     }
 
+    /// Takes a key; one that is longer than any is left out.
+    pub(super) fn put(&mut self, key: &[u8]) {
+        if let Ok(length) = u8::try_from(key.len()) {
+            self.records.put_u8(length);
+            self.records.put_slice(key);
+            if self.format == Format::KeysWithCas {
+                self.records.put_u64(0);
+            }
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.records.len() >= Batch::BYTES
     }

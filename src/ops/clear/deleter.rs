@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
 use crate::ops::Event;
-use crate::ops::backlog::Drainer;
+use crate::ops::backlog::Batches;
 use crate::ops::dialect::Language;
 use crate::ops::retry::{Retries, unless_stopped};
 use crate::protocol::binary::Deletion;
@@ -131,7 +131,7 @@ impl<'a> Deleter<'a> {
     ///
     /// # Errors
     /// It was stopped, the connection is lost and stays so, or the server refused a delete: something in scope may be left.
-    pub(super) async fn run(mut self, mut backlog: Drainer) -> Result<(), Error> {
+    pub(super) async fn run(mut self, mut backlog: impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         // Where there is nothing to delete there is nothing to connect for.
         match unless_stopped(context, server, self.next(&mut backlog)).await? {
@@ -155,7 +155,7 @@ impl<'a> Deleter<'a> {
     }
 
     /// One connection's worth of it.
-    async fn drain(&mut self, backlog: &mut Drainer) -> Result<(), Error> {
+    async fn drain(&mut self, backlog: &mut impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         let mut client = context.connect(server).await?;
         unless_stopped(context, server, self.learn(&mut client)).await?;
@@ -221,7 +221,7 @@ impl<'a> Deleter<'a> {
     }
 
     /// The next keys to delete, when it is time for them. Nothing is lost when it is dropped while it waits.
-    async fn next(&mut self, backlog: &mut Drainer) -> Result<Option<Batch>, Error> {
+    async fn next(&mut self, backlog: &mut impl Batches) -> Result<Option<Batch>, Error> {
         if let Some(pace) = &self.pace {
             sleep_until(pace.next).await;
         }
@@ -229,7 +229,7 @@ impl<'a> Deleter<'a> {
             Some(batch) => Some(batch),
             None => {
                 let batch = backlog.next().await.map_err(|source| {
-                    self.shared.error(Problem::Local { doing: "reading back the keys to delete", source })
+                    self.shared.error(Problem::Local { doing: "reading the keys to delete", source })
                 })?;
                 batch.map(|records| Batch::from_bytes(self.format, records))
             }

@@ -9,6 +9,7 @@ mod binary;
 mod deleter;
 mod evidence;
 mod lister;
+mod named;
 mod passes;
 mod survey;
 mod tally;
@@ -29,6 +30,7 @@ use self::batch::Format;
 use self::deleter::Deleter;
 use self::evidence::Evidence;
 use self::lister::{Lister, Walk};
+pub use self::named::{Deleted, delete};
 pub use self::survey::{Found, Survey, survey};
 use self::tally::Tally;
 use super::backlog::backlog;
@@ -240,7 +242,24 @@ struct Shared<'a> {
     instance: OnceLock<Instance>,
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
+    fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
+        Self {
+            server,
+            scope,
+            options,
+            context,
+            way,
+            sieve: Sieve::default(),
+            tally: Tally::default(),
+            watermark: AtomicU64::new(0),
+            own_uses: AtomicU64::new(0),
+            old_met: AtomicU64::new(0),
+            not_found: AtomicU64::new(0),
+            instance: OnceLock::new(),
+        }
+    }
+
     /// Whether an item was stored before the clear began, as far as can be known: without CAS (-C) every one counts.
     fn is_older(&self, cas: Option<u64>) -> bool {
         match (self.watermark.load(Relaxed), cas) {
@@ -326,22 +345,8 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
-        let shared = Shared {
-            server,
-            scope,
-            options,
-            context,
-            way,
-            sieve: Sieve::default(),
-            tally: Tally::default(),
-            watermark: AtomicU64::new(0),
-            own_uses: AtomicU64::new(0),
-            old_met: AtomicU64::new(0),
-            not_found: AtomicU64::new(0),
-            instance: OnceLock::new(),
-        };
         Self {
-            shared,
+            shared: Shared::new(server, scope, options, context, way),
             retries: Retries::new(context),
             listed_first: None,
             listed_last: 0,
