@@ -8,6 +8,7 @@ pub mod clear;
 pub mod cluster;
 mod dialect;
 pub mod flush;
+pub mod hot;
 pub mod keys;
 mod listing;
 pub mod namespaces;

@@ -17,7 +17,7 @@ Examples:
   mcflush keys --prefix shop: cache1        one app's keys, one a line
   mcflush keys --long --keep shop: cache1   everybody else's, with expiry, size and more
   mcflush keys --long --top 20 cache1       the 20 largest
-  mcflush keys --idle 7d --no-expiry cache1 what was not asked for in a week, and stays for ever
+  mcflush keys --idle 7d cache1             what nobody asked for in a week
   mcflush keys --json cache1                an object a line";
 
 /// What the command takes beside the servers.
