@@ -4,11 +4,13 @@ mod access;
 mod args;
 mod config;
 mod confirm;
+mod hot;
 mod json;
 mod keys;
 mod keys_from;
 mod namespaces;
 mod packaging;
+mod page;
 mod progress;
 mod report;
 mod screen;
@@ -141,6 +143,8 @@ async fn run(invocation: Invocation) -> ExitCode {
         // They are in the way of what else is on the terminal.
         Command::Keys(_) => screen::is_kept(),
         Command::Stats(options) => options.watch.is_none(),
+        // It shows what it sees.
+        Command::Hot(_) => false,
         Command::Flush(_) | Command::Clear(..) | Command::Delete(..) | Command::Survey(..) | Command::Namespaces(_) => {
             true
         }
@@ -166,6 +170,9 @@ async fn run(invocation: Invocation) -> ExitCode {
         Command::Stats(options) => work.stats(options, &mut report).await,
         Command::Keys(options) => work.keys(options, &mut report).await,
         Command::Namespaces(options) => work.namespaces(options, &mut report).await,
+        Command::Hot(options) => {
+            work.hot(options, if look.progress == When::Never { When::Never } else { When::Auto }, &mut report).await
+        }
     }
     work.verbose.finish();
     work.progress.finish();
@@ -182,6 +189,7 @@ fn document(command: &Command) -> Option<Document> {
         // An object a key, printed as they come.
         Command::Keys(_) => return None,
         Command::Namespaces(_) => Document::looking("namespaces"),
+        Command::Hot(_) => Document::looking("hot"),
         Command::Stats(_) => Document::looking("stats"),
     })
 }

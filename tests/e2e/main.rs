@@ -22,6 +22,7 @@ mod flush_cut;
 mod flush_exact;
 mod harmless;
 mod harness;
+mod hot;
 mod interrupts;
 mod json;
 mod keys;

@@ -2,6 +2,7 @@
 
 mod filter;
 mod help;
+mod hot;
 mod keys;
 pub mod login;
 mod look;
@@ -201,6 +202,7 @@ impl Args {
             Some(Sub::Stats(stats)) => Some(&stats.common),
             Some(Sub::Keys(keys)) => Some(&keys.common),
             Some(Sub::Namespaces(namespaces)) => Some(&namespaces.common),
+            Some(Sub::Hot(hot)) => Some(&hot.common),
             None => Some(&self.common),
         }
     }
@@ -238,6 +240,8 @@ enum Sub {
     Keys(keys::Keys),
     /// Show who lives there: keys and bytes by prefix
     Namespaces(namespaces::Namespaces),
+    /// Show which prefixes and keys are read and written now
+    Hot(hot::Hot),
     /// Check the config file
     Config {
         #[command(subcommand)]
@@ -404,6 +408,7 @@ pub enum Command {
     Stats(super::stats::Options),
     Keys(super::keys::Options),
     Namespaces(super::namespaces::Options),
+    Hot(super::hot::Options),
 }
 
 /// Reads the process's arguments.
@@ -450,6 +455,10 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         Some(Sub::Namespaces(command)) => {
             let (options, common) = command.resolve();
             (Command::Namespaces(options), common)
+        }
+        Some(Sub::Hot(command)) => {
+            let (options, common) = command.resolve();
+            (Command::Hot(options), common)
         }
         Some(Sub::Config { what: ConfigSub::Check { common } }) => {
             words?;

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 pub use self::sketch::HotKey;
 use self::traffic::Counter;
 pub use self::traffic::{Traffic, Uses};
+use super::Context;
 use super::namespaces::Division;
 use super::retry::{Retries, unless_stopped};
-use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Kind, Problem};
@@ -183,7 +183,6 @@ async fn read(
     look: impl Fn(&Traffic),
 ) -> Result<(), Error> {
     let mut next_look = Instant::now() + LOOK;
-    let mut told = 0;
     loop {
         let now = Instant::now();
         if now >= end {
@@ -192,8 +191,6 @@ async fn read(
         if now >= next_look {
             next_look = now + LOOK;
             look(&counter.traffic);
-            context.events.tell(Event::Listed { keys: counter.lines - told, in_scope: counter.lines - told });
-            told = counter.lines;
         }
         let wait = end.min(next_look).saturating_duration_since(now);
         let Some(answer) = context.stop.run_until_cancelled(client.next_within(wait)).await else { return Ok(()) };
