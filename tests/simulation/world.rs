@@ -71,7 +71,7 @@ impl World {
         model.now = epoch;
         let state = State {
             model,
-            oracle: Oracle::new(plan.job),
+            oracle: Oracle::new(plan),
             crawl: None,
             crawls: 0,
             down_until: None,

@@ -27,6 +27,8 @@ pub(super) struct Walk {
     pub(super) older: u64,
     /// Some of them, escaped.
     pub(super) examples: Vec<String>,
+    /// Of all keys, where their CAS are compared.
+    pub(super) highest_cas: u64,
 }
 
 pub(super) struct Lister<'a> {
@@ -104,6 +106,7 @@ impl Visitor for Lister<'_> {
             if let Some(why) = why {
                 return Err(self.shared.cannot_compare(why));
             }
+            self.walk.highest_cas = self.walk.highest_cas.max(item.cas().unwrap_or_default());
         }
         // What the listing says of an item whose key is in scope.
         let mut admitted = None;

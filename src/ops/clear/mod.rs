@@ -296,7 +296,13 @@ impl<'a> Shared<'a> {
     /// Whether it matters which keys are old.
     fn wants_watermark(&self) -> bool {
         let matters = self.way.strategy != Strategy::Hash || self.options.verify || self.options.keep_new;
-        matters && self.watermark.load(Relaxed) == 0
+        matters && !self.finds_watermark() && self.watermark.load(Relaxed) == 0
+    }
+
+    /// Whether the highest CAS of the first listing is the watermark. It is one that was given out later than it could be,
+    /// which is enough where what is stored meanwhile need not stay, and no item is changed for it.
+    fn finds_watermark(&self) -> bool {
+        !self.options.filter.is_none() && !self.options.keep_new
     }
 
     fn format(&self) -> Format {
@@ -420,6 +426,11 @@ impl<'a> Run<'a> {
             let why = "memcached 1.5.5 and 1.5.6 list the newest entry of each LRU list without its CAS";
             return Err(self.shared.cannot_compare(why));
         }
+        let options = self.shared.options;
+        if options.keep_new && !options.filter.is_none() && !self.shared.way.dialect.meta_compares() {
+            let why = "before 1.6.13 the item that shows how old the others are cannot be chosen by compare";
+            return Err(self.shared.cannot_compare(why));
+        }
         let instance = self.activity().await?.map(|activity| activity.instance);
         self.shared.check_instance(instance)?;
         let settings = self.ask(StatsGroup::Settings).await?;
@@ -510,6 +521,9 @@ impl<'a> Run<'a> {
                 Ok(Walked::Whole(coverage)) => {
                     self.listed_first.get_or_insert(walk.listed);
                     walk.older += self.shared.old_met.load(Relaxed);
+                    if self.shared.finds_watermark() && self.shared.watermark.load(Relaxed) == 0 {
+                        self.shared.watermark.store(walk.highest_cas, Relaxed);
+                    }
                     return Ok(Pass::Whole(walk, coverage));
                 }
                 Err(Error { problem: Problem::Spool(_), .. }) if given_up < GIVEN_UP_MAX => given_up += 1,

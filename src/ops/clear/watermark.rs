@@ -35,7 +35,7 @@ pub(super) async fn take(
             }
             Language::Classic => {
                 let Ok(key) = Key::new(key.clone()) else { continue };
-                by_classic(client, shared, key, listed).await?
+                by_classic(client, shared, key).await?
             }
         };
         if let Some(cas) = cas {
@@ -67,21 +67,8 @@ async fn by_meta(
 }
 
 /// `append` of nothing leaves the value as it is and gives it a fresh CAS, which `gets` reads. It allocates an item: on a
-/// full server the oldest one of its slab class may be evicted for it. No such command compares, so the item is looked at
-/// right before.
-async fn by_classic(
-    client: &mut Client,
-    shared: &Shared<'_>,
-    key: Key,
-    listed: Option<u64>,
-) -> Result<Option<u64>, Error> {
-    if listed.is_some() {
-        let found = client.gets(key.clone()).await?;
-        shared.own_uses.fetch_add(u64::from(found.is_some()), Relaxed);
-        if found.and_then(|value| value.cas()).map(u64::from) != listed {
-            return Ok(None);
-        }
-    }
+/// full server the oldest one of its slab class may be evicted for it.
+async fn by_classic(client: &mut Client, shared: &Shared<'_>, key: Key) -> Result<Option<u64>, Error> {
     let append = Store::new(StoreVerb::Append, key.clone(), "");
     match client.call("append", Request::Store(append)).await? {
         Reply::Stored => {}
