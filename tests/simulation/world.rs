@@ -254,6 +254,10 @@ impl World {
 
     async fn restart(self, at: Duration) {
         sleep(at).await;
+        // The clock may have woken it in the moment of the end.
+        if self.over.is_cancelled() {
+            return;
+        }
         self.with(|state| {
             let server = &self.plan.server;
             state.down_until = Some(Instant::now() + server.down_for);

@@ -12,9 +12,9 @@ use crate::cli::hot::Options;
 
 const EXAMPLES: &str = "\
 Examples:
-  mcflush hot --seconds 1 cache1                      which prefixes are read and written now
-  mcflush hot --seconds 1 --depth 2 --top 20 cache1   finer, but only twenty
-  mcflush hot --seconds 1 --html page.html cache1     a page with a picture";
+  mcflush hot cache1                                  which prefixes are read and written now
+  mcflush hot --seconds 60 --depth 2 --top 20 cache1  for longer and finer, but only twenty
+  mcflush hot --html page.html cache1                 a page with a picture";
 
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]

@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   mcflush namespaces cache1                     keys and bytes by prefix, the largest first
   mcflush namespaces --depth 2 --top 20 cache1  finer, but only twenty
-  mcflush namespaces --hot 1 cache1             and how often it is read and written now
+  mcflush namespaces --hot 60 cache1            and how often it is read and written in a minute
   mcflush namespaces --html page.html cache1    a page with a picture";
 
 /// Where prefixes end.
