@@ -36,7 +36,7 @@ pub struct Keys {
     ///
     /// GLOB is about the whole key: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one of the others,
     /// and \ makes the byte behind it stand for itself.
-    #[arg(long = "match", value_name = "GLOB", allow_hyphen_values = true)]
+    #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true)]
     globs: Vec<OsString>,
 
     /// Not the keys that match GLOB (repeatable)

@@ -120,7 +120,7 @@ struct Args {
 
     /// With --keys-from: raw bytes with a NUL behind each key, as "mcflush keys -0" prints them
     #[arg(short = '0', help_heading = heading::WHAT)]
-    null: bool,
+    raw: bool,
 
     /// With --all: the server flushes after that time
     ///
@@ -186,7 +186,7 @@ struct Args {
     #[arg(long, hide_short_help = true, help_heading = heading::HOW)]
     yes: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = None)]
     common: Common,
 
     #[command(subcommand)]
@@ -537,10 +537,10 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
         if file == Path::new("-") && args.common.servers_from.as_deref() == Some(Path::new("-")) {
             return Err("--keys-from - and --servers-from - cannot both have stdin: give one of them a file".into());
         }
-        let form = if args.null { keys_from::Form::Null } else { keys_from::Form::Lines };
+        let form = if args.raw { keys_from::Form::Null } else { keys_from::Form::Lines };
         return Ok(Command::Delete(KeysFrom::read(file, form)?, args.rate));
     }
-    if args.null {
+    if args.raw {
         return Err("-0 means nothing without --keys-from: leave it out".into());
     }
     let mut prefix = prefixes("--prefix", args.prefix, args.escaped)?;
