@@ -445,7 +445,9 @@ impl Problem {
             | Self::Unsuited { instead, .. }
             | Self::Unproven { instead, .. } => instead,
             Self::NoAge { .. } => "clear without leaving new items",
-            Self::NoCompare { .. } | Self::Unsaid { .. } => "choose by keys alone, without a condition on their items or an order by it",
+            Self::NoCompare { .. } | Self::Unsaid { .. } => {
+                "choose by keys alone, without a condition on their items or an order by it"
+            }
             Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
             Self::NoDelay(_) => "flush it at that time, without a delay",
             Self::Unfinished { .. } => "connect again",

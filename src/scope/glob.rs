@@ -4,6 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::protocol::{Escaped, KEY_MAX};
@@ -29,9 +30,55 @@ pub struct Glob {
 /// What comes behind the beginning.
 #[derive(Clone)]
 enum Rest {
-    Nothing,
-    Anything,
+    /// So many bytes, each as its part says.
+    Exactly(Vec<Part>),
+    /// These at once, texts somewhere behind them, one after the other, and these at the end.
+    Pieces { head: Vec<Part>, middle: Vec<Finder<'static>>, tail: Vec<Part> },
+    /// What is to be found in the middle is more than texts, and to try it at each place would not be linear.
     Matching(Regex),
+}
+
+impl Rest {
+    fn of(parts: &[Part]) -> Result<Self, GlobError> {
+        let mut pieces = parts.split(|part| *part == Part::AnyRun).map(<[Part]>::to_vec);
+        let head = pieces.next().unwrap_or_default();
+        let Some(tail) = pieces.next_back() else { return Ok(Self::Exactly(head)) };
+        let text = |piece: Vec<Part>| piece.iter().map(Part::literal).collect::<Option<Vec<u8>>>();
+        let texts: Option<Vec<_>> = pieces.map(text).collect();
+        Ok(match texts {
+            Some(texts) => {
+                let middle = texts.iter().map(|text| Finder::new(text).into_owned()).collect();
+                Self::Pieces { head, middle, tail }
+            }
+            None => Self::Matching(compile(parts)?),
+        })
+    }
+
+    fn matches(&self, behind: &[u8]) -> bool {
+        match self {
+            Self::Exactly(parts) => behind.len() == parts.len() && are_met(parts, behind),
+            Self::Pieces { head, middle, tail } => {
+                let Some((first, rest)) = behind.split_at_checked(head.len()) else { return false };
+                let Some(between) = rest.len().checked_sub(tail.len()) else { return false };
+                let (mut rest, last) = rest.split_at(between);
+                // The first place of each text leaves most for those behind it.
+                are_met(head, first)
+                    && are_met(tail, last)
+                    && middle.iter().all(|text| {
+                        let after = text.find(rest).and_then(|at| rest.get(at + text.needle().len()..));
+                        after.is_some_and(|after| {
+                            rest = after;
+                            true
+                        })
+                    })
+            }
+            Self::Matching(regex) => regex.is_match(behind),
+        }
+    }
+}
+
+fn are_met(parts: &[Part], bytes: &[u8]) -> bool {
+    parts.iter().zip(bytes).all(|(part, byte)| part.is_met(*byte))
 }
 
 /// Why bytes are no pattern.
@@ -67,12 +114,28 @@ pub enum GlobError {
 }
 
 /// A part of a pattern.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Byte(u8),
     Any,
     AnyRun,
     Class { is_negated: bool, ranges: Vec<(u8, u8)> },
+}
+
+impl Part {
+    const fn literal(&self) -> Option<u8> {
+        if let Self::Byte(byte) = self { Some(*byte) } else { None }
+    }
+
+    fn is_met(&self, byte: u8) -> bool {
+        match self {
+            Self::Byte(literal) => *literal == byte,
+            Self::Class { is_negated, ranges } => {
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *is_negated
+            }
+            Self::Any | Self::AnyRun => true,
+        }
+    }
 }
 
 impl Glob {
@@ -94,13 +157,8 @@ impl Glob {
         if parts.iter().filter(|part| **part != Part::AnyRun).count() > KEY_MAX {
             return Err(GlobError::TooLong);
         }
-        let literal = |part: &Part| if let Part::Byte(byte) = part { Some(*byte) } else { None };
-        let beginning: Vec<u8> = parts.iter().map_while(literal).collect();
-        let rest = match parts.get(beginning.len()..).unwrap_or_default() {
-            [] => Rest::Nothing,
-            [Part::AnyRun] => Rest::Anything,
-            parts => Rest::Matching(compile(parts)?),
-        };
+        let beginning: Vec<u8> = parts.iter().map_while(Part::literal).collect();
+        let rest = Rest::of(parts.get(beginning.len()..).unwrap_or_default())?;
         Ok(Self { text, beginning: beginning.into(), rest })
     }
 
@@ -126,11 +184,7 @@ impl Glob {
     /// ```
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
-        key.strip_prefix(&self.beginning[..]).is_some_and(|behind| match &self.rest {
-            Rest::Nothing => behind.is_empty(),
-            Rest::Anything => true,
-            Rest::Matching(regex) => regex.is_match(behind),
-        })
+        key.strip_prefix(&self.beginning[..]).is_some_and(|behind| self.rest.matches(behind))
     }
 }
 
@@ -301,9 +355,13 @@ mod tests {
 
     #[test]
     fn a_literal_beginning_is_all_that_is_looked_at_where_it_is_all() {
-        assert!(matches!(glob(b"shop:*").rest, Rest::Anything));
-        assert!(matches!(glob(b"shop:").rest, Rest::Nothing));
+        assert!(
+            matches!(glob(b"shop:*").rest, Rest::Pieces { head, middle, tail } if head.is_empty() && middle.is_empty() && tail.is_empty())
+        );
+        assert!(matches!(glob(b"shop:").rest, Rest::Exactly(parts) if parts.is_empty()));
         assert_eq!(glob(b"a\\*b?*").beginning, &b"a*b"[..]);
+        assert!(matches!(glob(b"*a*[b]").rest, Rest::Pieces { middle, .. } if middle.len() == 1));
+        assert!(matches!(glob(b"*a?*").rest, Rest::Matching(_)));
     }
 
     /// By trying everything, as slowly as that is.
@@ -312,23 +370,14 @@ mod tests {
             ([], key) => key.is_empty(),
             ([Part::AnyRun, rest @ ..], key) => (0..=key.len()).any(|at| tried(rest, &key[at..])),
             (_, []) => false,
-            ([part, rest @ ..], [byte, behind @ ..]) => {
-                let is_met = match part {
-                    Part::Byte(literal) => literal == byte,
-                    Part::Class { is_negated, ranges } => {
-                        ranges.iter().any(|(low, high)| (low..=high).contains(&byte)) != *is_negated
-                    }
-                    Part::Any | Part::AnyRun => true,
-                };
-                is_met && tried(rest, behind)
-            }
+            ([part, rest @ ..], [byte, behind @ ..]) => part.is_met(*byte) && tried(rest, behind),
         }
     }
 
     proptest! {
         #[test]
         fn matching_is_what_trying_says(
-            pattern in "[ab*?\\[\\]!\\\\-]{1,10}",
+            pattern in "([ab*?]|[ab*?\\[\\]!\\\\-]){1,12}",
             keys in prop::collection::vec("[ab*\\[\\]!-]{0,7}", 20),
         ) {
             if let Ok(glob) = Glob::new(pattern.clone()) {
