@@ -76,12 +76,15 @@ pub struct Top {
     pub most: NonZeroUsize,
 }
 
+/// A rank, and the key that it belongs to.
+type Place = (u64, Box<[u8]>);
+
 /// The first lines so far.
 #[derive(Debug)]
 pub(super) struct Ranking {
     top: Top,
     /// By rank and key, so that a key that is listed twice, unchanged, counts once.
-    lines: BTreeMap<(u64, Box<[u8]>), Box<[u8]>>,
+    lines: BTreeMap<Place, Box<[u8]>>,
     /// The rank of the last of them, when there is no room for another one.
     last: u64,
 }
@@ -101,7 +104,7 @@ impl Ranking {
             .of(item)
             .ok_or_else(|| Error { server: server.clone(), problem: Problem::Unsaid { what: order.unsaid() } })?;
         let is_full = self.lines.len() >= most.get();
-        let is_behind = |(last, name): &(u64, Box<[u8]>)| (*last, &name[..]) <= (rank, key);
+        let is_behind = |(last, name): &Place| (*last, &name[..]) <= (rank, key);
         if is_full && (rank > self.last || self.lines.last_key_value().is_some_and(|(last, _)| is_behind(last))) {
             return Ok(());
         }
