@@ -1,5 +1,5 @@
 //! How fast a clear is beside the server's own limit, what it costs, and what people use instead: `make bench`, or
-//! `cargo bench --bench clear -- debian sid memory others fleet flush start` for some of it.
+//! `cargo bench --bench clear -- debian sid choose hot memory others fleet flush start` for some of it.
 //!
 //! The limit is a bare hash walk, read and thrown away. Everything that is compared is measured in turn, in one run.
 
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use support::other_clients::{OtherClients, numbered};
 use support::run::mcflush;
 use support::server::{Server, Version};
-use support::traffic::get;
+use support::traffic::{Reader, get};
 use support::wait_for;
 
 const MILLION: usize = 1_000_000;
@@ -36,9 +36,11 @@ const ROUNDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(1500);
 
 fn main() {
-    let parts: [(&str, fn()); 7] = [
+    let parts: [(&str, fn()); 9] = [
         ("debian", || speed(Version::Debian)),
         ("sid", || speed(Version::Sid)),
+        ("choose", choose),
+        ("hot", hot),
         ("memory", memory),
         ("others", others),
         ("fleet", fleet),
@@ -49,6 +51,107 @@ fn main() {
     for (part, run) in parts {
         if named.is_empty() || named.iter().any(|name| name == part) {
             run();
+        }
+    }
+}
+
+/// The ways to choose a million keys of two, beside a prefix; and the first hundred of an order, beside a bare walk.
+fn choose() {
+    let server = Server::start(Version::Sid, &["-m", "2048"]);
+    server.store((0..MILLION).map(|n| format!("blog:{n}")));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("keys");
+    let lines: Vec<String> = (0..MILLION).map(|n| shop(n) + "\n").collect();
+    std::fs::write(&file, lines.concat()).expect("it can be written");
+    let file = file.to_str().expect("it is text");
+    let ways: [(&str, &[&str]); 6] = [
+        ("--prefix shop:", &["--prefix", "shop:"]),
+        ("--match 'shop:*'", &["--match", "shop:*"]),
+        ("--match '*hop:*[0-9]'", &["--match", "*hop:*[0-9]"]),
+        ("--larger 1", &["--prefix", "shop:", "--larger", "1"]),
+        ("--keys-from", &["--keys-from", file]),
+        ("keys --top 100", &["keys", "--top", "100"]),
+    ];
+    let (mut times, mut walks) = (vec![Vec::new(); ways.len()], Vec::new());
+    for round in 0..ROUNDS {
+        for at in 0..ways.len() {
+            // Each way follows each other one in turn.
+            let way = (round + at) % ways.len();
+            server.store((0..MILLION).map(shop));
+            settle(&server);
+            if ways[way].1[0] == "keys" {
+                walks.push(dump(&server, "hash").as_secs_f64());
+            }
+            let began = Instant::now();
+            let run = mcflush(ways[way].1.iter().chain(&[server.address()])).run();
+            times[way].push(began.elapsed().as_secs_f64());
+            run.exits(0);
+            assert_eq!(server.stat("curr_items"), if ways[way].1[0] == "keys" { 2 } else { 1 } * MILLION as u64);
+        }
+    }
+    let figures = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        (times[0], times[times.len() / 2])
+    };
+    let (walk_best, walk) = figures(&mut walks);
+    let (prefix_best, prefix) = figures(&mut times[0]);
+    println!(
+        "\n1,000,000 of 2,000,000 keys on sid's memcached, seconds, medians of {ROUNDS}; best of each in brackets"
+    );
+    println!("{:24} {walk:>6.2} ({walk_best:.2})", "a bare walk");
+    for ((way, arguments), times) in ways.iter().zip(&mut times) {
+        let (best, median) = figures(times);
+        let (beside, base, base_best) =
+            if arguments[0] == "keys" { ("walk", walk, walk_best) } else { ("--prefix", prefix, prefix_best) };
+        println!(
+            "{way:24} {median:>6.2} ({best:.2})  {:>5.2} x {beside}, best {:>5.2}",
+            median / base,
+            best / base_best
+        );
+    }
+}
+
+/// What the reading of its log costs a server whose clients ask as fast as they can, and one at its ease.
+fn hot() {
+    const KEYS: usize = 100_000;
+    println!("\ngets a second without and with mcflush hot, medians of {ROUNDS}; log lines left out");
+    for version in [Version::Debian, Version::Sid] {
+        let server = Server::start(version, &[]);
+        server.store((0..KEYS).map(|n| format!("shop:{n}")));
+        for (role, connections) in [("one client, a key at a time", 0), ("four clients, 50 keys at a time", 4)] {
+            let (mut without, mut with, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            let mut measure = || {
+                let rate = |work: &mut dyn FnMut()| {
+                    let (before, began) = (server.stat("cmd_get"), Instant::now());
+                    work();
+                    (server.stat("cmd_get") - before) as f64 / began.elapsed().as_secs_f64()
+                };
+                for _ in 0..ROUNDS {
+                    without.push(rate(&mut || std::thread::sleep(Duration::from_secs(2))));
+                    with.push(rate(&mut || {
+                        let run = mcflush(["hot", "--seconds", "2", "--json", server.address()]).run();
+                        let words = run.exits(0).stdout.split("\"skipped\":").nth(1).expect("it says so");
+                        let digits: String = words.chars().take_while(char::is_ascii_digit).collect();
+                        skipped.push(digits.parse::<f64>().expect("a number"));
+                    }));
+                }
+            };
+            if connections == 0 {
+                Reader::during(&server, KEYS, |n| format!("shop:{n}"), |_| measure());
+            } else {
+                let _clients = OtherClients::start(&server, "read", "shop:", KEYS, connections);
+                measure();
+            }
+            let median = |figures: &mut Vec<f64>| {
+                figures.sort_by(f64::total_cmp);
+                figures[figures.len() / 2]
+            };
+            let (without, with, skipped) = (median(&mut without), median(&mut with), median(&mut skipped));
+            println!(
+                "{:9} {role:32} {without:>9.0} {with:>9.0}: {:.2}; {skipped:.0} left out",
+                name(version),
+                with / without
+            );
         }
     }
 }

@@ -277,6 +277,18 @@ pub enum Problem {
         /// Why.
         why: &'static str,
     },
+    /// An item cannot be deleted only if it is still the one that was listed.
+    #[error("no item can be deleted by compare: {why}")]
+    NoCompare {
+        /// Why.
+        why: &'static str,
+    },
+    /// Items are to be told apart by what the server does not say.
+    #[error("the server does not say {what}")]
+    Unsaid {
+        /// What.
+        what: &'static str,
+    },
     /// The clear or flush cannot be shown to be complete on this server.
     #[error("{what}")]
     Unproven {
@@ -373,6 +385,8 @@ impl Problem {
             | Self::FlushOff(_)
             | Self::Unsuited { .. }
             | Self::NoAge { .. }
+            | Self::NoCompare { .. }
+            | Self::Unsaid { .. }
             | Self::NoListing(_)
             | Self::NoDelay(_) => Kind::Disabled,
             Self::Busy { .. } => Kind::Busy,
@@ -431,6 +445,9 @@ impl Problem {
             | Self::Unsuited { instead, .. }
             | Self::Unproven { instead, .. } => instead,
             Self::NoAge { .. } => "clear without leaving new items",
+            Self::NoCompare { .. } | Self::Unsaid { .. } => {
+                "choose by keys alone, without a condition on their items or an order by it"
+            }
             Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
             Self::NoDelay(_) => "flush it at that time, without a delay",
             Self::Unfinished { .. } => "connect again",

@@ -1,9 +1,12 @@
-//! Which keys an operation is about: those that begin with a prefix, less those to keep.
+//! Which keys an operation is about: those that begin with a prefix or match a pattern, less those to keep.
+
+mod glob;
 
 use std::fmt;
 
 use bytes::Bytes;
 
+pub use self::glob::{Glob, GlobError};
 use crate::protocol::{Escaped, KEY_MAX};
 
 /// The beginning of keys: 1 to 250 bytes, any bytes.
@@ -106,7 +109,25 @@ impl PrefixSet {
     }
 }
 
-/// Some keys of a server: those that begin with any of the prefixes (or all), and with none of those to keep.
+/// Keys that begin with any of some prefixes or match any of some patterns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Choice {
+    prefixes: PrefixSet,
+    globs: Vec<Glob>,
+}
+
+impl Choice {
+    /// The place of the prefix that a key begins with, or behind the prefixes that of the first pattern that it matches.
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        self.prefixes.find(key).or_else(|| {
+            let place = self.globs.iter().position(|glob| glob.matches(key))?;
+            Some(self.prefixes.sorted.len() + place)
+        })
+    }
+}
+
+/// Some keys of a server: those that begin with any of the prefixes or match any of the patterns (or all), but for those to
+/// keep.
 ///
 /// ```
 /// use mcflush::scope::{Prefix, Scope};
@@ -117,8 +138,8 @@ impl PrefixSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// None: every key.
-    include: Option<PrefixSet>,
-    keep: PrefixSet,
+    include: Option<Choice>,
+    keep: Choice,
 }
 
 impl Scope {
@@ -132,7 +153,8 @@ impl Scope {
     /// ```
     #[must_use]
     pub fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
-        Self { include: Some(PrefixSet::new(prefixes)), keep: PrefixSet::default() }
+        let include = Choice { prefixes: PrefixSet::new(prefixes), globs: Vec::new() };
+        Self { include: Some(include), keep: Choice::default() }
     }
 
     /// Every key.
@@ -143,7 +165,23 @@ impl Scope {
     /// ```
     #[must_use]
     pub fn everything() -> Self {
-        Self { include: None, keep: PrefixSet::default() }
+        Self { include: None, keep: Choice::default() }
+    }
+
+    /// And the keys that match any of these patterns. To every key nothing is added.
+    ///
+    /// ```
+    /// use mcflush::scope::{Glob, GlobError, Scope};
+    /// let scope = Scope::of([]).matching([Glob::new("*:posts:*")?]);
+    /// assert!(scope.contains(b"7:posts:1") && !scope.contains(b"7:pages:1"));
+    /// # Ok::<(), GlobError>(())
+    /// ```
+    #[must_use]
+    pub fn matching(mut self, globs: impl IntoIterator<Item = Glob>) -> Self {
+        if let Some(include) = &mut self.include {
+            include.globs.extend(globs);
+        }
+        self
     }
 
     /// Less the keys that begin with any of these.
@@ -155,8 +193,23 @@ impl Scope {
     /// # Ok::<(), PrefixError>(())
     /// ```
     #[must_use]
-    pub fn keeping(self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
-        Self { keep: PrefixSet::new(prefixes), ..self }
+    pub fn keeping(mut self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        self.keep.prefixes = PrefixSet::new(prefixes);
+        self
+    }
+
+    /// Less the keys that match any of these patterns.
+    ///
+    /// ```
+    /// use mcflush::scope::{Glob, GlobError, Scope};
+    /// let scope = Scope::everything().keeping_matches([Glob::new("*:sess:*")?]);
+    /// assert!(scope.contains(b"shop:1") && !scope.contains(b"shop:sess:1"));
+    /// # Ok::<(), GlobError>(())
+    /// ```
+    #[must_use]
+    pub fn keeping_matches(mut self, globs: impl IntoIterator<Item = Glob>) -> Self {
+        self.keep.globs.extend(globs);
+        self
     }
 
     /// The prefixes, sorted, without those that begin with another of them; none when it is every key.
@@ -169,22 +222,35 @@ impl Scope {
     /// ```
     #[must_use]
     pub fn prefixes(&self) -> &[Prefix] {
-        self.include.as_ref().map_or(&[], |prefixes| &prefixes.sorted)
+        self.include.as_ref().map_or(&[], |include| &include.prefixes.sorted)
     }
 
-    /// Which of [`Self::prefixes`] a key in scope begins with, by its place; 0 when the scope is every key. None for a
-    /// key that is not in scope.
+    /// The patterns, in the order in which they were given; none when it is every key.
     ///
     /// ```
-    /// use mcflush::scope::{Prefix, PrefixError, Scope};
-    /// let scope = Scope::of([Prefix::new("cart:")?, Prefix::new("shop:")?]);
-    /// assert_eq!((scope.find(b"shop:1"), scope.find(b"blog:1")), (Some(1), None));
-    /// # Ok::<(), PrefixError>(())
+    /// use mcflush::scope::{Glob, GlobError, Scope};
+    /// let scope = Scope::of([]).matching([Glob::new("*:posts:*")?]);
+    /// assert_eq!(scope.globs(), [Glob::new("*:posts:*")?]);
+    /// # Ok::<(), GlobError>(())
+    /// ```
+    #[must_use]
+    pub fn globs(&self) -> &[Glob] {
+        self.include.as_ref().map_or(&[], |include| &include.globs)
+    }
+
+    /// Which of [`Self::prefixes`] a key in scope begins with, by its place, or behind them, which of [`Self::globs`] it
+    /// matches; 0 when the scope is every key. None for a key that is not in scope.
+    ///
+    /// ```
+    /// use mcflush::scope::{Glob, Prefix, Scope};
+    /// let scope = Scope::of([Prefix::new("cart:")?, Prefix::new("shop:")?]).matching([Glob::new("*.js")?]);
+    /// assert_eq!((scope.find(b"shop:1"), scope.find(b"a.js"), scope.find(b"blog:1")), (Some(1), Some(2), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
         let place = match &self.include {
-            Some(prefixes) => prefixes.find(key)?,
+            Some(include) => include.find(key)?,
             None => 0,
         };
         self.keep.find(key).is_none().then_some(place)
@@ -235,5 +301,16 @@ mod tests {
             }
         }
         assert!(Scope::everything().contains(b"x"));
+    }
+
+    #[test]
+    fn prefixes_and_patterns_count_beside_each_other() {
+        let globs =
+            |texts: &[&str]| texts.iter().map(|text| Glob::new((*text).to_owned()).unwrap()).collect::<Vec<_>>();
+        let scope = Scope::of([prefix("b"), prefix("a")]).matching(globs(&["*x", "*y"]));
+        let scope = scope.keeping([prefix("a1")]).keeping_matches(globs(&["?0*"]));
+        let found = ["a2", "b", "cx", "cy", "c", "a1x", "c0x"].map(|key| scope.find(key.as_bytes()));
+        assert_eq!(found, [Some(0), Some(1), Some(2), Some(3), None, None, None]);
+        assert!(Scope::everything().matching(globs(&["x"])).contains(b"y"), "nothing is added to every key");
     }
 }

@@ -1,18 +1,21 @@
 //! The one JSON document of `--json`: docs/output.schema.json describes it.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
-use mcflush::ops::clear::{Cleared, Strategy, Survey};
+use mcflush::ops::clear::{Cleared, Deleted, Found, Strategy, Survey};
 use mcflush::ops::flush::Flushed;
+use mcflush::ops::hot::{HotKey, Seen};
 use mcflush::ops::namespaces::Counted;
 use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 use serde_json::{Map, Value, json};
 
-use super::namespaces::Row;
+use super::hot::{self, Together};
+use super::namespaces::{Row, Sighting};
 use super::stats::{Said, Since};
 
 /// What will be printed, server by server.
@@ -67,24 +70,39 @@ impl Document {
             "proof": cleared.proof.map(|proof| proof.as_str()),
             "miss_rate": cleared.miss_rate,
             "doubt": cleared.doubt,
-            // To the millisecond: more would be noise.
-            "seconds": (cleared.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "seconds": seconds(cleared.took),
             "error": cleared.error.as_ref().map(error),
         });
         keep_count(&mut row, cleared.kept_new);
         self.servers.push(row);
     }
 
+    pub fn deleted(&mut self, server: &ServerAddr, deleted: &Deleted) {
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": deleted.error.is_none(),
+            "complete": deleted.error.is_none(),
+            "named": deleted.named,
+            "deleted": deleted.deleted,
+            "missing": deleted.missing,
+            "unreachable": deleted.unreachable,
+            "seconds": seconds(deleted.took),
+            "error": deleted.error.as_ref().map(error),
+        }));
+    }
+
     /// What a clear would delete.
     pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>) {
         let survey = result.as_ref().ok();
-        let sum = |of: fn(&mcflush::ops::clear::Found) -> u64| survey.map(|it| it.found.iter().map(of).sum::<u64>());
+        let sum = |of: fn(&Found) -> u64| survey.map(|it| it.found.iter().map(of).sum::<u64>());
+        let row = |name: &str, bytes: &[u8], found: &Found| json!({ name: Escaped(bytes).to_string(), "keys": found.keys, "bytes": found.bytes });
         let prefixes = survey.map(|survey| {
             let found = scope.prefixes().iter().zip(&survey.found);
-            let row = |(prefix, found): (&mcflush::scope::Prefix, &mcflush::ops::clear::Found)| {
-                json!({ "prefix": Escaped(prefix.as_bytes()).to_string(), "keys": found.keys, "bytes": found.bytes })
-            };
-            found.map(row).collect::<Vec<_>>()
+            found.map(|(prefix, found)| row("prefix", prefix.as_bytes(), found)).collect::<Vec<_>>()
+        });
+        let globs = survey.map(|survey| {
+            let found = scope.globs().iter().zip(survey.found.iter().skip(scope.prefixes().len()));
+            found.map(|(glob, found)| row("match", glob.as_bytes(), found)).collect::<Vec<_>>()
         });
         self.servers.push(json!({
             "server": server.to_string(),
@@ -98,6 +116,7 @@ impl Document {
             "strategy": survey.map(|survey| survey.strategy.as_str()),
             "proof": null,
             "prefixes": prefixes,
+            "matches": globs,
             "error": result.as_ref().err().map(error),
         }));
     }
@@ -135,32 +154,86 @@ impl Document {
     }
 
     /// How a server's keys were counted.
-    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>) {
+    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>) {
         let counted = result.as_ref().ok();
-        self.servers.push(json!({
+        let mut row = json!({
             "server": server.to_string(),
             "ok": result.is_ok(),
             "complete": counted.is_some_and(|counted| counted.strategy == Strategy::Hash),
             "listed": counted.map_or(0, |counted| counted.namespaces.total().keys),
             "strategy": counted.map(|counted| counted.strategy.as_str()),
             "error": result.as_ref().err().map(error),
-        }));
+        });
+        if let (Value::Object(row), Some(seen)) = (&mut row, seen) {
+            row.insert("skipped".into(), seen.skipped.into());
+        }
+        self.servers.push(row);
     }
 
-    /// Who lives on all of them together.
-    pub fn namespaces(&mut self, rows: &[Row]) {
-        let row = |Row { prefix, usage }: &Row| {
-            json!({
+    /// Who lives on all of them together, and where it was looked at, how often that is read and written.
+    pub fn namespaces(&mut self, rows: &[Row], sighting: Option<&Sighting>) {
+        let row = |Row { prefix, usage, uses }: &Row| {
+            let mut row = json!({
                 "prefix": prefix,
                 "keys": usage.keys,
                 "bytes": usage.bytes,
                 "expiring": usage.expiring,
                 "oldest_access": usage.oldest_access,
-            })
+            });
+            if let (Value::Object(row), Some(sighting)) = (&mut row, sighting) {
+                let uses = uses.unwrap_or_default();
+                row.insert("reads_per_second".into(), per_second(sighting, uses.gets));
+                row.insert("writes_per_second".into(), per_second(sighting, uses.sets));
+            }
+            row
         };
         let complete = self.servers.iter().all(|server| server.get("complete") == Some(&Value::Bool(true)));
         self.together.insert("complete".into(), complete.into());
         self.together.insert("namespaces".into(), rows.iter().map(row).collect());
+    }
+
+    /// What a server's log showed.
+    pub fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>) {
+        let seen = result.as_ref().ok();
+        self.servers.push(json!({
+            "server": server.to_string(),
+            "ok": result.is_ok(),
+            "seconds": seen.map_or(0.0, |seen| seconds(seen.time)),
+            "lines": seen.map_or(0, |seen| seen.lines),
+            "skipped": seen.map_or(0, |seen| seen.skipped),
+            "logs_deletes": seen.map(|seen| seen.logs_deletes),
+            "error": result.as_ref().err().map(error),
+        }));
+    }
+
+    /// What is used on all of them together.
+    pub fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize) {
+        let sighting = &together.sighting;
+        let row = |hot::Row { prefix, uses }: &hot::Row| {
+            json!({
+                "prefix": prefix,
+                "gets": uses.gets,
+                "hits": uses.hits,
+                "sets": uses.sets,
+                "deletes": uses.deletes,
+                "evictions": uses.evictions,
+                "gets_per_second": per_second(sighting, uses.gets),
+                "sets_per_second": per_second(sighting, uses.sets),
+                "deletes_per_second": per_second(sighting, uses.deletes),
+                "evictions_per_second": per_second(sighting, uses.evictions),
+            })
+        };
+        let key = |(key, place): &(HotKey, usize)| {
+            json!({
+                "server": together.servers.get(*place).map(ToString::to_string),
+                "key": Escaped(&key.key).to_string(),
+                "uses": key.uses,
+                "surplus": key.surplus,
+            })
+        };
+        self.together.insert("seconds".into(), seconds(sighting.time).into());
+        self.together.insert("namespaces".into(), rows.iter().map(row).collect());
+        self.together.insert("keys".into(), together.hottest(most).into_iter().map(key).collect());
     }
 
     /// Prints it.
@@ -186,6 +259,15 @@ fn keep_count(row: &mut Value, kept_new: Option<u64>) {
     if let (Value::Object(row), Some(kept_new)) = (row, kept_new) {
         row.insert("kept_new".into(), kept_new.into());
     }
+}
+
+fn per_second(sighting: &Sighting, uses: u64) -> Value {
+    ((sighting.per_second(uses) * 1000.0).round() / 1000.0).into()
+}
+
+/// To the millisecond: more would be noise.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn error(error: &Error) -> Value {

@@ -1,22 +1,25 @@
 //! What `mcflush keys` prints, on a thread of its own: a reader that stalls stalls nothing else.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use mcflush::ops::clear::Strategy;
-use mcflush::ops::keys::{Item, Page};
+use mcflush::ops::keys::{self, Item, Page, Top};
 use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
+use super::text::{age, binary};
+
 /// Which keys, and how they are printed.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub scope: Scope,
-    pub strategy: Option<Strategy>,
+    pub listing: keys::Options,
     pub format: Format,
 }
 
@@ -24,6 +27,8 @@ pub struct Options {
 pub enum Format {
     /// A key a line, escaped.
     Lines { long: bool },
+    /// For a terminal: with what the listing says, in columns and units.
+    Columns,
     /// Raw, a NUL behind each.
     Null,
     /// An object a line.
@@ -34,26 +39,77 @@ pub enum Format {
 const PAGES: usize = 4;
 
 /// Prints pages until the sender is dropped; gives why stdout took no more, if it did not.
-pub fn printer(format: Format) -> (Sender<Page>, JoinHandle<io::Result<()>>) {
+pub fn printer(format: Format, top: Option<Top>) -> (Sender<Page>, JoinHandle<io::Result<()>>) {
     let (sender, pages) = channel(PAGES);
-    (sender, tokio::task::spawn_blocking(move || print(pages, format)))
+    let print = move || {
+        if format == Format::Columns {
+            show(HEADINGS.as_bytes())?;
+        }
+        match top {
+            Some(top) => print_first(pages, format, top),
+            None => print_all(pages, format),
+        }
+    };
+    (sender, tokio::task::spawn_blocking(print))
 }
 
-fn print(mut pages: Receiver<Page>, format: Format) -> io::Result<()> {
+fn print_all(mut pages: Receiver<Page>, format: Format) -> io::Result<()> {
     let mut text = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         text.clear();
         let shown = page.each(|item| put(&mut text, &page, item, format));
         shown.map_err(|error| io::Error::other(error.to_string()))?;
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(&text)?;
-        stdout.flush()?;
+        show(&text)?;
     }
     Ok(())
 }
 
+/// Of several servers, each of which sends its own first, the first of all.
+fn print_first(mut pages: Receiver<Page>, format: Format, top: Top) -> io::Result<()> {
+    let mut first = BTreeMap::new();
+    let mut number = 0_u64;
+    while let Some(page) = pages.blocking_recv() {
+        let shown = page.each(|item| {
+            let mut text = Vec::new();
+            put(&mut text, &page, item, format);
+            number += 1;
+            first.insert((top.order.rank(item), item.key().to_vec(), number), text);
+            if first.len() > top.most.get() {
+                first.pop_last();
+            }
+        });
+        shown.map_err(|error| io::Error::other(error.to_string()))?;
+    }
+    show(&first.into_values().collect::<Vec<_>>().concat())
+}
+
+fn show(text: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    stdout.flush()
+}
+
+/// As wide as what [`put_columns`] puts under them.
+const HEADINGS: &str = "   expires  last access         size           cas  class  key\n";
+
+fn put_columns(text: &mut Vec<u8>, item: &Item<'_>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let expires = match item.expires() {
+        None => "never".into(),
+        Some(time) if time <= now => "now".into(),
+        Some(time) => format!("in {}", age(time - now)),
+    };
+    let access = item.last_access().map_or("-".into(), |time| format!("{} ago", age(now.saturating_sub(time))));
+    let [cas, class] = [item.cas(), item.class()].map(or_dash);
+    let size = binary(item.size());
+    text.extend_from_slice(format!("{expires:>10}  {access:>11}  {size:>11}  {cas:>12}  {class:>5}  ").as_bytes());
+}
+
+fn or_dash(number: Option<u64>) -> String {
+    number.map_or("-".into(), |number| number.to_string())
+}
+
 fn put(text: &mut Vec<u8>, page: &Page, item: &Item<'_>, format: Format) {
-    let or_dash = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
     match format {
         Format::Null => {
             text.extend_from_slice(item.key());
@@ -66,6 +122,10 @@ fn put(text: &mut Vec<u8>, page: &Page, item: &Item<'_>, format: Format) {
                 let [cas, class] = [item.cas(), item.class()].map(or_dash);
                 text.extend_from_slice(format!("{exp} {la} {} {cas} {class} ", item.size()).as_bytes());
             }
+            put_escaped(text, item.key());
+        }
+        Format::Columns => {
+            put_columns(text, item);
             put_escaped(text, item.key());
         }
         Format::Json { long } => {

@@ -4,10 +4,13 @@ mod access;
 mod args;
 mod config;
 mod confirm;
+mod hot;
 mod json;
 mod keys;
+mod keys_from;
 mod namespaces;
 mod packaging;
+mod page;
 mod progress;
 mod report;
 mod screen;
@@ -147,9 +150,13 @@ async fn run(invocation: Invocation) -> ExitCode {
         // They are in the way of what else is on the terminal.
         Command::Keys(_) => screen::is_kept(),
         Command::Stats(options) => options.watch.is_none(),
-        Command::Flush(_) | Command::Clear(..) | Command::Survey(..) | Command::Namespaces(_) => true,
+        // It shows what it sees.
+        Command::Hot(_) => false,
+        Command::Flush(_) | Command::Clear(..) | Command::Delete(..) | Command::Survey(..) | Command::Namespaces(_) => {
+            true
+        }
     };
-    let deletes = matches!(command, Command::Clear(..));
+    let deletes = matches!(command, Command::Clear(..) | Command::Delete(..));
     let progress = if is_watched { look.progress } else { When::Never };
     let progress = Progress::start(progress, servers.len(), deletes);
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None }, hosts);
@@ -165,10 +172,14 @@ async fn run(invocation: Invocation) -> ExitCode {
     match command {
         Command::Flush(how) => work.flush(how, &delays, &mut report).await,
         Command::Clear(scope, options) => work.clear(scope, options, &mut report).await,
-        Command::Survey(scope, strategy) => work.survey(scope, strategy, &mut report).await,
+        Command::Delete(keys, rate) => work.delete(keys, rate, &mut report).await,
+        Command::Survey(scope, options) => work.survey(scope, options, &mut report).await,
         Command::Stats(options) => work.stats(options, &mut report).await,
         Command::Keys(options) => work.keys(options, &mut report).await,
         Command::Namespaces(options) => work.namespaces(options, &mut report).await,
+        Command::Hot(options) => {
+            work.hot(options, if look.progress == When::Never { When::Never } else { When::Auto }, &mut report).await
+        }
     }
     work.verbose.finish();
     work.progress.finish();
@@ -180,10 +191,12 @@ fn document(command: &Command) -> Option<Document> {
     Some(match command {
         Command::Flush(..) => Document::emptying("flush", false),
         Command::Clear(..) => Document::emptying("clear", false),
+        Command::Delete(..) => Document::emptying("delete", false),
         Command::Survey(..) => Document::emptying("clear", true),
         // An object a key, printed as they come.
         Command::Keys(_) => return None,
         Command::Namespaces(_) => Document::looking("namespaces"),
+        Command::Hot(_) => Document::looking("hot"),
         Command::Stats(_) => Document::looking("stats"),
     })
 }

@@ -8,16 +8,18 @@ use std::process::ExitCode;
 use console::style;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Kind};
-use mcflush::ops::clear::{Cleared, Proof, Strategy, Survey, Uncertainty};
+use mcflush::ops::clear::{Cleared, Deleted, Proof, Strategy, Survey, Uncertainty};
 use mcflush::ops::flush::{self, Flushed};
+use mcflush::ops::hot::Seen;
 use mcflush::ops::keys::Shown;
 use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
-use mcflush::scope::Scope;
+use mcflush::scope::{Glob, Prefix, Scope};
 
 use super::config::similar;
+use super::hot::{self, Together};
 use super::json::Document;
-use super::namespaces::{self, Lacks};
+use super::namespaces::{self, Lacks, Sighting};
 use super::screen::{aside, complain, warn};
 use super::stats::{self, Format, Look, Said, Since};
 use super::text::{self, bytes, count, grouped, one_line};
@@ -120,6 +122,25 @@ impl Report {
         ));
     }
 
+    pub fn deleted(&mut self, server: &ServerAddr, result: Deleted) {
+        if let Some(document) = &mut self.document {
+            document.deleted(server, &result);
+        }
+        let Deleted { named, deleted, missing, took, error, .. } = result;
+        let deleted = count(deleted, "key");
+        let missing = match missing {
+            0 => String::new(),
+            1 => ", 1 was not there".into(),
+            missing => format!(", {} were not there", grouped(missing)),
+        };
+        let done = format!("{deleted} deleted of {} named{missing}", grouped(named));
+        if let Some(error) = error {
+            return self.failed_after(server, &error, &done);
+        }
+        let complete = style("complete").green();
+        self.done(&format!("{server}: {complete}, {done} in {:.1} s", took.as_secs_f64()));
+    }
+
     /// What a clear would delete. That is the result: --quiet does not hide it.
     pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: Result<Survey, Error>) {
         if let Some(document) = &mut self.document {
@@ -137,10 +158,11 @@ impl Report {
         self.unmatched.note(keys, nearest);
         let (would, listed, size) = (count(keys, "key"), grouped(listed), bytes(size));
         let mut text = format!("{server}: would delete {about}{would} of {about}{listed} listed, {size}");
-        if let [_, _, ..] = scope.prefixes() {
-            for (prefix, found) in scope.prefixes().iter().zip(found) {
+        if found.len() > 1 {
+            let prefixes = scope.prefixes().iter().map(Prefix::as_bytes);
+            for (name, found) in prefixes.chain(scope.globs().iter().map(Glob::as_bytes)).zip(found) {
                 let (keys, size) = (count(found.keys, "key"), bytes(found.bytes));
-                text.push_str(&format!("\n  {}  {keys}, {size}", Escaped(prefix.as_bytes())));
+                text.push_str(&format!("\n  {}  {keys}, {size}", Escaped(name)));
             }
         }
         self.done += 1;
@@ -214,9 +236,12 @@ impl Report {
     }
 
     /// How a server's keys were counted; the counts come [together](Self::namespaces).
-    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>) {
+    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>) {
         if let Some(document) = &mut self.document {
-            document.counted(server, result);
+            document.counted(server, result, seen);
+        }
+        if let Some(seen) = seen {
+            self.seen_in_part(server, seen);
         }
         match result {
             Ok(counted) => {
@@ -230,8 +255,14 @@ impl Report {
     }
 
     /// Who lives on the servers that were counted.
-    pub fn namespaces(&mut self, servers: &[ServerAddr], namespaces: &Namespaces, top: Option<NonZeroUsize>) {
-        let rows = namespaces::rows(namespaces, top);
+    pub fn namespaces(
+        &mut self,
+        servers: &[ServerAddr],
+        namespaces: &Namespaces,
+        sighting: Option<&Sighting>,
+        top: Option<NonZeroUsize>,
+    ) {
+        let rows = namespaces::rows(namespaces, sighting, top);
         if namespaces.others().keys > 0 {
             let most = grouped(Namespaces::PREFIXES_MAX as u64);
             warn(&format!(
@@ -240,21 +271,78 @@ impl Report {
             ));
         }
         if let Some(document) = &mut self.document {
-            document.namespaces(&rows);
+            document.namespaces(&rows, sighting);
         }
         if servers.is_empty() {
             return;
         }
-        self.print(&namespaces::table(servers, &rows, text::terminal_width()));
+        self.print(&namespaces::table(servers, &rows, sighting, text::terminal_width()));
     }
 
     /// The same as a page in a file.
-    pub fn page(&mut self, file: &Path, servers: &[ServerAddr], namespaces: &Namespaces, top: Option<NonZeroUsize>) {
+    pub fn page(
+        &mut self,
+        file: &Path,
+        servers: &[ServerAddr],
+        namespaces: &Namespaces,
+        sighting: Option<&Sighting>,
+        top: Option<NonZeroUsize>,
+    ) {
         if servers.is_empty() {
             return;
         }
         let lacks = Lacks { failed: &self.failed, in_part: self.in_part };
-        let page = namespaces::page(servers, lacks, namespaces, top.map_or(usize::MAX, NonZeroUsize::get));
+        let top = top.map_or(usize::MAX, NonZeroUsize::get);
+        let page = namespaces::page(servers, lacks, namespaces, sighting, top);
+        self.write(file, &page);
+    }
+
+    /// What a server's log showed; what was seen comes [together](Self::used).
+    pub fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>) {
+        if let Some(document) = &mut self.document {
+            document.seen(server, result);
+        }
+        match result {
+            Ok(seen) => {
+                self.done += 1;
+                self.seen_in_part(server, seen);
+            }
+            Err(error) => self.failed(server, error),
+        }
+    }
+
+    /// What is used on the servers whose log was read.
+    pub fn used(&mut self, together: &Together, most: usize, top: Option<NonZeroUsize>) {
+        let rows = hot::rows(&together.sighting.traffic, top);
+        if let Some(document) = &mut self.document {
+            document.used(together, &rows, most);
+        }
+        if !together.servers.is_empty() {
+            self.print(&hot::table(together, &rows, most, text::terminal_width()));
+        }
+    }
+
+    /// The same as a page in a file.
+    pub fn page_of_uses(&mut self, file: &Path, together: &Together, top: Option<NonZeroUsize>) {
+        if !together.servers.is_empty() {
+            let page = hot::page(together, &self.failed, top.map_or(usize::MAX, NonZeroUsize::get));
+            self.write(file, &page);
+        }
+    }
+
+    fn seen_in_part(&self, server: &ServerAddr, seen: &Seen) {
+        if seen.skipped > 0 {
+            let (skipped, lines) = (count(seen.skipped, "log line"), grouped(seen.lines));
+            warn(&format!(
+                "{server}: the server left out {skipped} beside the {lines} that came: all figures are too low"
+            ));
+        }
+        if !seen.logs_deletes {
+            warn(&format!("{server}: before 1.6.22 the server logs deletes as gets: they are counted so"));
+        }
+    }
+
+    fn write(&mut self, file: &Path, page: &str) {
         if let Err(error) = std::fs::write(file, page) {
             let name = file.display();
             complain(&one_line(&format!("io: {name}: {error}: give --html a file that can be written")));

@@ -58,6 +58,17 @@ pub fn terminal_width() -> Option<usize> {
     io::stdout().is_terminal().then(|| size.unwrap_or(80))
 }
 
+/// How often a second: 1,234 or 12.3 or 0.04; 0 for never.
+pub fn rate(number: f64) -> String {
+    match number {
+        0.0 => "0".into(),
+        ..0.01 => "<0.01".into(),
+        100.0.. => grouped(number.round() as u64),
+        10.0.. => format!("{number:.1}"),
+        _ => format!("{number:.2}"),
+    }
+}
+
 /// A number in at most five characters, for who only watches: 9,999, then 12.3k, 123k, 1.2M.
 pub fn short(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")];
@@ -97,19 +108,16 @@ pub fn without_password(text: &str) -> String {
     }
 }
 
+/// How wide the columns of a table have to be.
+pub fn widths<Row: AsRef<[String]>>(table: &[Row]) -> Vec<usize> {
+    let columns = table.iter().map(|row| row.as_ref().len()).max().unwrap_or_default();
+    let cells = |column| table.iter().filter_map(move |row| row.as_ref().get(column));
+    (0..columns).map(|column| cells(column).map(|cell| measure_text_width(cell)).max().unwrap_or(0)).collect()
+}
+
 /// Columns of the same width, names to the left and figures to the right. Columns with nothing in them are left out.
 pub fn aligned<Row: AsRef<[String]>>(table: &[Row]) -> Vec<String> {
-    let columns = table.iter().map(|row| row.as_ref().len()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            table
-                .iter()
-                .filter_map(|row| row.as_ref().get(column))
-                .map(|cell| measure_text_width(cell))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    let widths = widths(table);
     let line = |row: &Row| {
         let mut line = String::new();
         for (at, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0) {
@@ -146,6 +154,12 @@ mod tests {
         for (seconds, text) in [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (172_800, "2 d")] {
             assert_eq!(age(seconds), text);
         }
+    }
+
+    #[test]
+    fn rates_have_three_digits() {
+        let rates = [0.0, 0.004, 0.1, 9.5, 12.34, 99.94, 1234.5].map(rate);
+        assert_eq!(rates, ["0", "<0.01", "0.10", "9.50", "12.3", "99.9", "1,235"]);
     }
 
     #[test]

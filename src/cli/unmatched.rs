@@ -57,7 +57,11 @@ impl Unmatched {
         Some(match (pattern, self.asked.as_slice()) {
             (Some((asked, meant)), _) => {
                 let mark = char::from(meant.mark);
-                let meant = if meant.prefix.is_empty() { "--all".into() } else { name(meant.prefix) };
+                let meant = match (meant.prefix, meant.mark) {
+                    ([], _) => "--all".into(),
+                    (prefix, b'*' | b'?') => format!("{} or --match {}", name(prefix), name(asked)),
+                    (prefix, _) => name(prefix),
+                };
                 let there =
                     if closest.is_empty() { closest } else { format!(" (the closest that are there: {closest})") };
                 Hint::Pattern(format!(
@@ -116,12 +120,12 @@ mod tests {
     #[test]
     fn what_is_written_like_a_pattern() {
         for (asked, prefix, mark) in [
-            ("shop:*", "\"shop:\"", '*'),
+            ("shop:*", "\"shop:\" or --match \"shop:*\"", '*'),
             ("shop:%", "\"shop:\"", '%'),
             ("^shop:", "\"shop:\"", '^'),
             ("^shop:.*$", "\"shop:\"", '^'),
-            ("*shop", "\"shop\"", '*'),
-            ("shop?", "\"shop\"", '?'),
+            ("*shop", "\"shop\" or --match \"*shop\"", '*'),
+            ("shop?", "\"shop\" or --match \"shop?\"", '?'),
             ("\"shop:\"", "\"shop:\"", '"'),
             ("'shop:'", "\"shop:\"", '\''),
             ("*", "--all", '*'),
@@ -150,7 +154,7 @@ mod tests {
         assert!(says(hint(&["a", "b"], 0, &["c"])).starts_with("no listed key begins with any of these prefixes: "));
         assert!(
             says(hint(&["shop*"], 0, &["shop:"]))
-                .ends_with("did you mean \"shop\"? (the closest that are there: \"shop:\")")
+                .ends_with("did you mean \"shop\" or --match \"shop*\"? (the closest that are there: \"shop:\")")
         );
         assert_eq!(hint(&["shpo:"], 1, &["shop:"]), None);
         assert_eq!(Unmatched::of(&Scope::of([])).hint(), None, "nothing was listed");

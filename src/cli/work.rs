@@ -10,9 +10,10 @@ use futures_util::StreamExt;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Problem};
 use mcflush::fleet;
-use mcflush::ops::clear::{self, Strategy};
+use mcflush::ops::clear;
 use mcflush::ops::cluster::{Siblings, siblings};
 use mcflush::ops::flush::{self, Flush};
+use mcflush::ops::hot;
 use mcflush::ops::keys::keys as list_keys;
 use mcflush::ops::namespaces::{Namespaces, namespaces as count_namespaces};
 use mcflush::ops::stats::stats as ask_for_stats;
@@ -22,7 +23,10 @@ use mcflush::scope::Scope;
 use tokio::time::Instant;
 
 use super::access::Accesses;
+use super::args::When;
+use super::hot::{Live, Together};
 use super::json::Document;
+use super::keys_from::KeysFrom;
 use super::progress::Progress;
 use super::report::Report;
 use super::screen::warn;
@@ -114,13 +118,26 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.cleared(&server, result)).await;
     }
 
+    /// Exactly these keys.
+    pub async fn delete(&self, keys: KeysFrom, rate: Option<NonZeroU32>, report: &mut Report) {
+        let all = self.named();
+        let operation = |server, context| {
+            let (keys, all) = (keys.keys(), Arc::clone(&all));
+            async move {
+                warn_of_siblings(&server, &all, &context).await;
+                clear::delete(&server, keys, rate, &context).await
+            }
+        };
+        self.each(self.jobs, operation, |server, result| report.deleted(&server, result)).await;
+    }
+
     /// What a clear would delete.
-    pub async fn survey(&self, scope: Scope, strategy: Option<Strategy>, report: &mut Report) {
+    pub async fn survey(&self, scope: Scope, options: clear::Options, report: &mut Report) {
         report.asks_for(&scope);
         let scope = Arc::new(scope);
         let operation = |server, context| {
             let scope = Arc::clone(&scope);
-            async move { clear::survey(&server, &scope, strategy, &context).await }
+            async move { clear::survey(&server, &scope, &options, &context).await }
         };
         self.each(self.jobs, operation, |server, result| report.surveyed(&server, &scope, result)).await;
     }
@@ -157,13 +174,13 @@ impl Work {
     }
 
     pub async fn keys(&self, options: keys::Options, report: &mut Report) {
-        let keys::Options { scope, strategy, format } = options;
+        let keys::Options { scope, listing, format } = options;
         report.asks_for(&scope);
-        let (pages, printer) = keys::printer(format);
+        let (pages, printer) = keys::printer(format, listing.top);
         let scope = Arc::new(scope);
         let operation = |server, context| {
             let (scope, pages) = (Arc::clone(&scope), pages.clone());
-            async move { list_keys(&server, &scope, strategy, &context, &pages).await }
+            async move { list_keys(&server, &scope, &listing, &context, &pages).await }
         };
         // One after the other, so that the keys of a server stand together.
         self.each(NonZeroUsize::MIN, operation, |server, result| report.listed(&server, result)).await;
@@ -176,24 +193,70 @@ impl Work {
     }
 
     pub async fn namespaces(&self, options: namespaces::Options, report: &mut Report) {
-        let namespaces::Options { division, strategy, top, html } = options;
-        let division = Arc::new(division);
+        let namespaces::Options { division, strategy, top, html, hot } = options;
+        let looks = hot.map(|time| hot::Options { division: division.clone(), time, keys: 0 });
+        let shared = Arc::new((division, looks));
         let operation = |server, context| {
-            let division = Arc::clone(&division);
-            async move { count_namespaces(&server, &division, strategy, &context).await }
+            let shared = Arc::clone(&shared);
+            async move {
+                let (division, looks) = &*shared;
+                let counts = count_namespaces(&server, division, strategy, &context);
+                match looks {
+                    None => counts.await.map(|counted| (counted, None)),
+                    Some(looks) => {
+                        // The log's lines are no keys that are listed.
+                        let quiet = Context { events: Events::default(), ..context.clone() };
+                        let seen = hot::hot(&server, looks, &quiet, |_| {});
+                        let (counted, seen) = futures_util::future::join(counts, seen).await;
+                        counted.and_then(|counted| Ok((counted, Some(seen?))))
+                    }
+                }
+            }
         };
-        let (mut total, mut counted) = (Namespaces::default(), Vec::new());
-        let note = |server, result| {
-            report.counted(&server, &result);
-            if let Ok(found) = result {
-                total.add(&found.namespaces);
-                counted.push(server);
+        let (mut total, mut together) = (Namespaces::default(), Together::default());
+        let note = |server: ServerAddr, result: Result<_, Error>| {
+            let (counted, seen) = match result {
+                Ok((counted, seen)) => (Ok(counted), seen),
+                Err(error) => (Err(error), None),
+            };
+            report.counted(&server, &counted, seen.as_ref());
+            let Ok(found) = counted else { return };
+            total.add(&found.namespaces);
+            match seen {
+                Some(seen) => together.add(server, seen),
+                None => together.servers.push(server),
             }
         };
         self.each(self.jobs, operation, note).await;
-        report.namespaces(&counted, &total, top);
+        let Together { servers, sighting, .. } = together;
+        let sighting = hot.map(|_| &sighting);
+        report.namespaces(&servers, &total, sighting, top);
         if let Some(file) = html {
-            report.page(&file, &counted, &total, top);
+            report.page(&file, &servers, &total, sighting, top);
+        }
+    }
+
+    /// What is read and written now.
+    pub async fn hot(&self, options: super::hot::Options, when: When, report: &mut Report) {
+        let super::hot::Options { hot, top, html } = options;
+        let live = Live::start(when, hot.time);
+        let (hot, most) = (Arc::new(hot.clone()), hot.keys);
+        let operation = |server, context| {
+            let (hot, look) = (Arc::clone(&hot), live.look(&server));
+            async move { hot::hot(&server, &hot, &context, look).await }
+        };
+        let mut together = Together::default();
+        let note = |server: ServerAddr, result| {
+            report.seen(&server, &result);
+            if let Ok(seen) = result {
+                together.add(server, seen);
+            }
+        };
+        self.each(self.jobs, operation, note).await;
+        live.finish();
+        report.used(&together, most, top);
+        if let Some(file) = html {
+            report.page_of_uses(&file, &together, top);
         }
     }
 

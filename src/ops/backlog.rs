@@ -18,6 +18,15 @@ const HEAD: usize = 32;
 /// Batches held until the file has taken them: what a listing brings in a fifth of a second.
 const TAIL: usize = 256;
 
+/// Where batches come from, one after the other.
+pub(super) trait Batches {
+    /// The next batch; none when no more will come. Nothing is lost when it is dropped while it waits.
+    ///
+    /// # Errors
+    /// What is still to come cannot be had.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+}
+
 /// The two ends of a new backlog.
 pub(super) fn backlog(open: Opener) -> (Filler, Drainer) {
     let shared = Arc::new(Shared::default());
@@ -156,6 +165,12 @@ impl Drainer {
             }
             self.shared.ready.notified().await;
         }
+    }
+}
+
+impl Batches for Drainer {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        Self::next(self).await
     }
 }
 

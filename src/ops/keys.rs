@@ -3,11 +3,15 @@
 //! Whoever shows them may be slow, the listing may not: a dump that is read slowly holds the server's crawler. What is not
 //! shown yet waits in memory, and beyond a bound in an unlinked file.
 
+mod top;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 
+use self::top::Ranking;
+pub use self::top::{Order, Top};
 use super::backlog::{BATCH, Filler, Opener, backlog};
-use super::listing::{self, Coverage, Listed, Sampling, Strategy, Uncertainty, Visitor, Walked, Way};
+use super::listing::{self, Coverage, Filter, Listed, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way};
 use super::nearest::Nearest;
 use super::retry::Retries;
 use super::{Context, Event};
@@ -17,6 +21,22 @@ use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::MetadumpLine;
 use crate::protocol::{ErrorReply, Excerpt, PercentError};
 use crate::scope::Scope;
+
+/// Which keys beside those of the scope, and how.
+///
+/// ```
+/// use mcflush::ops::keys::Options;
+/// assert!(Options::default().top.is_none());
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The strategy for one who knows better; none chooses what is complete and safe for others.
+    pub strategy: Option<Strategy>,
+    /// Only items that meet this.
+    pub filter: Filter,
+    /// Only the first of an order, in that order, when all are listed.
+    pub top: Option<Top>,
+}
 
 /// Some of a server's keys.
 ///
@@ -179,7 +199,7 @@ pub struct Shown {
 ///
 /// ```no_run
 /// use mcflush::ops::Context;
-/// use mcflush::ops::keys::{Page, keys};
+/// use mcflush::ops::keys::{Options, Page, keys};
 /// use mcflush::scope::Scope;
 ///
 /// # async fn example() -> Result<(), mcflush::error::Error> {
@@ -191,7 +211,7 @@ pub struct Shown {
 ///         shown.expect("it is a listing");
 ///     }
 /// });
-/// keys(&server, &Scope::everything(), None, &Context::default(), &pages).await?;
+/// keys(&server, &Scope::everything(), &Options::default(), &Context::default(), &pages).await?;
 /// drop(pages);
 /// printer.await.expect("it prints");
 /// # Ok(())
@@ -199,16 +219,16 @@ pub struct Shown {
 /// ```
 ///
 /// # Errors
-/// The server could not be reached, does not list its keys, or was lost in the middle: what was sent by then is real, and is
-/// not sent again.
+/// The server could not be reached, does not list its keys, does not say of them what the filter or the order asks for, or
+/// was lost in the middle: what was sent by then is real, and is not sent again.
 pub async fn keys(
     server: &ServerAddr,
     scope: &Scope,
-    asked: Option<Strategy>,
+    options: &Options,
     context: &Context,
     pages: &Sender<Page>,
 ) -> Result<Shown, Error> {
-    by_way_of(tempfile::tempfile, server, scope, asked, context, pages).await
+    by_way_of(tempfile::tempfile, server, scope, options, context, pages).await
 }
 
 /// As [`keys`], with a temporary file of the caller's.
@@ -216,15 +236,17 @@ async fn by_way_of(
     open: Opener,
     server: &ServerAddr,
     scope: &Scope,
-    asked: Option<Strategy>,
+    options: &Options,
     context: &Context,
     pages: &Sender<Page>,
 ) -> Result<Shown, Error> {
+    let asked = options.strategy;
     let mut retries = Retries::new(context);
     let mut way = listing::choose(server, asked, context, &mut retries).await?;
+    let wanted = Wanted { scope, sieve: Sieve::learn(&options.filter, server, context).await?, top: options.top };
     loop {
         let mut found = Found { matched: 0, nearest: Nearest::to(scope), sampling: Sampling::new() };
-        let (walked, sent) = match attempt(open, server, scope, way, context, pages, &mut found).await? {
+        let (walked, sent) = match attempt(open, server, wanted, way, context, pages, &mut found).await? {
             Some(ended) => ended,
             None => return Ok(found.shown(way.strategy, false, None)),
         };
@@ -246,6 +268,14 @@ async fn by_way_of(
             Err(error) => retries.after(error).await?,
         }
     }
+}
+
+/// Which items are shown.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    scope: &'a Scope,
+    sieve: Sieve,
+    top: Option<Top>,
 }
 
 /// What a listing found in scope.
@@ -276,7 +306,7 @@ type Ended = Option<(Result<End, Error>, bool)>;
 async fn attempt(
     open: Opener,
     server: &ServerAddr,
-    scope: &Scope,
+    wanted: Wanted<'_>,
     way: Way,
     context: &Context,
     pages: &Sender<Page>,
@@ -286,7 +316,8 @@ async fn attempt(
     let (key, lines) = (BytesMut::new(), BytesMut::new());
     let lister = Lister {
         server,
-        scope,
+        wanted,
+        ranking: wanted.top.map(Ranking::new),
         context,
         key,
         lines,
@@ -340,14 +371,19 @@ async fn list(server: &ServerAddr, way: Way, context: &Context, mut lister: List
     // Also when the walk broke off: what it listed is shown. A last batch that leaves no room for another one is held.
     let _ = lister.hand_on();
     Ok(match walked? {
-        Walked::Whole(coverage) => End::Whole(coverage),
+        Walked::Whole(coverage) => {
+            lister.hand_on_ranking()?;
+            End::Whole(coverage)
+        }
         Walked::Refused(reply) => End::Refused(reply),
     })
 }
 
 struct Lister<'a> {
     server: &'a ServerAddr,
-    scope: &'a Scope,
+    wanted: Wanted<'a>,
+    /// Of the first of an order, which are shown at the end of the listing.
+    ranking: Option<Ranking>,
     context: &'a Context,
     key: BytesMut,
     lines: BytesMut,
@@ -375,6 +411,23 @@ impl Lister<'_> {
         let trouble = self.filler.trouble().unwrap_or_else(|| "nobody takes keys from it".into());
         Err(unkept(self.server, trouble))
     }
+
+    fn put(&mut self, line: &[u8]) {
+        self.lines.put_slice(line);
+        self.lines.put_u8(b'\n');
+    }
+
+    fn hand_on_ranking(&mut self) -> Result<(), Error> {
+        for line in self.ranking.take().into_iter().flat_map(Ranking::into_lines) {
+            self.put(&line);
+            if self.lines.len() >= BATCH {
+                self.hand_on()?;
+            }
+        }
+        // A last batch that leaves no room for another one is held.
+        let _ = self.hand_on();
+        Ok(())
+    }
 }
 
 impl Visitor for Lister<'_> {
@@ -384,11 +437,18 @@ impl Visitor for Lister<'_> {
         if self.samples {
             self.found.sampling.note(item, None);
         }
-        if self.scope.contains(&self.key) {
-            self.listed.1 += 1;
-            self.found.matched += 1;
-            self.lines.put_slice(item.line());
-            self.lines.put_u8(b'\n');
+        let Wanted { scope, sieve, .. } = self.wanted;
+        if scope.contains(&self.key) {
+            if sieve.admits(item, self.server)? {
+                self.listed.1 += 1;
+                self.found.matched += 1;
+                match &mut self.ranking {
+                    Some(ranking) => ranking.offer(&self.key, item, self.server)?,
+                    None => self.put(item.line()),
+                }
+            } else {
+                self.found.nearest.was_met();
+            }
         } else if self.found.matched == 0 {
             self.found.nearest.look_at(&self.key);
         }
@@ -464,7 +524,7 @@ mod tests {
             keys
         });
         let (scope, context) = (Scope::everything(), Context::default());
-        let result = by_way_of(on_a_busy_disk, &server, &scope, None, &context, &pages).await;
+        let result = by_way_of(on_a_busy_disk, &server, &scope, &Options::default(), &context, &pages).await;
         drop(pages);
         let error = result.expect_err("it is not all of it");
         assert_eq!(error.kind(), Kind::Io);

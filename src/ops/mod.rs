@@ -9,6 +9,7 @@ pub mod cluster;
 mod dialect;
 mod figure;
 pub mod flush;
+pub mod hot;
 pub mod keys;
 mod listing;
 pub mod namespaces;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::chance::Chance;
+pub use self::listing::Filter;
 use self::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};

@@ -41,6 +41,12 @@ impl Nearest {
         !self.asked.is_empty() && self.compared < Self::COMPARED_MAX
     }
 
+    /// What was asked for is there, and it is left for another reason than its prefix.
+    pub(super) fn was_met(&mut self) {
+        self.asked.clear();
+        self.found.clear();
+    }
+
     /// Looks at a key (decoded) that is not in scope.
     pub(super) fn look_at(&mut self, key: &[u8]) {
         if !self.is_looking() {

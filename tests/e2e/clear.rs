@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
+use crate::support::wait_for;
 
 each_version!(
     a_prefix_of_a_prefix,
@@ -24,6 +27,9 @@ each_version!(
     nothing_is_stored_by_a_clear,
     on_a_unix_socket,
     keys_that_expire,
+    by_pattern,
+    by_what_the_listing_says,
+    without_a_compare_nothing_is_filtered,
 );
 
 fn clear(server: &Server, prefixes: &[&str]) -> Run {
@@ -203,6 +209,66 @@ fn on_a_unix_socket(version: Version) {
     let url = format!("memcached+unix://{}", server.address());
     mcflush(["--prefix", "shop:", &url]).run().is_complete().says(server.address());
     assert_eq!(server.keys(), set(["blog:1"]));
+}
+
+fn by_pattern(version: Version) {
+    let server = Server::start(version, &[]);
+    // As WordPress names them: a flush number and a blog's number come before the group.
+    let posts = ["7:1:posts:1", "7:2:posts:2", "8:posts:\n3"];
+    let others = ["7:1:options:all", "posts", "7:1:pages:posts"];
+    let kept = ["7:1:posts:last", "cart:1"];
+    set_by_binary_protocol(&server, &[posts[2].as_bytes()]);
+    server.store(posts[..2].iter().chain(&others).chain(&kept));
+    let options = ["--match", "*:posts:*", "--match", "[a-d]art:?", "--prefix", "none:", "--keep", "cart:"];
+    let options = [&options[..], &["--keep-match", "?:*:last", server.address()]].concat();
+    let run = mcflush(["--dry-run", "--json"].iter().chain(&options)).run();
+    run.exits(0);
+    let document = crate::json::document(&run);
+    let row = &document["servers"][0];
+    if version.has_harmless_hash_dump() {
+        assert_eq!((&row["matched"], &row["prefixes"][0]["keys"]), (&json!(3), &json!(0)));
+        assert_eq!(row["matches"][0], json!({ "match": "*:posts:*", "keys": 3, "bytes": row["bytes"] }));
+    }
+    let listed = mcflush(["keys", "--match", "*:posts:*", "--keep-match", "*\n*", server.address()]).run();
+    assert!(listed.exits(0).stdout.lines().all(|key| key.starts_with('7') && key.contains(":posts:")), "{listed}");
+    mcflush(&options).run().is_complete().counts(3);
+    assert_eq!(server.keys(), set(others.iter().chain(&kept)));
+}
+
+fn by_what_the_listing_says(version: Version) {
+    let server = Server::start(version, &[]);
+    let mut connection = server.connect();
+    let large = "x".repeat(5_000);
+    for (key, seconds, value) in
+        [("shop:1", 0, "x"), ("shop:2", 0, &large[..]), ("shop:3", 3_600, &large), ("blog:1", 0, &large)]
+    {
+        connection.send(format!("set {key} 0 {seconds} {}\r\n{value}\r\n", value.len()).as_bytes());
+        assert_eq!(connection.line().as_deref(), Some("STORED"));
+    }
+    let stored = server.stat("uptime");
+    let clear = |options: &[&str]| mcflush(options.iter().chain(&["--prefix", "shop:", server.address()])).run();
+    if version.has_harmless_hash_dump() {
+        let run = clear(&["--dry-run", "--larger", "4k"]);
+        run.says("would delete 2 keys of 4 listed");
+        clear(&["--idle", "7d"]).is_complete().counts(0);
+        assert!(!clear(&["--idle", "7d"]).stdout.contains("closest"), "the prefix is there");
+    }
+    clear(&["--larger", "4k", "--no-expiry"]).is_complete().counts(1);
+    assert_eq!(server.keys(), set(["shop:1", "shop:3", "blog:1"]));
+    wait_for("the server's clock", || (server.stat("uptime") > stored).then_some(()));
+    clear(&["--idle", "1", "--keep", "shop:3"]).is_complete().counts(1);
+    assert_eq!(server.keys(), set(["shop:3", "blog:1"]));
+}
+
+fn without_a_compare_nothing_is_filtered(version: Version) {
+    for options in [&["-C"][..], &["-o", "no_lru_crawler"]] {
+        let server = Server::start(version, options);
+        server.store(["shop:1"]);
+        let run = mcflush(["--larger", "1", "--prefix", "shop:", server.address()]).run();
+        // A listing without the crawler says no CAS.
+        run.fails(server.address(), &["disabled"]).warns("compare");
+        assert!(server.has("shop:1"));
+    }
 }
 
 fn keys_that_expire(version: Version) {

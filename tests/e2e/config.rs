@@ -62,6 +62,11 @@ fn an_app_is_cleared_by_its_name() {
     // What is named comes before both; what is to be kept is added.
     file.with(&["--app", "shop", "--keep", "shop:2", other.address()]).run().succeeds();
     assert_eq!(left(&other), ["shop:2", "shop:sess:1"]);
+    // By pattern.
+    let patterns = File::new("[apps.wp]\nmatch = ['?:*:posts:*']\nkeep-match = ['*:last']\n");
+    other.store(["1:2:posts:1", "1:2:posts:last", "posts:1"]);
+    patterns.with(&["--app", "wp", other.address()]).run().succeeds();
+    assert_eq!(left(&other), ["1:2:posts:last", "posts:1", "shop:2", "shop:sess:1"]);
     // A look.
     let run = file.with(&["--app", "shop", "--dry-run", "--json"]).run();
     assert_eq!(document(run.exits(0))["servers"][0]["server"], json!(server.address()));

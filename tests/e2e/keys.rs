@@ -9,9 +9,17 @@ use crate::json::lines;
 use crate::support::fake::{Fake, Nobody};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
+use crate::support::terminal::Terminal;
 use crate::support::wait_for;
 
-each_version!(of_a_prefix, of_hostile_keys, as_json, a_reader_that_has_enough, a_reader_that_stalls);
+each_version!(
+    of_a_prefix,
+    of_hostile_keys,
+    as_json,
+    the_first_of_an_order,
+    a_reader_that_has_enough,
+    a_reader_that_stalls
+);
 
 fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{prefix}{n}")).collect()
@@ -90,6 +98,51 @@ fn as_json(version: Version) {
     let cells: Vec<_> = run.exits(0).stdout.trim_end().split(' ').collect();
     let expected = ["exp", "last_access", "size", "cas", "class"].map(|name| item[name].to_string());
     assert_eq!((cells[5], &cells[..5]), ("sess:1", &expected.each_ref().map(String::as_str)[..]));
+}
+
+fn the_first_of_an_order(version: Version) {
+    let server = Server::start(version, &[]);
+    let mut connection = server.connect();
+    for (number, seconds) in [(1, 5_000), (2, 0), (3, 9_000), (4, 7_000), (5, 0)] {
+        let value = "x".repeat(100 * number);
+        connection.send(format!("set k{number} 0 {seconds} {}\r\n{value}\r\n", value.len()).as_bytes());
+        assert_eq!(connection.line().as_deref(), Some("STORED"));
+    }
+    when_listed(&server, 5, &["keys"]);
+    for (options, keys) in [
+        (&["--top", "2"][..], "k5 k4"),
+        (&["--top", "9"], "k5 k4 k3 k2 k1"),
+        (&["--sort", "expiry", "--top", "4"], "k1 k4 k3 k2"),
+        (&["--sort", "key", "--top", "2", "--prefix", "k"], "k1 k2"),
+        (&["--sort", "key", "--top", "2", "--larger", "300", "--no-expiry"], "k5"),
+        (&["--sort", "age", "--top", "5", "--idle", "1w"], ""),
+    ] {
+        let run = when_listed(&server, keys.split_whitespace().count(), &[&["keys"], options].concat());
+        assert_eq!(run.stdout.split_whitespace().collect::<Vec<_>>().join(" "), keys, "{run}");
+    }
+    let other = Server::start(version, &[]);
+    other.store(["k", &"l".repeat(200)]);
+    when_listed(&other, 2, &["keys"]);
+    let run = mcflush(["keys", "--json", "--top", "3", server.address(), other.address()]).run();
+    let items: Vec<_> = lines(run.exits(0)).iter().map(|item| item["size"].as_u64().unwrap()).collect();
+    assert!(items.len() == 3 && items.is_sorted_by(|one, next| one >= next), "{run}");
+}
+
+#[test]
+fn in_columns_on_a_terminal() {
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1"]);
+    let mut connection = server.connect();
+    connection.send(format!("set shop:two 0 7300 3000\r\n{}\r\n", "x".repeat(3_000)).as_bytes());
+    assert_eq!(connection.line().as_deref(), Some("STORED"));
+    let (_, screen, _) = Terminal::run(80, &[], &["keys", "--long", "--top", "2", server.address()]).wait();
+    let rows: Vec<Vec<&str>> = screen.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["expires", "last", "access", "size", "cas", "class", "key"]);
+    assert_eq!((&rows[1][..3], rows[1].last()), (&["in", "2", "h"][..], Some(&"shop:two")), "{screen}");
+    assert!(rows[1].contains(&"KiB") && rows[2].contains(&"never"), "{screen}");
+    let ends: Vec<_> =
+        screen.lines().take(3).map(|line| line.len() - line.split(' ').next_back().unwrap().len()).collect();
+    assert!(ends.iter().all(|end| *end == ends[0]), "the keys stand under each other: {screen}");
 }
 
 /// Enough that no socket, pipe or memory holds all of it.
@@ -197,7 +250,18 @@ fn a_full_disk_is_an_error() {
 #[test]
 fn what_has_no_meaning_is_refused() {
     let fake = Fake::silent();
-    for options in [&["-0", "--json"][..], &["-0", "--long"], &["--prefix", ""], &["--escaped", "--prefix", "\\q"]] {
+    for options in [
+        &["--sort", "size"][..],
+        &["--sort", "colour", "--top", "2"],
+        &["--top", "0"],
+        &["--top", "100001"],
+        &["--idle", "soon"],
+        &["--larger", "-1"],
+        &["-0", "--json"],
+        &["-0", "--long"],
+        &["--prefix", ""],
+        &["--escaped", "--prefix", "\\q"],
+    ] {
         mcflush(["keys"].iter().chain(options).copied().chain([fake.address()])).run().is_refused();
     }
     fake.assert_untouched();

@@ -153,7 +153,7 @@ fn lists_of_other_programs() {
 fn a_prefix_that_is_written_like_a_pattern() {
     let server = stored();
     for (prefix, mark, meant) in [
-        ("shop:*", '*', "\"shop:\""),
+        ("shop:*", '*', "\"shop:\" or --match \"shop:*\""),
         ("shop:%", '%', "\"shop:\""),
         ("^shop:", '^', "\"shop:\""),
         ("'shop:'", '\'', "\"shop:\""),

@@ -247,7 +247,7 @@ fn help() {
     let text = |arguments: &[&str]| mcflush(arguments.iter().copied()).run().exits(0).stdout.clone();
     assert_snapshot!("help_short", text(&["-h"]));
     assert_snapshot!("help_long", text(&["--help"]));
-    for command in ["stats", "keys", "namespaces", "config", "completions", "man"] {
+    for command in ["stats", "keys", "namespaces", "hot", "config", "completions", "man"] {
         assert_snapshot!(format!("help_of_{command}"), text(&[command, "-h"]));
     }
     assert_snapshot!("help_of_config_check", text(&["config", "check", "-h"]));

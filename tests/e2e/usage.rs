@@ -38,6 +38,18 @@ fn an_empty_prefix() {
 }
 
 #[test]
+fn a_pattern_that_is_none() {
+    for (pattern, words) in
+        [("", "empty"), ("*", "--all"), ("a[b", "\\["), ("[^a]", "[!"), ("[z-a]", "backwards"), ("a\\", "\\\\")]
+    {
+        leaves_alone(&["--match", pattern]).is_refused().warns("--match").warns(words);
+        leaves_alone(&["keys", "--keep-match", pattern]).is_refused().warns("--keep-match").warns(words);
+    }
+    leaves_alone(&["--all", "--match", "a*"]).is_refused();
+    leaves_alone(&["--all", "--once", "--keep-match", "a*"]).is_refused();
+}
+
+#[test]
 fn a_prefix_over_250_bytes() {
     leaves_alone(&["--prefix", &"p".repeat(251)]).is_refused().warns("250");
     // 126 letters, 252 bytes.

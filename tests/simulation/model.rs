@@ -197,7 +197,7 @@ impl Model {
     }
 
     /// As the server looks an item up: what is gone is taken out.
-    fn find(&mut self, key: &[u8]) -> Option<&mut Item> {
+    pub fn find(&mut self, key: &[u8]) -> Option<&mut Item> {
         if self.items.get(&slot(key)).is_some_and(|item| self.is_gone(item)) {
             self.unlink(key);
         }

@@ -1,15 +1,20 @@
 //! What has to hold, whatever goes wrong.
 
-use crate::model::{Key, Model};
-use crate::plan::Job;
+use std::collections::BTreeSet;
+
+use crate::model::{Item, Key, Model};
+use crate::plan::{Job, Plan};
 use crate::talk::Command;
 
 /// Looks at each command of mcflush, before the model executes it.
 #[derive(Debug)]
 pub struct Oracle {
     job: Job,
-    /// When mcflush began.
+    /// The keys that are named, where they are.
+    named: BTreeSet<Key>,
+    /// When mcflush began, as the model counts changes, and in seconds.
     pub began: u64,
+    pub began_at: u64,
     /// When it took its last watermark.
     mark: Option<u64>,
     /// The keys that it marked: the CAS that it then reads of one is the watermark, whoever stored there in between.
@@ -31,8 +36,10 @@ fn name(key: &[u8]) -> String {
 }
 
 impl Oracle {
-    pub fn new(job: Job) -> Self {
-        Self { job, began: 0, mark: None, marked: Vec::new(), deleted: 0, flushes: 0, broken: Vec::new() }
+    pub fn new(plan: &Plan) -> Self {
+        let (job, named) = (plan.job, plan.named.clone());
+        let marked = Vec::new();
+        Self { job, named, began: 0, began_at: 0, mark: None, marked, deleted: 0, flushes: 0, broken: Vec::new() }
     }
 
     fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
@@ -42,7 +49,26 @@ impl Oracle {
     }
 
     fn is_named(&self, key: &[u8]) -> bool {
-        matches!(self.job, Job::Flush(_)) || is_in_scope(key)
+        match self.job {
+            Job::Flush(_) => true,
+            Job::Clear(_) => is_in_scope(key),
+            Job::Delete(_) => self.named.contains(key),
+        }
+    }
+
+    /// Whether an item met the conditions when mcflush began, as far as what has become of it since can tell: a read makes
+    /// it no less idle than it was, and a touch gives it an end.
+    fn was_meant(&self, key: &[u8], item: &Item) -> bool {
+        let filter = self.job.filter();
+        let size = (50 + key.len() + item.value.len()) as u64;
+        filter.larger.is_none_or(|larger| size > larger) && (filter.idle.is_none() || item.changed <= self.began)
+    }
+
+    /// Whether it meets them for sure, then and now.
+    fn is_meant(&self, key: &[u8], item: &Item) -> bool {
+        let filter = self.job.filter();
+        let is_idle = filter.idle.is_none_or(|idle| item.time + idle.as_secs() <= self.began_at);
+        self.was_meant(key, item) && is_idle && (!filter.no_expiry || item.expires.is_none())
     }
 
     pub fn look(&mut self, model: &Model, command: &Command) {
@@ -62,6 +88,10 @@ impl Oracle {
             "cas" if command.word(3) == "-1" => self.deletes(model, key, command.word(5).parse().ok()),
             "append" | "md" => {
                 self.require(self.is_named(key), || format!("{}: not in scope", said()));
+                let listed = command.flag('C').and_then(|cas| cas.parse().ok());
+                let is_left = |item: &&Item| listed.is_none_or(|listed: u64| listed == item.cas);
+                let is_meant = model.peek(key).filter(is_left).is_none_or(|item| self.was_meant(key, item));
+                self.require(is_meant, || format!("{}: it does not meet the conditions", said()));
                 if model.peek(key).is_some() {
                     self.mark = Some(model.stamp);
                     self.marked.push(key.to_vec());
@@ -84,7 +114,13 @@ impl Oracle {
 
     fn deletes(&mut self, model: &Model, key: &[u8], cas: Option<u64>) {
         self.require(self.is_named(key), || format!("{} was to be deleted, and is not in scope", name(key)));
+        self.require(cas.is_some() || !self.job.compares(), || {
+            format!("{} was to be deleted whatever it is", name(key))
+        });
         let Some(item) = model.peek(key).filter(|item| cas.is_none_or(|cas| cas == item.cas)) else { return };
+        self.require(self.was_meant(key, item), || {
+            format!("{} was deleted, and does not meet the conditions", name(key))
+        });
         self.deleted += 1;
         let is_old = self.mark.is_some_and(|mark| item.changed <= mark);
         self.require(is_old || !self.job.keeps_new(), || format!("{} was deleted, and is new", name(key)));
@@ -92,12 +128,12 @@ impl Oracle {
 
     /// Behind a proof: nothing is readable that was stored before the begin.
     pub fn look_for_old(&mut self, model: &Model, when: &str) {
-        let keeps_new = self.job.keeps_new();
+        let compares = self.job.compares();
         let old: Vec<_> = model
             .readable()
             .filter(|(key, item)| {
-                let stored = if keeps_new { item.changed } else { item.born };
-                self.is_named(key) && stored <= self.began
+                let stored = if compares { item.changed } else { item.born };
+                self.is_named(key) && stored <= self.began && self.is_meant(key, item)
             })
             .map(|(key, item)| format!("{} (cas {}, second {})", name(key), item.cas, item.time))
             .collect();

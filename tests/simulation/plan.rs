@@ -1,24 +1,49 @@
 //! What a seed chooses: the server, its keys and other clients, what goes wrong, and what mcflush is asked to do.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use mcflush::ops::Filter;
 use mcflush::ops::clear::Options;
 use mcflush::ops::flush::Flush;
 
 use crate::chance::Chance;
+use crate::model::Key;
+use crate::world::key;
 
 /// What mcflush is asked to do.
 #[derive(Debug, Clone, Copy)]
 pub enum Job {
     Clear(Options),
     Flush(Flush),
+    /// Exactly the keys of [`Plan::named`].
+    Delete(Option<NonZeroU32>),
 }
 
 impl Job {
     pub const fn keeps_new(self) -> bool {
         matches!(self, Self::Clear(Options { keep_new: true, .. }) | Self::Flush(Flush::Exact { keep_new: true, .. }))
     }
+
+    /// What is asked of items, beside their keys.
+    pub fn filter(self) -> Filter {
+        if let Self::Clear(options) = self { options.filter } else { Filter::default() }
+    }
+
+    /// Whether an item is deleted only if it is the one that was listed.
+    pub fn compares(self) -> bool {
+        self.keeps_new() || !self.filter().is_none()
+    }
+}
+
+/// How the same keys are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Prefixes,
+    /// Everything but the keys out of scope.
+    TheRest,
+    Patterns,
 }
 
 /// Another client: what it does, out of a hundred times. What is neither a read nor a store changes or deletes.
@@ -71,8 +96,9 @@ pub struct Plan {
     pub has_cas: bool,
     pub in_scope: u64,
     pub out_of_scope: u64,
-    /// The scope is everything but the keys out of it.
-    pub clears_the_rest: bool,
+    pub choice: Choice,
+    /// The keys that are named, where they are.
+    pub named: BTreeSet<Key>,
     pub job: Job,
     pub timeout: Duration,
     pub retries: u32,
@@ -90,6 +116,20 @@ pub struct Plan {
     pub numbers: Chance,
 }
 
+/// Conditions that some items of the model meet, and others do not.
+fn filter(chance: &mut Chance) -> Filter {
+    match chance.below(4) {
+        0 => Filter { larger: Some(chance.within(55, 64)), ..Filter::default() },
+        1 => Filter { idle: Some(Duration::from_secs(chance.within(1, 480))), ..Filter::default() },
+        2 => Filter { no_expiry: true, ..Filter::default() },
+        _ => Filter {
+            larger: Some(chance.within(55, 64)),
+            idle: Some(Duration::from_secs(chance.within(1, 480))),
+            no_expiry: chance.percent(50),
+        },
+    }
+}
+
 impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut chance = Chance::of(seed);
@@ -99,7 +139,13 @@ impl Plan {
             Job::Flush(Flush::Exact { verify: it.percent(25), keep_new: it.percent(30) })
         } else {
             let rate = if it.percent(10) { NonZeroU32::new(it.within(20, 2_000) as u32) } else { None };
-            Job::Clear(Options { strategy: None, rate, verify: it.percent(20), keep_new: it.percent(30) })
+            Job::Clear(Options {
+                strategy: None,
+                rate,
+                verify: it.percent(20),
+                keep_new: it.percent(30),
+                filter: Filter::default(),
+            })
         };
         let is_calm = it.percent(15);
         let happens = |it: &mut Chance, percent| !is_calm && it.percent(percent);
@@ -138,12 +184,30 @@ impl Plan {
         } else {
             traffic
         };
+        let has_cas = !it.percent(8);
+        let (in_scope, out_of_scope) = (it.of_any_size(300), it.of_any_size(400));
+        let choice = if it.percent(15) { Choice::TheRest } else { Choice::Prefixes };
+        // By a chance of their own, so that a seed that has none of these is what it was before they came.
+        let mut more = Chance::of(!seed);
+        let choice = if more.percent(20) { Choice::Patterns } else { choice };
+        let mut named = BTreeSet::new();
+        let job = match job {
+            Job::Clear(options) if more.percent(25) => Job::Clear(Options { filter: filter(&mut more), ..options }),
+            Job::Clear(options) if more.percent(15) => {
+                for _ in 0..more.of_any_size(400) {
+                    named.insert(key(more.percent(60), more.below(500)));
+                }
+                Job::Delete(options.rate)
+            }
+            job => job,
+        };
         Self {
             version,
-            has_cas: !it.percent(8),
-            in_scope: it.of_any_size(300),
-            out_of_scope: it.of_any_size(400),
-            clears_the_rest: it.percent(15),
+            has_cas,
+            in_scope,
+            out_of_scope,
+            choice,
+            named,
             job,
             timeout: it.millis(1_000, 5_000),
             retries: it.below(7) as u32,
@@ -172,8 +236,13 @@ impl Plan {
     /// Whether nothing goes wrong that could keep a clear from being complete.
     pub fn has_to_be_complete(&self) -> bool {
         let walks = self.version >= [1, 6, 19];
-        let keeps_new_without_age = self.job.keeps_new() && (!self.has_cas || self.version < [1, 5, 0]);
-        let is_confused = self.server.moves_pages_at.is_some() && self.job.keeps_new() && self.version < [1, 6, 24];
+        if let Job::Delete(_) = self.job {
+            return self.is_connected();
+        }
+        let has_both = self.job.keeps_new() && !self.job.filter().is_none();
+        let cannot_compare = self.job.compares()
+            && (!self.has_cas || self.version < [1, 5, 0] || (has_both && self.version < [1, 6, 13]));
+        let is_confused = self.server.moves_pages_at.is_some() && self.job.compares() && self.version < [1, 6, 24];
         // Without CAS nothing tells what is stored meanwhile from what was left.
         let is_told =
             self.has_cas || self.traffic.is_empty() || !matches!(self.job, Job::Clear(Options { verify: true, .. }));
@@ -182,7 +251,7 @@ impl Plan {
             && self.wire.busy == 0
             && is_settled
             && is_told
-            && !keeps_new_without_age
+            && !cannot_compare
             && !is_confused
             && self.server.evicts_every.is_none()
             && self.server.flushed_at.is_none()

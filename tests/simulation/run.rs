@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use mcflush::connection::Connection;
 use mcflush::error::Error;
-use mcflush::ops::clear::clear;
+use mcflush::ops::clear::{clear, delete};
 use mcflush::ops::flush::flush;
 use mcflush::ops::{Chance as Numbers, Connector, Context, Events};
-use mcflush::scope::{Prefix, Scope};
+use mcflush::scope::{Glob, Prefix, Scope};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::model::{Key, Verb};
-use crate::plan::{Job, Plan};
+use crate::plan::{Choice, Job, Plan};
 use crate::wire;
 use crate::world::{World, key};
 
@@ -35,10 +36,13 @@ pub fn run(seed: u64) -> Ran {
 
 fn scope(plan: &Plan) -> Scope {
     let prefix = |text: &str| Prefix::new(text.to_owned()).unwrap();
-    if plan.clears_the_rest {
-        Scope::everything().keeping([prefix("shop:sess:"), prefix("shops:"), prefix("blog:")])
-    } else {
-        Scope::of([prefix("shop:")]).keeping([prefix("shop:sess:")])
+    let glob = |text: &str| Glob::new(text.to_owned()).unwrap();
+    match plan.choice {
+        Choice::TheRest => Scope::everything().keeping([prefix("shop:sess:"), prefix("shops:"), prefix("blog:")]),
+        Choice::Prefixes => Scope::of([prefix("shop:")]).keeping([prefix("shop:sess:")]),
+        Choice::Patterns => {
+            Scope::of([]).matching([glob("s?op:*"), glob("shop:[0-9]")]).keeping_matches([glob("*:s[!f]ss:*")])
+        }
     }
 }
 
@@ -84,7 +88,7 @@ async fn play(plan: Plan) -> Ran {
             stop.cancel();
         });
     }
-    world.with(|state| state.oracle.began = state.model.stamp);
+    world.with(|state| (state.oracle.began, state.oracle.began_at) = (state.model.stamp, state.model.time()));
     world.set_going();
     let job = async {
         let server = "in-memory:11211".parse().unwrap();
@@ -93,6 +97,11 @@ async fn play(plan: Plan) -> Ran {
                 let cleared = clear(&server, &scope(&plan), &options, &context).await;
                 let proof = cleared.proof.map(|proof| proof.as_str());
                 (proof, cleared.error, cleared.deleted)
+            }
+            Job::Delete(rate) => {
+                let keys: Vec<_> = plan.named.iter().map(|key| Ok(Bytes::from(key.clone()))).collect();
+                let deleted = delete(&server, keys.into_iter(), rate, &context).await;
+                (deleted.error.is_none().then_some("named"), deleted.error, deleted.deleted)
             }
             Job::Flush(how) => match flush(&server, how, &context).await {
                 Ok(flushed) => (flushed.proof.map(|proof| proof.as_str()), None, flushed.swept.unwrap_or_default()),
@@ -107,7 +116,12 @@ async fn play(plan: Plan) -> Ran {
     judge(&world, &plan, proof, error.as_ref(), deleted, took).await;
     let broken = world.with(|state| state.oracle.broken.clone());
     let trace = std::mem::take(&mut *trace.lock().unwrap_or_else(PoisonError::into_inner));
-    let what = if matches!(plan.job, Job::Clear(_)) { "clear" } else { "flush" };
+    let what = match plan.job {
+        Job::Clear(options) if !options.filter.is_none() => "clear by conditions",
+        Job::Clear(_) => "clear",
+        Job::Flush(_) => "flush",
+        Job::Delete(_) => "delete",
+    };
     let came = proof.map_or_else(|| error.map_or("no end".into(), |error| error.kind().to_string()), str::to_owned);
     Ran { outcome: format!("{what}: {came}"), broken, trace }
 }
@@ -136,7 +150,7 @@ async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&E
     let stored = world.with(|state| {
         let (oracle, model) = (&mut state.oracle, &mut state.model);
         match plan.job {
-            Job::Clear(_) => oracle.look_at_count(deleted, plan.is_connected()),
+            Job::Clear(_) | Job::Delete(_) => oracle.look_at_count(deleted, plan.is_connected()),
             Job::Flush(_) => oracle.look_at_count(deleted, false),
         }
         if is_proved {
@@ -154,7 +168,8 @@ async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&E
         if is_proved {
             state.oracle.look_for_old(&state.model, "later");
         }
-        if proof.is_some() && plan.server.flushed_at.is_none() {
+        // A flush without CAS takes what is stored in its second, whoever sends it.
+        if proof.is_some() && plan.server.flushed_at.is_none() && plan.server.flushed_before.is_none() {
             state.oracle.look_for_new(&state.model, &stored);
         }
     });

@@ -113,7 +113,7 @@ fn meta_delete(model: &mut Model, command: &Command) -> &'static str {
     let key = command.key();
     let is_quiet = command.flag('q').is_some();
     let wanted: Option<u64> = command.flag('C').and_then(|cas| cas.parse().ok());
-    match model.peek(key).map(|item| item.cas) {
+    match model.find(key).map(|item| item.cas) {
         // As upstream has it, a quiet delete hides only that it was done.
         None => "NF\r\n",
         Some(cas) if wanted.is_some_and(|wanted| wanted != cas) => "EX\r\n",

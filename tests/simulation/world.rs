@@ -75,7 +75,7 @@ impl World {
         model.now = epoch;
         let state = State {
             model,
-            oracle: Oracle::new(plan.job),
+            oracle: Oracle::new(plan),
             crawl: None,
             crawls: 0,
             down_until: None,
@@ -258,6 +258,10 @@ impl World {
 
     async fn restart(self, at: Duration) {
         sleep(at).await;
+        // The clock may have woken it in the moment of the end.
+        if self.over.is_cancelled() {
+            return;
+        }
         self.with(|state| {
             let server = &self.plan.server;
             state.down_until = Some(Instant::now() + server.down_for);

@@ -3,8 +3,10 @@
 use clap::Command;
 
 /// What commands are for, and which.
-const PURPOSES: [(&str, &[&str]); 2] =
-    [("Commands to look around", &["stats", "keys", "namespaces"]), ("Set up", &["config", "completions", "man"])];
+const PURPOSES: [(&str, &[&str]); 2] = [
+    ("Commands to look around", &["stats", "keys", "namespaces", "hot"]),
+    ("Set up", &["config", "completions", "man"]),
+];
 
 /// For reading: its commands stand under headings, before the options.
 pub fn arranged(command: Command) -> Command {

@@ -1,16 +1,23 @@
 //! `mcflush keys`.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 
+use clap::ValueEnum;
+use mcflush::ops::keys::{self, Order, Top};
 use mcflush::scope::Scope;
 
-use super::{Common, Listing, prefixes};
+use super::filter::FilterArgs;
+use super::{Common, Listing, globs, prefixes};
 use crate::cli::keys::{Format, Options};
+use crate::cli::text::terminal_width;
 
 const EXAMPLES: &str = "\
 Examples:
   mcflush keys --prefix shop: cache1        one app's keys, one a line
   mcflush keys --long --keep shop: cache1   everybody else's, with expiry, size and more
+  mcflush keys --long --top 20 cache1       the 20 largest
+  mcflush keys --idle 7d cache1             what nobody asked for in a week
   mcflush keys --json cache1                an object a line";
 
 /// What the command takes beside the servers.
@@ -25,11 +32,37 @@ pub struct Keys {
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     keep: Vec<OsString>,
 
-    /// Read \xNN and \\ in --prefix and --keep, as they are printed
+    /// Only the keys that match GLOB (repeatable, also beside --prefix: any of them)
+    ///
+    /// GLOB is about the whole key: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one of the others,
+    /// and \ makes the byte behind it stand for itself.
+    #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true)]
+    globs: Vec<OsString>,
+
+    /// Not the keys that match GLOB (repeatable)
+    #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
+    keep_match: Vec<OsString>,
+
+    /// Read \xNN and \\ in --prefix and --keep, and \xNN in --match and --keep-match, as they are printed
     #[arg(long)]
     pub escaped: bool,
 
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// With --top: what comes first
+    #[arg(long, value_name = "BY", value_enum, requires = "top", default_value = "size")]
+    sort: Sort,
+
+    /// Only the first N, in the order of --sort, of all servers together
+    ///
+    /// The listing goes by, and no more than N keys are held, however many there are.
+    #[arg(long, value_name = "N", value_parser = top, allow_negative_numbers = true)]
+    top: Option<NonZeroUsize>,
+
     /// Before the key its expiry, last access, size, CAS and slab class (Unix times; - is never, or not known)
+    ///
+    /// On a terminal in columns, and in units for people.
     #[arg(long, conflicts_with = "null")]
     long: bool,
 
@@ -49,13 +82,55 @@ impl Keys {
     pub fn resolve(self) -> Result<(Options, Common), String> {
         let include = prefixes("--prefix", self.prefix, self.escaped)?;
         let keep = prefixes("--keep", self.keep, self.escaped)?;
-        let scope = if include.is_empty() { Scope::everything() } else { Scope::of(include) };
+        let matching = globs("--match", self.globs, self.escaped)?;
+        let keep_matching = globs("--keep-match", self.keep_match, self.escaped)?;
+        let scope = if include.is_empty() && matching.is_empty() {
+            Scope::everything()
+        } else {
+            Scope::of(include).matching(matching)
+        };
+        let scope = scope.keeping(keep).keeping_matches(keep_matching);
         let format = match (self.common.json, self.null) {
             (true, _) => Format::Json { long: self.long },
             (false, true) => Format::Null,
+            (false, false) if self.long && terminal_width().is_some() => Format::Columns,
             (false, false) => Format::Lines { long: self.long },
         };
         let strategy = self.strategy.and_then(Listing::strategy);
-        Ok((Options { scope: scope.keeping(keep), strategy, format }, self.common))
+        let top = self.top.map(|most| Top { order: self.sort.order(), most });
+        let listing = keys::Options { strategy, filter: self.filter.filter(), top };
+        Ok((Options { scope, listing, format }, self.common))
     }
+}
+
+/// What --sort takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// The largest
+    Size,
+    /// The longest unread, as the server notes it
+    Age,
+    /// The next to expire
+    Expiry,
+    /// The keys, byte by byte
+    Key,
+}
+
+impl Sort {
+    const fn order(self) -> Order {
+        match self {
+            Self::Size => Order::Size,
+            Self::Age => Order::Age,
+            Self::Expiry => Order::Expiry,
+            Self::Key => Order::Key,
+        }
+    }
+}
+
+/// More keys than this are no longer looked at, and would take much memory.
+const TOP_MAX: usize = 100_000;
+
+fn top(text: &str) -> Result<NonZeroUsize, String> {
+    let most = text.parse().ok().filter(|most: &NonZeroUsize| most.get() <= TOP_MAX);
+    most.ok_or_else(|| format!("give a number from 1 to {TOP_MAX}"))
 }

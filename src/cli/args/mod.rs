@@ -1,6 +1,8 @@
 //! What may be typed, and what it means. Everything is checked here, before anything is sent.
 
+mod filter;
 mod help;
+mod hot;
 mod keys;
 pub mod login;
 mod look;
@@ -15,7 +17,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -27,15 +29,18 @@ use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush::Flush;
 use mcflush::scope::Scope;
 
+use self::filter::FilterArgs;
 use self::login::Login;
 pub use self::look::{Look, When, color_asked};
-use self::prefixes::prefixes;
+pub use self::prefixes::unescape;
+use self::prefixes::{globs, prefixes};
 pub use self::refusal::Refusal;
 use self::refusal::refusal;
 use self::tls::TlsArgs;
 use super::access::Accesses;
 use super::config::check::Check;
 use super::config::{App, Config, similar};
+use super::keys_from::{self, KeysFrom};
 use super::screen;
 use super::servers::{Named, Shard};
 use super::{packaging, servers};
@@ -66,7 +71,7 @@ struct Args {
     /// For everybody who uses them. By itself flush_all leaves values on current servers, so mcflush makes sure: it walks the
     /// hash table and deletes what is left, or where it cannot, tells the server again. With --keep, mcflush lists the keys and
     /// deletes them, and sends no flush_all.
-    #[arg(long, conflicts_with = "prefix", help_heading = heading::WHAT)]
+    #[arg(long, conflicts_with_all = ["prefix", "glob"], help_heading = heading::WHAT)]
     all: bool,
 
     /// Clear the keys that begin with P, and no others (repeatable: any of them)
@@ -76,10 +81,18 @@ struct Args {
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     prefix: Vec<OsString>,
 
+    /// Clear the keys that match GLOB, and no others (repeatable, also beside --prefix: any of them)
+    ///
+    /// GLOB is about the whole key, byte by byte: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one
+    /// of the others, and \ makes the byte behind it stand for itself. "*:posts:*" finds a group behind the numbers that
+    /// WordPress puts before it. Quote it for the shell.
+    #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
+    globs: Vec<OsString>,
+
     /// Clear the keys of an app that the config file names, on its servers
     ///
-    /// [apps.NAME] has its prefixes, what to keep of them, and its servers, where they are others than the file's.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix"], help_heading = heading::WHAT)]
+    /// [apps.NAME] has its prefixes and patterns, what to keep of them, and its servers, where they are others than the file's.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix", "glob"], help_heading = heading::WHAT)]
     app: Option<String>,
 
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
@@ -88,21 +101,42 @@ struct Args {
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep: Vec<OsString>,
 
+    /// Leave the keys that match GLOB (repeatable); with --all this becomes a clear by listing
+    ///
+    /// As in --prefix shop: --keep-match 'shop:*:session:*'.
+    #[arg(long, value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
+    keep_match: Vec<OsString>,
+
+    #[command(flatten, next_help_heading = heading::WHAT)]
+    filter: FilterArgs,
+
+    /// Delete exactly the keys in FILE, one a line as "mcflush keys" prints them; - for stdin
+    ///
+    /// On each server. A key that is not there is no failure. A line that is no key is wrong use, and nothing is sent then:
+    /// FILE is read twice, and stdin goes to a temporary file first.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "prefix", "glob", "app", "keep", "keep_match", "larger", "idle",
+        "no_expiry", "dry_run", "verify", "keep_new", "delay", "stagger", "once", "strategy"], help_heading = heading::WHAT)]
+    keys_from: Option<PathBuf>,
+
+    /// With --keys-from: raw bytes with a NUL behind each key, as "mcflush keys -0" prints them
+    #[arg(short = '0', help_heading = heading::WHAT)]
+    raw: bool,
+
     /// With --all: the server flushes after that time
     ///
     /// It has taken note when mcflush ends, and a later flush_all takes the place of this one.
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
     /// With --all on several servers: each flushes that much later than the one before
     ///
     /// So that the database does not meet all misses at once. Added to --delay.
-    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "keep", "dry_run", "verify"],
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
 
-    /// Read \xNN and \\ in --prefix and --keep
+    /// Read \xNN and \\ in --prefix and --keep, and \xNN in --match and --keep-match
     ///
     /// As "mcflush keys" prints bytes that are no text.
     #[arg(long, hide_short_help = true, help_heading = heading::WHAT)]
@@ -125,7 +159,7 @@ struct Args {
     ///
     /// The fastest way, and not a proof: from 1.6.25 on, values that were stored or read in the second of the flush can stay
     /// readable for as long as they live.
-    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "app", "keep", "dry_run", "verify", "keep_new"],
+    #[arg(long, requires = "all", conflicts_with_all = ["prefix", "glob", "app", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify", "keep_new"],
         help_heading = heading::HOW)]
     once: bool,
 
@@ -152,7 +186,7 @@ struct Args {
     #[arg(long, hide_short_help = true, help_heading = heading::HOW)]
     yes: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = None)]
     common: Common,
 
     #[command(subcommand)]
@@ -168,6 +202,7 @@ impl Args {
             Some(Sub::Stats(stats)) => Some(&stats.common),
             Some(Sub::Keys(keys)) => Some(&keys.common),
             Some(Sub::Namespaces(namespaces)) => Some(&namespaces.common),
+            Some(Sub::Hot(hot)) => Some(&hot.common),
             None => Some(&self.common),
         }
     }
@@ -205,6 +240,8 @@ enum Sub {
     Keys(keys::Keys),
     /// Show who lives there: keys and bytes by prefix
     Namespaces(namespaces::Namespaces),
+    /// Show which prefixes and keys are read and written now
+    Hot(hot::Hot),
     /// Check the config file
     Config {
         #[command(subcommand)]
@@ -317,7 +354,7 @@ struct Common {
 const DELAY_MAX: i64 = 30 * 24 * 60 * 60;
 
 const USAGE: &str = "\
-mcflush --all | --prefix P | --app NAME [OPTIONS] [SERVER]...
+mcflush --all | --prefix P | --match GLOB | --app NAME | --keys-from FILE [OPTIONS] [SERVER]...
        mcflush COMMAND [OPTIONS] [SERVER]...";
 
 const EXAMPLES: &str = "\
@@ -325,6 +362,7 @@ Examples:
   mcflush --all cache1 cache2:11311        flush two whole instances
   mcflush --prefix shop: cache1            clear one app's keys on a shared instance
   mcflush --dry-run --prefix shop: cache1  what that would delete
+  mcflush --keys-from keys.txt cache1      delete exactly these keys
   mcflush stats /run/memcached.sock        what a server says of itself
   mcflush keys --prefix shop: cache1       its keys, one a line
   mcflush namespaces --top 10 cache1       who lives there: keys and bytes by prefix
@@ -364,10 +402,13 @@ pub struct Invocation {
 pub enum Command {
     Flush(Flush),
     Clear(Scope, clear::Options),
-    Survey(Scope, Option<Strategy>),
+    Survey(Scope, clear::Options),
+    /// With the deletes a second and server.
+    Delete(KeysFrom, Option<NonZeroU32>),
     Stats(super::stats::Options),
     Keys(super::keys::Options),
     Namespaces(super::namespaces::Options),
+    Hot(super::hot::Options),
 }
 
 /// Reads the process's arguments.
@@ -415,6 +456,10 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
             let (options, common) = command.resolve();
             (Command::Namespaces(options), common)
         }
+        Some(Sub::Hot(command)) => {
+            let (options, common) = command.resolve();
+            (Command::Hot(options), common)
+        }
         Some(Sub::Config { what: ConfigSub::Check { common } }) => {
             words?;
             let servers = servers::named(common.servers, common.servers_from.as_deref(), None, config)?;
@@ -425,7 +470,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         Some(Sub::Completions { .. } | Sub::Man) => return Err(Refusal::Document(Vec::new())),
         None => {
             let common = args.common.clone();
-            (delete(args, app, |option| matches.value_source(option) == Some(ValueSource::CommandLine))?, common)
+            (emptying(args, app, |option| matches.value_source(option) == Some(ValueSource::CommandLine))?, common)
         }
     };
     words?;
@@ -487,33 +532,50 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
 }
 
 /// What deletes, or would.
-fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
+fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
+    if let Some(file) = &args.keys_from {
+        if file == Path::new("-") && args.common.servers_from.as_deref() == Some(Path::new("-")) {
+            return Err("--keys-from - and --servers-from - cannot both have stdin: give one of them a file".into());
+        }
+        let form = if args.raw { keys_from::Form::Null } else { keys_from::Form::Lines };
+        return Ok(Command::Delete(KeysFrom::read(file, form)?, args.rate));
+    }
+    if args.raw {
+        return Err("-0 means nothing without --keys-from: leave it out".into());
+    }
     let mut prefix = prefixes("--prefix", args.prefix, args.escaped)?;
     let mut keep = prefixes("--keep", args.keep, args.escaped)?;
+    let mut matching = globs("--match", args.globs, args.escaped)?;
+    let mut keep_matching = globs("--keep-match", args.keep_match, args.escaped)?;
     if let Some(app) = app {
         // As they stand in the file: TOML has escapes of its own.
-        let own = |texts: &[String]| prefixes("--app", texts.iter().map(OsString::from).collect(), false);
-        prefix.extend(own(&app.prefixes)?);
-        keep.extend(own(&app.keep)?);
+        let texts = |texts: &[String]| texts.iter().map(OsString::from).collect();
+        prefix.extend(prefixes("--app", texts(&app.prefixes), false)?);
+        keep.extend(prefixes("--app", texts(&app.keep), false)?);
+        matching.extend(globs("--app", texts(&app.globs), false)?);
+        keep_matching.extend(globs("--app", texts(&app.keep_match), false)?);
     }
     let strategy = args.strategy.and_then(Listing::strategy);
-    let whole = args.all && keep.is_empty();
-    let scope = match (args.all, prefix.is_empty()) {
+    let filter = args.filter.filter();
+    let whole = args.all && keep.is_empty() && keep_matching.is_empty() && filter.is_none();
+    let scope = match (args.all, prefix.is_empty() && matching.is_empty()) {
         (true, _) => Scope::everything(),
-        (false, false) => Scope::of(prefix),
+        (false, false) => Scope::of(prefix).matching(matching),
         (false, true) => {
             // A misspelt command looks like a server.
             let command = Args::command();
             let commands = command.get_subcommands().map(clap::Command::get_name);
             let meant = args.common.servers.first().and_then(|first| similar(first, commands));
-            let advice = "name --all, --prefix P, --app NAME or a command, then the servers (see mcflush --help)";
+            let advice =
+                "name --all, --prefix P, --match GLOB, --app NAME, --keys-from FILE or a command, then the servers (see mcflush --help)";
             return Err(match meant {
                 Some(meant) => format!("nothing to do: did you mean mcflush {meant}? Else {advice}"),
                 None => format!("nothing to do: {advice}"),
             });
         }
     }
-    .keeping(keep);
+    .keeping(keep)
+    .keeping_matches(keep_matching);
     if whole && (is_typed("rate") || is_typed("strategy")) {
         return Err("--rate and --strategy mean nothing to a flush_all: leave them out, or add --keep P".into());
     }
@@ -521,7 +583,7 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
         return Err("--delay and --stagger mean nothing without --all: leave them out".into());
     }
     Ok(if args.dry_run {
-        Command::Survey(scope, strategy)
+        Command::Survey(scope, clear::Options { strategy, filter, ..clear::Options::default() })
     } else if whole {
         Command::Flush(match args.delay.and_then(NonZeroU32::new) {
             Some(delay) => Flush::After(delay),
@@ -530,7 +592,7 @@ fn delete(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Res
         })
     } else {
         let (rate, verify, keep_new) = (args.rate, args.verify, args.keep_new);
-        Command::Clear(scope, clear::Options { strategy, rate, verify, keep_new })
+        Command::Clear(scope, clear::Options { strategy, rate, verify, keep_new, filter })
     })
 }
 

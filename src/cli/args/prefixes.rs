@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use bytes::Bytes;
-use mcflush::scope::Prefix;
+use mcflush::scope::{Glob, GlobError, Prefix};
 
 /// What --prefix and --keep take.
 pub fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Prefix>, String> {
@@ -19,8 +19,44 @@ pub fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Re
     texts.into_iter().map(prefix).collect()
 }
 
+/// What --match and --keep-match take.
+pub fn globs(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Glob>, String> {
+    let glob = |text: OsString| {
+        let bytes = text.into_encoded_bytes();
+        let bytes = if escaped { with_bytes(&bytes) } else { bytes };
+        Glob::new(Bytes::from(bytes)).map_err(|error| match error {
+            GlobError::Everything => format!("{option}: {error}: give one that only some keys match, or use --all"),
+            error => format!("{option}: {error}"),
+        })
+    };
+    texts.into_iter().map(glob).collect()
+}
+
+/// `\xNN` in a pattern as that byte, which stands for itself; every other `\` is the pattern's own.
+fn with_bytes(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        bytes.push(*first);
+        rest = after;
+        if *first != b'\\' {
+            continue;
+        }
+        let byte = if let [b'x', high, low, ..] = after { hexadecimal(*high, *low) } else { None };
+        let (escaped, length) = byte.map_or((after.first().copied(), 1), |byte| (Some(byte), 3));
+        bytes.extend(escaped);
+        rest = after.get(length..).unwrap_or_default();
+    }
+    bytes
+}
+
+fn hexadecimal(high: u8, low: u8) -> Option<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
 /// `\xNN` and `\\` as bytes; None when a backslash begins something else.
-fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {
@@ -30,8 +66,7 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
                 after
             }
             (b'\\', [b'x', high, low, after @ ..]) => {
-                let digit = |digit: u8| char::from(digit).to_digit(16);
-                bytes.push(u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?);
+                bytes.push(hexadecimal(*high, *low)?);
                 after
             }
             (b'\\', _) => return None,
@@ -59,6 +94,19 @@ mod tests {
             (br"\xg0", None),
         ] {
             assert_eq!(unescape(text).as_deref(), bytes);
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_pattern_stand_for_themselves() {
+        for (text, pattern) in [
+            (&br"a\x2a*"[..], &br"a\**"[..]),
+            (br"\x5c\*", br"\\\*"),
+            (br"[\x61-\xff]", b"[\\a-\\\xff]"),
+            (br"\q\xg0\\x41", br"\q\xg0\\x41"),
+            (b"a\\", b"a\\"),
+        ] {
+            assert_eq!(with_bytes(text), pattern, "{}", text.escape_ascii());
         }
     }
 }

@@ -25,7 +25,12 @@ pub fn no_command_among(servers: &[String], args: &Args, mcflush: &Command) -> R
         command => vec![command.to_owned()],
     };
     if command == "keys" {
-        let options = [("--prefix", &args.prefix), ("--keep", &args.keep)];
+        let options = [
+            ("--prefix", &args.prefix),
+            ("--match", &args.globs),
+            ("--keep", &args.keep),
+            ("--keep-match", &args.keep_match),
+        ];
         let texts = options.into_iter().flat_map(|(option, texts)| texts.iter().map(move |text| (option, text)));
         line.extend(texts.flat_map(|(option, text)| [option.to_owned(), quoted(text)]));
     }

@@ -77,9 +77,15 @@ impl<'a> Check<'a> {
             text.push_str(&format!("@{}: {}\n", one_line(name), list(&group.servers)));
         }
         for (name, app) in self.config.apps() {
-            text.push_str(&format!("app {}: keys that begin with {}", one_line(name), list(&app.prefixes)));
-            if !app.keep.is_empty() {
-                text.push_str(&format!(", but not with {}", list(&app.keep)));
+            let which = |prefixes: &[String], globs: &[String]| {
+                let begin = (!prefixes.is_empty()).then(|| format!("begin with {}", list(prefixes)));
+                let matching = (!globs.is_empty()).then(|| format!("match {}", list(globs)));
+                [begin, matching].into_iter().flatten().collect::<Vec<_>>().join(" or ")
+            };
+            let kept = which(&app.keep, &app.keep_match);
+            text.push_str(&format!("app {}: keys that {}", one_line(name), which(&app.prefixes, &app.globs)));
+            if !kept.is_empty() {
+                text.push_str(&format!(", but not those that {kept}"));
             }
             if let Some(servers) = &app.servers {
                 text.push_str(&format!(", on {}", list(servers)));
@@ -95,7 +101,16 @@ impl<'a> Check<'a> {
             |(name, value, source): &(String, String, &str)| json!({ "name": name, "value": value, "from": source });
         let groups = self.config.groups().iter().map(|(name, group)| (name.clone(), json!(group.servers)));
         let apps = self.config.apps().iter().map(|(name, app)| {
-            (name.clone(), json!({ "prefixes": app.prefixes, "keep": app.keep, "servers": app.servers }))
+            (
+                name.clone(),
+                json!({
+                    "prefixes": app.prefixes,
+                    "match": app.globs,
+                    "keep": app.keep,
+                    "keep_match": app.keep_match,
+                    "servers": app.servers,
+                }),
+            )
         });
         let document = json!({
             "command": "config check",

@@ -7,10 +7,16 @@ use super::{Config, similar};
 use crate::cli::text::one_line;
 
 /// What is said anew each time, and never by a file.
-const NEVER: [&str; 18] = [
+const NEVER: [&str; 24] = [
     "all",
     "prefix",
+    "match",
     "keep",
+    "keep-match",
+    "larger",
+    "idle",
+    "no-expiry",
+    "keys-from",
     "app",
     "escaped",
     "dry-run",

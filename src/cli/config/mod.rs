@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use mcflush::address::{ServerAddr, ServerName, Target};
-use mcflush::scope::Prefix;
+use mcflush::scope::{Glob, Prefix};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -52,9 +52,14 @@ pub struct Group {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct App {
+    #[serde(default)]
     pub prefixes: Vec<String>,
+    #[serde(default, rename = "match")]
+    pub globs: Vec<String>,
     #[serde(default)]
     pub keep: Vec<String>,
+    #[serde(default, rename = "keep-match")]
+    pub keep_match: Vec<String>,
     /// Else the file's own.
     pub servers: Option<Vec<String>>,
 }
@@ -204,11 +209,16 @@ fn parse(text: &str) -> Result<Contents, String> {
     }
     for (name, app) in &contents.apps {
         let name = one_line(name);
-        if app.prefixes.is_empty() {
-            return Err(format!(" app \"{name}\": prefixes is empty: name what its keys begin with"));
+        if app.prefixes.is_empty() && app.globs.is_empty() {
+            return Err(format!(
+                " app \"{name}\": prefixes and match are empty: name what its keys begin with, or what they match"
+            ));
         }
         for prefix in app.prefixes.iter().chain(&app.keep) {
             Prefix::new(prefix.clone()).map_err(|error| format!(" app \"{name}\": {error}"))?;
+        }
+        for glob in app.globs.iter().chain(&app.keep_match) {
+            Glob::new(glob.clone()).map_err(|error| format!(" app \"{name}\": {error}"))?;
         }
     }
     Ok(contents)
@@ -239,11 +249,13 @@ mod tests {
     fn what_it_may_hold() {
         let contents = parse(
             "servers = ['cache1', '@sessions']\n[defaults]\ntimeout = 3\n[groups.sessions]\nservers = ['cache3:11211']\n\
-             [apps.shop]\nprefixes = ['shop:']\nkeep = ['shop:sess:']\nservers = ['@sessions']\n",
+             [apps.shop]\nprefixes = ['shop:']\nmatch = ['*:shop:*']\nkeep = ['shop:sess:']\nkeep-match = ['*:s']\n\
+             servers = ['@sessions']\n[apps.wp]\nmatch = ['?*:posts:*']\n",
         )
         .unwrap();
         assert_eq!(contents.servers.unwrap(), ["cache1", "@sessions"]);
-        assert_eq!(contents.apps["shop"].keep, ["shop:sess:"]);
+        let shop = &contents.apps["shop"];
+        assert_eq!([&shop.globs[0], &shop.keep[0], &shop.keep_match[0]], ["*:shop:*", "shop:sess:", "*:s"]);
         assert!(parse("").unwrap().servers.is_none());
     }
 
@@ -252,6 +264,8 @@ mod tests {
         for (text, words) in [
             ("\nservrs = ['a']", &["2: ", "servrs", "did you mean `servers`?"][..]),
             ("[apps.shop]\nprefix = ['a']", &["2: ", "`prefixes`"]),
+            ("[apps.shop]\nmatch = ['a[']", &["shop", "]"]),
+            ("[apps.shop]\nmatch = ['*']", &["shop", "every key"]),
             ("[apps.shop]\nprefixes = 'a'", &["2: "]),
             ("[apps.shop]\nprefixes = []", &["shop", "empty"]),
             ("[apps.shop]\nprefixes = ['']", &["shop", "--all"]),

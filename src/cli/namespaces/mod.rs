@@ -2,17 +2,20 @@
 
 mod html;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mcflush::address::ServerAddr;
 use mcflush::ops::clear::Strategy;
+use mcflush::ops::hot::{Traffic, Uses};
 use mcflush::ops::namespaces::{Division, Namespaces, Usage};
 use mcflush::protocol::Escaped;
 
 pub use self::html::{Lacks, page};
-use super::text::{age, binary, count, grouped};
+use super::page::now;
+use super::text::{self, age, binary, count, grouped, rate};
 
 /// How to count, and how much to show.
 #[derive(Debug, Clone)]
@@ -22,6 +25,22 @@ pub struct Options {
     pub top: Option<NonZeroUsize>,
     /// Where a page is written.
     pub html: Option<PathBuf>,
+    /// For how long reads and writes are looked at.
+    pub hot: Option<Duration>,
+}
+
+/// What servers showed of reads and writes.
+#[derive(Debug, Clone, Default)]
+pub struct Sighting {
+    pub traffic: Traffic,
+    /// For how long.
+    pub time: Duration,
+}
+
+impl Sighting {
+    pub fn per_second(&self, uses: u64) -> f64 {
+        uses as f64 / self.time.as_secs_f64().max(0.001)
+    }
 }
 
 /// A row: a prefix as it is printed, or `(none)` or `(others)`.
@@ -29,49 +48,73 @@ pub struct Options {
 pub struct Row {
     pub prefix: String,
     pub usage: Usage,
+    /// Where they were looked at, and there were some.
+    pub uses: Option<Uses>,
 }
 
-/// The largest first; keys without a prefix and what is summed up are the last, where there are any.
-pub fn rows(namespaces: &Namespaces, top: Option<NonZeroUsize>) -> Vec<Row> {
-    let sorted = namespaces.sorted();
+/// The largest first, then those that are used and have no key; keys without a prefix and what is summed up are the last,
+/// where there are any.
+pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<NonZeroUsize>) -> Vec<Row> {
+    let mut sorted: Vec<(&[u8], Usage)> =
+        namespaces.sorted().into_iter().map(|(prefix, usage)| (prefix, *usage)).collect();
+    let known: HashSet<&[u8]> = sorted.iter().map(|(prefix, _)| *prefix).collect();
+    let used = sighting.into_iter().flat_map(|sighting| sighting.traffic.sorted());
+    let missing: Vec<_> = used.filter(|(prefix, _)| !known.contains(prefix)).collect();
+    sorted.extend(missing.into_iter().map(|(prefix, _)| (prefix, Usage::default())));
+    let uses = |prefix: &[u8]| sighting.and_then(|sighting| sighting.traffic.of(prefix)).copied();
     let (shown, summed) = sorted.split_at(top.map_or(sorted.len(), |top| top.get().min(sorted.len())));
-    let mut others = *namespaces.others();
-    summed.iter().for_each(|(_, usage)| others.add(usage));
-    let row = |(prefix, usage): &(&[u8], &Usage)| Row { prefix: Escaped(prefix).to_string(), usage: **usage };
-    let last = [("(none)", *namespaces.none()), ("(others)", others)].into_iter().filter(|(_, usage)| usage.keys > 0);
-    let last = last.map(|(name, usage)| Row { prefix: name.into(), usage });
+    let (mut others, mut others_uses) = (*namespaces.others(), Uses::default());
+    for (prefix, usage) in summed {
+        others.add(usage);
+        others_uses.add(&uses(prefix).unwrap_or_default());
+    }
+    let mut none_uses = Uses::default();
+    if let Some(Sighting { traffic, .. }) = sighting {
+        others_uses.add(traffic.others());
+        none_uses = *traffic.none();
+    }
+    let row = |(prefix, usage): &(&[u8], Usage)| Row {
+        prefix: Escaped(prefix).to_string(),
+        usage: *usage,
+        uses: uses(prefix),
+    };
+    let last = [("(none)", *namespaces.none(), none_uses), ("(others)", others, others_uses)];
+    let last = last.into_iter().filter(|(_, usage, uses)| usage.keys > 0 || *uses != Uses::default());
+    let last = last.map(|(name, usage, uses)| Row { prefix: name.into(), usage, uses: sighting.map(|_| uses) });
     shown.iter().map(row).chain(last).collect()
 }
 
 /// Who lives on these servers, for people. A terminal has a width, and gets bars.
-pub fn table(servers: &[ServerAddr], rows: &[Row], width: Option<usize>) -> String {
+pub fn table(servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>, width: Option<usize>) -> String {
     let mut total = Usage::default();
     rows.iter().for_each(|row| total.add(&row.usage));
     let servers = title(servers);
     let mut text = format!("{servers}: {}, {}\n", count(total.keys, "key"), binary(total.bytes));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = now();
     let share = |usage: &Usage| usage.bytes as f64 / total.bytes.max(1) as f64;
     let narrow = width.is_some_and(|width| width < 72);
 
-    let mut cells = vec![["prefix", "keys", "bytes", "share", "expiring", "oldest access"].map(String::from)];
-    cells.extend(rows.iter().map(|Row { prefix, usage }| {
-        [
-            prefix.clone(),
-            grouped(usage.keys),
-            binary(usage.bytes),
-            format!("{:.1}%", 100.0 * share(usage)),
-            grouped(usage.expiring),
-            usage.oldest_access.map_or("-".into(), |time| format!("{} ago", age(now.saturating_sub(time)))),
-        ]
+    let headings = |headings: &[&str]| headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>();
+    let mut cells = vec![headings(&["prefix", "keys", "bytes", "share"])];
+    cells.extend(rows.iter().map(|Row { prefix, usage, .. }| {
+        vec![prefix.clone(), grouped(usage.keys), binary(usage.bytes), format!("{:.1}%", 100.0 * share(usage))]
     }));
+    let mut put = |heading: &str, cell: &dyn Fn(&Row) -> String| {
+        let column = std::iter::once(heading.to_owned()).chain(rows.iter().map(cell));
+        cells.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
+    };
+    if let Some(sighting) = sighting {
+        put("reads/s", &|row| rate(sighting.per_second(row.uses.unwrap_or_default().gets)));
+        put("writes/s", &|row| rate(sighting.per_second(row.uses.unwrap_or_default().sets)));
+    }
     // What matters least goes first where there is no room.
-    let columns = if narrow { 4 } else { 6 };
-    let mut widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let gaps = 2 * (columns - 1);
+    if !narrow {
+        put("expiring", &|row| grouped(row.usage.expiring));
+        let ago = |time| format!("{} ago", age(now.saturating_sub(time)));
+        put("oldest access", &|row| row.usage.oldest_access.map_or("-".into(), ago));
+    }
+    let mut widths = text::widths(&cells);
+    let gaps = 2 * widths.len().saturating_sub(1);
     let used: usize = widths.iter().skip(1).sum::<usize>() + gaps;
     if let (Some(width), Some(prefix)) = (width, widths.first_mut()) {
         *prefix = (*prefix).min(width.saturating_sub(used).max(8));
@@ -101,7 +144,7 @@ pub fn table(servers: &[ServerAddr], rows: &[Row], width: Option<usize>) -> Stri
 }
 
 /// The servers, or how many they are.
-fn title(servers: &[ServerAddr]) -> String {
+pub fn title(servers: &[ServerAddr]) -> String {
     match servers {
         [_, _, _, _, _, ..] => count(servers.len() as u64, "server"),
         few => few.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -109,7 +152,7 @@ fn title(servers: &[ServerAddr]) -> String {
 }
 
 /// A text cut to a width, and seen to be.
-fn fitted(text: &str, width: usize) -> String {
+pub fn fitted(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();
     }
@@ -133,6 +176,7 @@ mod tests {
         let row = |prefix: &str, keys, bytes, oldest_access| Row {
             prefix: prefix.into(),
             usage: Usage { keys, bytes, expiring: 3, oldest_access },
+            uses: None,
         };
         vec![row("shop:", 1_200, 3_000_000, Some(0)), row(&"long".repeat(30), 1, 1_000_000, None)]
     }
@@ -140,13 +184,16 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let rows = some();
+        let sighting = Sighting { time: Duration::from_secs(1), ..Sighting::default() };
         for width in [40, 60, 71, 72, 80, 120, 200] {
-            let text = table(&[], &rows, Some(width));
-            for line in text.lines() {
-                assert!(line.chars().count() <= width, "{width}: {line}");
+            for sighting in [None, Some(&sighting)].into_iter().filter(|sighting| sighting.is_none() || width > 50) {
+                let text = table(&[], &rows, sighting, Some(width));
+                for line in text.lines() {
+                    assert!(line.chars().count() <= width, "{width}: {line}");
+                }
             }
         }
-        let whole = table(&[], &rows, None);
+        let whole = table(&[], &rows, None, None);
         assert!(whole.contains(&"long".repeat(30)), "a pipe gets all of it: {whole}");
     }
 

@@ -6,7 +6,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::ops::backlog::BATCH;
 use crate::ops::listing::Listed;
 use crate::protocol::PercentError;
-use crate::scope::Scope;
 
 /// Whether the records of a batch have a CAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,19 +100,23 @@ impl BatchBuilder {
         Self { format, records: BytesMut::new() }
     }
 
-    /// Takes an item's key if it is in scope, and says whether it was.
+    /// Takes an item's key if it (decoded) is wanted, and says whether it was.
     ///
     /// # Errors
     /// The key is not encoded as a server would.
-    pub(super) fn take(&mut self, item: Listed<'_>, scope: &Scope) -> Result<bool, PercentError> {
+    pub(super) fn take(
+        &mut self,
+        item: Listed<'_>,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<bool, PercentError> {
         let start = self.records.len();
         self.records.put_u8(0);
         let decoded = item.append_key(&mut self.records);
         // Decoding sees to it that a key has 1 to 250 bytes; whatever has not is never deleted.
         let key = decoded.ok().and_then(|()| self.records.get(start + 1..)).filter(|key| !key.is_empty());
         let length = key.and_then(|key| u8::try_from(key.len()).ok()).ok_or(PercentError);
-        let in_scope = key.is_some_and(|key| scope.contains(key));
-        let (true, Ok(length), Some(first)) = (in_scope, length, self.records.get_mut(start)) else {
+        let is_wanted = key.is_some_and(is_wanted);
+        let (true, Ok(length), Some(first)) = (is_wanted, length, self.records.get_mut(start)) else {
             self.records.truncate(start);
             return length.map(|_| false);
         };
@@ -122,6 +125,17 @@ impl BatchBuilder {
             self.records.put_u64(item.cas().unwrap_or_default());
         }
         Ok(true)
+    }
+
+    /// Takes a key; one that is longer than any is left out.
+    pub(super) fn put(&mut self, key: &[u8]) {
+        if let Ok(length) = u8::try_from(key.len()) {
+            self.records.put_u8(length);
+            self.records.put_slice(key);
+            if self.format == Format::KeysWithCas {
+                self.records.put_u64(0);
+            }
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -140,13 +154,12 @@ impl BatchBuilder {
 mod tests {
     use super::*;
     use crate::protocol::crawler::MetadumpLine;
-    use crate::scope::Prefix;
 
     fn batch(format: Format, lines: &[&'static str]) -> Batch {
-        let scope = Scope::of([Prefix::new("a").unwrap()]);
         let mut builder = BatchBuilder::new(format);
         for line in lines {
-            builder.take(Listed::Metadump(MetadumpLine::new(line.as_bytes()).unwrap()), &scope).unwrap();
+            let item = Listed::Metadump(MetadumpLine::new(line.as_bytes()).unwrap());
+            builder.take(item, |key| key.starts_with(b"a")).unwrap();
         }
         builder.finish().unwrap()
     }

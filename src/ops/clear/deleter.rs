@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
 use crate::ops::Event;
-use crate::ops::backlog::Drainer;
+use crate::ops::backlog::Batches;
 use crate::ops::dialect::Language;
 use crate::ops::retry::{Retries, unless_stopped};
 use crate::protocol::binary::Deletion;
@@ -103,8 +103,8 @@ impl Sent {
 
 impl<'a> Deleter<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        let keeps_new = shared.options.keep_new;
-        let commands = match (shared.way.dialect.language(), keeps_new) {
+        let compares = shared.options.compares();
+        let commands = match (shared.way.dialect.language(), compares) {
             _ if shared.looks_up_age() => Commands::ClassicLookUp,
             (Language::Meta, false) => Commands::Meta,
             (_, true) if shared.way.dialect.meta_compares() => Commands::MetaCompare,
@@ -131,7 +131,7 @@ impl<'a> Deleter<'a> {
     ///
     /// # Errors
     /// It was stopped, the connection is lost and stays so, or the server refused a delete: something in scope may be left.
-    pub(super) async fn run(mut self, mut backlog: Drainer) -> Result<(), Error> {
+    pub(super) async fn run(mut self, mut backlog: impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         // Where there is nothing to delete there is nothing to connect for.
         match unless_stopped(context, server, self.next(&mut backlog)).await? {
@@ -155,7 +155,7 @@ impl<'a> Deleter<'a> {
     }
 
     /// One connection's worth of it.
-    async fn drain(&mut self, backlog: &mut Drainer) -> Result<(), Error> {
+    async fn drain(&mut self, backlog: &mut impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         let mut client = context.connect(server).await?;
         unless_stopped(context, server, self.learn(&mut client)).await?;
@@ -193,12 +193,12 @@ impl<'a> Deleter<'a> {
     async fn learn(&mut self, client: &mut Client) -> Result<(), Error> {
         if !self.are_commands_known {
             if !client.speaks_meta().await? {
-                let keeps_new = self.shared.options.keep_new;
-                self.commands = if keeps_new { Commands::ClassicCompare } else { Commands::Classic };
+                let compares = self.shared.options.compares();
+                self.commands = if compares { Commands::ClassicCompare } else { Commands::Classic };
             }
             self.are_commands_known = true;
         }
-        if self.shared.options.keep_new {
+        if self.shared.options.compares() {
             let stats = client.stats(StatsGroup::General).await?;
             self.shared.check_instance(Activity::of(&stats).map(|activity| activity.instance))?;
         }
@@ -221,7 +221,7 @@ impl<'a> Deleter<'a> {
     }
 
     /// The next keys to delete, when it is time for them. Nothing is lost when it is dropped while it waits.
-    async fn next(&mut self, backlog: &mut Drainer) -> Result<Option<Batch>, Error> {
+    async fn next(&mut self, backlog: &mut impl Batches) -> Result<Option<Batch>, Error> {
         if let Some(pace) = &self.pace {
             sleep_until(pace.next).await;
         }
@@ -229,7 +229,7 @@ impl<'a> Deleter<'a> {
             Some(batch) => Some(batch),
             None => {
                 let batch = backlog.next().await.map_err(|source| {
-                    self.shared.error(Problem::Local { doing: "reading back the keys to delete", source })
+                    self.shared.error(Problem::Local { doing: "reading the keys to delete", source })
                 })?;
                 batch.map(|records| Batch::from_bytes(self.format, records))
             }
@@ -328,8 +328,8 @@ impl<'a> Deleter<'a> {
             None => {}
         }
         match &marked {
-            Some(Record { cas: 0, .. }) if self.shared.options.keep_new => {
-                Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }))
+            Some(Record { cas: 0, .. }) if self.shared.options.compares() => {
+                Err(self.shared.cannot_compare("the server keeps no CAS (-C)"))
             }
             _ => Ok(marked),
         }

@@ -102,9 +102,9 @@ impl Run<'_> {
         Ok(Ok(()))
     }
 
-    /// Whether old items that the server moves to another slab page would be kept as new.
+    /// Whether old items that the server moves to another slab page would be left as new.
     fn is_confused_by_moves(&self) -> bool {
-        self.shared.options.keep_new && self.shared.way.dialect.moves_renew_cas()
+        self.shared.options.compares() && self.shared.way.dialect.moves_renew_cas()
     }
 
     fn left(&self, which: &str, walk: &Walk) -> Error {

@@ -29,6 +29,8 @@ pub(super) struct Walk {
     pub(super) examples: Vec<String>,
     /// An item was listed whose last access was long before the walk.
     pub(super) has_long_unread: bool,
+    /// Of all keys, where their CAS are compared.
+    pub(super) highest_cas: u64,
 }
 
 pub(super) struct Lister<'a> {
@@ -96,13 +98,31 @@ impl<'a> Lister<'a> {
 
 impl Visitor for Lister<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
-        if self.shared.options.keep_new && item.cas().is_none() {
-            return Err(self.shared.error(Problem::NoAge { why: "its listing does not say the CAS of each key" }));
+        let Shared { server, scope, options, sieve, .. } = *self.shared;
+        if options.compares() {
+            let why = match item.cas() {
+                None => Some("its listing does not say the CAS of each key"),
+                Some(0) => Some("the server keeps no CAS (-C)"),
+                Some(_) => None,
+            };
+            if let Some(why) = why {
+                return Err(self.shared.cannot_compare(why));
+            }
+            self.walk.highest_cas = self.walk.highest_cas.max(item.cas().unwrap_or_default());
         }
+        // What the listing says of an item whose key is in scope.
+        let mut admitted = None;
+        let is_wanted =
+            |key: &[u8]| scope.contains(key) && matches!(admitted.insert(sieve.admits(item, server)), Ok(true));
         let in_scope = self
             .batch
-            .take(item, self.shared.scope)
+            .take(item, is_wanted)
             .map_err(|source| self.shared.error(Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) }))?;
+        if let Some(admitted) = admitted
+            && !admitted?
+        {
+            self.nearest.was_met();
+        }
         self.listed += 1;
         if !self.walk.has_long_unread {
             let long_unread = self.shared.long_unread.load(Relaxed);

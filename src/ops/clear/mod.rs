@@ -10,6 +10,7 @@ mod deleter;
 mod evidence;
 mod hash_walk;
 mod lister;
+mod named;
 mod noted;
 mod passes;
 mod survey;
@@ -31,12 +32,13 @@ use self::batch::Format;
 use self::deleter::Deleter;
 use self::evidence::Evidence;
 use self::lister::{Lister, Walk};
+pub use self::named::{Deleted, delete};
 pub use self::survey::{Found, Survey, survey};
 use self::tally::Tally;
 use super::backlog::backlog;
 use super::dialect::Dumps;
 use super::listing::sample::Sample;
-use super::listing::{self, Coverage, Walked, Way};
+use super::listing::{self, Coverage, Filter, Sieve, Walked, Way};
 pub use super::listing::{Strategy, Uncertainty};
 use super::nearest::Nearest;
 use super::retry::{Retries, unless_stopped};
@@ -71,6 +73,16 @@ pub struct Options {
     /// listed with, and that CAS is no newer than the clear. What was changed in place meanwhile (incr, append) counts as
     /// new.
     pub keep_new: bool,
+    /// Of the keys in scope, only those whose items meet this as they are listed. A key is then deleted only if its item has
+    /// the CAS that it was listed with: one that is stored since stays. One that is only read since goes.
+    pub filter: Filter,
+}
+
+impl Options {
+    /// Whether an item is deleted only if it is still the one that was listed.
+    fn compares(&self) -> bool {
+        self.keep_new || !self.filter.is_none()
+    }
 }
 
 /// What a clear did on a server.
@@ -96,8 +108,8 @@ pub struct Cleared {
     /// What the items in scope took in the server, over all passes: header, key and value (the value alone where a
     /// cachedump lists them).
     pub bytes: u64,
-    /// Keys in scope that were left because they were stored after the clear began, over all passes; none where new keys
-    /// are not kept.
+    /// Keys in scope that were left because they were stored after the clear began, or where new keys are not kept but items
+    /// filtered, after they were listed; over all passes. None where neither is so.
     pub kept_new: Option<u64>,
     /// The probability that a pass misses a key, as it was estimated; none where no passes were judged.
     pub miss_rate: Option<f64>,
@@ -173,7 +185,7 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
             matched: 0,
             deleted: 0,
             bytes: 0,
-            kept_new: options.keep_new.then_some(0),
+            kept_new: options.compares().then_some(0),
             miss_rate: None,
             doubt: None,
             nearest: Vec::new(),
@@ -220,6 +232,7 @@ struct Shared<'a> {
     options: &'a Options,
     context: &'a Context,
     way: Way,
+    sieve: Sieve,
     tally: Tally,
     /// A CAS that the server gave out after the clear began: whatever has one up to it was stored before. 0, which no item
     /// has, until it is known.
@@ -236,7 +249,25 @@ struct Shared<'a> {
     instance: OnceLock<Instance>,
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
+    fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
+        Self {
+            server,
+            scope,
+            options,
+            context,
+            way,
+            sieve: Sieve::default(),
+            tally: Tally::default(),
+            watermark: AtomicU64::new(0),
+            long_unread: AtomicU64::new(0),
+            own_uses: AtomicU64::new(0),
+            old_met: AtomicU64::new(0),
+            not_found: AtomicU64::new(0),
+            instance: OnceLock::new(),
+        }
+    }
+
     /// Whether an item was stored before the clear began, as far as can be known: without CAS (-C) every one counts.
     fn is_older(&self, cas: Option<u64>) -> bool {
         match (self.watermark.load(Relaxed), cas) {
@@ -273,11 +304,17 @@ impl Shared<'_> {
     /// Whether it matters which keys are old.
     fn wants_watermark(&self) -> bool {
         let matters = self.way.strategy != Strategy::Hash || self.options.verify || self.options.keep_new;
-        matters && self.watermark.load(Relaxed) == 0
+        matters && !self.finds_watermark() && self.watermark.load(Relaxed) == 0
     }
 
-    const fn format(&self) -> Format {
-        if self.options.keep_new { Format::KeysWithCas } else { Format::Keys }
+    /// Whether the highest CAS of the first listing is the watermark. It is one that was given out later than it could be,
+    /// which is enough where what is stored meanwhile need not stay, and no item is changed for it.
+    fn finds_watermark(&self) -> bool {
+        !self.options.filter.is_none() && !self.options.keep_new
+    }
+
+    fn format(&self) -> Format {
+        if self.options.compares() { Format::KeysWithCas } else { Format::Keys }
     }
 
     fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
@@ -285,6 +322,11 @@ impl Shared<'_> {
             None => Ok(proof),
             Some((count, example)) => Err(self.error(Problem::OutOfReach { count, example: Excerpt::of(&example) })),
         }
+    }
+
+    /// The error of a server that cannot be asked to delete an item only if it is the one that was listed.
+    fn cannot_compare(&self, why: &'static str) -> Error {
+        self.error(if self.options.keep_new { Problem::NoAge { why } } else { Problem::NoCompare { why } })
     }
 
     fn error(&self, problem: Problem) -> Error {
@@ -319,22 +361,8 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
-        let shared = Shared {
-            server,
-            scope,
-            options,
-            context,
-            way,
-            tally: Tally::default(),
-            watermark: AtomicU64::new(0),
-            long_unread: AtomicU64::new(0),
-            own_uses: AtomicU64::new(0),
-            old_met: AtomicU64::new(0),
-            not_found: AtomicU64::new(0),
-            instance: OnceLock::new(),
-        };
         Self {
-            shared,
+            shared: Shared::new(server, scope, options, context, way),
             retries: Retries::new(context),
             listed_first: None,
             listed_last: 0,
@@ -360,7 +388,7 @@ impl<'a> Run<'a> {
             matched: tally.count_matched(),
             deleted: tally.count_deleted(),
             bytes: tally.count_bytes(),
-            kept_new: self.shared.options.keep_new.then(|| tally.count_kept_new()),
+            kept_new: self.shared.options.compares().then(|| tally.count_kept_new()),
             miss_rate: self.evidence.miss_rate(),
             doubt: self.evidence.doubt(),
             nearest: if tally.count_matched() == 0 { self.nearest.prefixes() } else { Vec::new() },
@@ -374,6 +402,10 @@ impl<'a> Run<'a> {
 
     async fn prove(&mut self) -> Result<Proof, Error> {
         self.check_age().await?;
+        if !self.shared.options.filter.is_none() {
+            let stats = self.ask(StatsGroup::General).await?;
+            self.shared.sieve = Sieve::of(&self.shared.options.filter, self.shared.server, &stats)?;
+        }
         let chosen = self.shared.way.strategy;
         let refused = match self.by(chosen).await? {
             Ok(proof) => return Ok(proof),
@@ -392,23 +424,28 @@ impl<'a> Run<'a> {
         Err(listing::disabled(self.shared.server, refused))
     }
 
-    /// Where new items are kept: whether they can be told from old ones.
+    /// Where items are compared: whether they can be told from those that took their place.
     async fn check_age(&mut self) -> Result<(), Error> {
-        if !self.shared.options.keep_new {
+        if !self.shared.options.compares() {
             return Ok(());
         }
         if self.shared.way.strategy == Strategy::Cachedump {
             let why = "the only listing that this server has (stats cachedump) does not say the CAS of a key";
-            return Err(self.shared.error(Problem::NoAge { why }));
+            return Err(self.shared.cannot_compare(why));
         }
         if self.shared.way.strategy == Strategy::Lru && self.shared.way.dialect.dumps() == Dumps::WithoutHeads {
             let why = "memcached 1.5.5 and 1.5.6 list the newest entry of each LRU list without its CAS";
-            return Err(self.shared.error(Problem::NoAge { why }));
+            return Err(self.shared.cannot_compare(why));
+        }
+        let options = self.shared.options;
+        if options.keep_new && !options.filter.is_none() && !self.shared.way.dialect.meta_compares() {
+            let why = "before 1.6.13 the item that shows how old the others are cannot be chosen by compare";
+            return Err(self.shared.cannot_compare(why));
         }
         let instance = self.activity().await?.map(|activity| activity.instance);
         self.shared.check_instance(instance)?;
         if !self.has_cas().await? {
-            return Err(self.shared.error(Problem::NoAge { why: "the server keeps no CAS (-C)" }));
+            return Err(self.shared.cannot_compare("the server keeps no CAS (-C)"));
         }
         Ok(())
     }
@@ -448,6 +485,9 @@ impl<'a> Run<'a> {
                 Ok(Walked::Whole(coverage)) => {
                     self.listed_first.get_or_insert(walk.listed);
                     walk.older += self.shared.old_met.load(Relaxed);
+                    if self.shared.finds_watermark() && self.shared.watermark.load(Relaxed) == 0 {
+                        self.shared.watermark.store(walk.highest_cas, Relaxed);
+                    }
                     return Ok(Pass::Whole(walk, coverage));
                 }
                 Err(Error { problem: Problem::Spool(_), .. }) if given_up < GIVEN_UP_MAX => given_up += 1,

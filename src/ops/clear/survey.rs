@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Strategy;
+use super::{Options, Strategy};
 use crate::address::ServerAddr;
 use crate::error::Error;
-use crate::ops::listing::{self, Listed, Looked, TOLD_TOGETHER, Uncertainty, Visitor};
+use crate::ops::listing::{self, Listed, Looked, Sieve, TOLD_TOGETHER, Uncertainty, Visitor};
 use crate::ops::nearest::Nearest;
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
@@ -26,7 +26,7 @@ pub struct Survey {
     pub strategy: Strategy,
     /// Keys on the server, as listed.
     pub listed: u64,
-    /// For each of [`Scope::prefixes`], or one for every key.
+    /// For each of [`Scope::prefixes`] and behind them each of [`Scope::globs`], or one for every key.
     pub found: Vec<Found>,
     /// Where no key in scope was met: the prefixes that are there and most like those that were asked for, nearest first.
     pub nearest: Vec<Bytes>,
@@ -34,27 +34,24 @@ pub struct Survey {
     pub uncertainty: Option<Uncertainty>,
 }
 
-/// Counts what a clear would delete.
+/// Counts what a clear with these options would delete.
 ///
 /// # Errors
-/// The server could not be reached, or does not list its keys.
-pub async fn survey(
-    server: &ServerAddr,
-    scope: &Scope,
-    asked: Option<Strategy>,
-    context: &Context,
-) -> Result<Survey, Error> {
+/// The server could not be reached, does not list its keys, or does not say of its items what the filter asks for.
+pub async fn survey(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Result<Survey, Error> {
+    let sieve = Sieve::learn(&options.filter, server, context).await?;
     let surveyor = || Surveyor {
         server,
         scope,
+        sieve,
         context,
         key: BytesMut::new(),
         listed: 0,
         untold: (0, 0),
-        found: vec![Found::default(); scope.prefixes().len().max(1)],
+        found: vec![Found::default(); (scope.prefixes().len() + scope.globs().len()).max(1)],
         nearest: Nearest::to(scope),
     };
-    let Looked { strategy, visitor, uncertainty } = listing::look(server, asked, context, surveyor).await?;
+    let Looked { strategy, visitor, uncertainty } = listing::look(server, options.strategy, context, surveyor).await?;
     let is_found = visitor.found.iter().any(|found| found.keys > 0);
     let nearest = if is_found { Vec::new() } else { visitor.nearest.prefixes() };
     Ok(Survey { strategy, listed: visitor.listed, found: visitor.found, nearest, uncertainty })
@@ -63,6 +60,7 @@ pub async fn survey(
 struct Surveyor<'a> {
     server: &'a ServerAddr,
     scope: &'a Scope,
+    sieve: Sieve,
     context: &'a Context,
     key: BytesMut,
     listed: u64,
@@ -77,7 +75,10 @@ impl Visitor for Surveyor<'_> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed += 1;
         self.untold.0 += 1;
-        if let Some(found) = self.scope.find(&self.key).and_then(|place| self.found.get_mut(place)) {
+        let place = self.scope.find(&self.key);
+        if place.is_some() && !self.sieve.admits(item, self.server)? {
+            self.nearest.was_met();
+        } else if let Some(found) = place.and_then(|place| self.found.get_mut(place)) {
             self.untold.1 += 1;
             found.keys += 1;
             found.bytes += item.size();

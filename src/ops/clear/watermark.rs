@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ops::dialect::Language;
 use crate::protocol::meta::{MetaDelete, MetaGet};
 use crate::protocol::storage::{Store, StoreVerb};
-use crate::protocol::{Key, MetaKey, Reply, Request};
+use crate::protocol::{Cas, Key, MetaKey, Reply, Request};
 
 /// Keys of a batch that are asked one after the other whether they are still there. When another client has deleted them
 /// all meanwhile, a later batch gives the watermark; what is stored until then counts as old.
@@ -24,11 +24,14 @@ pub(super) async fn take(
     batch: &Batch,
 ) -> Result<Option<Record>, Error> {
     let tried = if shared.options.keep_new { usize::MAX } else { TRIED };
-    for Record { key, .. } in batch.records().take(tried) {
+    let is_filtered = !shared.options.filter.is_none();
+    for Record { key, cas } in batch.records().take(tried) {
+        // What was stored since it was listed may be none of those that are meant.
+        let listed = is_filtered.then_some(cas);
         let cas = match language {
             Language::Meta => {
                 let Ok(key) = MetaKey::for_bytes(key.clone()) else { continue };
-                by_meta(client, shared, key).await?
+                by_meta(client, shared, key, listed).await?
             }
             Language::Classic => {
                 let Ok(key) = Key::new(key.clone()) else { continue };
@@ -42,9 +45,15 @@ pub(super) async fn take(
     Ok(None)
 }
 
-/// `md KEY I` marks the item as stale and gives it a fresh CAS; it allocates nothing.
-async fn by_meta(client: &mut Client, shared: &Shared<'_>, key: MetaKey) -> Result<Option<u64>, Error> {
-    let mark = MetaDelete { invalidate: true, ..MetaDelete::new(key.clone()) };
+/// `md KEY I` marks the item as stale and gives it a fresh CAS; it allocates nothing. `listed` is the CAS that the item has to
+/// have, if any.
+async fn by_meta(
+    client: &mut Client,
+    shared: &Shared<'_>,
+    key: MetaKey,
+    listed: Option<u64>,
+) -> Result<Option<u64>, Error> {
+    let mark = MetaDelete { invalidate: true, cas: listed.map(Cas), ..MetaDelete::new(key.clone()) };
     if client.meta(Request::MetaDelete(mark)).await?.is_none() {
         return Ok(None);
     }

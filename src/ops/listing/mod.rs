@@ -2,6 +2,7 @@
 
 mod cachedump;
 mod choice;
+mod filter;
 mod heads;
 mod look;
 mod metadump;
@@ -14,6 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::{BufMut, BytesMut};
 
 pub(super) use self::choice::{Way, choose};
+pub use self::filter::Filter;
+pub(super) use self::filter::Sieve;
 pub use self::look::Uncertainty;
 pub(super) use self::look::{Looked, Sampling, look};
 use super::Context;
@@ -118,11 +121,16 @@ impl Listed<'_> {
         }
     }
 
-    /// Bytes: the whole item of a metadump, the value of a cachedump.
+    /// Bytes: the whole item of a metadump, the value of a cachedump; 0 where the listing does not say it.
     pub(super) fn size(self) -> u64 {
+        self.known_size().unwrap_or_default()
+    }
+
+    /// The same; none where the listing does not say it.
+    pub(super) fn known_size(self) -> Option<u64> {
         match self {
-            Self::Metadump(item) => item.size().unwrap_or_default(),
-            Self::Cachedump(item) => item.size(),
+            Self::Metadump(item) => item.size(),
+            Self::Cachedump(item) => Some(item.size()),
         }
     }
 

@@ -1,0 +1,183 @@
+//! `--keys-from`: keys as `mcflush keys` prints them, from a file or stdin.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::args::unescape;
+use super::text::one_line;
+
+/// Bytes that a key has at most.
+const KEY_MAX: usize = 250;
+
+/// Bytes of the longest line: a key of which every byte is escaped.
+const LINE_MAX: usize = 4 * KEY_MAX;
+
+/// Keys in a file, each of them looked at already. Each reader begins at the first.
+#[derive(Debug, Clone)]
+pub struct KeysFrom {
+    file: Arc<File>,
+    form: Form,
+}
+
+/// How keys are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A key a line, `\xNN` and `\\` escaped.
+    Lines,
+    /// Raw, a NUL behind each.
+    Null,
+}
+
+impl Form {
+    const fn end(self) -> u8 {
+        match self {
+            Self::Lines => b'\n',
+            Self::Null => 0,
+        }
+    }
+}
+
+impl KeysFrom {
+    /// Reads all of it once; `-` is stdin, which goes to a temporary file, as does whatever else cannot be read twice.
+    ///
+    /// # Errors
+    /// It cannot be read, or something in it is no key; in a line, with its number.
+    pub fn read(path: &Path, form: Form) -> Result<Self, String> {
+        let is_stdin = path == Path::new("-");
+        let name = if is_stdin { "stdin".into() } else { one_line(&path.display().to_string()) };
+        let unread = |error: io::Error| format!("{name}: {error}: give --keys-from a file of keys that can be read");
+        let file = if is_stdin {
+            spooled(io::stdin().lock(), &name)?
+        } else {
+            let file = File::open(path).map_err(unread)?;
+            if file.metadata().map_err(unread)?.is_file() { file } else { spooled(file, &name)? }
+        };
+        let keys = Self { file: Arc::new(file), form };
+        for key in keys.keys() {
+            key.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => format!("{name}: {error}"),
+                _ => unread(error),
+            })?;
+        }
+        Ok(keys)
+    }
+
+    /// The keys, from the first on.
+    pub fn keys(&self) -> impl Iterator<Item = io::Result<Bytes>> + Send + use<> {
+        let from_start = FromStart { file: Arc::clone(&self.file), offset: 0 };
+        let mut reader = BufReader::with_capacity(64 * 1024, from_start);
+        let (form, mut number, mut line) = (self.form, 0_u64, Vec::new());
+        std::iter::from_fn(move || {
+            line.clear();
+            // One byte more than the longest line and its end: then it is too long.
+            match (&mut reader).take(LINE_MAX as u64 + 2).read_until(form.end(), &mut line) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            number += 1;
+            if line.last() == Some(&form.end()) {
+                line.pop();
+            }
+            let unit = if form == Form::Lines { "line" } else { "key" };
+            let bad = |why| io::Error::new(io::ErrorKind::InvalidData, format!("{unit} {number}: {why}"));
+            Some(key(&line, form).map_err(bad))
+        })
+    }
+}
+
+fn key(line: &[u8], form: Form) -> Result<Bytes, &'static str> {
+    let key = match form {
+        Form::Null => line.to_vec(),
+        Form::Lines if line.ends_with(b"\r") => {
+            return Err("it ends with a carriage return: take it out, or write \\x0d where the key has one");
+        }
+        // Nearly all keys are what they are printed as.
+        Form::Lines if !line.contains(&b'\\') => line.to_vec(),
+        Form::Lines => {
+            unescape(line).ok_or("write a backslash as \\\\ and a byte as \\xNN, as \"mcflush keys\" does")?
+        }
+    };
+    match key.len() {
+        0 => Err("there is no key in it: take it out"),
+        1..=KEY_MAX => Ok(key.into()),
+        _ => Err("it is longer than any key: a key has at most 250 bytes"),
+    }
+}
+
+fn spooled(mut source: impl Read, name: &str) -> Result<File, String> {
+    let mut file = tempfile::tempfile().map_err(|error| {
+        format!("io: {name} cannot be kept ({error}): give the temporary folder (TMPDIR) another place")
+    })?;
+    io::copy(&mut source, &mut file).map_err(|error| {
+        format!("io: {name} cannot be read and kept ({error}): give the temporary folder (TMPDIR) more room")
+    })?;
+    Ok(file)
+}
+
+/// A file from its start, wherever others read it.
+struct FromStart {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(buffer, self.offset)?;
+        self.offset += length as u64;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(text: &[u8], form: Form) -> Result<Vec<Bytes>, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text).unwrap();
+        let keys = KeysFrom::read(file.path(), form)
+            .map_err(|line| line.rsplit_once(".tmp").unwrap_or(("", &line)).1.to_owned())?;
+        let all = |keys: &KeysFrom| keys.keys().map(Result::unwrap).collect::<Vec<_>>();
+        // Two readers do not take each other's keys.
+        let (mut one, other) = (keys.keys(), all(&keys));
+        assert_eq!(one.next().map(Result::unwrap), other.first().cloned());
+        Ok(other)
+    }
+
+    #[test]
+    fn keys_come_as_they_are_printed() {
+        let lines = read(b"shop:1\na\\x0a\\\\b\ntwo words\nlast", Form::Lines).unwrap();
+        assert_eq!(lines, [&b"shop:1"[..], b"a\n\\b", b"two words", b"last"]);
+        let raw = read(b"a\nb\\x\0c\r\0", Form::Null).unwrap();
+        assert_eq!(raw, [&b"a\nb\\x"[..], b"c\r"]);
+        assert!(read(b"", Form::Lines).unwrap().is_empty());
+        assert_eq!(read("\\x61".repeat(250).as_bytes(), Form::Lines).unwrap(), ["a".repeat(250)]);
+    }
+
+    #[test]
+    fn what_is_no_key_is_named() {
+        for (text, form, words) in [
+            (&b"a\n\nb\n"[..], Form::Lines, "line 2: there is no key"),
+            (b"a\nb\\n\n", Form::Lines, "line 2: write a backslash"),
+            (b"a\r\nb\r\n", Form::Lines, "line 1: it ends with a carriage return"),
+            (b"a\0\0", Form::Null, "key 2: there is no key"),
+        ] {
+            let error = read(text, form).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        for length in [251, 1_000, 1_001, 1_002, 1_003, 100_000] {
+            let error = read(["a\n", &"k".repeat(length), "\n"].concat().as_bytes(), Form::Lines).unwrap_err();
+            assert!(error.contains("line 2: it is longer than any key"), "{length}: {error}");
+        }
+        assert!(KeysFrom::read(Path::new("/nonexistent/keys"), Form::Lines).is_err());
+        assert!(KeysFrom::read(Path::new("/"), Form::Lines).is_err());
+    }
+}

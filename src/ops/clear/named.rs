@@ -1,0 +1,155 @@
+//! Deletes the keys that a caller names, and looks for no others.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::Instant;
+
+use super::batch::{Batch, BatchBuilder, Format};
+use super::deleter::Deleter;
+use super::{Options, Proof, Shared};
+use crate::address::ServerAddr;
+use crate::error::Error;
+use crate::ops::backlog::Batches;
+use crate::ops::dialect::Dialect;
+use crate::ops::listing::{Strategy, Way};
+use crate::ops::retry::Retries;
+use crate::ops::{Context, Event};
+use crate::protocol::KEY_MAX;
+use crate::scope::Scope;
+
+/// Batches that are read and not taken yet.
+const AHEAD: usize = 4;
+
+/// What became of keys that were named.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use bytes::Bytes;
+/// use mcflush::ops::{Context, clear::delete};
+/// let keys = ["shop:1", "shop:2"].map(|key| Ok(Bytes::from(key)));
+/// let deleted = delete(&"cache1".parse()?, keys.into_iter(), None, &Context::default()).await;
+/// println!("{} of {} were there", deleted.deleted, deleted.named);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Deleted {
+    /// Keys that the caller named, as far as they were read.
+    pub named: u64,
+    /// Keys that were deleted, confirmed by the server.
+    pub deleted: u64,
+    /// Keys that were not there. Those whose delete had to be sent again, over a fresh connection, may be among them though
+    /// it was this that deleted them.
+    pub missing: u64,
+    /// Keys that no command can name on this server: they may be there still.
+    pub unreachable: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it is not complete.
+    pub error: Option<Error>,
+}
+
+/// Deletes these keys (each any bytes, 1 to 250 of them), and waits until the server has confirmed each. They are read on a
+/// thread of its own, as they are needed, so memory holds some of them only. One that was not there is no failure; one that
+/// no command can name is.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use bytes::Bytes;
+/// use mcflush::ops::{Context, clear::delete};
+/// let keys = ["shop:1", "shop:2"].map(|key| Ok(Bytes::from(key)));
+/// let deleted = delete(&"cache1".parse()?, keys.into_iter(), None, &Context::default()).await;
+/// assert!(deleted.error.is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub async fn delete(
+    server: &ServerAddr,
+    keys: impl Iterator<Item = io::Result<Bytes>> + Send + 'static,
+    rate: Option<NonZeroU32>,
+    context: &Context,
+) -> Deleted {
+    let began = Instant::now();
+    context.events.tell(Event::Started);
+    let ask = || async { Dialect::learn(&mut context.connect(server).await?).await };
+    let (scope, options) = (Scope::everything(), Options { rate, ..Options::default() });
+    let deleted = match Retries::new(context).until_done(server, ask).await {
+        Ok((_, dialect)) => {
+            // The keys are all that there is to walk.
+            let way = Way { strategy: Strategy::Hash, dialect };
+            let shared = Shared::new(server, &scope, &options, context, way);
+            let (sender, batches) = channel(AHEAD);
+            tokio::task::spawn_blocking(move || read(keys, &sender));
+            let deletes = Box::pin(Deleter::new(&shared).run(Reader { batches, shared: &shared })).await;
+            let result = deletes.and_then(|()| shared.reached_all(Proof::Walk));
+            Deleted {
+                named: shared.tally.count_matched(),
+                deleted: shared.tally.count_deleted(),
+                missing: shared.not_found.load(Relaxed),
+                unreachable: shared.tally.count_out_of_reach(),
+                took: began.elapsed(),
+                error: result.err(),
+            }
+        }
+        Err(error) => {
+            Deleted { named: 0, deleted: 0, missing: 0, unreachable: 0, took: began.elapsed(), error: Some(error) }
+        }
+    };
+    context.events.tell(Event::Done { complete: deleted.error.is_none() });
+    deleted
+}
+
+/// Some keys, and how many.
+type Portion = io::Result<(u64, Batch)>;
+
+/// Reads to the end, to the first error, or until nobody takes any more.
+fn read(keys: impl Iterator<Item = io::Result<Bytes>>, batches: &Sender<Portion>) {
+    let (mut batch, mut count) = (BatchBuilder::new(Format::Keys), 0);
+    for key in keys {
+        match key {
+            Ok(key) if (1..=KEY_MAX).contains(&key.len()) => {
+                batch.put(&key);
+                count += 1;
+            }
+            Ok(key) => {
+                let error = io::Error::other(format!("a key has 1 to {KEY_MAX} bytes, and one here has {}", key.len()));
+                _ = batches.blocking_send(Err(error));
+                return;
+            }
+            Err(error) => {
+                _ = batches.blocking_send(Err(error));
+                return;
+            }
+        }
+        if batch.is_full()
+            && let Some(batch) = batch.finish()
+            && batches.blocking_send(Ok((std::mem::take(&mut count), batch))).is_err()
+        {
+            return;
+        }
+    }
+    if let Some(batch) = batch.finish() {
+        _ = batches.blocking_send(Ok((count, batch)));
+    }
+}
+
+/// The keys as the deletes take them.
+struct Reader<'a> {
+    batches: Receiver<Portion>,
+    shared: &'a Shared<'a>,
+}
+
+impl Batches for Reader<'_> {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(batch) = self.batches.recv().await else { return Ok(None) };
+        let (keys, batch) = batch?;
+        self.shared.tally.matched(keys, 0);
+        self.shared.context.events.tell(Event::Listed { keys, in_scope: keys });
+        Ok(Some(batch.into_bytes()))
+    }
+}

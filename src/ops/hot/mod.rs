@@ -1,0 +1,260 @@
+//! Which keys are used now: what a server's log of look-ups, stores, deletes and evictions shows for some seconds.
+//!
+//! The log is read as fast as it comes, and nothing waits for it: what is not read in time the server leaves out, and says
+//! how much that was. So whoever reads it does nothing else.
+
+mod sketch;
+mod traffic;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::sketch::HotKey;
+use self::traffic::Counter;
+pub use self::traffic::{Traffic, Uses};
+use super::Context;
+use super::namespaces::Division;
+use super::retry::{Retries, unless_stopped};
+use crate::address::ServerAddr;
+use crate::client::Client;
+use crate::error::{Error, Kind, Problem};
+use crate::protocol::stats::{Stat, StatsGroup};
+use crate::protocol::watch::{LogStream, Watch};
+use crate::protocol::{ErrorKind, ErrorReply, Meaning, Reply, Request};
+
+/// Between two looks at what has come so far.
+const LOOK: Duration = Duration::from_millis(500);
+
+const DOING: &str = "watch";
+
+/// What to count, and for how long.
+///
+/// ```
+/// use std::time::Duration;
+/// use mcflush::ops::hot::Options;
+/// let options = Options { time: Duration::from_secs(10), keys: 10, ..Options::default() };
+/// assert!(options.division.prefix(b"shop:1") == b"shop:");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How keys are divided.
+    pub division: Division,
+    /// For how long the log is read.
+    pub time: Duration,
+    /// How many of the most used keys are named.
+    pub keys: usize,
+}
+
+/// What was seen.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, hot::{Options, hot}};
+/// let seen = hot(&"cache1".parse()?, &Options::default(), &Context::default(), |_| {}).await?;
+/// println!("{} gets in {:?}", seen.traffic.total().gets, seen.time);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// By prefix.
+    pub traffic: Traffic,
+    /// The most used keys, the first of them first; fewer than were asked for where no others stand out.
+    pub keys: Vec<HotKey>,
+    /// For how long the log was read: less than was asked for where the operation was stopped.
+    pub time: Duration,
+    /// Log lines that came.
+    pub lines: u64,
+    /// Log lines that the server left out, here or before it wrote its log: all figures are too low by as much.
+    pub skipped: u64,
+    /// Whether the server logs deletes; where not, they are among the gets.
+    pub logs_deletes: bool,
+}
+
+/// Reads a server's log for a time, and calls a function with what has come so far about twice a second, which must not
+/// wait. Stopped before, it gives what it has.
+///
+/// Servers log look-ups, stores and evictions since 1.4.26, deletes since 1.6.22.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use mcflush::ops::{Context, hot::{Options, hot}};
+/// let seen = hot(&"cache1".parse()?, &Options::default(), &Context::default(), |_| {}).await?;
+/// for (prefix, uses) in seen.traffic.sorted() {
+///     println!("{prefix:?} {}", uses.gets);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// The server could not be reached, shows no log, or was lost.
+pub async fn hot(
+    server: &ServerAddr,
+    options: &Options,
+    context: &Context,
+    look: impl Fn(&Traffic),
+) -> Result<Seen, Error> {
+    let mut retries = Retries::new(context);
+    let before = retries.until_done(server, || statistics(server, context)).await?;
+    if before.iter().any(|stat| stat.name() == "proxy_conn_requests") {
+        let what = "memcached's built-in proxy answers here, which holds no items and logs none";
+        let problem = Problem::Unsuited { what, instead: "name the servers behind it" };
+        return Err(Error { server: server.clone(), problem });
+    }
+    let (mut client, logs_deletes) = retries.until_done(server, || watch(server, context)).await?;
+    let mut counter = Counter::new(&options.division);
+    let began = Instant::now();
+    read(&mut client, &mut counter, began + options.time, context, look).await?;
+    drop(client);
+    counter.finish();
+    let time = began.elapsed().min(options.time);
+    // What was lost before it reached the log; where that cannot be had, what is known is given.
+    let after = unless_stopped(context, server, statistics(server, context)).await.unwrap_or_default();
+    let dropped = dropped(&after).zip(dropped(&before)).map_or(0, |(after, before)| after.saturating_sub(before));
+    Ok(Seen {
+        keys: counter.hot_keys(options.keys),
+        time,
+        lines: counter.lines,
+        skipped: counter.skipped + dropped,
+        logs_deletes,
+        traffic: counter.traffic,
+    })
+}
+
+/// None where the server says none.
+async fn statistics(server: &ServerAddr, context: &Context) -> Result<Vec<Stat>, Error> {
+    match context.connect(server).await?.stats(StatsGroup::General).await {
+        Err(error) if error.kind() == Kind::Server => Ok(Vec::new()),
+        stats => stats,
+    }
+}
+
+fn dropped(stats: &[Stat]) -> Option<u64> {
+    let stat = stats.iter().find(|stat| stat.name() == "log_worker_dropped")?;
+    std::str::from_utf8(stat.value()).ok()?.parse().ok()
+}
+
+/// A connection that the log comes on, and whether deletes are in it.
+async fn watch(server: &ServerAddr, context: &Context) -> Result<(Client, bool), Error> {
+    let streams = [LogStream::Fetchers, LogStream::Mutations, LogStream::Evictions, LogStream::Deletions];
+    let mut client = context.connect(server).await?;
+    client.begin(DOING);
+    let mut refused = None;
+    for logs_deletes in [true, false] {
+        let streams = streams.into_iter().filter(|stream| logs_deletes || *stream != LogStream::Deletions).collect();
+        client.send(Request::Watch(Watch { streams })).await?;
+        match client.next().await?.reply {
+            Reply::Ok => return Ok((client, logs_deletes)),
+            Reply::Error(reply) if reply.meaning() == Meaning::Refused => refused = Some(reply),
+            Reply::Error(reply) => return Err(no_log(&client, reply)),
+            reply => return Err(client.refused(reply)),
+        }
+    }
+    Err(match refused {
+        Some(reply) => no_log(&client, reply),
+        None => client.error(Problem::Unexpected { command: DOING }),
+    })
+}
+
+/// The error of a server that shows no log.
+fn no_log(client: &Client, reply: ErrorReply) -> Error {
+    let problem = match reply.meaning() {
+        Meaning::Off => Problem::Disabled {
+            what: "the log of what is used",
+            instead: "start memcached without -W, or look at its statistics",
+            reply,
+        },
+        Meaning::Refused if reply.kind() == ErrorKind::Error => Problem::Unsuited {
+            what: "this server shows no log of what is used: memcached does since 1.4.26, most proxies and services do not",
+            instead: "look at its statistics",
+        },
+        _ => return client.refused(Reply::Error(reply)),
+    };
+    client.error(problem)
+}
+
+async fn read(
+    client: &mut Client,
+    counter: &mut Counter<'_>,
+    end: Instant,
+    context: &Context,
+    look: impl Fn(&Traffic),
+) -> Result<(), Error> {
+    let mut next_look = Instant::now() + LOOK;
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            return Ok(());
+        }
+        if now >= next_look {
+            next_look = now + LOOK;
+            look(&counter.traffic);
+        }
+        let wait = end.min(next_look).saturating_duration_since(now);
+        let Some(answer) = context.stop.run_until_cancelled(client.next_within(wait)).await else { return Ok(()) };
+        let Some(answer) = answer? else { continue };
+        let Reply::Log(line) = answer.reply else { return Err(client.refused(answer.reply)) };
+        counter.take(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::scripted::{Say, address, server, text};
+
+    fn second() -> Options {
+        Options { time: Duration::from_secs(1), keys: 3, ..Options::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_log_shows() {
+        let (context, heard) = server(|line| match line {
+            "stats" => text("STAT log_worker_dropped 7\r\nEND\r\n"),
+            "watch fetchers mutations evictions deletions" => text("ERROR\r\n"),
+            "watch fetchers mutations evictions" => text(
+                "OK\r\nts=1.1 gid=1 type=item_get key=a status=found clsid=1 cfd=27 size=3\nskipped=2\n\
+                 ts=1.1 gid=2 type=item_get key=a status=found clsid=1 cfd=27 size=3\n",
+            ),
+            _ => Say::Silence,
+        });
+        let seen = hot(&address(), &second(), &context, |_| {}).await.unwrap();
+        assert_eq!((seen.traffic.total().hits, seen.lines, seen.skipped, seen.logs_deletes), (2, 2, 2, false));
+        assert_eq!(seen.keys, [HotKey { key: b"a".to_vec(), uses: 2, surplus: 0 }]);
+        assert_eq!(seen.time, second().time);
+        assert_eq!(heard.count("stats"), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn servers_that_show_no_log() {
+        for (reply, words) in [
+            ("ERROR\r\n", "since 1.4.26"),
+            ("CLIENT_ERROR watch commands not allowed\r\n", "switched off"),
+            ("SERVER_ERROR Command not supported\r\n", "not supported"),
+        ] {
+            let (context, _) = server(move |line| if line == "stats" { text("END\r\n") } else { text(reply) });
+            let error = hot(&address(), &second(), &context, |_| {}).await.unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        let (context, heard) = server(|_| text("STAT proxy_conn_requests 4\r\nEND\r\n"));
+        let error = hot(&address(), &second(), &context, |_| {}).await.unwrap_err();
+        assert!(error.kind() == Kind::Disabled && heard.all() == ["stats"], "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopped_it_gives_what_it_has() {
+        let (context, _) = server(|line| match line {
+            "stats" => text("END\r\n"),
+            _ => text("OK\r\nts=1.1 gid=1 type=item_get key=a status=found clsid=1 cfd=27 size=3\n"),
+        });
+        let stop = context.stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            stop.cancel();
+        });
+        let seen = hot(&address(), &second(), &context, |_| {}).await.unwrap();
+        assert!(seen.time == Duration::from_millis(300) && seen.lines == 1, "{seen:?}");
+    }
+}

@@ -1,0 +1,172 @@
+//! The first keys of an order, of a listing of any size.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use super::Item;
+use crate::address::ServerAddr;
+use crate::error::{Error, Problem};
+use crate::ops::listing::Listed;
+
+/// What comes first. Where it decides nothing, the key does, byte by byte.
+///
+/// ```
+/// use mcflush::ops::keys::Order;
+/// assert_ne!(Order::Size, Order::Age);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Order {
+    /// The item that takes most bytes.
+    Size,
+    /// The item whose last access, as the server notes it, was longest ago.
+    Age,
+    /// The item that expires next; those that never expire are the last.
+    Expiry,
+    /// The key alone.
+    Key,
+}
+
+impl Order {
+    /// The place of an item: a lower one comes first. What the listing does not say comes last.
+    ///
+    /// ```no_run
+    /// use mcflush::ops::keys::{Item, Order};
+    /// fn is_first(one: &Item<'_>, other: &Item<'_>) -> bool {
+    ///     (Order::Size.rank(one), one.key()) < (Order::Size.rank(other), other.key())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn rank(self, item: &Item<'_>) -> u64 {
+        self.of(item.listed).unwrap_or(u64::MAX)
+    }
+
+    /// None where the listing does not say it.
+    fn of(self, item: Listed<'_>) -> Option<u64> {
+        match self {
+            Self::Size => Some(u64::MAX - item.known_size()?),
+            Self::Age => item.last_access(),
+            Self::Expiry => Some(item.expires().unwrap_or(u64::MAX)),
+            Self::Key => Some(0),
+        }
+    }
+
+    const fn unsaid(self) -> &'static str {
+        match self {
+            Self::Size => "how large an item is",
+            Self::Age => "when an item was last read",
+            Self::Expiry | Self::Key => "when an item expires",
+        }
+    }
+}
+
+/// Only the first of an order, in that order.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use mcflush::ops::keys::{Order, Top};
+/// let largest = Top { order: Order::Size, most: NonZeroUsize::MIN };
+/// assert_eq!(largest.most.get(), 1);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Top {
+    /// The order.
+    pub order: Order,
+    /// How many at most: so many are held in memory.
+    pub most: NonZeroUsize,
+}
+
+/// A rank, and the key that it belongs to.
+type Place = (u64, Box<[u8]>);
+
+/// The first lines so far.
+#[derive(Debug)]
+pub(super) struct Ranking {
+    top: Top,
+    /// By rank and key, so that a key that is listed twice, unchanged, counts once.
+    lines: BTreeMap<Place, Box<[u8]>>,
+    /// The rank of the last of them, when there is no room for another one.
+    last: u64,
+}
+
+impl Ranking {
+    pub(super) const fn new(top: Top) -> Self {
+        Self { top, lines: BTreeMap::new(), last: u64::MAX }
+    }
+
+    /// Takes an item whose key (decoded) is in scope.
+    ///
+    /// # Errors
+    /// The listing does not say what the order is about.
+    pub(super) fn offer(&mut self, key: &[u8], item: Listed<'_>, server: &ServerAddr) -> Result<(), Error> {
+        let Top { order, most } = self.top;
+        let rank = order
+            .of(item)
+            .ok_or_else(|| Error { server: server.clone(), problem: Problem::Unsaid { what: order.unsaid() } })?;
+        let is_full = self.lines.len() >= most.get();
+        let is_behind = |(last, name): &Place| (*last, &name[..]) <= (rank, key);
+        if is_full && (rank > self.last || self.lines.last_key_value().is_some_and(|(last, _)| is_behind(last))) {
+            return Ok(());
+        }
+        self.lines.insert((rank, key.into()), item.line().into());
+        if self.lines.len() > most.get() {
+            self.lines.pop_last();
+        }
+        if self.lines.len() == most.get()
+            && let Some(((last, _), _)) = self.lines.last_key_value()
+        {
+            self.last = *last;
+        }
+        Ok(())
+    }
+
+    /// The lines, in order.
+    pub(super) fn into_lines(self) -> impl Iterator<Item = Box<[u8]>> {
+        self.lines.into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::scripted::address;
+    use crate::protocol::crawler::MetadumpLine;
+
+    fn first(order: Order, most: usize, lines: &[&str]) -> Vec<String> {
+        let mut ranking = Ranking::new(Top { order, most: most.try_into().unwrap() });
+        for line in lines {
+            let item = MetadumpLine::new(line.as_bytes()).unwrap();
+            ranking.offer(item.encoded_key(), Listed::Metadump(item), &address()).unwrap();
+        }
+        let key = |line: Box<[u8]>| String::from_utf8(line[4..5].to_vec()).unwrap();
+        ranking.into_lines().map(key).collect()
+    }
+
+    #[test]
+    fn orders() {
+        let lines = [
+            "key=d exp=-1 la=40 cas=1 fetch=no cls=1 size=70",
+            "key=a exp=90 la=30 cas=1 fetch=no cls=1 size=60",
+            "key=c exp=80 la=20 cas=1 fetch=no cls=1 size=80",
+            "key=b exp=-1 la=10 cas=1 fetch=no cls=1 size=60",
+            "key=c exp=80 la=20 cas=1 fetch=no cls=1 size=80",
+        ];
+        for (order, all) in [
+            (Order::Size, ["c", "d", "a", "b"]),
+            (Order::Age, ["b", "c", "a", "d"]),
+            (Order::Expiry, ["c", "a", "b", "d"]),
+            (Order::Key, ["a", "b", "c", "d"]),
+        ] {
+            for most in 1..=5 {
+                assert_eq!(first(order, most, &lines), all[..most.min(4)], "{order:?} {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_listing_does_not_say() {
+        let mut ranking = Ranking::new(Top { order: Order::Age, most: NonZeroUsize::MIN });
+        let item = Listed::Metadump(MetadumpLine::new(b"key=a exp=-1 cas=1").unwrap());
+        assert!(ranking.offer(b"a", item, &address()).unwrap_err().to_string().contains("last read"));
+    }
+}

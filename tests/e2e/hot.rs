@@ -1,0 +1,182 @@
+//! `mcflush hot`: what is read and written now.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::json::document;
+use crate::support::fake::{Answer, Fake};
+use crate::support::run::{Run, mcflush};
+use crate::support::server::{Server, Version, each_version};
+use crate::support::terminal::Terminal;
+
+each_version!(what_is_used, beside_who_lives_there, without_a_log);
+
+/// A round of another client: a hit, a miss, and a store.
+fn round(server: &Server, connection: &mut crate::support::server::Connection) {
+    let _ = server;
+    connection.send(b"get shop:1\r\nget shop:none\r\nset blog:1 0 0 1\r\nx\r\n");
+    for line in ["VALUE shop:1 0 1", "x", "END", "END", "STORED"] {
+        assert_eq!(connection.line().as_deref(), Some(line));
+    }
+}
+
+/// Runs it while another client is at work.
+fn during_traffic(server: &Server, arguments: &[&str]) -> Run {
+    server.store(["shop:1"]);
+    let mut running = mcflush(arguments.iter().chain(&[server.address()])).spawn();
+    let mut connection = server.connect();
+    while running.is_running() {
+        round(server, &mut connection);
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    running.wait()
+}
+
+fn of(document: &Value, prefix: &str) -> Value {
+    let rows = document["namespaces"].as_array().unwrap();
+    rows.iter().find(|row| row["prefix"] == prefix).unwrap_or_else(|| panic!("{prefix}: {document}")).clone()
+}
+
+fn what_is_used(version: Version) {
+    let server = Server::start(version, &[]);
+    let run = during_traffic(&server, &["hot", "--seconds", "0.6", "--json"]);
+    let document = document(run.exits(0));
+    let (shop, blog) = (of(&document, "shop:"), of(&document, "blog:"));
+    let [gets, hits, sets] = [&shop["gets"], &shop["hits"], &blog["sets"]].map(|count| count.as_u64().unwrap());
+    assert!(sets > 20 && hits.abs_diff(gets / 2) <= 1 && sets.abs_diff(hits) <= 1, "{run}");
+    // What the server looks up before it stores is no get.
+    assert!(blog["gets"].as_u64().unwrap() <= 1, "{run}");
+    let per_second = shop["gets_per_second"].as_f64().unwrap();
+    assert!((per_second - gets as f64 / document["seconds"].as_f64().unwrap()).abs() < 1.0, "{run}");
+    let hottest: Vec<_> = document["keys"].as_array().unwrap().iter().map(|key| key["key"].clone()).collect();
+    assert!(hottest.len() == 3 && hottest.contains(&json!("shop:none")), "{run}");
+    let row = &document["servers"][0];
+    assert_eq!((&row["skipped"], &row["logs_deletes"]), (&json!(0), &json!(version.has_harmless_hash_dump())));
+}
+
+fn beside_who_lives_there(version: Version) {
+    let server = Server::start(version, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let page = page.to_str().unwrap();
+    server.store((0..100).map(|n| format!("idle:{n}")));
+    let run = during_traffic(&server, &["namespaces", "--hot", "0.5", "--html", page, "--json"]);
+    let document = document(run.exits(0));
+    // Old servers list what was stored just now a moment later.
+    if version.has_harmless_hash_dump() {
+        let idle = of(&document, "idle:");
+        assert_eq!((&idle["keys"], &idle["reads_per_second"]), (&json!(100), &json!(0.0)));
+    }
+    assert!(of(&document, "shop:")["reads_per_second"].as_f64().unwrap() > 20.0, "{run}");
+    assert!(of(&document, "blog:")["writes_per_second"].as_f64().unwrap() > 20.0, "{run}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains(">reads/s</button>") && page.contains(" reads/s, "), "{page}");
+}
+
+fn without_a_log(version: Version) {
+    let server = Server::start(version, &["-W"]);
+    for command in [&["hot", "--seconds", "0.5"][..], &["namespaces", "--hot", "0.5"]] {
+        let run = mcflush(command.iter().chain(&[server.address()])).run();
+        run.fails(server.address(), &["disabled"]).warns("without -W").claims_nothing();
+    }
+    // -X forbids dumps alone.
+    let server = Server::start(version, &["-X"]);
+    mcflush(["hot", "--seconds", "0.1", server.address()]).run().exits(0).says("0 gets, 0 sets");
+}
+
+#[test]
+fn deletes_and_evictions_are_counted() {
+    let server = Server::start(Version::Sid, &["-m", "2"]);
+    let mut running = mcflush(["hot", "--seconds", "0.8", "--json", server.address()]).spawn();
+    let mut connection = server.connect();
+    let (value, mut number) = ("x".repeat(10_000), 0);
+    while running.is_running() {
+        number += 1;
+        connection.send(
+            format!("set fill:{number} 0 0 10000\r\n{value}\r\nset gone:1 0 0 1\r\nx\r\ndelete gone:1\r\n").as_bytes(),
+        );
+        for line in ["STORED", "STORED", "DELETED"] {
+            assert_eq!(connection.line().as_deref(), Some(line));
+        }
+    }
+    let run = running.wait();
+    let document = document(run.exits(0));
+    let (gone, fill) = (of(&document, "gone:"), of(&document, "fill:"));
+    let count = |row: &Value, name: &str| row[name].as_u64().unwrap();
+    assert!(count(&gone, "deletes") > 50 && count(&gone, "deletes").abs_diff(count(&gone, "sets")) <= 1, "{run}");
+    assert!(count(&gone, "gets") <= 1 && count(&fill, "evictions") > 10, "{run}");
+}
+
+#[test]
+fn as_a_table_and_a_page() {
+    let server = Server::start(Version::Sid, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let run = during_traffic(&server, &["hot", "--seconds", "0.4", "--top", "1", "--html", page.to_str().unwrap()]);
+    run.exits(0).says("(50.0% hits)").says("gets/s").says("(others)").says("most used keys");
+    let first: Vec<_> = run.stdout.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!((first[0], first[2]), ("shop:", "50.0%"), "{run}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<h1>What is used on ") && page.contains("<td>shop:</td>") && page.contains("<b>shop:</b>"));
+    let full = mcflush(["hot", "--seconds", "0.1", "--html", "/nonexistent/page", server.address()]).run();
+    full.exits(1).warns("--html");
+}
+
+#[test]
+fn a_terminal_shows_it_meanwhile() {
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1"]);
+    let terminal = Terminal::run(80, &[], &["hot", "--seconds", "60", server.address()]);
+    let mut connection = server.connect();
+    let began = Instant::now();
+    let is_shown = |screen: &str| screen.contains("shop:") && screen.contains("of 1:00: ");
+    while !is_shown(&terminal.screen()) {
+        round(&server, &mut connection);
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", terminal.screen());
+    }
+    terminal.signal("INT");
+    let (status, screen, _) = terminal.wait();
+    assert_eq!(status, Some(130), "{screen}");
+    assert!(screen.contains("gets") && screen.contains("most used keys"), "what was seen is said: {screen}");
+}
+
+#[test]
+fn servers_that_have_no_log() {
+    for (answer, words) in [("ERROR\r\n", "since 1.4.26"), ("SERVER_ERROR Command not supported\r\n", "not supported")]
+    {
+        let fake =
+            Fake::answering(move |line| if line == "stats" { Answer::text("END\r\n") } else { Answer::text(answer) });
+        let run = mcflush(["hot", "--seconds", "0.5", "--retries", "0", fake.address()]).run();
+        run.fails(fake.address(), &["disabled", "server"]).warns(words);
+    }
+    let proxy = Fake::answering(|_| Answer::text("STAT proxy_conn_requests 4\r\nEND\r\n"));
+    mcflush(["hot", "--seconds", "0.5", proxy.address()]).run().fails(proxy.address(), &["disabled"]).warns("proxy");
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let fake = Fake::start(|peer| {
+        while let Some(line) = peer.line() {
+            if line == "stats" {
+                peer.send("END\r\n");
+            } else {
+                peer.send(
+                    "OK\r\nskipped=4711\nts=1.1 gid=1 type=item_get key=%1B%5B2J%3A1 status=found clsid=1 cfd=27\n",
+                );
+            }
+        }
+    });
+    let run = mcflush(["hot", "--seconds", "0.3", fake.address()]).run();
+    run.exits(0).warns("left out 4,711 log lines").says("\\x1b[2J:");
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    let fake = Fake::silent();
+    for options in [["--seconds", "0"], ["--seconds", "soon"], ["--separator", "ab"], ["--top", "0"], ["--keys", "501"]]
+    {
+        mcflush(["hot"].into_iter().chain(options).chain([fake.address()])).run().is_refused().warns(options[0]);
+    }
+    fake.assert_untouched();
+}
