@@ -25,6 +25,7 @@ mod harness;
 mod interrupts;
 mod json;
 mod keys;
+mod library;
 mod mistakes;
 mod names;
 mod namespaces;
