@@ -2,8 +2,8 @@
 //!
 //! [`ClientCodec`] sends requests and reads replies in the light of the requests in flight; [`ServerCodec`] the reverse;
 //! [`BinaryCodec`] is a client of the binary protocol.
-//! Neither does I/O: they work on buffers, and any chunking of the bytes gives the same frames. No byte is scanned twice
-//! for a line's end, and a data block is waited for by its length. Keys and values are slices of the read buffer.
+//! Neither does I/O: they work on buffers, and any chunking of the bytes gives the same frames (but see
+//! [`ServerCodec::COMMAND_MAX`]). No byte is scanned twice for a line's end, and a data block is waited for by its length. Keys and values are slices of the read buffer.
 
 mod binary;
 mod client;
