@@ -62,11 +62,10 @@ deb: ## a Debian package of the same, in target/debian
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-lint: ## rustfmt and clippy, warnings denied, with and without the command line
+lint: ## rustfmt and clippy, warnings denied; each set of features built and tested by itself
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
-	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
-	$(CARGO) build --locked --no-default-features
+	@scripts/features
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -249,7 +249,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 
     /// Whether a reply has begun and is not whole.
-    pub(crate) fn is_inside_reply(&self) -> bool {
+    #[must_use]
+    pub fn is_inside_reply(&self) -> bool {
         !self.framed.read_buffer().is_empty()
     }
 

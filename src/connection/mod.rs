@@ -3,6 +3,7 @@
 mod greeting;
 mod login;
 mod tcp;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub mod tls;
 mod unix;
 

@@ -381,7 +381,8 @@ impl PrefixStat {
     }
 
     /// The counts as statistics: `PREFIX:get`, `PREFIX:hit`, `PREFIX:set` and `PREFIX:del`.
-    pub(crate) fn counts(&self) -> [Option<Stat>; 4] {
+    #[must_use]
+    pub fn counts(&self) -> [Option<Stat>; 4] {
         ["get", "hit", "set", "del"].map(|counter| {
             let name = [self.prefix(), b":", counter.as_bytes()].concat();
             self.count(counter).and_then(|count| Stat::new(name, count.to_string()))

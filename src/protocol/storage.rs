@@ -188,7 +188,8 @@ impl Credentials {
 
     /// The login of MemCachier: its first request is a `set` whose key is the user and whose data is the password. None
     /// for a user that is no key.
-    pub(crate) fn memcachier(&self) -> Option<Store> {
+    #[must_use]
+    pub fn memcachier(&self) -> Option<Store> {
         let key = Key::new(Bytes::copy_from_slice(self.user())).ok()?;
         Some(Store::new(StoreVerb::Set, key, Bytes::copy_from_slice(self.password())))
     }

@@ -165,3 +165,11 @@ fn clients_in_a_pool() {
     let server = Server::start(Version::Sid, &[]);
     assert!(example("pool", &[server.address()]).starts_with("100 visits over "));
 }
+
+#[test]
+fn a_clear_in_twenty_lines() {
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1", "shop:2", "blog:1"]);
+    assert_eq!(example("clear", &[server.address(), "shop:"]), "2 keys deleted\n");
+    assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1));
+}
