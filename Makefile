@@ -36,7 +36,7 @@ simulate: ## clears and flushes of a model server under faults, a run a seed (SE
 simulate-faults: ## whether the simulation finds faults that are put into the engine on purpose
 	@scripts/simulate-faults $(or $(SEEDS),2000)
 
-bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
+bench: ## how fast a clear is beside the server's own limit, what people use instead; codecs and client beside other crates
 	@scripts/fetch-memcached
 	@scripts/fetch-clients
 	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time'

@@ -117,7 +117,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// As [`Self::run`], or the server does not know (a plain memcached).
     pub async fn cluster(&mut self) -> Result<Vec<Node>, Error> {
         let name = Key::new("cluster").map_err(|_| self.error(Problem::NoCluster))?;
-        self.ask("config get cluster", Request::ConfigGet(ConfigGet { name })).await?;
+        self.ask("config get cluster", Request::ConfigGet(ConfigGet { name }))?;
+        self.flush().await?;
         let nodes = match self.next().await?.reply {
             Reply::Config(config) => {
                 let nodes = config.nodes().ok_or_else(|| self.refused(Reply::Config(config)))?;

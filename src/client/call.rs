@@ -150,6 +150,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// How many parts to make room for.
+    pub(super) const fn parts_likely(&self) -> usize {
+        if self.parts_max < 1024 { self.parts_max } else { 0 }
+    }
+
     /// A part of the answer has come, behind others.
     pub(super) fn part(&self, parts: &mut Vec<Reply>, reply: Reply) -> Result<(), Problem> {
         if let (Some(key), Reply::Value(value)) = (&self.only, &reply)

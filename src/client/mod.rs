@@ -19,9 +19,10 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::codec::{Framed, FramedParts};
+use tokio_util::codec::{Decoder, Framed, FramedParts};
 
 pub use self::call::{Call, Noreply};
 use self::call::{Heard, refusal};
@@ -156,7 +157,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     #[must_use]
     pub fn new(connection: T, server: ServerAddr, timeout: Duration) -> Self {
         let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());
-        parts.read_buf.reserve(Self::READ_BUFFER);
+        // Not by `reserve`: what a buffer was made with is what it takes anew when slices of it are still held.
+        parts.read_buf = BytesMut::with_capacity(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
         framed.set_backpressure_boundary(Self::READ_BUFFER);
         Self { framed, server, timeout, doing: "connecting", answered: false, unfinished: None, way: None }
@@ -189,7 +191,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let flushed = tokio::time::timeout(self.timeout, self.framed.flush()).await;
+        // Most of what is sent is taken at once, and needs no timer.
+        let flushed = match self.framed.flush().now_or_never() {
+            Some(flushed) => Ok(flushed),
+            None => tokio::time::timeout(self.timeout, self.framed.flush()).await,
+        };
         match flushed {
             Ok(flushed) => flushed.map_err(|error| self.failed(error)),
             Err(_) => Err(self.silence()),
@@ -225,11 +231,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         let next = match self.framed.next().now_or_never() {
             Some(next) => next,
             None => {
-                let way = self.way.as_ref().filter(|_| !self.answered);
-                let next = tokio::select! {
-                    next = tokio::time::timeout(time, self.framed.next()) => next,
-                    true = is_mute(&self.server, way, self.timeout), if way.is_some() => {
-                        return Err(self.error(Problem::BinaryOnly));
+                let next = match self.way.as_ref().filter(|_| !self.answered) {
+                    None => tokio::time::timeout(time, self.framed.next()).await,
+                    Some(way) => {
+                        let is_mute = is_mute(&self.server, way, self.timeout);
+                        // On the heap: this is for the first answer only.
+                        let first = Box::pin(or_mute(tokio::time::timeout(time, self.framed.next()), is_mute));
+                        first.await.map_err(|()| self.error(Problem::BinaryOnly))?
                     }
                 };
                 match next {
@@ -246,6 +254,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.failed(CodecError::Closed)),
         }
+    }
+
+    /// The next reply, when it has come already: without what it takes to wait for one.
+    #[inline]
+    fn next_here(&mut self) -> Result<Option<Answer>, Error> {
+        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
+        let next = if buffer.is_empty() { Ok(None) } else { self.framed.codec_mut().decode(&mut buffer) };
+        *self.framed.read_buffer_mut() = buffer;
+        let next = next.map_err(|error| self.failed(error))?;
+        self.answered |= next.is_some();
+        Ok(next)
     }
 
     /// Whether a reply has begun and is not whole.
@@ -289,10 +308,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             return self.run_quiet(call).await;
         }
         let Call { request, asked, read } = call;
-        self.ask(asked.name, request).await?;
-        let mut parts = Vec::new();
+        self.ask(asked.name, request)?;
+        self.flush().await?;
+        let mut parts = Vec::with_capacity(asked.parts_likely());
         let last = loop {
-            let Answer { reply, role, .. } = self.next().await?;
+            let Answer { reply, role, .. } = match self.next_here()? {
+                Some(answer) => answer,
+                None => self.next().await?,
+            };
             match role {
                 Role::Last => break reply,
                 Role::Part => asked.part(&mut parts, reply).map_err(|problem| self.error(problem))?,
@@ -314,17 +337,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         Box::pin(pipeline.send()).await?.take(ticket)
     }
 
-    /// Begins a call, and sends its request.
-    async fn ask(&mut self, doing: &'static str, request: Request) -> Result<(), Error> {
+    /// Begins a call. Its request is in the buffer then, whatever else is there, so that no future has to hold it.
+    fn ask(&mut self, doing: &'static str, request: Request) -> Result<(), Error> {
         self.enter(doing)?;
-        // Whatever is in the buffer: it goes out at once, so that no future has to hold the request.
-        self.framed.start_send_unpin(request).map_err(|error| self.failed(error))?;
-        self.flush().await
+        self.framed.start_send_unpin(request).map_err(|error| self.failed(error))
     }
 
     /// The one reply to a request.
     pub(crate) async fn call(&mut self, doing: &'static str, request: Request) -> Result<Reply, Error> {
-        self.ask(doing, request).await?;
+        self.ask(doing, request)?;
+        self.flush().await?;
         let reply = self.next().await?.reply;
         self.leave();
         Ok(reply)
@@ -367,12 +389,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 /// Whether a server that is silent for a while speaks only the binary protocol. Boxed, since it is rare and large.
 fn is_mute<'a>(
     server: &'a ServerAddr,
-    way: Option<&'a (Resolver, Access)>,
+    (resolver, access): &'a (Resolver, Access),
     patience: Duration,
 ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-    let Some((resolver, access)) = way else { return Box::pin(std::future::ready(false)) };
     Box::pin(async move {
         tokio::time::sleep(patience / 8).await;
         speaks_only_binary(server, resolver, access, patience).await
     })
+}
+
+/// What comes first: what is waited for, or that the server is mute.
+async fn or_mute<T>(work: impl Future<Output = T>, is_mute: impl Future<Output = bool>) -> Result<T, ()> {
+    tokio::select! {
+        done = work => Ok(done),
+        true = is_mute => Err(()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -42,6 +43,8 @@ use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
 #[derive(Debug)]
 pub struct Pipeline<'c, T> {
     client: &'c mut Client<T>,
+    /// No other one of this process has it.
+    id: u64,
     requests: VecDeque<Request>,
     slots: Vec<Slot>,
 }
@@ -50,6 +53,8 @@ pub struct Pipeline<'c, T> {
 #[must_use = "it says whether the command succeeded"]
 #[derive(Debug)]
 pub struct Ticket<A> {
+    /// Which pipeline.
+    of: u64,
     at: usize,
     read: Read<A>,
 }
@@ -57,8 +62,9 @@ pub struct Ticket<A> {
 /// The answers to the commands of a [`Pipeline`].
 #[derive(Debug)]
 pub struct Answers {
+    of: u64,
     server: ServerAddr,
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Slot>,
 }
 
 impl Answers {
@@ -68,7 +74,8 @@ impl Answers {
     /// The server answered it with an error, or with something else than an answer to it; the ticket is another
     /// pipeline's.
     pub fn take<A>(&mut self, ticket: Ticket<A>) -> Result<A, Error> {
-        let slot = self.slots.get_mut(ticket.at).and_then(Option::take);
+        // A ticket is spent by this, so that no answer is taken twice.
+        let slot = self.slots.get_mut(ticket.at).filter(|_| ticket.of == self.of);
         let answer =
             slot.ok_or(Problem::Unexpected { command: "a pipeline" }).and_then(|slot| slot.answer(ticket.read));
         answer.map_err(|problem| Error { server: self.server.clone(), problem })
@@ -85,18 +92,19 @@ struct Slot {
 }
 
 impl Slot {
-    fn answer<A>(self, read: Read<A>) -> Result<A, Problem> {
-        match self.doubt {
+    fn answer<A>(&mut self, read: Read<A>) -> Result<A, Problem> {
+        match self.doubt.take() {
             Some(error) => Err(refusal(self.asked.name, Reply::Error(error))),
-            None => self.asked.read(self.heard, read),
+            None => self.asked.read(std::mem::take(&mut self.heard), read),
         }
     }
 }
 
 impl<T> Client<T> {
     /// Begins a pipeline.
-    pub const fn pipeline(&mut self) -> Pipeline<'_, T> {
-        Pipeline { client: self, requests: VecDeque::new(), slots: Vec::new() }
+    pub fn pipeline(&mut self) -> Pipeline<'_, T> {
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), requests: VecDeque::new(), slots: Vec::new() }
     }
 }
 
@@ -115,7 +123,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         }
         self.requests.push_back(request);
         self.slots.push(Slot { asked, heard: Heard::Nothing, doubt: None });
-        Ticket { at, read }
+        Ticket { of: self.id, at, read }
     }
 
     /// Sends the commands, and reads their answers while it sends.
@@ -128,7 +136,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     pub async fn send(mut self) -> Result<Answers, Error> {
         let commands = self.slots.len();
         self.close();
-        let Self { client, mut requests, slots } = self;
+        let Self { client, id, mut requests, slots } = self;
         client.enter("a pipeline")?;
         let mut answers = Hearing { slots, front: 0, from: 0, parts: Vec::new(), errors: Vec::new() };
         answers.skip_quiet();
@@ -137,10 +145,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
             if let Some(answer) = client.exchange(&mut requests, &mut flushed).await? {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
             }
+            while answers.front < answers.slots.len()
+                && let Some(answer) = client.next_here()?
+            {
+                answers.hear(answer).map_err(|problem| client.error(problem))?;
+            }
         }
         client.leave();
         answers.slots.truncate(commands);
-        Ok(Answers { server: client.server().clone(), slots: answers.slots.into_iter().map(Some).collect() })
+        Ok(Answers { of: id, server: client.server().clone(), slots: answers.slots })
     }
 
     /// A fence behind quiet commands at the end: its answer is the end of their silence.

@@ -34,7 +34,14 @@ impl Call<Option<Value>> {
     }
 
     fn retrieve_one(retrieve: Retrieve, key: Key) -> Self {
-        let read = |heard| values(heard).map(|mut values| values.pop());
+        let read = |heard| match heard {
+            Heard::Said { mut parts, last: Reply::End } => match parts.pop() {
+                Some(Reply::Value(value)) => Ok(Some(value)),
+                Some(reply) => Err(Box::new(reply)),
+                None => Ok(None),
+            },
+            heard => Err(Box::new(heard.one()?)),
+        };
         Self::of_many(name(&retrieve), Request::Retrieve(retrieve), 1, read).of_key(key)
     }
 }

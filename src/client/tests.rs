@@ -278,6 +278,19 @@ async fn noreply_commands_before_an_error_are_all_in_doubt() {
     assert!(!client.is_poisoned());
 }
 
+#[tokio::test]
+async fn a_ticket_of_another_pipeline_fetches_nothing() {
+    let quiet = || Call::meta_delete(MetaDelete { quiet: true, ..MetaDelete::new(meta_key("k")) });
+    let (mut client, mut far) = pair();
+    let mut other = client.pipeline();
+    let foreign = other.push(quiet());
+    drop(other);
+    let mut pipeline = client.pipeline();
+    let _ = pipeline.push(quiet());
+    far.write_all(b"MN\r\n").await.unwrap();
+    assert!(pipeline.send().await.unwrap().take(foreign).is_err());
+}
+
 /// Neither side's buffer holds the whole: who only writes first waits for ever.
 #[tokio::test]
 async fn a_pipeline_reads_while_it_writes() {
@@ -390,6 +403,6 @@ async fn behind_a_refused_line_of_a_set_nothing_is_sure() {
 #[test]
 fn calls_are_small() {
     let (mut client, _far) = pair();
-    assert!(size_of_val(&client.version()) <= 1200);
+    assert!(size_of_val(&client.version()) <= 1300);
     assert!(size_of_val(&client.set(item())) <= 1400);
 }
