@@ -78,13 +78,25 @@ impl fmt::Display for Kind {
 /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
 /// assert_eq!(error.to_string(), "cache1:11211: incomplete: some keys are left: run it again");
 /// ```
-#[derive(Debug, thiserror::Error)]
-#[error("{server}: {kind}: {problem}: {advice}", kind = problem.kind(), advice = problem.advice(server))]
+#[derive(Debug)]
 pub struct Error {
     /// Where.
     pub server: ServerAddr,
     /// What.
     pub problem: Problem,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}: {}", self.server, self.kind(), self.problem, self.advice())
+    }
+}
+
+/// The source is what is below the problem, where something is: what the system or the codec said.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.problem.source()
+    }
 }
 
 impl Error {
@@ -473,6 +485,18 @@ fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_source_is_what_is_below() {
+        use std::error::Error as _;
+        let of = |problem| Error { server: "a".parse().unwrap(), problem };
+        let refused = of(Problem::Connect(io::ErrorKind::ConnectionRefused.into()));
+        let source = refused.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
+        let garbage = of(Problem::Codec { doing: "version", source: CodecError::Closed });
+        assert!(garbage.source().is_some_and(|source| source.is::<CodecError>()));
+        assert!(of(Problem::Unauthenticated).source().is_none());
+    }
 
     #[test]
     fn advice_is_what_can_help() {

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mcflush::ops::clear::Strategy;
-use mcflush::ops::keys::{Item, Page};
+use mcflush::ops::keys::{Item, Page, PageReceiver, PageSender, pages};
 use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 /// Which keys, and how they are printed.
@@ -34,12 +33,12 @@ pub enum Format {
 const PAGES: usize = 4;
 
 /// Prints pages until the sender is dropped; gives why stdout took no more, if it did not.
-pub fn printer(format: Format) -> (Sender<Page>, JoinHandle<io::Result<()>>) {
-    let (sender, pages) = channel(PAGES);
+pub fn printer(format: Format) -> (PageSender, JoinHandle<io::Result<()>>) {
+    let (sender, pages) = pages(PAGES);
     (sender, tokio::task::spawn_blocking(move || print(pages, format)))
 }
 
-fn print(mut pages: Receiver<Page>, format: Format) -> io::Result<()> {
+fn print(mut pages: PageReceiver, format: Format) -> io::Result<()> {
     let mut text = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         text.clear();

@@ -22,10 +22,9 @@ mod work;
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use mcflush::ops::Context;
+use mcflush::ops::{Context, Stop};
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::args::{Command, Invocation, When};
 use self::json::Document;
@@ -78,7 +77,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         is_escaped,
     } = invocation;
     screen::color(look.color);
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
         Err(error) => {
@@ -102,7 +101,7 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { patience, resolver, stop, deadline, ..Context::default() };
+    let context = Context { patience, resolver, stop, deadline: deadline.map(Instant::into_std), ..Context::default() };
     let is_verbose = verbose > 0;
     let mut servers = match servers::expanded(servers, &context, &mut accesses, is_verbose).await {
         Ok(servers) => servers,

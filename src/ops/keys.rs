@@ -4,11 +4,11 @@
 //! shown yet waits in memory, and beyond a bound in an unlinked file.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::sync::mpsc::Sender;
 
 use super::backlog::{BATCH, Filler, Opener, backlog};
 use super::listing::{self, Coverage, Listed, Sampling, Strategy, Uncertainty, Visitor, Walked, Way};
 use super::nearest::Nearest;
+pub use super::pages::{NobodyReads, PageReceiver, PageSender, pages};
 use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
@@ -184,7 +184,7 @@ pub struct Shown {
 ///
 /// # async fn example() -> Result<(), mcflush::error::Error> {
 /// let server = "cache1".parse().expect("an address");
-/// let (pages, mut shown) = tokio::sync::mpsc::channel::<Page>(4);
+/// let (pages, mut shown) = mcflush::ops::keys::pages(4);
 /// let printer = tokio::spawn(async move {
 ///     while let Some(page) = shown.recv().await {
 ///         let shown = page.each(|item| println!("{:?} {}", item.key(), item.size()));
@@ -206,7 +206,7 @@ pub async fn keys(
     scope: &Scope,
     asked: Option<Strategy>,
     context: &Context,
-    pages: &Sender<Page>,
+    pages: &PageSender,
 ) -> Result<Shown, Error> {
     by_way_of(tempfile::tempfile, server, scope, asked, context, pages).await
 }
@@ -218,7 +218,7 @@ async fn by_way_of(
     scope: &Scope,
     asked: Option<Strategy>,
     context: &Context,
-    pages: &Sender<Page>,
+    pages: &PageSender,
 ) -> Result<Shown, Error> {
     let mut retries = Retries::new(context);
     let mut way = listing::choose(server, asked, context, &mut retries).await?;
@@ -279,7 +279,7 @@ async fn attempt(
     scope: &Scope,
     way: Way,
     context: &Context,
-    pages: &Sender<Page>,
+    pages: &PageSender,
     found: &mut Found,
 ) -> Result<Ended, Error> {
     let (filler, drainer) = backlog(open);
@@ -405,7 +405,6 @@ mod tests {
 
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::mpsc::channel;
 
     use super::*;
     use crate::error::Kind;
@@ -454,7 +453,7 @@ mod tests {
             // The client has left the dump: what it holds can go its way.
             IS_DISK_FREE.store(true, SeqCst);
         });
-        let (pages, mut shown) = channel::<Page>(1);
+        let (pages, mut shown) = super::pages(1);
         let reading = tokio::spawn(async move {
             serving.await.unwrap();
             let mut keys = 0;

@@ -12,20 +12,22 @@ pub mod keys;
 mod listing;
 pub mod namespaces;
 mod nearest;
+mod pages;
 mod retry;
 #[cfg(test)]
 mod scripted;
 pub mod stats;
+mod stop;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub use self::chance::Chance;
 use self::retry::unless_stopped;
+pub use self::stop::Stop;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
@@ -53,10 +55,10 @@ pub struct Context {
     /// How the server is entered.
     pub access: Access,
     /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
-    pub stop: CancellationToken,
+    pub stop: Stop,
     /// When the whole run has to be over: what is stopped from then on failed for that reason. Who sets it cancels
     /// [`Self::stop`] at that time.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<std::time::Instant>,
     /// Where events go.
     pub events: Events,
     /// Where connections come from.
@@ -175,7 +177,7 @@ impl Context {
 
     /// Why an operation was stopped.
     pub(crate) fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
-        let problem = if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let problem = if self.deadline.is_some_and(|deadline| Instant::now().into_std() >= deadline) {
             Problem::Deadline { flush_sent }
         } else {
             Problem::Interrupted { flush_sent }

@@ -117,6 +117,7 @@ impl Usage {
 /// assert!(Namespaces::default().sorted().is_empty());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Namespaces {
     by_prefix: HashMap<Box<[u8]>, Usage>,
     none: Usage,
@@ -216,6 +217,7 @@ impl Namespaces {
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counted {
     /// How keys were listed. Only a hash walk lists all of them.
     pub strategy: Strategy,
