@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo fuzz install recording simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help bench deb demo fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,7 +45,8 @@ bench: ## how fast a clear is beside the server's own limit, what people use ins
 
 recording: ## the README's picture of a clear, from a real run: docs/recording.svg
 	@scripts/fetch-memcached
-	$(CARGO) bench --locked --bench recording
+	$(CARGO) build --locked --release --bin mcflush
+	$(CARGO) run --locked --release --example recording
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)
 	@scripts/fuzz $(or $(SECONDS),600)
@@ -69,6 +70,18 @@ lint: ## rustfmt and clippy, warnings denied; each set of features built and tes
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+semver: ## whether the library breaks what its last release promised (by cargo-semver-checks, which it installs)
+	@command -v cargo-semver-checks >/dev/null || $(CARGO) install --locked cargo-semver-checks
+	$(CARGO) semver-checks $(if $(BASELINE),--baseline-rev $(BASELINE))
+
+public-api: ## every public item of the library, a line each (by cargo-public-api and a nightly Rust, which it installs)
+	@command -v cargo-public-api >/dev/null || $(CARGO) install --locked cargo-public-api
+	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
+	$(CARGO) public-api --simplified $(if $(AGAINST),diff $(AGAINST))
+
+package: ## whether the crate could be published as it stands: cargo publish --dry-run
+	$(CARGO) publish --locked --dry-run
 
 ci: ## what CI runs
 	.ci/run

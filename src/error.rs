@@ -101,36 +101,18 @@ impl std::error::Error for Error {
 
 impl Error {
     /// The kind of the failure.
-    ///
-    /// ```
-    /// use mcflush::error::{Error, Kind, Problem};
-    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
-    /// assert_eq!(error.kind(), Kind::Incomplete);
-    /// ```
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.problem.kind()
     }
 
     /// What to do about it.
-    ///
-    /// ```
-    /// use mcflush::error::{Error, Problem};
-    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
-    /// assert_eq!(error.advice(), "run it again");
-    /// ```
     #[must_use]
     pub fn advice(&self) -> &'static str {
         self.problem.advice(&self.server)
     }
 
     /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
-    ///
-    /// ```
-    /// use mcflush::error::{Error, Problem};
-    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
-    /// assert!(!error.is_worth_a_retry());
-    /// ```
     #[must_use]
     pub fn is_worth_a_retry(&self) -> bool {
         matches!(self.kind(), Kind::Refused | Kind::Lost) || matches!(self.problem, Problem::Garbled { .. })

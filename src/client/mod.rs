@@ -37,11 +37,6 @@ use crate::protocol::{Listed, Reply, Request};
 use crate::resolver::Resolver;
 
 /// How patient to be with a server.
-///
-/// ```
-/// use mcflush::client::Patience;
-/// assert_eq!(Patience::default().retries, 2);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// For connecting, and for any silence of the server.

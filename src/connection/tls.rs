@@ -25,11 +25,6 @@ use crate::address::ServerAddr;
 use crate::error::Problem;
 
 /// Whom to trust, and who we are.
-///
-/// ```
-/// use mcflush::connection::tls::Trust;
-/// assert!(Trust::default().authorities.is_none());
-/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
     /// A file with the certificates of those who may sign a server's, in PEM; none for those that the system trusts.
@@ -111,12 +106,6 @@ impl Tls {
     }
 
     /// The same with a name to expect, where none is set.
-    ///
-    /// ```no_run
-    /// use mcflush::connection::tls::{Tls, Trust};
-    /// let tls = Tls::new(&Trust::default())?.expecting("caches.example.org");
-    /// # Ok::<(), mcflush::connection::tls::TrustError>(())
-    /// ```
     #[must_use]
     pub fn expecting(mut self, name: &str) -> Self {
         self.name = self.name.or_else(|| ServerName::try_from(name.to_owned()).ok());

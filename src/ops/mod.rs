@@ -187,11 +187,6 @@ impl Context {
 }
 
 /// Something an operation tells while it runs.
-///
-/// ```
-/// use mcflush::ops::Event;
-/// assert_ne!(Event::Pass(1), Event::Pass(2));
-/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -251,20 +246,11 @@ pub enum Event {
 }
 
 /// Takes the events of an operation. It is called in the middle of the work, so it must not wait.
-///
-/// ```
-/// assert_eq!(format!("{:?}", mcflush::ops::Events::default()), "Events(to nobody)");
-/// ```
 #[derive(Clone, Default)]
 pub struct Events(Option<std::sync::Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl Events {
     /// Events go to a function.
-    ///
-    /// ```
-    /// use mcflush::ops::{Context, Events};
-    /// let context = Context { events: Events::to(|event| println!("{event:?}")), ..Context::default() };
-    /// ```
     #[must_use]
     pub fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(std::sync::Arc::new(listener)))

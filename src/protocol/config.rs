@@ -67,7 +67,6 @@ pub struct Config {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Node {
     /// Its name, or its address where it has none: letters, digits, `-`, `.`, `_`, and `:` in an IPv6 address.
     pub host: String,

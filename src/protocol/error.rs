@@ -129,11 +129,6 @@ const MEANINGS: [(&[u8], Meaning); 11] = [
 
 impl ErrorReply {
     /// What it means for what is done next, by its words: those of memcached, of proxies and of services.
-    ///
-    /// ```
-    /// use mcflush::protocol::{ErrorReply, Meaning};
-    /// assert_eq!(ErrorReply::new("CLIENT_ERROR flush_all not allowed").unwrap().meaning(), Meaning::Off);
-    /// ```
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         let has = |words: &[u8]| memchr::memmem::find(&self.line, words).is_some();

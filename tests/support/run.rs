@@ -119,7 +119,7 @@ impl Mcflush {
         }
         // An empty folder as home and working folder: no one's config file takes part.
         let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcflush"));
+        let mut command = Command::new(super::program());
         command
             .args(&self.arguments)
             .env_clear()
