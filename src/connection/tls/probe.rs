@@ -10,14 +10,14 @@ use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
 
 use super::problem;
 use crate::address::ServerAddr;
-use crate::connection::{Limit, open};
+use crate::connection::{Until, open};
 use crate::error::Problem;
 use crate::resolver::Resolver;
 
 /// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
 /// word, as proxies do.
 pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
-    let limit = Limit { deadline: Instant::now() + within, within };
+    let limit = Until { deadline: Instant::now() + within, within };
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let (Ok(config), Ok(name)) = (config, ServerName::try_from("localhost")) else { return false };
