@@ -1,7 +1,7 @@
 //! A command with the type of its answer, and what has been heard of that answer.
 
 use crate::error::Problem;
-use crate::protocol::admin::FlushAll;
+use crate::protocol::admin::{CacheMemlimit, FlushAll, Verbosity};
 use crate::protocol::item::{Arithmetic, Delete, Touch};
 use crate::protocol::storage::Store;
 use crate::protocol::{ErrorKind, Key, Meaning, Reply, Request};
@@ -98,6 +98,18 @@ impl sealed::Noreply for FlushAll {
 impl sealed::Noreply for Store {
     fn into_request(self) -> (&'static str, Request) {
         (super::storage::name(self.verb), Request::Store(Self { noreply: true, ..self }))
+    }
+}
+
+impl sealed::Noreply for CacheMemlimit {
+    fn into_request(self) -> (&'static str, Request) {
+        ("cache_memlimit", Request::CacheMemlimit(Self { noreply: true, ..self }))
+    }
+}
+
+impl sealed::Noreply for Verbosity {
+    fn into_request(self) -> (&'static str, Request) {
+        ("verbosity", Request::Verbosity(Self { noreply: true, ..self }))
     }
 }
 

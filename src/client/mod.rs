@@ -166,6 +166,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// Puts a request into the write buffer, which goes out when it is full or [flushed](Self::flush).
     ///
+    /// This, [`Self::flush`], [`Self::send`] and [`Self::next`] are for conversations that no [`Call`] describes: it is the
+    /// caller who knows which answers are still to come. Dropped before it returns, this has put nothing in.
+    ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
@@ -181,7 +184,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// Sends what is in the write buffer.
+    /// Sends what is in the write buffer. Dropped before it returns, it leaves there what was not sent.
     ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
@@ -197,7 +200,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// Sends a request.
+    /// Sends a request. Dropped before it returns, it may have left some of it in the write buffer, or all.
     ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
@@ -206,7 +209,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.flush().await
     }
 
-    /// The next reply.
+    /// The next reply. Dropped before it returns, it has lost nothing.
     ///
     /// # Errors
     /// The connection is lost or silent for too long, or what comes is not the protocol.
@@ -295,9 +298,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// A call that is dropped before it returns poisons the client.
     ///
     /// # Errors
-    /// The server answered with an error, behind which the client can go on (but see [`Problem::Refusal`] for commands with
-    /// data); or the connection is lost, silent for too long or out of step, or what came is no answer to the command, and
-    /// then the client is poisoned.
+    /// The server answered with an error: the client goes on behind it, unless what was refused is the line of a command with
+    /// data. Or the connection is lost, silent for too long or out of step, or what came is no answer to the command: the
+    /// client is poisoned then.
     pub async fn run<A>(&mut self, call: Call<A>) -> Result<A, Error> {
         if call.request.is_quiet() {
             return self.run_quiet(call).await;

@@ -99,7 +99,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::gets(key)).await
     }
 
-    /// `gat` (since 1.4.8): the item, which gets a new expiry, or None for a miss.
+    /// `gat` (since 1.5.3): the item, which gets a new expiry, or None for a miss.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
