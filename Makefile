@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo fuzz install recording simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help bench deb demo fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,7 +36,7 @@ simulate: ## clears and flushes of a model server under faults, a run a seed (SE
 simulate-faults: ## whether the simulation finds faults that are put into the engine on purpose
 	@scripts/simulate-faults $(or $(SEEDS),2000)
 
-bench: ## how fast a clear is beside the server's own limit, what people use instead, and the codecs beside two crates
+bench: ## how fast a clear is beside the server's own limit, what people use instead; codecs and client beside other crates
 	@scripts/fetch-memcached
 	@scripts/fetch-clients
 	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time'
@@ -46,7 +46,8 @@ bench: ## how fast a clear is beside the server's own limit, what people use ins
 
 recording: ## the README's picture of a clear, from a real run: docs/recording.svg
 	@scripts/fetch-memcached
-	$(CARGO) bench --locked --bench recording
+	$(CARGO) build --locked --release --bin mcflush
+	$(CARGO) run --locked --release --example recording
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)
 	@scripts/fuzz $(or $(SECONDS),600)
@@ -63,14 +64,25 @@ deb: ## a Debian package of the same, in target/debian
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-lint: ## rustfmt and clippy, warnings denied, with and without the command line
+lint: ## rustfmt and clippy, warnings denied; each set of features built and tested by itself
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
-	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
-	$(CARGO) build --locked --no-default-features
+	@scripts/features
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+semver: ## whether the library breaks what its last release promised (by cargo-semver-checks, which it installs)
+	@command -v cargo-semver-checks >/dev/null || $(CARGO) install --locked cargo-semver-checks
+	$(CARGO) semver-checks $(if $(BASELINE),--baseline-rev $(BASELINE))
+
+public-api: ## every public item of the library, a line each (by cargo-public-api and a nightly Rust, which it installs)
+	@command -v cargo-public-api >/dev/null || $(CARGO) install --locked cargo-public-api
+	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
+	$(CARGO) public-api --simplified $(if $(AGAINST),diff $(AGAINST))
+
+package: ## whether the crate could be published as it stands: cargo publish --dry-run
+	$(CARGO) publish --locked --dry-run
 
 ci: ## what CI runs
 	.ci/run

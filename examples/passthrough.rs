@@ -23,6 +23,9 @@ use tokio_util::codec::Decoder;
 /// As much as a server that was started with the largest `-I` stores.
 const LIMITS: Limits = Limits { value: 1 << 30, ..Limits::for_requests() };
 
+/// A read, as memcached does it.
+const READ: usize = 16 * 1024;
+
 /// What has been seen.
 #[derive(Default)]
 struct Counts {
@@ -137,6 +140,9 @@ impl<'a> Proxy<'a> {
         let (mut client_closed, mut end_sent) = (false, false);
         let mut raw = false;
         while !raw {
+            // Room before each read, so that what one side wrote at once is not split where a buffer happens to end.
+            self.asked.reserve(READ);
+            self.said.reserve(READ);
             // One buffer is empty whenever its side is read, so that neither grows while the other is waited for.
             tokio::select! {
                 read = client_in.read_buf(&mut self.asked), if !client_closed && to_server.is_empty() => client_closed = read? == 0,

@@ -78,8 +78,7 @@ impl fmt::Display for Kind {
 /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
 /// assert_eq!(error.to_string(), "cache1:11211: incomplete: some keys are left: run it again");
 /// ```
-#[derive(Debug, thiserror::Error)]
-#[error("{server}: {kind}: {problem}: {advice}", kind = problem.kind(), advice = problem.advice(server))]
+#[derive(Debug)]
 pub struct Error {
     /// Where.
     pub server: ServerAddr,
@@ -87,38 +86,33 @@ pub struct Error {
     pub problem: Problem,
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}: {}", self.server, self.kind(), self.problem, self.advice())
+    }
+}
+
+/// The source is what is below the problem, where something is: what the system or the codec said.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.problem.source()
+    }
+}
+
 impl Error {
     /// The kind of the failure.
-    ///
-    /// ```
-    /// use mcflush::error::{Error, Kind, Problem};
-    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
-    /// assert_eq!(error.kind(), Kind::Incomplete);
-    /// ```
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.problem.kind()
     }
 
     /// What to do about it.
-    ///
-    /// ```
-    /// use mcflush::error::{Error, Problem};
-    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
-    /// assert_eq!(error.advice(), "run it again");
-    /// ```
     #[must_use]
     pub fn advice(&self) -> &'static str {
         self.problem.advice(&self.server)
     }
 
     /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
-    ///
-    /// ```
-    /// use mcflush::error::{Error, Problem};
-    /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
-    /// assert!(!error.is_worth_a_retry());
-    /// ```
     #[must_use]
     pub fn is_worth_a_retry(&self) -> bool {
         matches!(self.kind(), Kind::Refused | Kind::Lost) || matches!(self.problem, Problem::Garbled { .. })
@@ -490,6 +484,18 @@ fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_source_is_what_is_below() {
+        use std::error::Error as _;
+        let of = |problem| Error { server: "a".parse().unwrap(), problem };
+        let refused = of(Problem::Connect(io::ErrorKind::ConnectionRefused.into()));
+        let source = refused.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
+        let garbage = of(Problem::Codec { doing: "version", source: CodecError::Closed });
+        assert!(garbage.source().is_some_and(|source| source.is::<CodecError>()));
+        assert!(of(Problem::Unauthenticated).source().is_none());
+    }
 
     #[test]
     fn advice_is_what_can_help() {

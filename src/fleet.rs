@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use futures_util::stream::{self, Stream};
 use tokio::task::JoinSet;
 
 use crate::address::ServerAddr;
@@ -11,42 +10,42 @@ use crate::address::ServerAddr;
 /// Runs an operation on each server, at most `jobs` at a time. One that fails does not stop the others.
 ///
 /// The next server's operation starts as soon as one ends, whichever it is: a slow server takes one of the `jobs` and holds
-/// up nothing but the results after its own, which the stream keeps until they can be given in order. Dropping the stream
-/// aborts the operations that still run.
+/// up nothing but the results after its own, which are kept until they can be given in order. Dropping the fleet aborts the
+/// operations that still run.
 ///
 /// ```no_run
 /// # async fn example() {
 /// use std::num::NonZeroUsize;
-/// use futures_util::StreamExt;
 /// let servers = ["cache1", "cache2"].map(|name| name.parse().expect("an address")).to_vec();
-/// let lengths = mcflush::fleet::each(servers, NonZeroUsize::MIN, |server| async move { server.to_string().len() });
-/// assert_eq!(lengths.map(|(_, length)| length).collect::<Vec<_>>().await, [12, 12]);
+/// let mut lengths = mcflush::fleet::each(servers, NonZeroUsize::MIN, |server| async move { server.to_string().len() });
+/// while let Some((server, length)) = lengths.next().await {
+///     println!("{server}: {length}");
+/// }
 /// # }
 /// ```
 ///
-/// # Panics
-/// When the operation does.
+#[must_use = "nothing runs before `next`"]
 pub fn each<T, F>(
     servers: Vec<ServerAddr>,
     jobs: NonZeroUsize,
     operation: impl Fn(ServerAddr) -> F,
-) -> impl Stream<Item = (ServerAddr, T)>
+) -> Fleet<T, impl Fn(ServerAddr) -> F>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let fleet = Fleet {
+    Fleet {
         waiting: servers.into_iter().enumerate(),
         operation,
         jobs: jobs.get(),
         running: JoinSet::new(),
         ended: HashMap::new(),
         given: 0,
-    };
-    stream::unfold(fleet, |mut fleet| async move { fleet.next().await.map(|result| (result, fleet)) })
+    }
 }
 
-struct Fleet<T, O> {
+/// An operation on many servers that has begun: [`Self::next`] gives its results.
+pub struct Fleet<T, O> {
     /// The servers that were not started yet, each with its place in the input.
     waiting: std::iter::Enumerate<std::vec::IntoIter<ServerAddr>>,
     operation: O,
@@ -65,8 +64,11 @@ where
     F: Future<Output = T> + Send + 'static,
     O: Fn(ServerAddr) -> F,
 {
-    /// The next result in the order of the input; none after the last.
-    async fn next(&mut self) -> Option<(ServerAddr, T)> {
+    /// The next result in the order of the input; none after the last. Nothing is lost when this is dropped before it returns.
+    ///
+    /// # Panics
+    /// When the operation did.
+    pub async fn next(&mut self) -> Option<(ServerAddr, T)> {
         loop {
             while self.running.len() < self.jobs
                 && let Some((place, server)) = self.waiting.next()
@@ -96,7 +98,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
-    use futures_util::StreamExt;
     use tokio::sync::Notify;
     use tokio::time::timeout;
 
@@ -113,27 +114,41 @@ mod tests {
         }
     }
 
+    async fn all<T, O, F>(mut fleet: Fleet<T, O>) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+        O: Fn(ServerAddr) -> F,
+    {
+        let mut results = Vec::new();
+        while let Some((_, result)) = fleet.next().await {
+            results.push(result);
+        }
+        results
+    }
+
     const JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
     #[tokio::test]
     async fn a_slow_server_takes_one_job_and_no_more() {
         let (others, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (running, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (running, others_ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let results = each(servers(201), JOBS, |server| {
-            let (others, most, running, all) = (others.clone(), most.clone(), running.clone(), all.clone());
+            let (others, most, running) = (others.clone(), most.clone(), running.clone());
+            let others_ended = others_ended.clone();
             async move {
                 most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
                 if port(&server) == 1 {
                     // Ends only when all others have.
-                    all.notified().await;
+                    others_ended.notified().await;
                 } else if others.fetch_add(1, SeqCst) == 199 {
-                    all.notify_one();
+                    others_ended.notify_one();
                 }
                 running.fetch_sub(1, SeqCst);
                 port(&server)
             }
         });
-        let results = timeout(Duration::from_secs(60), results.map(|(_, port)| port).collect::<Vec<_>>()).await;
+        let results = timeout(Duration::from_secs(60), all(results)).await;
         assert_eq!(results.expect("the others go on beside it"), (1..=201).collect::<Vec<_>>());
         assert!(most.load(SeqCst) <= JOBS.get());
     }
@@ -176,6 +191,6 @@ mod tests {
     #[should_panic(expected = "the operation's own")]
     async fn a_panic_is_passed_on() {
         let results = each(servers(1), JOBS, |_| async { panic!("the operation's own") });
-        results.map(|_: (ServerAddr, ())| ()).collect::<Vec<_>>().await;
+        let _: Vec<()> = all(results).await;
     }
 }

@@ -30,11 +30,6 @@ impl AddressError {
     }
 
     /// Which character of the text is wrong, from 1; one past the end where something is missing.
-    ///
-    /// ```
-    /// use mcflush::address::ServerAddr;
-    /// assert_eq!("cache1:port".parse::<ServerAddr>().unwrap_err().character(), Some(8));
-    /// ```
     #[must_use]
     pub const fn character(&self) -> Option<usize> {
         self.character

@@ -3,13 +3,13 @@
 use std::io::{self, IsTerminal, Write};
 
 use mcflush::address::ServerAddr;
-use tokio_util::sync::CancellationToken;
+use mcflush::ops::Stop;
 
 use super::complain;
 use super::text::count;
 
 /// Whether these servers may be emptied. Only who sits at a terminal is asked; a script is believed.
-pub async fn empty_all(servers: &[ServerAddr], stop: &CancellationToken) -> bool {
+pub async fn empty_all(servers: &[ServerAddr], stop: &Stop) -> bool {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return true;
     }

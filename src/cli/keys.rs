@@ -6,11 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use mcflush::ops::keys::{self, Item, Page, Top};
+use mcflush::ops::keys::{self, Item, Page, PageReceiver, PageSender, Top, pages};
 use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use super::text::{age, binary};
@@ -39,8 +38,8 @@ pub enum Format {
 const PAGES: usize = 4;
 
 /// Prints pages until the sender is dropped; gives why stdout took no more, if it did not.
-pub fn printer(format: Format, top: Option<Top>) -> (Sender<Page>, JoinHandle<io::Result<()>>) {
-    let (sender, pages) = channel(PAGES);
+pub fn printer(format: Format, top: Option<Top>) -> (PageSender, JoinHandle<io::Result<()>>) {
+    let (sender, pages) = pages(PAGES);
     let print = move || {
         if format == Format::Columns {
             show(HEADINGS.as_bytes())?;
@@ -53,7 +52,7 @@ pub fn printer(format: Format, top: Option<Top>) -> (Sender<Page>, JoinHandle<io
     (sender, tokio::task::spawn_blocking(print))
 }
 
-fn print_all(mut pages: Receiver<Page>, format: Format) -> io::Result<()> {
+fn print_all(mut pages: PageReceiver, format: Format) -> io::Result<()> {
     let mut text = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         text.clear();
@@ -65,7 +64,7 @@ fn print_all(mut pages: Receiver<Page>, format: Format) -> io::Result<()> {
 }
 
 /// Of several servers, each of which sends its own first, the first of all.
-fn print_first(mut pages: Receiver<Page>, format: Format, top: Top) -> io::Result<()> {
+fn print_first(mut pages: PageReceiver, format: Format, top: Top) -> io::Result<()> {
     let mut first = BTreeMap::new();
     let mut number = 0_u64;
     while let Some(page) = pages.blocking_recv() {

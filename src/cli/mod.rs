@@ -26,10 +26,9 @@ mod work;
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use mcflush::ops::Context;
+use mcflush::ops::{Context, Stop};
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::args::{Command, Invocation, When};
 use self::json::Document;
@@ -88,7 +87,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         is_escaped,
     } = invocation;
     screen::color(look.color);
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
         Err(error) => {
@@ -112,7 +111,7 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { patience, resolver, stop, deadline, ..Context::default() };
+    let context = Context { patience, resolver, stop, deadline: deadline.map(Instant::into_std), ..Context::default() };
     let is_verbose = verbose > 0;
     let mut servers = match servers::expanded(servers, &context, &mut accesses, is_verbose).await {
         Ok(servers) => servers,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio_util::sync::CancellationToken;
+use mcflush::ops::Stop;
 
 /// What was caught so far.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ impl Signal {
 ///
 /// # Errors
 /// The system does not let us listen.
-pub fn watch(stop: CancellationToken) -> io::Result<Signal> {
+pub fn watch(stop: Stop) -> io::Result<Signal> {
     let signal = Signal(Arc::default());
     let caught = Arc::clone(&signal.0);
     let mut signals = Signals::listen()?;

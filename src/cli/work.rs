@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Problem};
 use mcflush::fleet;
@@ -279,7 +277,7 @@ impl Work {
             let context = self.context(&server);
             operation(server, context)
         };
-        let mut results = pin!(fleet::each(self.servers.clone(), jobs, operation));
+        let mut results = fleet::each(self.servers.clone(), jobs, operation);
         while let Some((server, result)) = results.next().await {
             note(server, result);
         }

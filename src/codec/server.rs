@@ -36,6 +36,10 @@ impl Asked {
 /// A line that is no known request is [`Request::Unknown`], not an error: a server answers it `ERROR`, a proxy passes it
 /// on. A request whose data block does not end where its line says is an error: nobody knows where the next one begins.
 ///
+/// Only the retrieval of many keys needs a long line. Of any other, more than [`Self::COMMAND_MAX`] bytes without a line end
+/// are refused at once, as memcached does, and not waited for until [`Limits::line`]. This is the one thing that depends on
+/// the reads in which the bytes come: a longer line that is there with its end is read.
+///
 /// ```
 /// use bytes::BytesMut;
 /// use mcflush::codec::ServerCodec;
@@ -84,6 +88,10 @@ impl ServerCodec {
     /// The first byte of a request of the binary protocol.
     const BINARY: u8 = 0x80;
 
+    /// How many bytes of a line may come without its end, unless it begins with `get` or `gets` (`try_read_command_ascii`,
+    /// proto_text.c).
+    pub const COMMAND_MAX: usize = 2048;
+
     /// A codec with limits of its own.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -121,7 +129,13 @@ impl ServerCodec {
         if buffer.first() == Some(&Self::BINARY) && self.lines.offset == 0 {
             return Err(CodecError::Binary);
         }
-        let Some(length) = self.lines.find(buffer, self.limits.line)? else { return Ok(None) };
+        let Some(length) = self.lines.find(buffer, self.limits.line)? else {
+            return if buffer.len() <= Self::COMMAND_MAX || is_multiget(buffer) {
+                Ok(None)
+            } else {
+                Err(self.lines.too_long(Limit::Line, Self::COMMAND_MAX as u64, buffer))
+            };
+        };
         let line = buffer.split_to(length).freeze();
         let (request, data) = Request::parse(line.slice(..without_end(&line).len()));
         let Some(data) = data else {
@@ -204,6 +218,14 @@ impl ServerCodec {
         }
         Ok(())
     }
+}
+
+/// Whether memcached waits for the end of a line that begins so.
+fn is_multiget(buffer: &[u8]) -> bool {
+    const SPACES_MAX: usize = 100;
+    let spaces = buffer.iter().take(SPACES_MAX + 1).take_while(|byte| **byte == b' ').count();
+    let words = buffer.get(spaces..).unwrap_or_default();
+    spaces <= SPACES_MAX && (words.starts_with(b"get ") || words.starts_with(b"gets "))
 }
 
 impl Encoder<Reply> for ServerCodec {

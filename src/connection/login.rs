@@ -15,11 +15,6 @@ use crate::protocol::{Excerpt, Reply, Request};
 const DOING: &str = "authentication";
 
 /// Which login a server wants.
-///
-/// ```
-/// use mcflush::connection::Login;
-/// assert_eq!(Login::default(), Login::Auto);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Login {

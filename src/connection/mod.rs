@@ -3,6 +3,7 @@
 mod greeting;
 mod login;
 mod tcp;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub mod tls;
 mod unix;
 
@@ -120,12 +121,12 @@ struct Way<'a> {
     server: &'a ServerAddr,
     resolver: &'a Resolver,
     tls: Option<&'a Tls>,
-    limit: Limit,
+    limit: Until,
 }
 
 impl<'a> Way<'a> {
     fn new(server: &'a ServerAddr, resolver: &'a Resolver, access: &'a Access, within: Duration) -> Self {
-        let limit = Limit { deadline: Instant::now() + within, within };
+        let limit = Until { deadline: Instant::now() + within, within };
         Self { server, resolver, tls: access.tls.as_ref(), limit }
     }
 
@@ -191,7 +192,7 @@ impl<'a> Way<'a> {
     }
 }
 
-async fn open(server: &ServerAddr, resolver: &Resolver, limit: Limit) -> Result<Connection, Problem> {
+async fn open(server: &ServerAddr, resolver: &Resolver, limit: Until) -> Result<Connection, Problem> {
     match server {
         ServerAddr::Tcp { host, port } => {
             let addresses = resolver.addresses(host, *port, limit.within).await?;
@@ -203,13 +204,13 @@ async fn open(server: &ServerAddr, resolver: &Resolver, limit: Limit) -> Result<
 
 /// The one deadline for all that opening a connection takes.
 #[derive(Debug, Clone, Copy)]
-struct Limit {
+struct Until {
     deadline: Instant,
     /// How long that was at the beginning.
     within: Duration,
 }
 
-impl Limit {
+impl Until {
     /// Works until it is done, or the time is over.
     async fn keep<T>(self, doing: &'static str, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
         let silence = Err(Problem::Silence { doing, after: self.within });

@@ -1,6 +1,8 @@
 //! TLS (`-Z`, since 1.5.13), by rustls.
 
 mod fault;
+#[cfg(feature = "ops")]
+mod probe;
 mod verifier;
 
 use std::io;
@@ -8,26 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
+use tokio_rustls::rustls::{ClientConfig, Error, crypto};
 
 pub(crate) use self::fault::fault;
+#[cfg(feature = "ops")]
+pub(crate) use self::probe::{is_spoken_by, unexpected};
 use self::verifier::Verifier;
-use super::{Connection, Limit, open};
+use super::Connection;
 use crate::address::ServerAddr;
 use crate::error::Problem;
-use crate::resolver::Resolver;
 
 /// Whom to trust, and who we are.
-///
-/// ```
-/// use mcflush::connection::tls::Trust;
-/// assert!(Trust::default().authorities.is_none());
-/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
     /// A file with the certificates of those who may sign a server's, in PEM; none for those that the system trusts.
@@ -109,12 +106,6 @@ impl Tls {
     }
 
     /// The same with a name to expect, where none is set.
-    ///
-    /// ```no_run
-    /// use mcflush::connection::tls::{Tls, Trust};
-    /// let tls = Tls::new(&Trust::default())?.expecting("caches.example.org");
-    /// # Ok::<(), mcflush::connection::tls::TrustError>(())
-    /// ```
     #[must_use]
     pub fn expecting(mut self, name: &str) -> Self {
         self.name = self.name.or_else(|| ServerName::try_from(name.to_owned()).ok());
@@ -149,34 +140,6 @@ impl Tls {
 pub(super) fn silence(after: Duration) -> Problem {
     let what = format!("no answer to the TLS handshake for {} s", after.as_secs_f64());
     problem(what, "check that the server was started with -Z, or write memcached:// without the s")
-}
-
-/// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
-/// word, as proxies do.
-pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
-    let limit = Limit { deadline: Instant::now() + within, within };
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let (Ok(config), Ok(name)) = (config, ServerName::try_from("localhost")) else { return false };
-    // Nobody is trusted, and nothing is said.
-    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let handshake = async {
-        let connection = open(server, resolver, limit).await?;
-        Ok(TlsConnector::from(Arc::new(config)).connect(name, connection).await)
-    };
-    match limit.keep("the TLS handshake", handshake).await {
-        Ok(Ok(_)) => true,
-        Ok(Err(error)) => match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
-            Some(error) => !matches!(error, Error::InvalidMessage(_)),
-            None => false,
-        },
-        Err(_) => false,
-    }
-}
-
-/// The error for who did not know.
-pub(crate) fn unexpected() -> Problem {
-    problem("the server speaks TLS".into(), "write memcacheds://host, with --tls-ca where its certificate needs it")
 }
 
 fn problem(what: String, instead: &'static str) -> Problem {

@@ -17,10 +17,6 @@ pub struct Chance(Option<Arc<dyn Fn() -> u64 + Send + Sync>>);
 
 impl Chance {
     /// Numbers come from a function.
-    ///
-    /// ```
-    /// assert_eq!(format!("{:?}", mcflush::ops::Chance::by(|| 7)), "Chance(a function)");
-    /// ```
     #[must_use]
     pub fn by(next: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(next)))

@@ -6,13 +6,13 @@
 mod top;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::sync::mpsc::Sender;
 
 use self::top::Ranking;
 pub use self::top::{Order, Top};
 use super::backlog::{BATCH, Filler, Opener, backlog};
 use super::listing::{self, Coverage, Filter, Listed, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way};
 use super::nearest::Nearest;
+pub use super::pages::{NobodyReads, PageReceiver, PageSender, pages};
 use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
@@ -204,7 +204,7 @@ pub struct Shown {
 ///
 /// # async fn example() -> Result<(), mcflush::error::Error> {
 /// let server = "cache1".parse().expect("an address");
-/// let (pages, mut shown) = tokio::sync::mpsc::channel::<Page>(4);
+/// let (pages, mut shown) = mcflush::ops::keys::pages(4);
 /// let printer = tokio::spawn(async move {
 ///     while let Some(page) = shown.recv().await {
 ///         let shown = page.each(|item| println!("{:?} {}", item.key(), item.size()));
@@ -226,7 +226,7 @@ pub async fn keys(
     scope: &Scope,
     options: &Options,
     context: &Context,
-    pages: &Sender<Page>,
+    pages: &PageSender,
 ) -> Result<Shown, Error> {
     by_way_of(tempfile::tempfile, server, scope, options, context, pages).await
 }
@@ -238,7 +238,7 @@ async fn by_way_of(
     scope: &Scope,
     options: &Options,
     context: &Context,
-    pages: &Sender<Page>,
+    pages: &PageSender,
 ) -> Result<Shown, Error> {
     let asked = options.strategy;
     let mut retries = Retries::new(context);
@@ -309,7 +309,7 @@ async fn attempt(
     wanted: Wanted<'_>,
     way: Way,
     context: &Context,
-    pages: &Sender<Page>,
+    pages: &PageSender,
     found: &mut Found,
 ) -> Result<Ended, Error> {
     let (filler, drainer) = backlog(open);
@@ -465,7 +465,6 @@ mod tests {
 
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::mpsc::channel;
 
     use super::*;
     use crate::error::Kind;
@@ -514,7 +513,7 @@ mod tests {
             // The client has left the dump: what it holds can go its way.
             IS_DISK_FREE.store(true, SeqCst);
         });
-        let (pages, mut shown) = channel::<Page>(1);
+        let (pages, mut shown) = super::pages(1);
         let reading = tokio::spawn(async move {
             serving.await.unwrap();
             let mut keys = 0;

@@ -14,21 +14,23 @@ pub mod keys;
 mod listing;
 pub mod namespaces;
 mod nearest;
+mod pages;
 mod retry;
 #[cfg(test)]
 mod scripted;
 pub mod stats;
+mod stop;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub use self::chance::Chance;
 pub use self::listing::Filter;
 use self::retry::unless_stopped;
+pub use self::stop::Stop;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
@@ -56,10 +58,10 @@ pub struct Context {
     /// How the server is entered.
     pub access: Access,
     /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
-    pub stop: CancellationToken,
+    pub stop: Stop,
     /// When the whole run has to be over: what is stopped from then on failed for that reason. Who sets it cancels
     /// [`Self::stop`] at that time.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<std::time::Instant>,
     /// Where events go.
     pub events: Events,
     /// Where connections come from.
@@ -178,7 +180,7 @@ impl Context {
 
     /// Why an operation was stopped.
     pub(crate) fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
-        let problem = if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let problem = if self.deadline.is_some_and(|deadline| Instant::now().into_std() >= deadline) {
             Problem::Deadline { flush_sent }
         } else {
             Problem::Interrupted { flush_sent }
@@ -188,11 +190,6 @@ impl Context {
 }
 
 /// Something an operation tells while it runs.
-///
-/// ```
-/// use mcflush::ops::Event;
-/// assert_ne!(Event::Pass(1), Event::Pass(2));
-/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -252,20 +249,11 @@ pub enum Event {
 }
 
 /// Takes the events of an operation. It is called in the middle of the work, so it must not wait.
-///
-/// ```
-/// assert_eq!(format!("{:?}", mcflush::ops::Events::default()), "Events(to nobody)");
-/// ```
 #[derive(Clone, Default)]
 pub struct Events(Option<std::sync::Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl Events {
     /// Events go to a function.
-    ///
-    /// ```
-    /// use mcflush::ops::{Context, Events};
-    /// let context = Context { events: Events::to(|event| println!("{event:?}")), ..Context::default() };
-    /// ```
     #[must_use]
     pub fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(std::sync::Arc::new(listener)))

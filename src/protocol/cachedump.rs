@@ -84,33 +84,18 @@ impl CachedumpItem {
     }
 
     /// The key as it was printed.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// assert_eq!(CachedumpItem::new("ITEM shop:1 [1 b; 0 s]").unwrap().key(), b"shop:1");
-    /// ```
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
     /// The value's length, in bytes.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// assert_eq!(CachedumpItem::new("ITEM shop:1 [12 b; 0 s]").unwrap().size(), 12);
-    /// ```
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
 
     /// When it expires, as a Unix time. For one that never does, 0, or on old servers the time the server was started.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// assert_eq!(CachedumpItem::new("ITEM shop:1 [1 b; 1795449769 s]").unwrap().expires(), 1_795_449_769);
-    /// ```
     #[must_use]
     pub const fn expires(&self) -> u64 {
         self.expires

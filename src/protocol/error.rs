@@ -88,7 +88,8 @@ impl ErrorKind {
 
 /// What an error line means for what is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meaning {
+#[non_exhaustive]
+pub enum Meaning {
     /// The server cannot do it now; another try may succeed on the same connection.
     Taken,
     /// The server takes no more connections; a later one may be taken.
@@ -127,8 +128,9 @@ const MEANINGS: [(&[u8], Meaning); 11] = [
 ];
 
 impl ErrorReply {
-    /// What it means for what is done next.
-    pub(crate) fn meaning(&self) -> Meaning {
+    /// What it means for what is done next, by its words: those of memcached, of proxies and of services.
+    #[must_use]
+    pub fn meaning(&self) -> Meaning {
         let has = |words: &[u8]| memchr::memmem::find(&self.line, words).is_some();
         MEANINGS.iter().find(|(words, _)| has(words)).map_or(Meaning::Refused, |(_, meaning)| *meaning)
     }

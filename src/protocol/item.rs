@@ -27,12 +27,6 @@ pub struct Delete {
 
 impl Delete {
     /// `delete KEY`.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Key, item::Delete};
-    /// assert!(!Delete::new(Key::new("a")?).noreply);
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub const fn new(key: Key) -> Self {
         Self { key, noreply: false }
@@ -53,11 +47,6 @@ impl Delete {
 }
 
 /// Up or down.
-///
-/// ```
-/// use mcflush::protocol::item::Direction;
-/// assert_ne!(Direction::Incr, Direction::Decr);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// `incr`: wraps at 2^64.

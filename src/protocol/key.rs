@@ -207,6 +207,97 @@ impl MetaKey {
     }
 }
 
+/// The conversions that all keys have: from what can be a key, to its bytes, and to what may stand on a terminal.
+macro_rules! conversions {
+    ($key:ident, $new:path) => {
+        impl TryFrom<Bytes> for $key {
+            type Error = KeyError;
+
+            fn try_from(bytes: Bytes) -> Result<Self, KeyError> {
+                $new(bytes)
+            }
+        }
+
+        impl TryFrom<Vec<u8>> for $key {
+            type Error = KeyError;
+
+            fn try_from(bytes: Vec<u8>) -> Result<Self, KeyError> {
+                $new(bytes)
+            }
+        }
+
+        impl TryFrom<String> for $key {
+            type Error = KeyError;
+
+            fn try_from(text: String) -> Result<Self, KeyError> {
+                $new(text)
+            }
+        }
+
+        /// Copies them.
+        impl TryFrom<&[u8]> for $key {
+            type Error = KeyError;
+
+            fn try_from(bytes: &[u8]) -> Result<Self, KeyError> {
+                $new(Bytes::copy_from_slice(bytes))
+            }
+        }
+
+        /// Copies it.
+        impl TryFrom<&str> for $key {
+            type Error = KeyError;
+
+            fn try_from(text: &str) -> Result<Self, KeyError> {
+                $new(Bytes::copy_from_slice(text.as_bytes()))
+            }
+        }
+
+        /// Copies it.
+        impl std::str::FromStr for $key {
+            type Err = KeyError;
+
+            fn from_str(text: &str) -> Result<Self, KeyError> {
+                Self::try_from(text)
+            }
+        }
+
+        impl AsRef<[u8]> for $key {
+            fn as_ref(&self) -> &[u8] {
+                self.as_bytes()
+            }
+        }
+
+        /// With what is no text escaped, as [`Escaped`] does it.
+        impl fmt::Display for $key {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Escaped(self.as_bytes()).fmt(f)
+            }
+        }
+    };
+}
+
+conversions!(Key, Key::new);
+conversions!(BinaryKey, BinaryKey::new);
+conversions!(MetaKey, MetaKey::for_bytes);
+
+impl From<Key> for MetaKey {
+    fn from(key: Key) -> Self {
+        Self::Text(key)
+    }
+}
+
+impl From<BinaryKey> for MetaKey {
+    fn from(key: BinaryKey) -> Self {
+        Self::Base64(key)
+    }
+}
+
+impl From<Key> for Bytes {
+    fn from(key: Key) -> Self {
+        key.into_bytes()
+    }
+}
+
 fn check_length(bytes: &[u8], max: usize) -> Result<(), KeyError> {
     match bytes.len() {
         0 => Err(KeyError::Empty),
@@ -227,6 +318,17 @@ mod tests {
         for bad in [&b""[..], b" ", b"a\n", b"\rb", b"\0", &[b'k'; KEY_MAX + 1]] {
             assert!(Key::new(Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn conversions() {
+        let key: Key = "größe".parse().unwrap();
+        assert_eq!((key.as_ref(), key.to_string()), ("größe".as_bytes(), "größe".to_owned()));
+        assert_eq!(Key::try_from(&b"a"[..]), Key::try_from("a".to_owned()));
+        assert_eq!(Key::try_from("a b").unwrap_err(), KeyError::Byte { byte: b' ', at: 1 });
+        let listed = MetaKey::try_from("a\nb\x1b").unwrap();
+        assert_eq!((listed.is_base64(), listed.to_string()), (true, r"a\x0ab\x1b".to_owned()));
+        assert_eq!(MetaKey::from(Key::new("a").unwrap()), MetaKey::try_from("a").unwrap());
     }
 
     #[test]

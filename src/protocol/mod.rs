@@ -30,8 +30,7 @@ pub mod storage;
 pub mod tuning;
 pub mod watch;
 
-pub(crate) use error::Meaning;
-pub use error::{ErrorKind, ErrorReply};
+pub use error::{ErrorKind, ErrorReply, Meaning};
 pub use escape::{Escaped, Excerpt};
 pub use expect::Expect;
 pub use key::{BASE64_KEY_MAX, BinaryKey, KEY_MAX, Key, KeyError, MetaKey};

@@ -20,37 +20,17 @@ pub struct Keys(Vec<Key>);
 
 impl Keys {
     /// Takes the keys, unless there is none.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Key, retrieval::Keys};
-    /// assert!(Keys::new(vec![Key::new("a")?]).is_some() && Keys::new(vec![]).is_none());
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Option<Self> {
         (!keys.is_empty()).then_some(Self(keys))
     }
 
     /// Adds one.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Key, retrieval::Keys};
-    /// let mut keys = Keys::from(Key::new("a")?);
-    /// keys.push(Key::new("b")?);
-    /// assert_eq!(keys.as_slice().last(), Some(&Key::new("b")?));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     pub fn push(&mut self, key: Key) {
         self.0.push(key);
     }
 
     /// Them all.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Key, retrieval::Keys};
-    /// assert_eq!(Keys::from(Key::new("a")?).as_slice(), [Key::new("a")?]);
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub fn as_slice(&self) -> &[Key] {
         &self.0
@@ -149,13 +129,6 @@ pub struct Value {
 
 impl Value {
     /// What a server says of an item it found.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, ItemFlags, Key, retrieval::Value};
-    /// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-    /// assert_eq!(value.data().len(), 3);
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     pub fn new(key: Key, flags: ItemFlags, cas: Option<Cas>, data: impl Into<Bytes>) -> Self {
         Self { key: key.into_bytes(), flags, cas, data: data.into() }
     }
@@ -165,65 +138,30 @@ impl Value {
     }
 
     /// The key as the server printed it: not checked, no space in it.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, ItemFlags, Key, retrieval::Value};
-    /// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-    /// assert_eq!(value.key(), b"a");
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
     /// What was stored beside the data.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, ItemFlags, Key, retrieval::Value};
-    /// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-    /// assert_eq!(value.flags(), ItemFlags(5));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub const fn flags(&self) -> ItemFlags {
         self.flags
     }
 
     /// The item's CAS, where the request asked for it.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, ItemFlags, Key, retrieval::Value};
-    /// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-    /// assert_eq!(value.cas(), Some(Cas(7)));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub const fn cas(&self) -> Option<Cas> {
         self.cas
     }
 
     /// The data.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, ItemFlags, Key, retrieval::Value};
-    /// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-    /// assert_eq!(value.data(), "abc");
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub const fn data(&self) -> &Bytes {
         &self.data
     }
 
     /// The data, without a copy.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, ItemFlags, Key, retrieval::Value};
-    /// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-    /// assert_eq!(value.into_data(), "abc");
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     #[must_use]
     pub fn into_data(self) -> Bytes {
         self.data
@@ -302,36 +240,18 @@ impl<'a> ValueBlock<'a> {
     }
 
     /// What was stored beside the data.
-    ///
-    /// ```
-    /// use mcflush::protocol::{ItemFlags, retrieval::ValueBlock};
-    /// let (value, _) = ValueBlock::new(b"VALUE a 5 3 7\r\nabc\r\n").unwrap();
-    /// assert_eq!(value.flags(), ItemFlags(5));
-    /// ```
     #[must_use]
     pub const fn flags(&self) -> ItemFlags {
         self.flags
     }
 
     /// The item's CAS, where the request asked for it.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, retrieval::ValueBlock};
-    /// let (value, _) = ValueBlock::new(b"VALUE a 5 3 7\r\nabc\r\n").unwrap();
-    /// assert_eq!(value.cas(), Some(Cas(7)));
-    /// ```
     #[must_use]
     pub const fn cas(&self) -> Option<Cas> {
         self.cas
     }
 
     /// The data.
-    ///
-    /// ```
-    /// use mcflush::protocol::retrieval::ValueBlock;
-    /// let (value, _) = ValueBlock::new(b"VALUE a 5 3 7\r\nabc\r\n").unwrap();
-    /// assert_eq!(value.data(), b"abc");
-    /// ```
     #[must_use]
     pub const fn data(&self) -> &'a [u8] {
         self.data

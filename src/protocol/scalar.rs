@@ -98,6 +98,30 @@ impl Cas {
     }
 }
 
+impl From<u64> for Cas {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for Cas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<u32> for ItemFlags {
+    fn from(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+impl From<ItemFlags> for u32 {
+    fn from(flags: ItemFlags) -> Self {
+        flags.0
+    }
+}
+
 impl From<Cas> for u64 {
     fn from(cas: Cas) -> Self {
         cas.0
@@ -128,6 +152,12 @@ impl Opaque {
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Opaque {
+    fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }

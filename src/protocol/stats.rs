@@ -66,11 +66,6 @@ pub struct StatsArgument(Bytes);
 impl StatsArgument {
     /// Takes words with single spaces between them; None when they are not that, or when [`StatsGroup`] or
     /// [`Cachedump`](super::cachedump::Cachedump) has a name for them.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::StatsArgument;
-    /// assert!(StatsArgument::new("mysterious").is_some() && StatsArgument::new("two  spaces").is_none());
-    /// ```
     #[must_use]
     pub fn new(words: impl Into<Bytes>) -> Option<Self> {
         let words = words.into();
@@ -80,11 +75,6 @@ impl StatsArgument {
     }
 
     /// The words.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::StatsArgument;
-    /// assert_eq!(StatsArgument::new("mysterious").unwrap().as_bytes(), b"mysterious");
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -179,11 +169,6 @@ pub struct Stat {
 
 impl Stat {
     /// Takes a name without spaces and a value; None when they do not fit a line.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::Stat;
-    /// assert!(Stat::new("version", "").is_some() && Stat::new("", "1.6.45").is_none());
-    /// ```
     #[must_use]
     pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Option<Self> {
         let (name, value) = (name.into(), value.into());
@@ -197,22 +182,12 @@ impl Stat {
     }
 
     /// The name.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::Stat;
-    /// assert_eq!(Stat::new("pid", "7").unwrap().name(), "pid");
-    /// ```
     #[must_use]
     pub const fn name(&self) -> &Bytes {
         &self.name
     }
 
     /// The value; servers leave some empty.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::Stat;
-    /// assert_eq!(Stat::new("libevent", "2.1.12 stable").unwrap().value(), "2.1.12 stable");
-    /// ```
     #[must_use]
     pub const fn value(&self) -> &Bytes {
         &self.value
@@ -259,11 +234,6 @@ pub struct StatLine<'a>(&'a [u8]);
 
 impl<'a> StatLine<'a> {
     /// Takes a line (without its end) with single spaces between its words; None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::StatLine;
-    /// assert!(StatLine::new(b"STAT pid 7").is_some() && StatLine::new(b"END").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -295,22 +265,12 @@ impl<'a> StatLine<'a> {
     }
 
     /// The name.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::StatLine;
-    /// assert_eq!(StatLine::new(b"STAT pid 7").unwrap().name(), b"pid");
-    /// ```
     #[must_use]
     pub fn name(self) -> &'a [u8] {
         self.split().0
     }
 
     /// The value; servers leave some empty.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::StatLine;
-    /// assert_eq!(StatLine::new(b"STAT pid 7").unwrap().value(), b"7");
-    /// ```
     #[must_use]
     pub fn value(self) -> &'a [u8] {
         self.split().1
@@ -332,11 +292,6 @@ pub struct PrefixStat {
 
 impl PrefixStat {
     /// Takes a line (without its end); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::PrefixStat;
-    /// assert!(PrefixStat::new("PREFIX shop get 2").is_some() && PrefixStat::new("END").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -349,11 +304,6 @@ impl PrefixStat {
     }
 
     /// The prefix, without its separator.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::PrefixStat;
-    /// assert_eq!(PrefixStat::new("PREFIX shop get 2").unwrap().prefix(), b"shop");
-    /// ```
     #[must_use]
     pub fn prefix(&self) -> &[u8] {
         &self.prefix
@@ -381,7 +331,8 @@ impl PrefixStat {
     }
 
     /// The counts as statistics: `PREFIX:get`, `PREFIX:hit`, `PREFIX:set` and `PREFIX:del`.
-    pub(crate) fn counts(&self) -> [Option<Stat>; 4] {
+    #[must_use]
+    pub fn counts(&self) -> [Option<Stat>; 4] {
         ["get", "hit", "set", "del"].map(|counter| {
             let name = [self.prefix(), b":", counter.as_bytes()].concat();
             self.count(counter).and_then(|count| Stat::new(name, count.to_string()))
@@ -389,11 +340,6 @@ impl PrefixStat {
     }
 
     /// The line as it came, without its end.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::PrefixStat;
-    /// assert_eq!(PrefixStat::new("PREFIX shop get 2").unwrap().as_bytes(), b"PREFIX shop get 2");
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

@@ -9,11 +9,6 @@ use super::line::{Words, put_decimal, put_noreply, split_word};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// What a [`Store`] does.
-///
-/// ```
-/// use mcflush::protocol::{Cas, storage::StoreVerb};
-/// assert_ne!(StoreVerb::Set, StoreVerb::Cas(Cas(7)));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreVerb {
     /// `set`: whatever is there.
@@ -171,11 +166,6 @@ impl Credentials {
     }
 
     /// Who.
-    ///
-    /// ```
-    /// use mcflush::protocol::storage::Credentials;
-    /// assert_eq!(Credentials::new("app", "secret").unwrap().user(), b"app");
-    /// ```
     #[must_use]
     pub fn user(&self) -> &[u8] {
         split_word(&self.token).0
@@ -188,7 +178,8 @@ impl Credentials {
 
     /// The login of MemCachier: its first request is a `set` whose key is the user and whose data is the password. None
     /// for a user that is no key.
-    pub(crate) fn memcachier(&self) -> Option<Store> {
+    #[must_use]
+    pub fn memcachier(&self) -> Option<Store> {
         let key = Key::new(Bytes::copy_from_slice(self.user())).ok()?;
         Some(Store::new(StoreVerb::Set, key, Bytes::copy_from_slice(self.password())))
     }

@@ -99,11 +99,6 @@ pub enum Lru {
 }
 
 /// How the LRU lists are kept.
-///
-/// ```
-/// use mcflush::protocol::tuning::LruMode;
-/// assert_ne!(LruMode::Flat, LruMode::Segmented);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LruMode {
     /// One list a class.

@@ -6,11 +6,6 @@ use super::line::{Words, is_line};
 use super::percent::{PercentError, decode_percent};
 
 /// A kind of log lines.
-///
-/// ```
-/// use mcflush::protocol::watch::LogStream;
-/// assert_ne!(LogStream::Fetchers, LogStream::Mutations);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogStream {
@@ -140,23 +135,11 @@ impl LogLine {
     }
 
     /// Appends the key, decoded once, to `out`; None when the line names none.
-    ///
-    /// ```
-    /// use mcflush::protocol::watch::LogLine;
-    /// let mut key = bytes::BytesMut::new();
-    /// assert_eq!(LogLine::new("type=eviction key=a%20b").unwrap().decode_key(&mut key), Some(Ok(())));
-    /// assert_eq!(key, &b"a b"[..]);
-    /// ```
     pub fn decode_key(&self, out: &mut BytesMut) -> Option<Result<(), PercentError>> {
         Some(decode_percent(self.field("key")?, out))
     }
 
     /// The line as it came, without its LF.
-    ///
-    /// ```
-    /// use mcflush::protocol::watch::LogLine;
-    /// assert_eq!(LogLine::new("skipped=5").unwrap().as_bytes(), b"skipped=5");
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

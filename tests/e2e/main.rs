@@ -27,6 +27,7 @@ mod interrupts;
 mod json;
 mod keys;
 mod keys_from;
+mod library;
 mod mistakes;
 mod model_is_like_a_server;
 mod names;

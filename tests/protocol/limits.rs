@@ -26,9 +26,57 @@ fn an_endless_line_is_stopped() {
     let error = codec.decode(&mut buffer).unwrap_err();
     assert!(matches!(error, CodecError::TooLong { what: Limit::Line, limit: 8192, offset: 0, .. }), "{error}");
 
-    let mut buffer = BytesMut::zeroed(Limits::REQUEST_LINE + 1);
+    let mut buffer = BytesMut::from(&b"get "[..]);
+    buffer.resize(Limits::REQUEST_LINE + 1, b'k');
     let error = ServerCodec::default().decode(&mut buffer).unwrap_err();
-    assert!(matches!(error, CodecError::TooLong { what: Limit::Line, .. }), "{error}");
+    assert!(matches!(error, CodecError::TooLong { what: Limit::Line, limit: 65536, .. }), "{error}");
+}
+
+/// How many bytes had come when the server's codec refused the line.
+fn cut_off(wire: &[u8], chunk: usize) -> Option<usize> {
+    let mut codec = ServerCodec::default();
+    let mut buffer = BytesMut::new();
+    let mut came = 0;
+    for chunk in wire.chunks(chunk) {
+        buffer.extend_from_slice(chunk);
+        came += chunk.len();
+        match codec.decode(&mut buffer) {
+            Ok(_) => {}
+            Err(CodecError::TooLong { what: Limit::Line, limit: 2048, .. }) => return Some(came),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    None
+}
+
+/// As memcached cuts them off.
+#[test]
+fn only_a_get_is_waited_for_however_long() {
+    let spaces = |count| " ".repeat(count);
+    for (begin, is_get) in [
+        ("get ".to_owned(), true),
+        ("gets ".to_owned(), true),
+        (spaces(100) + "get ", true),
+        (spaces(101) + "get ", false),
+        ("gat 60 ".to_owned(), false),
+        ("GET ".to_owned(), false),
+        ("getx".to_owned(), false),
+        ("set ".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let mut line = begin.clone().into_bytes();
+        line.resize(10_000, b'k');
+        assert_eq!(cut_off(&line, 1), (!is_get).then_some(2049), "{begin:?}");
+        assert_eq!(cut_off(&line, 10_000), (!is_get).then_some(10_000), "{begin:?}");
+        line.truncate(ServerCodec::COMMAND_MAX);
+        assert_eq!(cut_off(&line, 1), None, "{begin:?}");
+        line.resize(10_000, b'k');
+        line.push(b'\n');
+        assert_eq!(cut_off(&line, usize::MAX), None, "{begin:?}: with its end it is read");
+    }
+    // Many short ones in one read are none, and what is stored is no line.
+    assert_eq!(cut_off(&b"version\r\n".repeat(1000), usize::MAX), None);
+    assert_eq!(cut_off(&[&b"set k 0 0 9000\r\n"[..], &[b'x'; 9000], b"\r\n"].concat(), 7), None);
 }
 
 #[test]

@@ -173,6 +173,27 @@ fn every_command_is_answered_as_without(version: Version) {
     assert!(said.requests > 100 && said.replies > 60, "{said:?}");
 }
 
+/// A line that is refused in the middle ends the connection there as it does without.
+fn an_endless_line_ends_the_connection(version: Version) {
+    let server = Server::start(version, &[]);
+    let passthrough = Passthrough::start(&server);
+    for address in [server.address(), &passthrough.address] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&[b'x'; 2049]).unwrap();
+        // It hears nothing, and that the connection is closed or reset.
+        let end = stream.read(&mut [0; 64]).map_err(|error| error.kind());
+        assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{address}: {end:?}");
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(format!("get {}", "k ".repeat(3000)).as_bytes()).unwrap();
+        stream.write_all(b"l\r\n").unwrap();
+        let mut end = [0; 5];
+        stream.read_exact(&mut end).unwrap();
+        assert_eq!(&end, b"END\r\n", "{address}");
+    }
+}
+
 fn an_authenticated_session_is_the_same_byte_for_byte(version: Version) {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users");
@@ -327,6 +348,7 @@ each_version!(
     an_authenticated_session_is_the_same_byte_for_byte,
     behind_a_bad_line_it_is_a_tunnel_and_says_so,
     a_watched_connection_passes_its_log,
+    an_endless_line_ends_the_connection,
     many_clients_at_once,
 );
 // The codec does not know the meta commands of before 1.6.10.

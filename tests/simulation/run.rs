@@ -77,7 +77,7 @@ async fn play(plan: Plan) -> Ran {
             let tell = tell.clone();
             move |event| tell(format!("{event:?}"))
         }),
-        deadline: plan.deadline.map(|time| began + time),
+        deadline: plan.deadline.map(|time| (began + time).into_std()),
         ..Context::default()
     };
     (context.patience.timeout, context.patience.retries) = (plan.timeout, plan.retries);

@@ -14,6 +14,7 @@ pub mod server;
 pub mod terminal;
 pub mod traffic;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should take no time at all. Generous, because CI machines are slow and loaded;
@@ -22,6 +23,18 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A silence, in seconds, that no test waits for: a run that ends under this `--timeout` ended for another reason.
 pub const LONG: &str = "1000";
+
+/// The built command. Cargo tells tests and benches where it is; to an example it is in the folder above.
+pub fn program() -> PathBuf {
+    match option_env!("CARGO_BIN_EXE_mcflush") {
+        Some(program) => program.into(),
+        None => {
+            let mut folder = std::env::current_exe().expect("this program has a path");
+            folder.pop();
+            folder.with_file_name("mcflush")
+        }
+    }
+}
 
 /// Waits until `condition` yields something, and fails with `what` if it does not in time.
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

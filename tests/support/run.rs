@@ -127,10 +127,10 @@ impl Mcflush {
         // An empty folder as home and working folder: no one's config file takes part.
         let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
         let mut command = if self.limits.is_empty() {
-            Command::new(env!("CARGO_BIN_EXE_mcflush"))
+            Command::new(super::program())
         } else {
             let mut limited = Command::new("prlimit");
-            limited.args(&self.limits).arg(env!("CARGO_BIN_EXE_mcflush"));
+            limited.args(&self.limits).arg(super::program());
             limited
         };
         command

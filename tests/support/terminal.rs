@@ -60,7 +60,8 @@ struct Seen {
 impl Terminal {
     /// `mcflush ARGUMENTS` on a terminal of so many columns.
     pub fn run(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
-        Terminal::run_program(env!("CARGO_BIN_EXE_mcflush"), columns, environment, arguments)
+        let program = super::program();
+        Terminal::run_program(program.to_str().expect("a path of text"), columns, environment, arguments)
     }
 
     /// Something that runs mcflush.

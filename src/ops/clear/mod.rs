@@ -98,6 +98,7 @@ impl Options {
 /// # }
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Cleared {
     /// Keys seen in the first pass, or in the last attempt at one where none came to its end.
     pub listed: u64,

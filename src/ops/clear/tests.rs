@@ -67,7 +67,7 @@ async fn a_crawler_that_is_never_free_is_given_up() {
 async fn within_a_deadline_a_taken_crawler_is_waited_for() {
     let (mut context, _) = dumping("1.6.38", |_| text("BUSY currently processing crawler request\r\n"));
     let deadline = Instant::now() + Duration::from_secs(500);
-    context.deadline = Some(deadline);
+    context.deadline = Some(deadline.into_std());
     let stop = context.stop.clone();
     tokio::spawn(async move {
         tokio::time::sleep_until(deadline).await;

@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Shared;
 use super::batch::{Batch, Record};
-use crate::client::Client;
+use crate::client::{Client, MetaDeleteOutcome, ReplaceOutcome};
 use crate::error::Error;
 use crate::ops::dialect::Language;
 use crate::protocol::meta::{MetaDelete, MetaGet};
-use crate::protocol::storage::{Store, StoreVerb};
-use crate::protocol::{Cas, Key, MetaKey, Reply, Request};
+use crate::protocol::{Cas, Key, MetaKey};
 
 /// Keys of a batch that are asked one after the other whether they are still there. When another client has deleted them
 /// all meanwhile, a later batch gives the watermark; what is stored until then counts as old.
@@ -54,29 +53,24 @@ async fn by_meta(
     listed: Option<u64>,
 ) -> Result<Option<u64>, Error> {
     let mark = MetaDelete { invalidate: true, cas: listed.map(Cas), ..MetaDelete::new(key.clone()) };
-    if client.meta(Request::MetaDelete(mark)).await?.is_none() {
+    if !matches!(client.meta_delete(mark).await?, MetaDeleteOutcome::Deleted(_)) {
         return Ok(None);
     }
     let get = MetaGet { cas: true, no_bump: true, ..MetaGet::new(key) };
-    let found = client.meta(Request::MetaGet(get)).await?;
+    let found = client.meta_get(get).await?;
     if found.is_some() {
         // The server counts it among its reads.
         shared.own_uses.fetch_add(1, Relaxed);
     }
-    Ok(found.and_then(|flags| flags.cas()).map(u64::from))
+    Ok(found.and_then(|item| item.flags().cas()).map(u64::from))
 }
 
 /// `append` of nothing leaves the value as it is and gives it a fresh CAS, which `gets` reads. It allocates an item: on a
 /// full server the oldest one of its slab class may be evicted for it.
 async fn by_classic(client: &mut Client, shared: &Shared<'_>, key: Key) -> Result<Option<u64>, Error> {
-    let append = Store::new(StoreVerb::Append, key.clone(), "");
-    match client.call("append", Request::Store(append)).await? {
-        Reply::Stored => {}
-        Reply::NotStored => {
-            shared.own_uses.fetch_add(1, Relaxed);
-            return Ok(None);
-        }
-        reply => return Err(client.refused(reply)),
+    if client.append(key.clone(), "").await? == ReplaceOutcome::Missing {
+        shared.own_uses.fetch_add(1, Relaxed);
+        return Ok(None);
     }
     let found = client.gets(key).await?;
     shared.own_uses.fetch_add(1 + u64::from(found.is_some()), Relaxed);

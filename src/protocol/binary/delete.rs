@@ -9,11 +9,6 @@ use crate::protocol::key::KEY_MAX;
 use crate::protocol::scalar::Cas;
 
 /// What a server says to a binary delete.
-///
-/// ```
-/// use mcflush::protocol::binary::Deletion;
-/// assert_ne!(Deletion::Deleted, Deletion::Refused(0x81));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deletion {

@@ -68,11 +68,6 @@ impl MetadumpItem {
     }
 
     /// What stands in it.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpItem;
-    /// assert_eq!(MetadumpItem::new("key=a exp=-1").unwrap().as_line().field("exp"), Some(&b"-1"[..]));
-    /// ```
     #[must_use]
     #[inline]
     pub fn as_line(&self) -> MetadumpLine<'_> {
@@ -130,11 +125,6 @@ impl<'a> MetadumpLine<'a> {
     }
 
     /// The key, percent-encoded as it came; the whole line, which decodes to no key, if there should be none in it.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpLine;
-    /// assert_eq!(MetadumpLine::new(b"key=a%20b exp=-1").unwrap().encoded_key(), b"a%20b");
-    /// ```
     #[must_use]
     #[inline]
     pub fn encoded_key(self) -> &'a [u8] {
@@ -170,33 +160,18 @@ impl<'a> MetadumpLine<'a> {
     }
 
     /// The item's CAS; 0 on a server that runs without (-C).
-    ///
-    /// ```
-    /// use mcflush::protocol::{Cas, crawler::MetadumpLine};
-    /// assert_eq!(MetadumpLine::new(b"key=a cas=12").unwrap().cas(), Some(Cas(12)));
-    /// ```
     #[must_use]
     pub fn cas(self) -> Option<Cas> {
         Cas::parse(self.field("cas")?)
     }
 
     /// The item's whole footprint in bytes: header, key and value.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpLine;
-    /// assert_eq!(MetadumpLine::new(b"key=a size=66").unwrap().size(), Some(66));
-    /// ```
     #[must_use]
     pub fn size(self) -> Option<u64> {
         decimal(self.field("size")?)
     }
 
     /// The line as it came, without its LF.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpLine;
-    /// assert_eq!(MetadumpLine::new(b"key=a exp=-1 ").unwrap().as_bytes(), b"key=a exp=-1 ");
-    /// ```
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

@@ -39,11 +39,6 @@ pub struct MgdumpItem(Bytes);
 
 impl MgdumpItem {
     /// Takes a line (without its end); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MgdumpItem;
-    /// assert!(MgdumpItem::new("mg shop:1").is_some() && MgdumpItem::new("EN").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -60,11 +55,6 @@ impl MgdumpItem {
     }
 
     /// What stands in it.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MgdumpItem;
-    /// assert_eq!(MgdumpItem::new("mg AAEC b").unwrap().as_line().flags(), b"b");
-    /// ```
     #[must_use]
     #[inline]
     pub fn as_line(&self) -> MgdumpLine<'_> {
@@ -90,11 +80,6 @@ pub struct MgdumpLine<'a>(&'a [u8]);
 
 impl<'a> MgdumpLine<'a> {
     /// Takes a line (without its end); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MgdumpLine;
-    /// assert!(MgdumpLine::new(b"mg shop:1").is_some() && MgdumpLine::new(b"mg ").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -121,11 +106,6 @@ impl<'a> MgdumpLine<'a> {
     }
 
     /// The key as it stands in the line: up to the first space.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MgdumpLine;
-    /// assert_eq!(MgdumpLine::new(b"mg AAEC b").unwrap().key(), b"AAEC");
-    /// ```
     #[must_use]
     pub fn key(self) -> &'a [u8] {
         split_word(self.words()).0
@@ -145,14 +125,6 @@ impl<'a> MgdumpLine<'a> {
     }
 
     /// Appends the key as the server stores it to `out`; false when it is no base64 although it should be.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MgdumpLine;
-    /// let mut key = bytes::BytesMut::new();
-    /// assert!(MgdumpLine::new(b"mg AAEC b").unwrap().decode_key(&mut key));
-    /// assert_eq!(key, &[0, 1, 2][..]);
-    /// assert!(!MgdumpLine::new(b"mg A!EC b").unwrap().decode_key(&mut key));
-    /// ```
     pub fn decode_key(self, out: &mut BytesMut) -> bool {
         if self.flags() != b"b" {
             out.put_slice(self.key());
@@ -165,11 +137,6 @@ impl<'a> MgdumpLine<'a> {
     }
 
     /// The line as it came, without its end.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MgdumpLine;
-    /// assert_eq!(MgdumpLine::new(b"mg shop:1").unwrap().as_bytes(), b"mg shop:1");
-    /// ```
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

@@ -38,22 +38,12 @@ pub struct Classes(Vec<u8>);
 
 impl Classes {
     /// Takes the classes, unless there is none.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::Classes;
-    /// assert!(Classes::new(vec![3]).is_some() && Classes::new(vec![]).is_none());
-    /// ```
     #[must_use]
     pub fn new(classes: Vec<u8>) -> Option<Self> {
         (!classes.is_empty()).then_some(Self(classes))
     }
 
     /// Them all.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::Classes;
-    /// assert_eq!(Classes::new(vec![3, 4]).unwrap().as_slice(), [3, 4]);
-    /// ```
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.0

@@ -6,11 +6,6 @@ use super::super::line::{Words, decimal, is_line, put_decimal, signed_decimal};
 use super::super::scalar::{Cas, ItemFlags};
 
 /// The two letters that begin the answer to a meta command.
-///
-/// ```
-/// use mcflush::protocol::meta::MetaCode;
-/// assert_ne!(MetaCode::En, MetaCode::Nf);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetaCode {
     /// `HD`: done, or found (no value follows).

@@ -8,11 +8,6 @@ use super::super::scalar::{Cas, Exptime, ItemFlags, Opaque};
 use super::flags::{Known, OtherFlag, Writer, read_flags};
 
 /// What an `ms` does when something is there, or nothing.
-///
-/// ```
-/// use mcflush::protocol::meta::MetaSetMode;
-/// assert_eq!(MetaSetMode::default(), MetaSetMode::Set);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MetaSetMode {
     /// Stores whatever is there.

@@ -9,7 +9,7 @@
     reason = "whoever makes a picture wants to see what went wrong"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "mod.rs"]
 mod support;
 
 use std::fmt::Write;

@@ -1,0 +1,136 @@
+//! `version`, `verbosity`, `flush_all`, `stats`, `config get cluster`.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Client;
+use super::call::{Call, Heard};
+use crate::error::{Error, Problem};
+use crate::protocol::admin::{FlushAll, ServerVersion, Verbosity};
+use crate::protocol::config::{ConfigGet, Node};
+use crate::protocol::stats::{Stat, StatsGroup};
+use crate::protocol::{Key, Reply, Request};
+
+/// More statistics than any server has; past it something else is talking.
+const STATS_MAX: usize = 100_000;
+
+impl Call<ServerVersion> {
+    /// `version`.
+    #[must_use]
+    pub fn version() -> Self {
+        Self::of_one("version", Request::Version, |heard| match heard.one()? {
+            Reply::Version(version) => Ok(version),
+            reply => Err(Box::new(reply)),
+        })
+    }
+}
+
+impl Call<()> {
+    /// `verbosity`: how much the server writes to its log.
+    #[must_use]
+    pub fn verbosity(level: u32) -> Self {
+        Self::of_one("verbosity", Request::Verbosity(Verbosity { level, noreply: false }), ok)
+    }
+
+    /// `flush_all`, always with an answer.
+    #[must_use]
+    pub fn flush_all(flush: FlushAll) -> Self {
+        Self::of_one("flush_all", Request::FlushAll(FlushAll { noreply: false, ..flush }), ok)
+    }
+}
+
+fn ok(heard: Heard) -> Result<(), super::call::Other> {
+    match heard.one()? {
+        Reply::Ok => Ok(()),
+        reply => Err(Box::new(reply)),
+    }
+}
+
+impl Call<Vec<Stat>> {
+    /// `stats`.
+    #[must_use]
+    pub fn stats(group: StatsGroup) -> Self {
+        Self::of_many(group.command(), Request::Stats(group), STATS_MAX, |heard| {
+            let Heard::Said { parts, last } = heard else { return Err(Box::new(heard.one()?)) };
+            // What is switched or reset has no statistics to show; not every group ends with `END`.
+            let last = match last {
+                Reply::End | Reply::Ok | Reply::Reset => None,
+                last => Some(last),
+            };
+            let stats = parts.into_iter().chain(last).map(|reply| match reply {
+                Reply::Stat(stat) => Ok(stat),
+                reply => Err(Box::new(reply)),
+            });
+            stats.collect()
+        })
+    }
+}
+
+/// The whole server.
+impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
+    /// `version`.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn version(&mut self) -> Result<ServerVersion, Error> {
+        self.run(Call::version()).await
+    }
+
+    /// `verbosity`: how much the server writes to its log.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn verbosity(&mut self, level: u32) -> Result<(), Error> {
+        self.run(Call::verbosity(level)).await
+    }
+
+    /// `flush_all`, always with an answer. By itself it does not make sure that nothing stored before is readable:
+    /// `ops::flush` does.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; the server was started with `-F` ([`Problem::Disabled`]).
+    pub async fn flush_all(&mut self, flush: FlushAll) -> Result<(), Error> {
+        self.run(Call::flush_all(flush)).await
+    }
+
+    /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on. Groups that switch or
+    /// reset something (`reset`, `detail on`) are answered without any.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn stats(&mut self, group: StatsGroup) -> Result<Vec<Stat>, Error> {
+        self.run(Call::stats(group)).await
+    }
+
+    /// The nodes of the cluster that this server is one of (`config get cluster`, known to ElastiCache).
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`], or the server does not know (a plain memcached).
+    pub async fn cluster(&mut self) -> Result<Vec<Node>, Error> {
+        let name = Key::new("cluster").map_err(|_| self.error(Problem::NoCluster))?;
+        self.ask("config get cluster", Request::ConfigGet(ConfigGet { name }))?;
+        self.flush().await?;
+        let nodes = match self.next().await?.reply {
+            Reply::Config(config) => {
+                let nodes = config.nodes().ok_or_else(|| self.refused(Reply::Config(config)))?;
+                match self.next().await?.reply {
+                    Reply::End => Ok(nodes),
+                    reply => return Err(self.refused(reply)),
+                }
+            }
+            Reply::End | Reply::Error(_) => Err(self.error(Problem::NoCluster)),
+            reply => return Err(self.refused(reply)),
+        };
+        self.leave();
+        nodes
+    }
+}

@@ -1,0 +1,301 @@
+//! Many commands at once: sent without waiting, each answer given to the command that it belongs to.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Client;
+use super::call::{Asked, Call, Heard, Quiet, Read, refusal};
+use crate::address::ServerAddr;
+use crate::codec::{Answer, CodecError, Role};
+use crate::error::{Error, Problem};
+use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
+use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
+
+/// Commands that are sent without waiting for the answers between them.
+///
+/// [`Self::push`] gives a [`Ticket`] for each, by which [`Answers`] gives its answer, of its own type. The server does them
+/// in their order.
+///
+/// Quiet commands (`noreply`, and meta commands with `q`) are answered only when they do not go as usual. The answer to a
+/// quiet meta command is told by its opaque, which is always given here, in the place of its own; silence is its usual
+/// outcome. An error line does not say to which of the quiet commands it belongs: all that it may belong to fail with it.
+///
+/// ```no_run
+/// use mcflush::client::{Call, Client, NewItem};
+/// use mcflush::protocol::Key;
+///
+/// # async fn example(mut client: Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut pipeline = client.pipeline();
+/// let stored = pipeline.push(Call::set(NewItem::new(Key::new("a")?, "1")));
+/// let counted = pipeline.push(Call::incr(Key::new("a")?, 41));
+/// let mut answers = pipeline.send().await?;
+/// answers.take(stored)?;
+/// assert_eq!(answers.take(counted)?, Some(42));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is sent before `send`"]
+#[derive(Debug)]
+pub struct Pipeline<'c, T> {
+    client: &'c mut Client<T>,
+    /// No other one of this process has it.
+    id: u64,
+    requests: VecDeque<Request>,
+    slots: Vec<Slot>,
+}
+
+/// What the answer to a command of a [`Pipeline`] is fetched by.
+#[must_use = "it says whether the command succeeded"]
+#[derive(Debug)]
+pub struct Ticket<A> {
+    /// Which pipeline.
+    of: u64,
+    at: usize,
+    read: Read<A>,
+}
+
+/// The answers to the commands of a [`Pipeline`].
+#[derive(Debug)]
+pub struct Answers {
+    of: u64,
+    server: ServerAddr,
+    slots: Vec<Slot>,
+}
+
+impl Answers {
+    /// The answer to a command of this pipeline.
+    ///
+    /// # Errors
+    /// The server answered it with an error, or with something else than an answer to it; the ticket is another
+    /// pipeline's.
+    pub fn take<A>(&mut self, ticket: Ticket<A>) -> Result<A, Error> {
+        // A ticket is spent by this, so that no answer is taken twice.
+        let slot = self.slots.get_mut(ticket.at).filter(|_| ticket.of == self.of);
+        let answer =
+            slot.ok_or(Problem::Unexpected { command: "a pipeline" }).and_then(|slot| slot.answer(ticket.read));
+        answer.map_err(|problem| Error { server: self.server.clone(), problem })
+    }
+}
+
+/// A command of a pipeline, and what has been heard of its answer.
+#[derive(Debug)]
+struct Slot {
+    asked: Asked,
+    heard: Heard,
+    /// An error line that may be the answer to this quiet command, or to another one beside it.
+    doubt: Option<ErrorReply>,
+}
+
+impl Slot {
+    fn answer<A>(&mut self, read: Read<A>) -> Result<A, Problem> {
+        match self.doubt.take() {
+            Some(error) => Err(refusal(self.asked.name, Reply::Error(error))),
+            None => self.asked.read(std::mem::take(&mut self.heard), read),
+        }
+    }
+}
+
+impl<T> Client<T> {
+    /// Begins a pipeline.
+    pub fn pipeline(&mut self) -> Pipeline<'_, T> {
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), requests: VecDeque::new(), slots: Vec::new() }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
+    /// Adds a command. It is sent by [`Self::send`], with the others.
+    pub fn push<A>(&mut self, call: Call<A>) -> Ticket<A> {
+        let Call { mut request, asked, read } = call;
+        let at = self.slots.len();
+        if asked.quiet == Quiet::Meta
+            && let Request::MetaArithmetic(MetaArithmetic { opaque, .. })
+            | Request::MetaDelete(MetaDelete { opaque, .. })
+            | Request::MetaGet(MetaGet { opaque, .. })
+            | Request::MetaSet(MetaSet { opaque, .. }) = &mut request
+        {
+            *opaque = Opaque::new(at.to_string());
+        }
+        self.requests.push_back(request);
+        self.slots.push(Slot { asked, heard: Heard::Nothing, doubt: None });
+        Ticket { of: self.id, at, read }
+    }
+
+    /// Sends the commands, and reads their answers while it sends.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Client::run`], but for the errors that answer one command, which [`Answers::take`] gives. A refused line of a
+    /// command with data fails the whole, because nobody can say what the server makes of the data.
+    pub async fn send(mut self) -> Result<Answers, Error> {
+        let commands = self.slots.len();
+        self.close();
+        let Self { client, id, mut requests, slots } = self;
+        client.enter("a pipeline")?;
+        let mut answers = Hearing { slots, front: 0, from: 0, parts: Vec::new(), errors: Vec::new() };
+        answers.skip_quiet();
+        let mut flushed = false;
+        while answers.front < answers.slots.len() {
+            if let Some(answer) = client.exchange(&mut requests, &mut flushed).await? {
+                answers.hear(answer).map_err(|problem| client.error(problem))?;
+            }
+            while answers.front < answers.slots.len()
+                && let Some(answer) = client.next_here()?
+            {
+                answers.hear(answer).map_err(|problem| client.error(problem))?;
+            }
+        }
+        client.leave();
+        answers.slots.truncate(commands);
+        Ok(Answers { of: id, server: client.server().clone(), slots: answers.slots })
+    }
+
+    /// A fence behind quiet commands at the end: its answer is the end of their silence.
+    fn close(&mut self) {
+        let quiet = self.slots.iter().rev().map(|slot| slot.asked.quiet).take_while(|quiet| *quiet != Quiet::No);
+        let (all, meta) = quiet.fold((0, 0), |(all, meta), quiet| (all + 1, meta + usize::from(quiet == Quiet::Meta)));
+        // Every server knows `version`; one that is sent meta commands is known to know `mn`.
+        match all {
+            0 => {}
+            _ if all == meta => drop(self.push(Call::meta_noop())),
+            _ => drop(self.push(Call::version())),
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
+    /// The next answer, while requests go out; None when some went out and no answer came. Both at once, because a server
+    /// that cannot get its answers out takes no more requests.
+    async fn exchange(
+        &mut self,
+        requests: &mut VecDeque<Request>,
+        flushed: &mut bool,
+    ) -> Result<Option<Answer>, Error> {
+        let framed = &mut self.framed;
+        let turn = poll_fn(move |context| {
+            let mut has_sent = false;
+            while !requests.is_empty() {
+                match framed.poll_ready_unpin(context)? {
+                    Poll::Ready(()) => {
+                        if let Some(request) = requests.pop_front() {
+                            framed.start_send_unpin(request)?;
+                            has_sent = true;
+                        }
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if requests.is_empty() && !*flushed {
+                *flushed = framed.poll_flush_unpin(context)?.is_ready();
+                has_sent |= *flushed;
+            }
+            match framed.poll_next_unpin(context) {
+                Poll::Ready(Some(answer)) => Poll::Ready(answer.map(Some)),
+                Poll::Ready(None) => Poll::Ready(Err(CodecError::Closed)),
+                Poll::Pending if has_sent => Poll::Ready(Ok(None)),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let mut turn = std::pin::pin!(turn);
+        // Most answers are in the buffer: they need no timer.
+        let turn = match turn.as_mut().now_or_never() {
+            Some(turn) => Ok(turn),
+            None => tokio::time::timeout(self.timeout, turn).await,
+        };
+        match turn {
+            Ok(Ok(answer)) => {
+                self.answered |= answer.is_some();
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.silence()),
+        }
+    }
+}
+
+/// The commands of a pipeline that was sent, and how far their answers have come.
+struct Hearing {
+    slots: Vec<Slot>,
+    /// The next command that is always answered; behind the others a fence is.
+    front: usize,
+    /// Up to here, every quiet command has had its turn.
+    from: usize,
+    /// What has come of the answer that has begun.
+    parts: Vec<Reply>,
+    /// Error lines that are some quiet command's, from that place on.
+    errors: Vec<ErrorReply>,
+}
+
+impl Hearing {
+    fn skip_quiet(&mut self) {
+        let rest = self.slots.get(self.front..).unwrap_or_default();
+        self.front += rest.iter().take_while(|slot| slot.asked.quiet != Quiet::No).count();
+    }
+
+    fn hear(&mut self, answer: Answer) -> Result<(), Problem> {
+        const UNEXPECTED: Problem = Problem::Unexpected { command: "a pipeline" };
+        let Answer { reply, role, .. } = answer;
+        if role == Role::Quiet {
+            return self.hear_quiet(reply);
+        }
+        self.settle(self.front)?;
+        let slot = self.slots.get_mut(self.front).ok_or(UNEXPECTED)?;
+        if role == Role::Part {
+            return slot.asked.part(&mut self.parts, reply);
+        }
+        if slot.asked.leaves_data_behind(&reply) {
+            return Err(refusal(slot.asked.name, reply));
+        }
+        slot.heard = Heard::Said { parts: std::mem::take(&mut self.parts), last: reply };
+        self.from = self.front + 1;
+        self.front = self.from;
+        self.skip_quiet();
+        Ok(())
+    }
+
+    /// What a quiet command says: they speak in their order.
+    fn hear_quiet(&mut self, reply: Reply) -> Result<(), Problem> {
+        let opaque = match reply {
+            Reply::Error(error) => {
+                self.errors.push(error);
+                return Ok(());
+            }
+            Reply::Meta(ref reply) => reply.flags.opaque(),
+            Reply::MetaValue(ref reply) => reply.flags.opaque(),
+            _ => None,
+        };
+        let said = opaque.and_then(|opaque| std::str::from_utf8(opaque).ok()?.parse().ok());
+        let at = said.filter(|at| (self.from..self.front).contains(at));
+        let at = at.ok_or(Problem::Unexpected { command: "a quiet command" })?;
+        self.settle(at)?;
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.heard = Heard::Said { parts: Vec::new(), last: reply };
+        }
+        self.from = at + 1;
+        Ok(())
+    }
+
+    /// The quiet commands before this one have had their turn: error lines that came meanwhile are theirs.
+    fn settle(&mut self, before: usize) -> Result<(), Problem> {
+        let errors = std::mem::take(&mut self.errors);
+        let Some(error) = errors.first() else { return Ok(()) };
+        let turns = self.slots.get_mut(self.from..before).unwrap_or_default();
+        if errors.len() > turns.len() {
+            return Err(Problem::Unexpected { command: "a quiet command" });
+        }
+        for slot in turns {
+            if slot.asked.has_data && errors.iter().any(|error| error.kind() != ErrorKind::Server) {
+                return Err(refusal(slot.asked.name, Reply::Error(error.clone())));
+            }
+            slot.doubt = Some(error.clone());
+        }
+        self.from = before;
+        Ok(())
+    }
+}

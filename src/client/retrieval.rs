@@ -1,0 +1,141 @@
+//! `get`, `gets`, `gat`, `gats`.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Client;
+use super::call::{Call, Heard, Other};
+use crate::error::Error;
+use crate::protocol::retrieval::{Keys, Retrieve, Value};
+use crate::protocol::{Exptime, Key, Reply, Request};
+
+impl Call<Option<Value>> {
+    /// `get` of one key.
+    #[must_use]
+    pub fn get(key: Key) -> Self {
+        Self::retrieve_one(Retrieve::new(key.clone()), key)
+    }
+
+    /// `gets` of one key: with its CAS.
+    #[must_use]
+    pub fn gets(key: Key) -> Self {
+        Self::retrieve_one(Retrieve { with_cas: true, ..Retrieve::new(key.clone()) }, key)
+    }
+
+    /// `gat` of one key: it is given a new expiry.
+    #[must_use]
+    pub fn gat(key: Key, exptime: Exptime) -> Self {
+        Self::retrieve_one(Retrieve { touch: Some(exptime), ..Retrieve::new(key.clone()) }, key)
+    }
+
+    /// `gats` of one key: with its CAS, and it is given a new expiry.
+    #[must_use]
+    pub fn gats(key: Key, exptime: Exptime) -> Self {
+        Self::retrieve_one(Retrieve { with_cas: true, touch: Some(exptime), ..Retrieve::new(key.clone()) }, key)
+    }
+
+    fn retrieve_one(retrieve: Retrieve, key: Key) -> Self {
+        let read = |heard| match heard {
+            Heard::Said { mut parts, last: Reply::End } => match parts.pop() {
+                Some(Reply::Value(value)) => Ok(Some(value)),
+                Some(reply) => Err(Box::new(reply)),
+                None => Ok(None),
+            },
+            heard => Err(Box::new(heard.one()?)),
+        };
+        Self::of_many(name(&retrieve), Request::Retrieve(retrieve), 1, read).of_key(key)
+    }
+}
+
+impl Call<Vec<Value>> {
+    /// Any of the four, of several keys at once.
+    #[must_use]
+    pub fn retrieve(retrieve: Retrieve) -> Self {
+        let asked = retrieve.keys.as_slice().len();
+        Self::of_many(name(&retrieve), Request::Retrieve(retrieve), asked, values)
+    }
+}
+
+fn values(heard: Heard) -> Result<Vec<Value>, Other> {
+    match heard {
+        Heard::Said { parts, last: Reply::End } => parts
+            .into_iter()
+            .map(|reply| match reply {
+                Reply::Value(value) => Ok(value),
+                reply => Err(Box::new(reply)),
+            })
+            .collect(),
+        heard => Err(Box::new(heard.one()?)),
+    }
+}
+
+const fn name(retrieve: &Retrieve) -> &'static str {
+    match (retrieve.with_cas, retrieve.touch) {
+        (false, None) => "get",
+        (true, None) => "gets",
+        (false, Some(_)) => "gat",
+        (true, Some(_)) => "gats",
+    }
+}
+
+/// Retrieval. A [`Value`] is a slice of what was read, which it keeps in memory: copy what is kept for long.
+impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
+    /// `get`: the item, or None for a miss.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn get(&mut self, key: Key) -> Result<Option<Value>, Error> {
+        self.run(Call::get(key)).await
+    }
+
+    /// `gets`: the item with its CAS, or None for a miss.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn gets(&mut self, key: Key) -> Result<Option<Value>, Error> {
+        self.run(Call::gets(key)).await
+    }
+
+    /// `gat` (since 1.5.3): the item, which gets a new expiry, or None for a miss.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn gat(&mut self, key: Key, exptime: Exptime) -> Result<Option<Value>, Error> {
+        self.run(Call::gat(key, exptime)).await
+    }
+
+    /// `gats`: as [`Self::gat`], with the item's CAS.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn gats(&mut self, key: Key, exptime: Exptime) -> Result<Option<Value>, Error> {
+        self.run(Call::gats(key, exptime)).await
+    }
+
+    /// `get` of several keys in one request: those that are there, each with its key, in the server's order.
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn get_many(&mut self, keys: Keys) -> Result<Vec<Value>, Error> {
+        self.retrieve(Retrieve { keys, with_cas: false, touch: None }).await
+    }
+
+    /// `get`, `gets`, `gat` or `gats` of several keys in one request, as [`Self::get_many`].
+    ///
+    /// A call that is dropped before it returns poisons the client.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn retrieve(&mut self, retrieve: Retrieve) -> Result<Vec<Value>, Error> {
+        self.run(Call::retrieve(retrieve)).await
+    }
+}

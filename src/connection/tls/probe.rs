@@ -1,0 +1,43 @@
+//! Whether a server speaks TLS, for the caller who did not know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
+
+use super::problem;
+use crate::address::ServerAddr;
+use crate::connection::{Until, open};
+use crate::error::Problem;
+use crate::resolver::Resolver;
+
+/// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
+/// word, as proxies do.
+pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
+    let limit = Until { deadline: Instant::now() + within, within };
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let (Ok(config), Ok(name)) = (config, ServerName::try_from("localhost")) else { return false };
+    // Nobody is trusted, and nothing is said.
+    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let handshake = async {
+        let connection = open(server, resolver, limit).await?;
+        Ok(TlsConnector::from(Arc::new(config)).connect(name, connection).await)
+    };
+    match limit.keep("the TLS handshake", handshake).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+            Some(error) => !matches!(error, Error::InvalidMessage(_)),
+            None => false,
+        },
+        Err(_) => false,
+    }
+}
+
+/// The error for the caller who did not know.
+pub(crate) fn unexpected() -> Problem {
+    problem("the server speaks TLS".into(), "write memcacheds://host, with --tls-ca where its certificate needs it")
+}
