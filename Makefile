@@ -40,6 +40,7 @@ bench: ## how fast a clear is beside the server's own limit, what people use ins
 	@scripts/fetch-memcached
 	@scripts/fetch-clients
 	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time'
+	$(CARGO) build --locked --release --example traffic
 	$(CARGO) bench --locked --bench clear
 	cd bench && $(CARGO) bench --locked
 
