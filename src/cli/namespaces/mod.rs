@@ -92,7 +92,8 @@ pub fn table(servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>, 
     let mut text = format!("{servers}: {}, {}\n", count(total.keys, "key"), binary(total.bytes));
     let now = now();
     let share = |usage: &Usage| usage.bytes as f64 / total.bytes.max(1) as f64;
-    let narrow = width.is_some_and(|width| width < 72);
+    // With reads and writes there is less room.
+    let narrow = width.is_some_and(|width| width < if sighting.is_some() { 92 } else { 72 });
 
     let headings = |headings: &[&str]| headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>();
     let mut cells = vec![headings(&["prefix", "keys", "bytes", "share"])];
