@@ -9,7 +9,7 @@ use tokio_util::codec::Framed;
 
 use crate::address::ServerAddr;
 use crate::codec::{BinaryCodec, CodecError};
-use crate::connection::{Access, Connection, connect_binary, tls};
+use crate::connection::{Access, Connection, connect_binary, tls, wait};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::binary::{Request, Response, Status};
@@ -145,15 +145,15 @@ impl BinaryClient {
     }
 
     async fn send(&mut self, command: &'static str, request: Request) -> Result<(), Error> {
-        match tokio::time::timeout(self.timeout, self.framed.send(request)).await {
-            Ok(sent) => sent.map_err(|error| self.failed(command, error)),
-            Err(_) => Err(self.silence(command)),
+        match wait::at_most(self.timeout, self.framed.send(request)).await {
+            Some(sent) => sent.map_err(|error| self.failed(command, error)),
+            None => Err(self.silence(command)),
         }
     }
 
     async fn next(&mut self, command: &'static str, request: &Request) -> Result<Response, Error> {
-        let next = tokio::time::timeout(self.timeout, self.framed.next()).await;
-        match next.map_err(|_| self.silence(command))?.unwrap_or(Err(CodecError::Closed)) {
+        let next = wait::at_most(self.timeout, self.framed.next()).await;
+        match next.ok_or_else(|| self.silence(command))?.unwrap_or(Err(CodecError::Closed)) {
             Ok(response) if request.is_answered_by(&response) => Ok(response),
             Ok(_) => Err(self.error(Problem::Unexpected { command })),
             Err(error) => Err(self.failed(command, error)),

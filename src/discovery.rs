@@ -3,9 +3,8 @@
 use std::io;
 use std::net::IpAddr;
 
-use tokio::time::timeout;
-
 use crate::address::{ListKind, ServerAddr, ServerList};
+use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::ops::Context;
 use crate::ops::cluster::cluster;
@@ -68,10 +67,9 @@ async fn by_dns(list: &ServerList, context: &Context) -> Result<Vec<(String, u16
     };
     let after = context.patience.timeout;
     let silence = Problem::Silence { doing: "resolving the name", after };
-    match timeout(after, asking).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(silence),
-        Ok(Err(error)) => Err(Problem::Resolve(error)),
-        Err(_) => Err(silence),
+    match wait::at_most(after, asking).await {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => Err(Problem::Resolve(error)),
+        Some(Err(_)) | None => Err(silence),
     }
 }

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Framed, FramedParts};
 
@@ -31,7 +31,7 @@ pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, ClientCodec, CodecError, Role};
-use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
+use crate::connection::{Access, Connection, connect, speaks_only_binary, tls, wait};
 use crate::error::{Error, Problem};
 use crate::protocol::{Listed, Reply, Request};
 use crate::resolver::Resolver;
@@ -172,15 +172,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
-        let mut ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
-        let ready = match (&mut ready).now_or_never() {
-            Some(ready) => Ok(ready),
-            None => tokio::time::timeout(self.timeout, ready).await,
-        };
-        match ready {
-            Ok(Ok(())) => self.framed.start_send_unpin(request).map_err(|error| self.failed(error)),
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(self.silence()),
+        let ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
+        match wait::at_most(self.timeout, ready).await {
+            Some(Ok(())) => self.framed.start_send_unpin(request).map_err(|error| self.failed(error)),
+            Some(Err(error)) => Err(self.failed(error)),
+            None => Err(self.silence()),
         }
     }
 
@@ -189,14 +185,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        // Most of what is sent is taken at once, and needs no timer.
-        let flushed = match self.framed.flush().now_or_never() {
-            Some(flushed) => Ok(flushed),
-            None => tokio::time::timeout(self.timeout, self.framed.flush()).await,
-        };
-        match flushed {
-            Ok(flushed) => flushed.map_err(|error| self.failed(error)),
-            Err(_) => Err(self.silence()),
+        match wait::at_most(self.timeout, self.framed.flush()).await {
+            Some(flushed) => flushed.map_err(|error| self.failed(error)),
+            None => Err(self.silence()),
         }
     }
 
@@ -225,32 +216,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Errors
     /// The connection is lost, or what comes is not the protocol.
     pub async fn next_within(&mut self, time: Duration) -> Result<Option<Answer>, Error> {
-        // Most replies of a dump are in the buffer: they need no timer.
-        let next = match self.framed.next().now_or_never() {
-            Some(next) => next,
-            None => {
-                let next = match self.way.as_ref().filter(|_| !self.answered) {
-                    None => tokio::time::timeout(time, self.framed.next()).await,
-                    Some(way) => {
-                        let is_mute = is_mute(&self.server, way, self.timeout);
-                        // On the heap: this is for the first answer only.
-                        let first = Box::pin(or_mute(tokio::time::timeout(time, self.framed.next()), is_mute));
-                        first.await.map_err(|()| self.error(Problem::BinaryOnly))?
-                    }
-                };
-                match next {
-                    Ok(next) => next,
-                    Err(_) => return Ok(None),
-                }
+        let next = match self.way.as_ref().filter(|_| !self.answered) {
+            None => wait::at_most(time, self.framed.next()).await,
+            Some(way) => {
+                let is_mute = is_mute(&self.server, way, self.timeout);
+                // On the heap: this is for the first answer only.
+                let first = Box::pin(or_mute(wait::at_most(time, self.framed.next()), is_mute));
+                first.await.map_err(|()| self.error(Problem::BinaryOnly))?
             }
         };
         match next {
-            Some(Ok(answer)) => {
+            Some(Some(Ok(answer))) => {
                 self.answered = true;
                 Ok(Some(answer))
             }
-            Some(Err(error)) => Err(self.failed(error)),
-            None => Err(self.failed(CodecError::Closed)),
+            Some(Some(Err(error))) => Err(self.failed(error)),
+            Some(None) => Err(self.failed(CodecError::Closed)),
+            None => Ok(None),
         }
     }
 

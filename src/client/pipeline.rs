@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
 use super::call::{Asked, Call, Heard, Quiet, Read, refusal};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, CodecError, Role};
+use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
 use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
@@ -202,19 +203,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
                 Poll::Pending => Poll::Pending,
             }
         });
-        let mut turn = std::pin::pin!(turn);
-        // Most answers are in the buffer: they need no timer.
-        let turn = match turn.as_mut().now_or_never() {
-            Some(turn) => Ok(turn),
-            None => tokio::time::timeout(self.timeout, turn).await,
-        };
-        match turn {
-            Ok(Ok(answer)) => {
+        match wait::at_most(self.timeout, turn).await {
+            Some(Ok(answer)) => {
                 self.answered |= answer.is_some();
                 Ok(answer)
             }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(self.silence()),
+            Some(Err(error)) => Err(self.failed(error)),
+            None => Err(self.silence()),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::wait;
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
 use super::{Connection, tls};
@@ -70,7 +70,7 @@ async fn say(
             return Some(Err(error));
         }
     }
-    timeout(patience, framed.next()).await.ok().map(|answer| answer.unwrap_or(Err(CodecError::Closed)))
+    wait::at_most(patience, framed.next()).await.map(|answer| answer.unwrap_or(Err(CodecError::Closed)))
 }
 
 /// Whether a server answers the binary protocol. Asked for what a server with `-S` says to anybody.
@@ -80,8 +80,8 @@ pub(super) async fn speaks_binary(connection: Connection) -> bool {
     if framed.send(question.clone()).await.is_err() {
         return false;
     }
-    let answer = timeout(SOON, framed.next()).await;
-    matches!(answer, Ok(Some(Ok(response))) if question.is_answered_by(&response))
+    let answer = wait::at_most(SOON, framed.next()).await;
+    matches!(answer, Some(Some(Ok(response))) if question.is_answered_by(&response))
 }
 
 #[cfg(test)]

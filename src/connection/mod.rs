@@ -6,6 +6,7 @@ mod tcp;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub mod tls;
 mod unix;
+pub(crate) mod wait;
 
 use std::pin::Pin;
 use std::time::Duration;

@@ -33,7 +33,7 @@ use self::retry::unless_stopped;
 pub use self::stop::Stop;
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
-use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
+use crate::connection::{Access, Connection, connect, speaks_only_binary, tls, wait};
 use crate::error::{Error, Problem};
 use crate::protocol::stats::StatsGroup;
 use crate::resolver::Resolver;
@@ -135,7 +135,7 @@ impl Context {
     ) -> Result<T, Error> {
         let after = self.patience.timeout;
         let work = async {
-            let done = tokio::time::timeout(after, work).await;
+            let done = wait::at_most(after, work).await;
             done.unwrap_or(Err(Problem::Silence { doing, after }))
                 .map_err(|problem| Error { server: server.clone(), problem })
         };

@@ -12,8 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
-
+use crate::connection::wait;
 use crate::error::Problem;
 
 /// Resolves names, and remembers them. Clones share what they know.
@@ -78,12 +77,13 @@ impl Resolver {
         let outcome = match known {
             Some(outcome) => outcome,
             None => {
-                let outcome = match timeout(within, self.ask(host, port)).await {
-                    Ok(Ok(addresses)) if addresses.is_empty() => Err(Unresolved::Failed("it has no address".into())),
-                    Ok(Ok(addresses)) => Ok(addresses),
-                    Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Unresolved::Silent(within)),
-                    Ok(Err(error)) => Err(Unresolved::Failed(error.to_string())),
-                    Err(_) => Err(Unresolved::Silent(within)),
+                let outcome = match wait::at_most(within, self.ask(host, port)).await {
+                    Some(Ok(addresses)) if addresses.is_empty() => Err(Unresolved::Failed("it has no address".into())),
+                    Some(Ok(addresses)) => Ok(addresses),
+                    Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+                        Err(Unresolved::Failed(error.to_string()))
+                    }
+                    Some(Err(_)) | None => Err(Unresolved::Silent(within)),
                 };
                 self.known().insert(name, outcome.clone());
                 outcome

@@ -14,6 +14,7 @@ use super::binary::BinaryDeleter;
 use super::watermark;
 use crate::client::Client;
 use crate::codec::{Answer, Role};
+use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::ops::Event;
 use crate::ops::backlog::Batches;
@@ -217,7 +218,7 @@ impl<'a> Deleter<'a> {
             }
         };
         // What is not confirmed by then is not counted.
-        let _ = tokio::time::timeout(timeout, answers).await;
+        let _ = wait::at_most(timeout, answers).await;
     }
 
     /// The next keys to delete, when it is time for them. Nothing is lost when it is dropped while it waits.

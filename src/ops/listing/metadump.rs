@@ -10,6 +10,7 @@ use super::readiness::{self, Obstacle};
 use super::{Coverage, Listed, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::{Answer, CodecError};
+use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::ops::dialect::{Dialect, Dumps};
 use crate::ops::retry::{Backoff, pause};
@@ -255,7 +256,7 @@ impl<V: Visitor> Dump<'_, V> {
             }
         };
         // A server that takes longer may be closed on: it is not at the last part of its dump.
-        let _ = tokio::time::timeout(READ_ON, rest).await;
+        let _ = wait::at_most(READ_ON, rest).await;
     }
 }
 
