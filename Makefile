@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help bench deb demo deny fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,6 +48,9 @@ recording: ## the README's picture of a clear, from a real run: docs/recording.s
 	@scripts/fetch-memcached
 	$(CARGO) build --locked --release --bin mcflush
 	$(CARGO) run --locked --release --example recording
+
+deny: ## licences, sources and known vulnerabilities of what the crate depends on
+	@scripts/deny
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)
 	@scripts/fuzz $(or $(SECONDS),600)

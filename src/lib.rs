@@ -119,6 +119,6 @@ pub mod resolver;
 #[cfg(feature = "ops")]
 pub mod scope;
 
-#[cfg(any(all(test, feature = "client"), feature = "fuzzing"))]
+#[cfg(any(all(test, feature = "ops"), feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -2,6 +2,7 @@
 //!
 //! Each takes bytes and asserts what must hold of them. Feature `fuzzing`; not part of the crate's interface.
 
+mod clear;
 mod values;
 
 use bytes::{Bytes, BytesMut};
@@ -22,14 +23,20 @@ const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("address", address),
     ("binary_codec", binary_codec),
     ("client_codec", client_codec),
     ("encodings", encodings),
+    ("operation", operation),
     ("round_trip", round_trip),
     ("server_codec", server_codec),
 ];
+
+/// A whole clear or flush, with a server that says anything: it ends, and is done only where the server said what shows it.
+pub fn operation(data: &[u8]) {
+    clear::operation(data);
+}
 
 /// What a decoder made of some bytes: the frames, how it failed, and how many bytes it left.
 #[derive(Debug, PartialEq)]
