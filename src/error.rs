@@ -231,7 +231,7 @@ pub enum Problem {
         /// How.
         what: String,
         /// What would work.
-        instead: &'static str,
+        cure: TlsCure,
     },
     /// A reply that answers something else.
     #[error("the server answered something else to {command}")]
@@ -357,6 +357,48 @@ pub enum Problem {
     },
 }
 
+/// What would make TLS work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsCure {
+    /// The authority that signed the server's certificate is to be trusted.
+    TrustSigner,
+    /// The server's certificate, an authority's, is to be trusted by itself.
+    TrustItself,
+    /// Another host, or another name that its certificate is expected to have.
+    ExpectName,
+    /// A name that the certificate is expected to have, where the address has none.
+    NameIt,
+    /// The name by which the server knows itself.
+    KnownName,
+    /// A client certificate and its key.
+    ClientCertificate,
+    /// Such a pair that the server's authority has signed.
+    SignedClientCertificate,
+    /// TLS, which the server speaks.
+    UseTls,
+    /// Something that is not up to the caller, in words.
+    Other(&'static str),
+}
+
+impl TlsCure {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::TrustSigner => "trust the authority that did",
+            Self::TrustItself => "trust that certificate itself, or give the server one of its own",
+            Self::ExpectName => "check the host, or say which name to expect",
+            Self::NameIt => "say which name to expect",
+            Self::KnownName => "ask for the name that it has",
+            Self::ClientCertificate => "give a client certificate and its key",
+            Self::SignedClientCertificate => {
+                "give a client certificate that the server's ssl_ca_cert has signed, and its key"
+            }
+            Self::UseTls => "connect by TLS, and trust the authority of its certificate",
+            Self::Other(words) => words,
+        }
+    }
+}
+
 impl Problem {
     fn kind(&self) -> Kind {
         match self {
@@ -402,7 +444,7 @@ impl Problem {
                 "check host and port, and the network and firewalls on the way"
             }
             Self::Silence { doing: "resolving the name", .. } => "check the name servers of this machine",
-            Self::Silence { .. } => "see whether the server answers others, or allow more with --timeout",
+            Self::Silence { .. } => "see whether the server answers others, or allow more time",
             Self::Lost { like_a_proxy: true, .. } | Self::FlushUnknown { like_a_proxy: true } => {
                 "a proxy may be in front: name the memcached servers themselves"
             }
@@ -412,8 +454,8 @@ impl Problem {
                 "check that this port is a memcached's"
             }
             Self::TooMany { .. } => "check that this is a memcached",
-            Self::Login(_) => "check --user and --password-file, the variables in their place, or the URL's",
-            Self::Unauthenticated => "give --user and --password-file, or write memcached://user:password@host",
+            Self::Login(_) => "check the user and the password",
+            Self::Unauthenticated => "give a user and a password, as in memcached://user:password@host",
             Self::Proxied { .. } => "name the memcached servers behind it",
             Self::Refusal { reply, .. } if reply.meaning() == Meaning::Proxy => {
                 "a proxy may be in front: name the memcached servers themselves"
@@ -434,10 +476,8 @@ impl Problem {
                 ErrorKind::Server => "see the server's log",
                 _ => "check that this port is a memcached's",
             },
-            Self::Disabled { instead, .. }
-            | Self::Tls { instead, .. }
-            | Self::Unsuited { instead, .. }
-            | Self::Unproven { instead, .. } => instead,
+            Self::Disabled { instead, .. } | Self::Unsuited { instead, .. } | Self::Unproven { instead, .. } => instead,
+            Self::Tls { cure, .. } => cure.as_str(),
             Self::NoAge { .. } => "clear without leaving new items",
             Self::NoCompare { .. } | Self::Unsaid { .. } => {
                 "choose by keys alone, without a condition on their items or an order by it"
@@ -446,9 +486,9 @@ impl Problem {
             Self::NoDelay(_) => "flush it at that time, without a delay",
             Self::Unfinished { .. } => "connect again",
             Self::Garbled { .. } | Self::Unchecked(_) => "run it again",
-            Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or use --all",
+            Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or flush the whole instance",
             Self::Busy { .. } => "run it again when the other crawl has ended",
-            Self::Deadline { .. } => "run it again, or allow more with --deadline",
+            Self::Deadline { .. } => "run it again, or allow more time",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
             Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or another disk",
             Self::Local { .. } => "mend that and run it again",
@@ -517,7 +557,7 @@ mod tests {
             ("a", Problem::Connect(io::Error::from_raw_os_error(24)), "open files"),
             ("a", silence("connecting"), "firewalls"),
             ("a", silence("resolving the name"), "name servers"),
-            ("a", silence("stats"), "--timeout"),
+            ("a", silence("stats"), "more time"),
             ("a", refusal("ERROR"), "of a version that knows the command"),
             ("a", refusal("SERVER_ERROR out of memory"), "log"),
             ("a", Problem::Spool("no room".into()), "TMPDIR"),

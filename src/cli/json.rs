@@ -14,6 +14,7 @@ use mcflush::protocol::stats::Stat;
 use mcflush::scope::Scope;
 use serde_json::{Map, Value, json};
 
+use super::advice;
 use super::hot::{self, Together};
 use super::namespaces::{Row, Sighting};
 use super::stats::{Said, Since};
@@ -271,7 +272,7 @@ fn seconds(time: Duration) -> f64 {
 }
 
 fn error(error: &Error) -> Value {
-    json!({ "kind": error.kind().to_string(), "message": format!("{}: {}", error.problem, error.advice()) })
+    json!({ "kind": error.kind().to_string(), "message": format!("{}: {}", error.problem, advice::of(error)) })
 }
 
 /// Numbers as numbers; what is not spelled as one stays a text.

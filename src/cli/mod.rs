@@ -1,6 +1,7 @@
 //! The command line: arguments in, one line a server out, an exit status that scripts can trust.
 
 mod access;
+mod advice;
 mod args;
 mod config;
 mod confirm;

@@ -16,6 +16,7 @@ use mcflush::ops::namespaces::{Counted, Namespaces};
 use mcflush::protocol::Escaped;
 use mcflush::scope::{Glob, Prefix, Scope};
 
+use super::advice;
 use super::config::similar;
 use super::hot::{self, Together};
 use super::json::Document;
@@ -421,12 +422,12 @@ impl Report {
     fn failed_after(&mut self, server: &ServerAddr, error: &Error, so_far: &str) {
         let Error { problem, .. } = error;
         let meant = self.meant(error);
-        complain(&format!("{server}: {}: {problem} ({so_far}): {}{meant}", error.kind(), error.advice()));
+        complain(&format!("{server}: {}: {problem} ({so_far}): {}{meant}", error.kind(), advice::of(error)));
         self.failed.push(server.clone());
     }
 
     fn failed(&mut self, server: &ServerAddr, error: &Error) {
-        complain(&format!("{error}{}", self.meant(error)));
+        complain(&format!("{}{}", advice::line(error), self.meant(error)));
         self.failed.push(server.clone());
     }
 

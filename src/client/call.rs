@@ -209,7 +209,7 @@ pub(super) fn refusal(command: &'static str, reply: Reply) -> Problem {
             Meaning::Full => Problem::Full(reply),
             Meaning::Off if command == "flush_all" => Problem::Disabled {
                 what: "flush_all",
-                instead: "start memcached without -F, or clear by --prefix",
+                instead: "start memcached without -F, or clear by prefix",
                 reply,
             },
             _ => Problem::Refusal { command, reply },

@@ -38,5 +38,5 @@ pub(crate) async fn is_spoken_by(_: &ServerAddr, _: &Resolver, _: Duration) -> b
 /// The error for the caller who did not know.
 #[cfg(feature = "ops")]
 pub(crate) fn unexpected() -> Problem {
-    Problem::Tls { what: "the server speaks TLS".into(), instead: "use a build with TLS" }
+    Problem::Tls { what: "the server speaks TLS".into(), cure: crate::error::TlsCure::Other("use a build with TLS") }
 }

@@ -22,7 +22,7 @@ pub(crate) use self::probe::{is_spoken_by, unexpected};
 use self::verifier::Verifier;
 use super::Connection;
 use crate::address::ServerAddr;
-use crate::error::Problem;
+use crate::error::{Problem, TlsCure};
 
 /// Whom to trust, and who we are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Tls {
     /// One of them cannot be read, or holds something else; or the system trusts nobody.
     pub fn new(trust: &Trust) -> Result<Self, TrustError> {
         let provider = Arc::new(crypto::ring::default_provider());
-        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check --tls-ca"));
+        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check the authorities that are trusted"));
         let verifier = match &trust.authorities {
             Some(file) => Verifier::trusting(file, Arc::clone(&provider)),
             None => Verifier::trusting_the_system(Arc::clone(&provider)),
@@ -119,7 +119,7 @@ impl Tls {
             (None, ServerAddr::Tcp { host, .. }) => ServerName::try_from(host.clone()).ok(),
             (None, ServerAddr::Unix(_)) => None,
         };
-        let unnamed = || problem("there is no name to expect in the server's certificate".into(), "give --tls-name");
+        let unnamed = || problem("there is no name to expect in the server's certificate".into(), TlsCure::NameIt);
         let name = name.ok_or_else(unnamed)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
         match connector.connect(name, connection).await {
@@ -130,7 +130,7 @@ impl Tls {
                     Some(error) => format!("the connection was lost during the TLS handshake ({error})"),
                     None => "the server closed the connection during the TLS handshake".into(),
                 };
-                problem(what, "check that it was started with -Z, or write memcached:// without the s")
+                problem(what, TlsCure::Other("check that it was started with -Z, or write memcached:// without the s"))
             })),
         }
     }
@@ -139,11 +139,11 @@ impl Tls {
 /// Nobody answered the handshake.
 pub(super) fn silence(after: Duration) -> Problem {
     let what = format!("no answer to the TLS handshake for {} s", after.as_secs_f64());
-    problem(what, "check that the server was started with -Z, or write memcached:// without the s")
+    problem(what, TlsCure::Other("check that the server was started with -Z, or write memcached:// without the s"))
 }
 
-fn problem(what: String, instead: &'static str) -> Problem {
-    Problem::Tls { what, instead }
+fn problem(what: String, cure: TlsCure) -> Problem {
+    Problem::Tls { what, cure }
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {

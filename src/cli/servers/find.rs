@@ -11,6 +11,7 @@ use mcflush::discovery::discover;
 use mcflush::ops::Context;
 
 use crate::cli::access::Accesses;
+use crate::cli::advice;
 use crate::cli::screen::{tell, warn};
 
 /// The servers, those of lists too, each spelling once.
@@ -33,7 +34,7 @@ pub async fn expanded(
             ServerName::List(list) => {
                 let context = Context { access: accesses.by(&entry, None), ..context.clone() };
                 let failed = |error: mcflush::error::Error| {
-                    format!("{list}: {}: {}: {}", error.kind(), error.problem, error.advice())
+                    format!("{list}: {}: {}: {}", error.kind(), error.problem, advice::of(&error))
                 };
                 let found = discover(&list, &context).await.map_err(failed)?;
                 if verbose {

@@ -5,40 +5,40 @@ use std::io;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 
 use super::problem;
-use crate::error::Problem;
+use crate::error::{Problem, TlsCure};
 
 /// What TLS has to say of a failed read or write; none when it was something else.
 pub(crate) fn fault(error: &io::Error) -> Option<Problem> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
-    let (what, instead) = match error {
+    let (what, cure) = match error {
         Error::InvalidCertificate(error) => return Some(of_certificate(error)),
         Error::AlertReceived(alert) => of_alert(*alert),
         Error::InvalidMessage(_) => {
-            ("the server does not speak TLS", "start it with -Z, or write memcached:// without the s")
+            ("the server does not speak TLS", TlsCure::Other("start it with -Z, or write memcached:// without the s"))
         }
         Error::PeerIncompatible(_) => (
             "the server offers no version of TLS, or no cipher, that is still safe",
-            "let it offer TLS 1.2 or later (-o ssl_min_version)",
+            TlsCure::Other("let it offer TLS 1.2 or later (-o ssl_min_version)"),
         ),
         Error::NoCertificatesPresented => {
-            ("the server has no certificate", "start it with -o ssl_chain_cert=FILE,ssl_key=FILE")
+            ("the server has no certificate", TlsCure::Other("start it with -o ssl_chain_cert=FILE,ssl_key=FILE"))
         }
-        _ => ("the TLS handshake failed", "see whether openssl s_client connects to the server"),
+        _ => ("the TLS handshake failed", TlsCure::Other("see whether openssl s_client connects to the server")),
     };
-    Some(problem(what.into(), instead))
+    Some(problem(what.into(), cure))
 }
 
 fn of_certificate(error: &CertificateError) -> Problem {
-    let (what, instead) = match error {
+    let (what, cure) = match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            ("the server's certificate has expired", "have it renewed")
+            ("the server's certificate has expired", TlsCure::Other("have it renewed"))
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            ("the server's certificate is not valid yet", "check the clock of this machine")
+            ("the server's certificate is not valid yet", TlsCure::Other("check the clock of this machine"))
         }
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => (
             "the server's certificate has no host name in it (subjectAltName; its CN does not count)",
-            "have it issued again with the host in subjectAltName",
+            TlsCure::Other("have it issued again with the host in subjectAltName"),
         ),
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names: Vec<_> = presented.iter().map(|name| plain(name)).collect();
@@ -47,53 +47,51 @@ fn of_certificate(error: &CertificateError) -> Problem {
                 expected.to_str(),
                 names.join(", ")
             );
-            return problem(what, "check the host, or name the one to expect by --tls-name");
+            return problem(what, TlsCure::ExpectName);
         }
-        CertificateError::NotValidForName => {
-            ("the server's certificate is not for this name", "check the host, or name the one to expect by --tls-name")
-        }
+        CertificateError::NotValidForName => ("the server's certificate is not for this name", TlsCure::ExpectName),
         // Signed by another one of the same name, too.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            ("nobody who is trusted signed the server's certificate", "give --tls-ca the file of who did")
+            ("nobody who is trusted signed the server's certificate", TlsCure::TrustSigner)
         }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            ("the server's certificate is not for servers (extendedKeyUsage)", "have it issued again with serverAuth")
-        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
+            "the server's certificate is not for servers (extendedKeyUsage)",
+            TlsCure::Other("have it issued again with serverAuth"),
+        ),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
             "the server's certificate is signed in a way that is no longer safe, such as SHA-1",
-            "have it issued again, signed with SHA-256",
+            TlsCure::Other("have it issued again, signed with SHA-256"),
         ),
         error => match by_webpki(error) {
-            Some(webpki::Error::CaUsedAsEndEntity) => (
-                "the server's certificate is that of an authority (CA:TRUE)",
-                "give --tls-ca that certificate itself, or the server one of its own",
-            ),
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                ("the server's certificate is that of an authority (CA:TRUE)", TlsCure::TrustItself)
+            }
             Some(webpki::Error::UnsupportedCertVersion) => (
                 "the server's certificate is of X.509 version 1, which has no place for host names",
-                "have it issued again as version 3, with the host in subjectAltName",
+                TlsCure::Other("have it issued again as version 3, with the host in subjectAltName"),
             ),
             _ => (
                 "the server's certificate is made in a way that is not understood",
-                "have it issued again as X.509 version 3, with the host in subjectAltName",
+                TlsCure::Other("have it issued again as X.509 version 3, with the host in subjectAltName"),
             ),
         },
     };
-    problem(what.into(), instead)
+    problem(what.into(), cure)
 }
 
 /// The server ended the handshake, for a reason that is one of a few words.
-fn of_alert(alert: AlertDescription) -> (&'static str, &'static str) {
+fn of_alert(alert: AlertDescription) -> (&'static str, TlsCure) {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            ("the server wants a client certificate, or nothing that we offer", "give --tls-cert and --tls-key")
+            ("the server wants a client certificate, or nothing that we offer", TlsCure::ClientCertificate)
         }
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => (
             "the server takes no version of TLS, or no cipher, that is still safe",
-            "let it offer TLS 1.2 or later (-o ssl_min_version)",
+            TlsCure::Other("let it offer TLS 1.2 or later (-o ssl_min_version)"),
         ),
         AlertDescription::UnrecognisedName => {
-            ("the server does not know the name that it was asked for", "name the one it has by --tls-name")
+            ("the server does not know the name that it was asked for", TlsCure::KnownName)
         }
         AlertDescription::AccessDenied
         | AlertDescription::BadCertificate
@@ -102,11 +100,10 @@ fn of_alert(alert: AlertDescription) -> (&'static str, &'static str) {
         | AlertDescription::CertificateUnknown
         | AlertDescription::DecryptError
         | AlertDescription::UnknownCA
-        | AlertDescription::UnsupportedCertificate => (
-            "the server does not take our certificate",
-            "give --tls-cert and --tls-key that the server's ssl_ca_cert has signed",
-        ),
-        _ => ("the server ended the TLS handshake", "see its log"),
+        | AlertDescription::UnsupportedCertificate => {
+            ("the server does not take our certificate", TlsCure::SignedClientCertificate)
+        }
+        _ => ("the server ended the TLS handshake", TlsCure::Other("see its log")),
     }
 }
 

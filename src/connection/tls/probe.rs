@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
 use super::problem;
 use crate::address::ServerAddr;
 use crate::connection::{Until, open};
-use crate::error::Problem;
+use crate::error::{Problem, TlsCure};
 use crate::resolver::Resolver;
 
 /// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
@@ -39,5 +39,5 @@ pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, withi
 
 /// The error for the caller who did not know.
 pub(crate) fn unexpected() -> Problem {
-    problem("the server speaks TLS".into(), "write memcacheds://host, with --tls-ca where its certificate needs it")
+    problem("the server speaks TLS".into(), TlsCure::UseTls)
 }

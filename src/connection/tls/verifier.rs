@@ -45,7 +45,7 @@ impl Verifier {
         roots.add_parsable_certificates(load_native_certs().certs);
         if roots.is_empty() {
             let what = "this system trusts no certificate authority";
-            return Err(TrustError(format!("{what}: install ca-certificates, or give --tls-ca FILE")));
+            return Err(TrustError(format!("{what}: install ca-certificates, or name a file of those to trust")));
         }
         Self::new(roots, Vec::new(), provider)
     }
@@ -56,7 +56,8 @@ impl Verifier {
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, TrustError> {
         let by_rustls = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let by_rustls = by_rustls.map_err(|error| TrustError(format!("no TLS: {error}: check --tls-ca")))?;
+        let by_rustls = by_rustls
+            .map_err(|error| TrustError(format!("no TLS: {error}: check the authorities that are trusted")))?;
         Ok(Self { by_rustls, named })
     }
 }
