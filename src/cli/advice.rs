@@ -1,6 +1,7 @@
 //! What to do about an error, in the words of the command line: where an option helps, it is named.
 
 use mcflush::error::{Error, Problem, TlsCure};
+use mcflush::scope::PrefixError;
 
 /// The last part of an error's line.
 pub fn of(error: &Error) -> &'static str {
@@ -34,4 +35,12 @@ pub fn of(error: &Error) -> &'static str {
 pub fn line(error: &Error) -> String {
     let Error { server, problem, .. } = error;
     format!("{server}: {}: {problem}: {}", error.kind(), of(error))
+}
+
+/// What is wrong with a prefix, and what was meant perhaps.
+pub fn of_prefix(error: PrefixError) -> String {
+    match error {
+        PrefixError::Empty => format!("{error}: use --all for that"),
+        error => error.to_string(),
+    }
 }

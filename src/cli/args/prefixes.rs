@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 
 use bytes::Bytes;
-use mcflush::scope::{Glob, GlobError, Prefix, PrefixError};
+use mcflush::scope::{Glob, GlobError, Prefix};
+
+use crate::cli::advice;
 
 /// What --prefix and --keep take.
 pub fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Prefix>, String> {
@@ -14,10 +16,7 @@ pub fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Re
         } else {
             bytes
         };
-        Prefix::new(Bytes::from(bytes)).map_err(|error| match error {
-            PrefixError::Empty => format!("{option}: {error}: use --all for that"),
-            error => format!("{option}: {error}"),
-        })
+        Prefix::new(Bytes::from(bytes)).map_err(|error| format!("{option}: {}", advice::of_prefix(error)))
     };
     texts.into_iter().map(prefix).collect()
 }

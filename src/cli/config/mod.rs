@@ -16,8 +16,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::defaults::names;
-use super::secret;
 use super::text::one_line;
+use super::{advice, secret};
 
 /// What the config file says; nothing where there is none.
 #[derive(Debug, Default)]
@@ -215,7 +215,8 @@ fn parse(text: &str) -> Result<Contents, String> {
             ));
         }
         for prefix in app.prefixes.iter().chain(&app.keep) {
-            Prefix::new(prefix.clone()).map_err(|error| format!(" app \"{name}\": {error}"))?;
+            let wrong = |error| format!(" app \"{name}\": {}", advice::of_prefix(error));
+            Prefix::new(prefix.clone()).map_err(wrong)?;
         }
         for glob in app.globs.iter().chain(&app.keep_match) {
             Glob::new(glob.clone()).map_err(|error| format!(" app \"{name}\": {error}"))?;
