@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help bench deb demo deny fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help usage bench deb demo deny fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +63,10 @@ uninstall: ## take away what `make install` put there
 
 deb: ## a Debian package of the same, in target/debian
 	@PROFILE='$(PROFILE)' scripts/deb
+
+usage: ## docs/USAGE.md anew, from the program's own help
+	$(CARGO) build --locked
+	scripts/usage target/debug/mcflush >docs/USAGE.md
 
 fmt: ## format the code
 	$(CARGO) fmt --all

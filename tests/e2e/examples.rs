@@ -13,14 +13,11 @@ const README: &str = include_str!("../../README.md");
 
 /// What is shown and cannot run here, by how it begins, with the reason. Each has to be met, so that none outlives its
 /// text.
-const NOT_HERE: [(&str, &str); 7] = [
+const NOT_HERE: [(&str, &str); 4] = [
     ("mcflush hot ", "takes its seconds: tests/e2e/hot.rs"),
     ("mcflush namespaces --hot ", "takes its seconds: tests/e2e/hot.rs"),
     ("mcflush stats --watch ", "goes on until it is told to stop: tests/e2e/stats.rs"),
     ("make ", "builds the release, or runs the tests, this one among them"),
-    ("rake ", "needs Rake and an app's Rakefile: tests/recipes/rake"),
-    ("append :linked_dirs", "a line of a Capistrano file: tests/recipes/capistrano"),
-    ("set :mcflush_", "a line of a Capistrano file: tests/recipes/capistrano"),
 ];
 
 /// A command line, and what the text shows as its output, where it does.
@@ -47,6 +44,19 @@ fn what_the_readme_shows_works() {
         assert!(met, "the README shows no {begin:?} ({reason}): take it out of the table");
     }
     assert!(ran >= 5, "only {ran} examples were found in the README");
+}
+
+#[test]
+fn the_page_of_options_is_what_the_program_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = Command::new(root.join("scripts/usage")).arg(env!("CARGO_BIN_EXE_mcflush")).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let (made, page) = (String::from_utf8(made.stdout).unwrap(), include_str!("../../docs/USAGE.md"));
+    let whole = mcflush(["--help"]).run().stdout;
+    for command in commands(&whole) {
+        assert!(page.contains(&format!("\n## mcflush {command}\n")), "{command}");
+    }
+    assert!(made == page, "docs/USAGE.md is not what the help says: make usage");
 }
 
 #[test]
