@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcflush::address::ServerAddr;
+use mcflush::discovery::cluster::{Siblings, siblings};
 use mcflush::error::{Error, Problem};
 use mcflush::fleet;
 use mcflush::ops::clear;
-use mcflush::ops::cluster::{Siblings, siblings};
 use mcflush::ops::flush::{self, Flush};
 use mcflush::ops::hot;
 use mcflush::ops::keys::keys as list_keys;

@@ -5,7 +5,6 @@ mod backlog;
 mod binary;
 mod chance;
 pub mod clear;
-pub mod cluster;
 mod dialect;
 mod figure;
 pub mod flush;
@@ -15,7 +14,7 @@ mod listing;
 pub mod namespaces;
 mod nearest;
 mod pages;
-mod retry;
+pub(crate) mod retry;
 #[cfg(test)]
 mod scripted;
 pub mod stats;

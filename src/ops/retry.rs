@@ -8,14 +8,14 @@ use crate::error::Error;
 
 /// How many tries are left, and how long to wait before the next.
 #[derive(Debug)]
-pub(super) struct Retries<'a> {
+pub(crate) struct Retries<'a> {
     context: &'a Context,
     left: u32,
     backoff: Backoff,
 }
 
 impl<'a> Retries<'a> {
-    pub(super) fn new(context: &'a Context) -> Self {
+    pub(crate) fn new(context: &'a Context) -> Self {
         Self { context, left: context.patience.retries, backoff: Backoff::new(Duration::from_millis(100)) }
     }
 
@@ -23,7 +23,7 @@ impl<'a> Retries<'a> {
     ///
     /// # Errors
     /// The last try's, when another one would not help or none is left; or the operation was stopped.
-    pub(super) async fn until_done<T, F>(&mut self, server: &ServerAddr, attempt: impl Fn() -> F) -> Result<T, Error>
+    pub(crate) async fn until_done<T, F>(&mut self, server: &ServerAddr, attempt: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {

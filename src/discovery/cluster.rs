@@ -2,17 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::Context;
-use super::retry::Retries;
 use crate::address::ServerAddr;
 use crate::error::Error;
+use crate::ops::Context;
+use crate::ops::retry::Retries;
 use crate::protocol::config::Node;
 
 /// Asks a configuration endpoint, or any node, for the nodes of its cluster.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let nodes = mcflush::ops::cluster::cluster(&"cfg.example.org".parse()?, &Default::default()).await?;
+/// let nodes = mcflush::discovery::cluster::cluster(&"cfg.example.org".parse()?, &Default::default()).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -1,13 +1,15 @@
 //! From a name for a list to the servers on it.
 
+pub mod cluster;
+
 use std::io;
 use std::net::IpAddr;
 
+use self::cluster::cluster;
 use crate::address::{ListKind, ServerAddr, ServerList};
 use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::ops::Context;
-use crate::ops::cluster::cluster;
 use crate::protocol::config::Node;
 use crate::resolver::dns::Dns;
 
