@@ -142,7 +142,7 @@ impl Context {
     }
 
     /// A connection that was closed at our first words may be one that wants TLS, or the binary protocol.
-    async fn explained(&self, error: Error) -> Error {
+    async fn diagnosed(&self, error: Error) -> Error {
         let is_closed_at_once = matches!(error.problem, Problem::Lost { like_a_proxy: true, .. });
         if !is_closed_at_once || self.connector.0.is_some() {
             return error;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use bytes::BytesMut;
 
-use super::listing::{self, Listed, Looked, Strategy, TOLD_TOGETHER, Uncertainty, Visitor};
+use super::listing::{self, KEYS_PER_EVENT, Listed, Looked, Strategy, Uncertainty, Visitor};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::Error;
@@ -239,7 +239,7 @@ impl Visitor for Counter<'_> {
         item.decode_key(self.server, &mut self.key)?;
         self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
         self.untold += 1;
-        if self.untold == TOLD_TOGETHER {
+        if self.untold == KEYS_PER_EVENT {
             let keys = std::mem::take(&mut self.untold);
             self.context.events.tell(Event::Listed { keys, in_scope: keys });
         }

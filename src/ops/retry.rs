@@ -42,7 +42,7 @@ impl<'a> Retries<'a> {
     pub(super) async fn after(&mut self, error: Error) -> Result<(), Error> {
         if self.left == 0 || !error.is_worth_a_retry() || self.context.stop.is_cancelled() {
             // On the heap: it is rare and large, and every operation holds the room for several of these.
-            return Err(Box::pin(self.context.explained(error)).await);
+            return Err(Box::pin(self.context.diagnosed(error)).await);
         }
         self.left -= 1;
         let after = self.backoff.next(&self.context.chance);

@@ -76,7 +76,7 @@ impl CachedumpItem {
         fn fields(input: &[u8]) -> Parsed<'_, (u64, u64)> {
             all_consuming(delimited(tag("["), (number, preceded(tag(" b; "), number)), tag(" s]"))).parse(input)
         }
-        // From the behind, because the key may hold anything, even what looks like the fields.
+        // From the end backwards, because the key may hold anything, even what looks like the fields.
         let bracket = memchr::memrchr(b'[', line.strip_prefix(b"ITEM ")?)? + 5;
         let (_, (size, expires)) = fields(line.get(bracket..)?).ok()?;
         let key = line.get(5..bracket)?.strip_suffix(b" ").filter(|key| !key.is_empty())?;

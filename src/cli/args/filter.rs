@@ -8,15 +8,15 @@ use mcflush::ops::Filter;
 pub struct FilterArgs {
     /// Only items that take more than SIZE bytes in the server: 900, 100k, 1m, 2g (k is 1024)
     ///
-    /// Header, key and value together, as the server's listing says it.
+    /// The size counts header, key and value, as the server lists it.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     larger: Option<u64>,
 
-    /// Only items that were last read or stored so long ago, or longer: 90 (seconds), 30m, 12h, 7d
+    /// Only items that were last read or stored at least TIME ago: 90 (seconds), 30m, 12h, 7d
     ///
-    /// By the server's clock, and as the server notes it: it notes the first read behind a store not at all, and others with
-    /// delay. A clear deletes an item only if it is still the one that was listed: one that is stored since stays, one that is
-    /// only read since goes.
+    /// The server's clock and notes decide. The server does not note the first read after a store, and notes others
+    /// late. A clear deletes an item only if it is still the one that was listed: an item that is stored meanwhile
+    /// stays, an item that is only read meanwhile is deleted.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     idle: Option<Duration>,
 

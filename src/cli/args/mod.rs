@@ -68,36 +68,38 @@ mod heading {
 struct Args {
     /// Flush whole instances
     ///
-    /// For everybody who uses them. By itself flush_all leaves values on current servers, so mcflush makes sure: it walks the
-    /// hash table and deletes what is left, or where it cannot, tells the server again. With --keep, mcflush lists the keys and
-    /// deletes them, and sends no flush_all.
+    /// Every app that uses them loses its items. On current servers flush_all by itself leaves some values, so mcflush
+    /// walks the hash table behind it and deletes them; where it cannot walk, it flushes again. With --keep, mcflush
+    /// lists and deletes the keys instead, and sends no flush_all.
     #[arg(long, conflicts_with_all = ["prefix", "glob"], help_heading = heading::WHAT)]
     all: bool,
 
     /// Clear the keys that begin with P, and no others (repeatable: any of them)
     ///
-    /// Byte by byte: "shop:" is not "Shop:", and nothing in it stands for anything else. It may begin with a hyphen, and may
-    /// not be empty, which would be --all. What a framework puts before its keys shows "mcflush namespaces".
+    /// P is compared byte by byte: "shop:" is not "Shop:", and no character has a special meaning. P may begin with a
+    /// hyphen, and may not be empty: use --all for that. "mcflush namespaces" shows what a framework puts before its
+    /// keys.
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     prefix: Vec<OsString>,
 
     /// Clear the keys that match GLOB, and no others (repeatable, also beside --prefix: any of them)
     ///
-    /// GLOB is about the whole key, byte by byte: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one
-    /// of the others, and \ makes the byte behind it stand for itself. "*:posts:*" finds a group behind the numbers that
-    /// WordPress puts before it. Quote it for the shell.
+    /// GLOB is compared with the whole key, byte by byte: * matches any bytes or none, ? one byte, [a-z] one of these,
+    /// [!a-z] one of the others, and \ takes the special meaning from the byte behind it. "*:posts:*" finds a group
+    /// behind the numbers that WordPress puts before it. Quote GLOB for the shell.
     #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
     globs: Vec<OsString>,
 
     /// Clear the keys of an app that the config file names, on its servers
     ///
-    /// [apps.NAME] has its prefixes and patterns, what to keep of them, and its servers, where they are others than the file's.
+    /// [apps.NAME] in the file has the app's prefixes and patterns, those to keep, and its servers where they differ
+    /// from the file's.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix", "glob"], help_heading = heading::WHAT)]
     app: Option<String>,
 
     /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
     ///
-    /// As in --prefix shop: --keep shop:session: for a shop whose visitors are to stay logged in.
+    /// With --prefix shop: --keep shop:session: the visitors of a shop stay logged in.
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep: Vec<OsString>,
 
@@ -112,8 +114,8 @@ struct Args {
 
     /// Delete exactly the keys in FILE, one a line as "mcflush keys" prints them; - for stdin
     ///
-    /// On each server. A key that is not there is no failure. A line that is no key is wrong use, and nothing is sent then:
-    /// FILE is read twice, and stdin goes to a temporary file first.
+    /// They are deleted on each server. A key that is not there is no failure. A line that is not a key is wrong use,
+    /// and then nothing is sent: mcflush reads FILE twice, and copies stdin to a temporary file first.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "prefix", "glob", "app", "keep", "keep_match", "larger", "idle",
         "no_expiry", "dry_run", "verify", "keep_new", "delay", "stagger", "once", "strategy"], help_heading = heading::WHAT)]
     keys_from: Option<PathBuf>,
@@ -122,43 +124,44 @@ struct Args {
     #[arg(short = '0', help_heading = heading::WHAT)]
     raw: bool,
 
-    /// With --all: the server flushes after that time
+    /// With --all: the server flushes after so many seconds
     ///
-    /// It has taken note when mcflush ends, and a later flush_all takes the place of this one.
+    /// When mcflush ends, the server knows the time. A later flush_all replaces this one.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
-    /// With --all on several servers: each flushes that much later than the one before
+    /// With --all on several servers: each flushes so many seconds after the one before
     ///
-    /// So that the database does not meet all misses at once. Added to --delay.
+    /// The database then does not get all misses at once. This time is added to --delay.
     #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
 
     /// Read \xNN and \\ in --prefix and --keep, and \xNN in --match and --keep-match
     ///
-    /// As "mcflush keys" prints bytes that are no text.
+    /// "mcflush keys" prints bytes that are not text in this form.
     #[arg(long, hide_short_help = true, help_heading = heading::WHAT)]
     escaped: bool,
 
     /// Change nothing; say what would go
     ///
-    /// Keys and bytes, by prefix where several are given. What is counted is listed as a clear would list it.
+    /// mcflush lists the keys as a clear would, and prints how many there are and their bytes, for each prefix where
+    /// several are given.
     #[arg(long, conflicts_with_all = ["verify", "rate"], help_heading = heading::HOW)]
     dry_run: bool,
 
     /// At most N deletes a second and server
     ///
-    /// For a database that cannot bear all misses at once. Other clients of the cache do not need it: a clear does not make
-    /// them wait.
+    /// Use it where the database cannot bear all misses at once. Other clients of the cache do not wait for a clear at
+    /// any rate.
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = heading::HOW)]
     rate: Option<NonZeroU32>,
 
     /// With --all: send flush_all once, and do not check what it leaves
     ///
-    /// The fastest way, and not a proof: from 1.6.25 on, values that were stored or read in the second of the flush can stay
-    /// readable for as long as they live.
+    /// This is the fastest way, and proves nothing: from memcached 1.6.25 on, values that were stored or read in the
+    /// second of the flush can stay readable until they expire.
     #[arg(long, requires = "all", conflicts_with_all = ["prefix", "glob", "app", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify", "keep_new"],
         help_heading = heading::HOW)]
     once: bool,
@@ -173,8 +176,9 @@ struct Args {
 
     /// Look again at the end, and find nothing older
     ///
-    /// A clear walks once more, or where it goes by passes asks for stronger evidence. With --all, an item stored before must
-    /// be gone, and one more walk must find nothing older where the server lists its keys.
+    /// A clear walks the hash table once more; on older servers it asks for stronger evidence. With --all, mcflush
+    /// stores an item before the flush, which must be gone behind it, and where the server lists its keys one more walk
+    /// must find nothing older.
     #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
@@ -182,7 +186,7 @@ struct Args {
     #[arg(long, hide_short_help = true, value_name = "S", value_enum, help_heading = heading::HOW)]
     strategy: Option<Listing>,
 
-    /// Do not ask; a terminal is asked by --all on several servers of the config file
+    /// Do not ask before --all on several servers of the config file, as mcflush does on a terminal
     #[arg(long, hide_short_help = true, help_heading = heading::HOW)]
     yes: bool,
 
@@ -280,21 +284,21 @@ struct Common {
 
     /// Also the servers in FILE, one a line, with # comments; - for stdin
     ///
-    /// A file without any is an error.
+    /// A file that names no server is an error.
     #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     servers_from: Option<PathBuf>,
 
     /// Only the I-th of N equal parts of the sorted server list, I from 0
     ///
-    /// For the jobs of an array, which get the same list and share it without a word between them. A part may be empty, and is
-    /// done then.
+    /// Jobs of an array that get the same list share it so, without talking to each other. An empty part is no failure.
     #[arg(long, hide_short_help = true, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true, help_heading = heading::SERVERS)]
     shard: Option<Shard>,
 
     /// Servers, groups, apps and defaults, in TOML
     ///
-    /// Else $MCFLUSH_CONFIG, ./mcflush.toml, $XDG_CONFIG_HOME/mcflush/config.toml or /etc/mcflush.toml, the first that exists.
-    /// "mcflush config check" prints what applies.
+    /// Without this option mcflush reads the first of $MCFLUSH_CONFIG, ./mcflush.toml,
+    /// $XDG_CONFIG_HOME/mcflush/config.toml and /etc/mcflush.toml that exists. "mcflush config check" prints what
+    /// applies.
     #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     config: Option<PathBuf>,
 
@@ -306,31 +310,31 @@ struct Common {
 
     /// Servers worked on at once
     ///
-    /// Each takes a connection or two.
+    /// mcflush holds one or two connections to each.
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     jobs: NonZeroUsize,
 
     /// Seconds for resolving a name, for connecting, and for any silence of a server
     ///
-    /// A server that goes on answering may take as long as it likes; --deadline bounds the whole.
+    /// A server that keeps answering may take longer; --deadline bounds the whole run.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     timeout: Duration,
 
     /// Seconds for the whole run
     ///
-    /// What is not done by then failed, with kind "deadline", and says how far it came.
+    /// A server that is not done by then has failed, with kind "deadline", and its line says how far mcflush came.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     deadline: Option<Duration>,
 
     /// Tries again after a refused or lost connection
     ///
-    /// With a growing wait in between. A name that does not resolve is not tried again.
+    /// The waits between them grow. A name that does not resolve is not tried again.
     #[arg(long, hide_short_help = true, value_name = "N", default_value = "2", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     retries: u32,
 
-    /// Print nothing on stdout when all went well
+    /// Do not report success
     ///
-    /// Failures are still said on stderr, and what was asked for, such as a list of keys, is still printed.
+    /// Failures still go to stderr, and results that were asked for, such as a list of keys, to stdout.
     #[arg(short, long, conflicts_with = "json", help_heading = heading::OUTPUT)]
     quiet: bool,
 
@@ -340,9 +344,9 @@ struct Common {
     #[arg(long, help_heading = heading::OUTPUT)]
     json: bool,
 
-    /// Say on stderr what is tried
+    /// Report on stderr what mcflush tries
     ///
-    /// Which way keys are listed, passes, waits, tries that are made again.
+    /// This is how keys are listed, the passes, the waits, and what is tried again.
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = heading::OUTPUT)]
     verbose: u8,
 

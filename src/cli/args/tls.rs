@@ -9,19 +9,19 @@ pub const IDS: [&str; 4] = ["tls_ca", "tls_cert", "tls_key", "tls_name"];
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct TlsArgs {
-    /// Who may have signed the certificates of memcacheds:// servers, in PEM; else whom the system trusts
+    /// Certificate authorities to trust for memcacheds:// servers, in PEM [default: those of the system]
     #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = super::heading::SERVERS)]
     tls_ca: Option<PathBuf>,
 
-    /// Our certificate, in PEM, for servers that want one
+    /// mcflush's own certificate, in PEM, for servers that want one
     #[arg(long, hide_short_help = true, value_name = "FILE", requires = "tls_key", help_heading = super::heading::SERVERS)]
     tls_cert: Option<PathBuf>,
 
-    /// Its key, in PEM
+    /// The private key of --tls-cert, in PEM
     #[arg(long, hide_short_help = true, value_name = "FILE", requires = "tls_cert", help_heading = super::heading::SERVERS)]
     tls_key: Option<PathBuf>,
 
-    /// The name to expect in their certificates; else the host's
+    /// The name to expect in the servers' certificates [default: the host]
     #[arg(long, hide_short_help = true, value_name = "NAME", help_heading = super::heading::SERVERS)]
     tls_name: Option<String>,
 }

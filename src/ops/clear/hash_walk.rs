@@ -109,7 +109,7 @@ impl Run<'_> {
 
     fn left(&self, which: &str, walk: &Walk) -> Error {
         // What cannot be deleted is listed every time.
-        if let Err(out_of_reach) = self.shared.reached_all(Proof::Walk) {
+        if let Err(out_of_reach) = self.shared.check_reachable(Proof::Walk) {
             return out_of_reach;
         }
         let Walk { older, examples, .. } = walk;

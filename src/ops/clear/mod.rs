@@ -318,7 +318,7 @@ impl<'a> Shared<'a> {
         if self.options.compares() { Format::KeysWithCas } else { Format::Keys }
     }
 
-    fn reached_all(&self, proof: Proof) -> Result<Proof, Error> {
+    fn check_reachable(&self, proof: Proof) -> Result<Proof, Error> {
         match self.tally.unreachable() {
             None => Ok(proof),
             Some((count, example)) => Err(self.error(Problem::OutOfReach { count, example: Excerpt::of(&example) })),
@@ -378,7 +378,7 @@ impl<'a> Run<'a> {
     }
 
     async fn run(mut self, began: Instant) -> Cleared {
-        let result = self.prove().await.and_then(|proof| self.shared.reached_all(proof));
+        let result = self.prove().await.and_then(|proof| self.shared.check_reachable(proof));
         let (proof, error) = match result {
             Ok(proof) => (Some(proof), None),
             Err(error) => (None, Some(error)),

@@ -86,7 +86,7 @@ pub async fn delete(
             let (sender, batches) = channel(AHEAD);
             tokio::task::spawn_blocking(move || read(keys, &sender));
             let deletes = Box::pin(Deleter::new(&shared).run(Reader { batches, shared: &shared })).await;
-            let result = deletes.and_then(|()| shared.reached_all(Proof::Walk));
+            let result = deletes.and_then(|()| shared.check_reachable(Proof::Walk));
             Deleted {
                 named: shared.tally.count_matched(),
                 deleted: shared.tally.count_deleted(),

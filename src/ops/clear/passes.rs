@@ -220,7 +220,7 @@ impl Run<'_> {
     }
 
     fn gave_up(&self, walk: &Walk) -> Error {
-        if let Err(out_of_reach) = self.shared.reached_all(Proof::Passes) {
+        if let Err(out_of_reach) = self.shared.check_reachable(Proof::Passes) {
             return out_of_reach;
         }
         if walk.older > 0 && self.shared.watermark.load(Relaxed) == 0 {

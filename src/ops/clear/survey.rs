@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Options, Strategy};
 use crate::address::ServerAddr;
 use crate::error::Error;
-use crate::ops::listing::{self, Listed, Looked, Sieve, TOLD_TOGETHER, Uncertainty, Visitor};
+use crate::ops::listing::{self, KEYS_PER_EVENT, Listed, Looked, Sieve, Uncertainty, Visitor};
 use crate::ops::nearest::Nearest;
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
@@ -85,7 +85,7 @@ impl Visitor for Surveyor<'_> {
         } else {
             self.nearest.look_at(&self.key);
         }
-        if self.untold.0 == TOLD_TOGETHER {
+        if self.untold.0 == KEYS_PER_EVENT {
             let (keys, in_scope) = std::mem::take(&mut self.untold);
             self.context.events.tell(Event::Listed { keys, in_scope });
         }

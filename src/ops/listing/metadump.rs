@@ -31,7 +31,7 @@ const SILENT_PATIENCE: Duration = Duration::from_secs(300);
 /// The silence after which a server whose dumps have no end line is asked for its version behind the dump.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
 
-/// How long a dump that nobody wants any more is read on, on servers that a close can crash.
+/// How long mcflush reads a dump on that it no longer needs, on servers that a close can crash.
 const READ_ON: Duration = Duration::from_secs(30);
 
 const DOING: &str = "lru_crawler metadump";

@@ -29,8 +29,8 @@ use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{CrawlTarget, MetadumpLine};
 use crate::protocol::{ErrorReply, Excerpt, KEY_MAX, Meaning, PercentError};
 
-/// Who only looks at keys tells of so many at a time: nobody wants to hear of each.
-pub(super) const TOLD_TOGETHER: u64 = 4096;
+/// Keys that an operation which only looks puts into one event: an event for each would be too many.
+pub(super) const KEYS_PER_EVENT: u64 = 4096;
 
 /// How the keys of a server are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
