@@ -104,6 +104,8 @@ pub struct Model {
     flushed: Option<FlushMark>,
     /// Reads that the LRU maintainer has not noted yet: in two parts, of which a turn takes one.
     notes: [Vec<Key>; 2],
+    /// The part of them that the next turn takes.
+    next_notes: usize,
     pub is_moving_pages: bool,
 }
 
@@ -131,6 +133,7 @@ impl Model {
             stamp: 0,
             flushed: None,
             notes: [Vec::new(), Vec::new()],
+            next_notes: 0,
             is_moving_pages: false,
         }
     }
@@ -397,7 +400,9 @@ impl Model {
         }
         self.counters.juggles += 1;
         let time = self.time();
-        let part = usize::from(self.notes[0].is_empty());
+        // One after the other, as the two regions of a ring.
+        let part = if self.notes[self.next_notes].is_empty() { 1 - self.next_notes } else { self.next_notes };
+        self.next_notes = 1 - part;
         let noted = std::mem::take(&mut self.notes[part]);
         let mut any = !noted.is_empty();
         for key in noted {

@@ -143,6 +143,8 @@ impl<'a> Deleter<'a> {
         loop {
             match self.drain(&mut backlog).await {
                 Ok(()) => break,
+                // The key that was marked may have another CAS than it was listed with: it has to be listed again.
+                Err(error) if self.may_have_marked() => return Err(error),
                 Err(error) => retries.after(error).await?,
             }
         }
@@ -153,6 +155,13 @@ impl<'a> Deleter<'a> {
             Some(reply) => Err(self.shared.error(Problem::Refusal { command: self.commands.name(), reply })),
             None => Ok(()),
         }
+    }
+
+    /// Whether the connection may have been lost between a mark that compares and its answer, where new items are kept: then
+    /// the marked item would look new.
+    fn may_have_marked(&self) -> bool {
+        let options = self.shared.options;
+        self.marks && options.keep_new && !options.filter.is_none() && self.shared.wants_watermark()
     }
 
     /// One connection's worth of it.
