@@ -13,8 +13,7 @@ use crate::support::terminal::Terminal;
 each_version!(what_is_used, beside_who_lives_there, without_a_log);
 
 /// A round of another client: a hit, a miss, and a store.
-fn round(server: &Server, connection: &mut crate::support::server::Connection) {
-    let _ = server;
+fn round(connection: &mut crate::support::server::Connection) {
     connection.send(b"get shop:1\r\nget shop:none\r\nset blog:1 0 0 1\r\nx\r\n");
     for line in ["VALUE shop:1 0 1", "x", "END", "END", "STORED"] {
         assert_eq!(connection.line().as_deref(), Some(line));
@@ -27,7 +26,7 @@ fn during_traffic(server: &Server, arguments: &[&str]) -> Run {
     let mut running = mcflush(arguments.iter().chain(&[server.address()])).spawn();
     let mut connection = server.connect();
     while running.is_running() {
-        round(server, &mut connection);
+        round(&mut connection);
         std::thread::sleep(Duration::from_micros(200));
     }
     running.wait()
@@ -134,7 +133,7 @@ fn a_terminal_shows_it_meanwhile() {
     let began = Instant::now();
     let is_shown = |screen: &str| screen.contains("shop:") && screen.contains("of 1:00: ");
     while !is_shown(&terminal.screen()) {
-        round(&server, &mut connection);
+        round(&mut connection);
         assert!(began.elapsed() < Duration::from_secs(30), "{}", terminal.screen());
     }
     terminal.signal("INT");

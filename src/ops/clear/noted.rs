@@ -42,8 +42,9 @@ impl Run<'_> {
             // A restarted server holds nothing old.
             let Some(turns) = turns.checked_sub(first) else { return Ok(()) };
             // The turn that was under way at the first look, one from its begin to its end, and another one.
-            let is_second_over = turns == 2 && second_turn.get_or_insert_with(Instant::now).elapsed() >= SECOND_PART;
-            if turns >= 3 || is_second_over {
+            let are_both_parts_taken =
+                turns == 2 && second_turn.get_or_insert_with(Instant::now).elapsed() >= SECOND_PART;
+            if turns >= 3 || are_both_parts_taken {
                 return Ok(());
             }
             if began.elapsed() > LONGEST {
