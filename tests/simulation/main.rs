@@ -58,6 +58,15 @@ fn every_seed_holds() {
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
 }
 
+/// With `--keep-new` and a condition, the mark of a key was lost with its answer.
+#[test]
+fn a_lost_mark_makes_no_old_item_new() {
+    for seed in [1_030_516, 1_105_691, 1_211_135, 1_336_795, 1_739_668, 1_975_546] {
+        let ran = run::run(seed);
+        assert!(ran.broken.is_empty(), "seed {seed}: {:?}", ran.broken);
+    }
+}
+
 #[test]
 fn a_seed_repeats_itself() {
     for seed in 1..=20 {

@@ -31,21 +31,22 @@ const LONG: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
-    /// Waits until the server has noted what was read before its LRU maintainer's turn of that number; none for now.
-    pub(super) async fn wait_for_notes(&mut self, since: Option<u64>, why: &'static str) -> Result<(), Error> {
+    /// Waits until the server has noted what was read before its LRU maintainer's turn of that number, none for now; gives the
+    /// number of the turn that it is at then.
+    pub(super) async fn wait_for_notes(&mut self, since: Option<u64>, why: &'static str) -> Result<Option<u64>, Error> {
         let began = Instant::now();
         let (mut first, mut second_turn, mut is_told, mut look) = (since, None, false, LOOK);
         loop {
             // Without a maintainer each read is noted at once.
-            let Some(turns) = self.activity().await?.and_then(|activity| activity.turns) else { return Ok(()) };
-            let first = *first.get_or_insert(turns);
+            let Some(now) = self.activity().await?.and_then(|activity| activity.turns) else { return Ok(None) };
+            let first = *first.get_or_insert(now);
             // A restarted server holds nothing old.
-            let Some(turns) = turns.checked_sub(first) else { return Ok(()) };
+            let Some(turns) = now.checked_sub(first) else { return Ok(Some(now)) };
             // The turn that was under way at the first look, one from its begin to its end, and another one.
             let are_both_parts_taken =
                 turns == 2 && second_turn.get_or_insert_with(Instant::now).elapsed() >= SECOND_PART;
             if turns >= 3 || are_both_parts_taken {
-                return Ok(());
+                return Ok(Some(now));
             }
             if began.elapsed() > LONGEST {
                 let what = "the server's LRU maintainer does not run, so its reads are not noted";

@@ -78,12 +78,14 @@ impl Run<'_> {
         let mut watch = Watch::new(self.activity().await?, self.own_uses());
         let mut first = Instant::now();
         let (mut hidden_passes, mut number) = (0, 0);
+        // The turn of the LRU maintainer to which the last pause went on.
+        let mut waited = None;
         // In the pause before a pass.
         let mut is_rescued = false;
         loop {
             let began = Instant::now();
             let was_quiet_since = watch.quiet_since;
-            let turns = watch.last.and_then(|(activity, _)| activity.turns);
+            let turns = waited.take().or(watch.last.and_then(|(activity, _)| activity.turns));
             let (mut walk, mut coverage) = match self.whole_pass().await {
                 Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
                 Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
@@ -162,10 +164,10 @@ impl Run<'_> {
             };
             if wait == Duration::ZERO {
                 // Else a key that hides until its read is noted would hide from both passes.
-                match self.wait_for_notes(turns, HIDDEN).await {
+                waited = match self.wait_for_notes(turns, HIDDEN).await {
                     Err(error) if error.kind() == Kind::Deadline => return Err(self.undecided("the deadline")),
                     result => result?,
-                }
+                };
             } else {
                 self.pause(wait, HIDDEN).await?;
                 let changes = watch.look(self.activity().await?, self.own_uses());

@@ -462,3 +462,28 @@ async fn a_server_that_is_flushed_all_the_time_is_given_up() {
     let cleared = clear_shop(&context, Options::default()).await;
     assert_eq!((kind(&cleared), heard.count(HASH_DUMP)), (Some(Kind::Incomplete), 10), "{cleared:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn passes_of_a_server_in_use_are_three_turns_of_its_lru_maintainer_apart() {
+    let began = Instant::now();
+    let turns = move || began.elapsed().as_millis() / 10;
+    let (hits, dumps) = (AtomicU32::new(0), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
+    let seen = std::sync::Arc::clone(&dumps);
+    let (context, _) = server(move |line| match line {
+        "stats" => Say::Text(format!(
+            "STAT pid 7\r\nSTAT uptime 100\r\nSTAT get_hits {}\r\nSTAT cmd_set 1\r\nSTAT lru_maintainer_juggles {}\r\nEND\r\n",
+            hits.fetch_add(1, SeqCst),
+            turns()
+        )),
+        LRU_DUMP => {
+            let mut dumps = seen.lock().unwrap();
+            dumps.push(turns());
+            Say::Text(if dumps.len() == 1 { item("shop:1", 2) } else { String::new() } + "END\r\n")
+        }
+        line => at_rest("1.6.18", line),
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!(cleared.proof, Some(Proof::Passes), "{cleared:?}");
+    let dumps = dumps.lock().unwrap();
+    assert!(dumps.len() > 5 && dumps.windows(2).all(|pair| pair[1] >= pair[0] + 3), "{dumps:?}");
+}
