@@ -92,6 +92,7 @@ where
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use std::future::pending;
     use std::sync::Arc;

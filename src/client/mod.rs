@@ -12,6 +12,7 @@ mod pipeline;
 mod retrieval;
 mod storage;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests;
 
 use std::future::poll_fn;

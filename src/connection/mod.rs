@@ -12,11 +12,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
 
 use self::greeting::{Greeting, greet, speaks_binary};
 pub use self::login::Login;
 use self::tls::Tls;
+use self::wait::TimeLimit;
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::protocol::storage::Credentials;
@@ -122,13 +122,12 @@ struct Way<'a> {
     server: &'a ServerAddr,
     resolver: &'a Resolver,
     tls: Option<&'a Tls>,
-    limit: Until,
+    limit: TimeLimit,
 }
 
 impl<'a> Way<'a> {
     fn new(server: &'a ServerAddr, resolver: &'a Resolver, access: &'a Access, within: Duration) -> Self {
-        let limit = Until { deadline: Instant::now() + within, within };
-        Self { server, resolver, tls: access.tls.as_ref(), limit }
+        Self { server, resolver, tls: access.tls.as_ref(), limit: TimeLimit::new(within) }
     }
 
     /// A connection, TLS included. On the heap: a handshake is large, and who greets a server holds the room for several.
@@ -193,28 +192,12 @@ impl<'a> Way<'a> {
     }
 }
 
-async fn open(server: &ServerAddr, resolver: &Resolver, limit: Until) -> Result<Connection, Problem> {
+async fn open(server: &ServerAddr, resolver: &Resolver, limit: TimeLimit) -> Result<Connection, Problem> {
     match server {
         ServerAddr::Tcp { host, port } => {
             let addresses = resolver.addresses(host, *port, limit.within).await?;
-            Ok(Box::new(tcp::connect(addresses, limit.deadline).await?))
+            Ok(Box::new(tcp::connect(addresses, limit).await?))
         }
         ServerAddr::Unix(path) => unix::connect(path).await.map_err(Problem::Connect),
-    }
-}
-
-/// The one deadline for all that opening a connection takes.
-#[derive(Debug, Clone, Copy)]
-struct Until {
-    deadline: Instant,
-    /// How long that was at the beginning.
-    within: Duration,
-}
-
-impl Until {
-    /// Works until it is done, or the time is over.
-    async fn keep<T>(self, doing: &'static str, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-        let silence = Err(Problem::Silence { doing, after: self.within });
-        timeout_at(self.deadline, work).await.unwrap_or(silence)
     }
 }

@@ -6,24 +6,23 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 
+use super::wait::{self, TimeLimit};
 use crate::error::Problem;
 
 /// How long a connection may say nothing before the system asks whether the other end is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Connects to the first address that takes it.
-pub(super) async fn connect(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStream, Problem> {
+pub(super) async fn connect(addresses: Vec<SocketAddr>, limit: TimeLimit) -> Result<TcpStream, Problem> {
     let mut failure = None;
     let mut left = addresses.len();
     for address in addresses {
         // An address that drops packets leaves its share of the time to those after it.
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+        let share = limit.left() / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
         left = left.saturating_sub(1);
-        match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
+        match wait::at_most(share, TcpStream::connect(address)).await {
+            Some(Ok(stream)) => {
                 // Commands go out in whole batches; waiting to fill a packet would only delay them.
                 stream.set_nodelay(true).map_err(Problem::Connect)?;
                 // Behind a firewall that forgets, a long clear with little to delete would lose its second connection. Where
@@ -31,9 +30,9 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>, deadline: Instant) -> Re
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
                 return Ok(stream);
             }
-            Ok(Err(error)) => failure = Some(error),
-            Err(_) if left == 0 && failure.is_none() => std::future::pending().await,
-            Err(_) => {}
+            Some(Err(error)) => failure = Some(error),
+            None if left == 0 && failure.is_none() => std::future::pending().await,
+            None => {}
         }
     }
     Err(failure.map_or_else(|| Problem::Resolve(io::Error::other("no address")), Problem::Connect))

@@ -4,6 +4,11 @@ pub mod cluster;
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{FutureExt, TryFutureExt};
+use tokio::time::Instant;
 
 use self::cluster::cluster;
 use crate::address::{ListKind, ServerAddr, ServerList};
@@ -22,16 +27,14 @@ pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<Server
     let failed = |problem| Error { server: list.endpoint(), problem };
     let servers: Vec<_> = match list.kind {
         ListKind::Auto => {
-            let mut servers = Vec::new();
-            for Node { host, address, port } in cluster(&endpoint, context).await? {
-                servers.push((reachable(host, address, context).await, port));
-            }
-            servers
+            let nodes = cluster(&endpoint, context).await?;
+            // All at once: names that do not resolve cost one timeout together, not one each.
+            let found = join_all(nodes.into_iter().map(|node| reachable(node, context)));
+            context.unless_stopped(&endpoint, found.map(Ok)).await?
         }
-        ListKind::Dns | ListKind::Srv => match context.stop.run_until_cancelled(by_dns(list, context)).await {
-            Some(found) => found.map_err(failed)?,
-            None => return Err(context.stopped(&endpoint, false)),
-        },
+        ListKind::Dns | ListKind::Srv => {
+            context.unless_stopped(&endpoint, by_dns(list, context).map_err(failed)).await?
+        }
     };
     if servers.is_empty() {
         return Err(failed(Problem::EmptyList));
@@ -39,12 +42,12 @@ pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<Server
     Ok(servers.into_iter().map(|(host, port)| ServerAddr::Tcp { host, port }).collect())
 }
 
-/// The name of a node, or the address that its cluster gives for it where the name does not resolve here.
-async fn reachable(host: String, address: Option<IpAddr>, context: &Context) -> String {
-    let Some(address) = address else { return host };
+/// The name of a node, or the address that its cluster gives for it where the name does not resolve here; and its port.
+async fn reachable(Node { host, address, port }: Node, context: &Context) -> (String, u16) {
+    let Some(address) = address else { return (host, port) };
     match context.resolver.addresses(&host, 0, context.patience.timeout).await {
-        Ok(_) => host,
-        Err(_) => address.to_string(),
+        Ok(_) => (host, port),
+        Err(_) => (address.to_string(), port),
     }
 }
 
@@ -68,10 +71,13 @@ async fn by_dns(list: &ServerList, context: &Context) -> Result<Vec<(String, u16
         }
     };
     let after = context.patience.timeout;
-    let silence = Problem::Silence { doing: "resolving the name", after };
+    let silence = |after| Problem::Silence { doing: "resolving the name", after };
+    let began = Instant::now();
     match wait::at_most(after, asking).await {
         Some(Ok(found)) => Ok(found),
         Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => Err(Problem::Resolve(error)),
-        Some(Err(_)) | None => Err(silence),
+        // The resolver gave up before the caller would.
+        Some(Err(_)) => Err(silence(Duration::from_secs(began.elapsed().as_secs()))),
+        None => Err(silence(after)),
     }
 }

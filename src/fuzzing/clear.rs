@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::timeout;
 
 use crate::address::ServerAddr;
 use crate::connection::Connection;
+use crate::connection::wait;
 use crate::ops::clear::{Options, clear};
 use crate::ops::flush::{Flush, flush};
 use crate::ops::{Chance, Connector, Context};
@@ -101,6 +101,6 @@ pub(super) fn operation(data: &[u8]) {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let ended = runtime.map(|runtime| runtime.block_on(async { timeout(LONGEST, work).await.is_ok() }));
+    let ended = runtime.map(|runtime| runtime.block_on(async { wait::at_most(LONGEST, work).await.is_some() }));
     assert!(matches!(ended, Ok(true)), "it did not end");
 }

@@ -269,6 +269,7 @@ impl Spool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use std::fs::OpenOptions;
     use std::time::Duration;

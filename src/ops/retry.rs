@@ -28,7 +28,7 @@ impl<'a> Retries<'a> {
         F: Future<Output = Result<T, Error>>,
     {
         loop {
-            match unless_stopped(self.context, server, attempt()).await {
+            match self.context.unless_stopped(server, attempt()).await {
                 Ok(done) => return Ok(done),
                 Err(error) => self.after(error).await?,
             }
@@ -47,32 +47,8 @@ impl<'a> Retries<'a> {
         self.left -= 1;
         let after = self.backoff.next(&self.context.chance);
         self.context.events.tell(Event::Retry { error: error.to_string(), after });
-        pause(self.context, &error.server, after).await
+        self.context.pause(&error.server, after).await
     }
-}
-
-/// Waits.
-///
-/// # Errors
-/// The operation was stopped.
-pub(super) async fn pause(context: &Context, server: &ServerAddr, time: Duration) -> Result<(), Error> {
-    unless_stopped(context, server, async {
-        tokio::time::sleep(time).await;
-        Ok(())
-    })
-    .await
-}
-
-/// Works until it is done, or the operation is stopped.
-///
-/// # Errors
-/// The work's own, or the operation was stopped.
-pub(super) async fn unless_stopped<T>(
-    context: &Context,
-    server: &ServerAddr,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    context.stop.run_until_cancelled(work).await.unwrap_or_else(|| Err(context.stopped(server, false)))
 }
 
 /// Growing waits, each between half and all of its nominal length, so that many clients do not come back at once.

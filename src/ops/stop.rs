@@ -24,7 +24,8 @@ impl Stop {
     }
 
     /// Works until it is done, or None when they are told before.
-    // Not an async function: that would hold the work a second time, and work is large.
+    // Everywhere else, clippy.toml denies tokio-util's own. Not an async function: that would hold the work a second time, and work is large.
+    #[allow(clippy::disallowed_methods)]
     pub fn run_until_cancelled<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
         self.0.run_until_cancelled(work)
     }

@@ -12,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::connection::wait;
 use crate::error::Problem;
 
@@ -77,13 +79,16 @@ impl Resolver {
         let outcome = match known {
             Some(outcome) => outcome,
             None => {
+                let began = Instant::now();
                 let outcome = match wait::at_most(within, self.ask(host, port)).await {
                     Some(Ok(addresses)) if addresses.is_empty() => Err(Unresolved::Failed("it has no address".into())),
                     Some(Ok(addresses)) => Ok(addresses),
                     Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
                         Err(Unresolved::Failed(error.to_string()))
                     }
-                    Some(Err(_)) | None => Err(Unresolved::Silent(within)),
+                    // The resolver gave up before the caller would.
+                    Some(Err(_)) => Err(Unresolved::Silent(Duration::from_secs(began.elapsed().as_secs()))),
+                    None => Err(Unresolved::Silent(within)),
                 };
                 self.known().insert(name, outcome.clone());
                 outcome

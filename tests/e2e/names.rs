@@ -292,8 +292,10 @@ fn a_dead_dns_server_and_a_deadline() {
 
 #[test]
 fn a_signal_while_a_dns_server_is_waited_for() {
+    let endpoint = endpoint(recording("my.0001.use1.cache.test|127.0.0.1|11211"));
+    let cluster = format!("memcached+auto://{}", endpoint.address());
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
-        for server in ["cache1.test", "memcached+dns://caches.test", "memcached+srv://caches.test"] {
+        for server in ["cache1.test", "memcached+dns://caches.test", "memcached+srv://caches.test", &cluster] {
             let dns = DeadDns::start();
             let run = mcflush(["--all", "--timeout", LONG, server]).env("MCFLUSH_DNS", dns.address()).spawn();
             dns.wait_for_question();
@@ -348,4 +350,16 @@ fn silent_names_are_waited_for_together() {
     dns.wait_for_names(names.len());
     run.signal("INT");
     run.wait().exits(130);
+}
+
+#[test]
+fn silent_names_of_a_cluster_are_waited_for_together() {
+    let dns = DeadDns::start();
+    let nodes: Vec<String> = (0..16).map(|at| format!("node{at}.test|127.0.0.1|11211")).collect();
+    let endpoint = endpoint(recording(&nodes.join(" ")));
+    let cluster = format!("memcached+auto://{}", endpoint.address());
+    let run = mcflush(["--all", "--timeout", LONG, &cluster]).env("MCFLUSH_DNS", dns.address()).spawn();
+    dns.wait_for_names(nodes.len());
+    run.signal("INT");
+    run.wait().exits(130).warns("interrupted").claims_nothing();
 }

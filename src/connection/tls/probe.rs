@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
 
 use super::problem;
 use crate::address::ServerAddr;
-use crate::connection::{Until, open};
+use crate::connection::open;
+use crate::connection::wait::TimeLimit;
 use crate::error::{Problem, TlsCure};
 use crate::resolver::Resolver;
 
 /// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
 /// word, as proxies do.
 pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
-    let limit = Until { deadline: Instant::now() + within, within };
+    let limit = TimeLimit::new(within);
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let (Ok(config), Ok(name)) = (config, ServerName::try_from("localhost")) else { return false };

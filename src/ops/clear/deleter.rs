@@ -19,7 +19,7 @@ use crate::error::{Error, Problem};
 use crate::ops::Event;
 use crate::ops::backlog::Batches;
 use crate::ops::dialect::Language;
-use crate::ops::retry::{Retries, unless_stopped};
+use crate::ops::retry::Retries;
 use crate::protocol::binary::Deletion;
 use crate::protocol::item::Delete;
 use crate::protocol::meta::{MetaCode, MetaDelete};
@@ -135,7 +135,7 @@ impl<'a> Deleter<'a> {
     pub(super) async fn run(mut self, mut backlog: impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         // Where there is nothing to delete there is nothing to connect for.
-        match unless_stopped(context, server, self.next(&mut backlog)).await? {
+        match context.unless_stopped(server, self.next(&mut backlog)).await? {
             Some(batch) => self.in_flight.push_back(Sent::new(batch)),
             None => return Ok(()),
         }
@@ -168,11 +168,11 @@ impl<'a> Deleter<'a> {
     async fn drain(&mut self, backlog: &mut impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         let mut client = context.connect(server).await?;
-        unless_stopped(context, server, self.learn(&mut client)).await?;
+        context.unless_stopped(server, self.learn(&mut client)).await?;
         client.begin("deleting");
         let mut again = std::mem::take(&mut self.in_flight);
         while let Some(sent) = again.pop_front() {
-            let result = unless_stopped(context, server, self.send(&mut client, sent.batch)).await;
+            let result = context.unless_stopped(server, self.send(&mut client, sent.batch)).await;
             if let Err(error) = result {
                 self.in_flight.append(&mut again);
                 return Err(error);
@@ -190,7 +190,7 @@ impl<'a> Deleter<'a> {
                     return Ok(());
                 }
                 batch = self.next(backlog), if room => match batch? {
-                    Some(batch) => unless_stopped(context, server, self.send(&mut client, batch)).await?,
+                    Some(batch) => context.unless_stopped(server, self.send(&mut client, batch)).await?,
                     None => more = false,
                 },
             }

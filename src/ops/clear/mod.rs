@@ -41,7 +41,7 @@ use super::listing::sample::Sample;
 use super::listing::{self, Coverage, Filter, Sieve, Walked, Way};
 pub use super::listing::{Strategy, Uncertainty};
 use super::nearest::Nearest;
-use super::retry::{Retries, unless_stopped};
+use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
@@ -547,7 +547,7 @@ impl<'a> Run<'a> {
                 let stats = client.stats(group.clone()).await?;
                 Ok((client, stats))
             };
-            match unless_stopped(context, server, ask).await {
+            match context.unless_stopped(server, ask).await {
                 Ok((client, stats)) => {
                     self.aside = Some(client);
                     return Ok(stats);

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use super::Run;
 use crate::error::{Error, Problem};
 use crate::ops::Event;
-use crate::ops::retry::pause;
 
 /// Between two looks at the server, the first time, and at most.
 const LOOK: Duration = Duration::from_millis(2);
@@ -55,7 +54,7 @@ impl Run<'_> {
             if began.elapsed() > LONG && !std::mem::replace(&mut is_told, true) {
                 self.shared.context.events.tell(Event::Waiting { why, after: TURN });
             }
-            pause(self.shared.context, self.shared.server, look).await?;
+            self.shared.context.pause(self.shared.server, look).await?;
             look = (look * 2).min(LOOK_MAX);
         }
     }

@@ -14,7 +14,6 @@ use crate::ops::Event;
 use crate::ops::dialect::Dumps;
 use crate::ops::listing::sample::Sample;
 use crate::ops::listing::{Coverage, Cut, Strategy};
-use crate::ops::retry::pause;
 use crate::protocol::ErrorReply;
 use crate::protocol::stats::StatsGroup;
 
@@ -215,7 +214,7 @@ impl Run<'_> {
     async fn pause(&self, time: Duration, why: &'static str) -> Result<(), Error> {
         let Shared { server, context, .. } = self.shared;
         context.events.tell(Event::Waiting { why, after: time });
-        match pause(context, server, time).await {
+        match context.pause(server, time).await {
             Err(error) if error.kind() == Kind::Deadline => Err(self.undecided("the deadline")),
             result => result,
         }

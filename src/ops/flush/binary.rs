@@ -6,7 +6,6 @@ use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, unchecked};
 use crate::error::{Error, Problem};
 use crate::ops::binary::{self, BinaryFlushed};
 use crate::ops::dialect::{Dialect, FlushBy};
-use crate::ops::retry::pause;
 use crate::protocol::Key;
 
 impl Flushing<'_> {
@@ -37,7 +36,7 @@ impl Flushing<'_> {
     async fn again_by_binary(&self, first: &BinaryFlushed, probe: Option<&Key>) -> Result<Proof, Error> {
         let compares_cas = |version| Dialect::of(version).flush_by() == FlushBy::Cas;
         let proof = if first.has_cas && first.version.as_ref().is_some_and(compares_cas) {
-            pause(self.context, self.server, CAS_PAUSE).await?;
+            self.context.pause(self.server, CAS_PAUSE).await?;
             Proof::Cas
         } else {
             self.turn(Until::TheFlushIsPast).await?;

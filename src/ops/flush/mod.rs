@@ -20,7 +20,7 @@ use self::turn::Until;
 use super::clear::{self, Cleared, Strategy};
 use super::dialect::Dialect;
 use super::listing::{self, Listed, Visitor, Walked, Way};
-use super::retry::{Retries, pause, unless_stopped};
+use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::{Error, Kind, Problem};
@@ -251,7 +251,7 @@ impl Flushing<'_> {
             },
             Plan::Cas => {
                 if !self.keeps_new() {
-                    pause(self.context, self.server, CAS_PAUSE).await?;
+                    self.context.pause(self.server, CAS_PAUSE).await?;
                     self.again().await?;
                 }
                 flushed.proof = Some(Proof::Cas);
@@ -290,7 +290,7 @@ impl Flushing<'_> {
     }
 
     async fn turn(&self, until: Until) -> Result<(), Error> {
-        unless_stopped(self.context, self.server, turn::wait(until, self.server, self.context)).await
+        self.context.unless_stopped(self.server, turn::wait(until, self.server, self.context)).await
     }
 
     async fn dialect(&self) -> Result<Dialect, Error> {

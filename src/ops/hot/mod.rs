@@ -15,7 +15,7 @@ use self::traffic::Counter;
 pub use self::traffic::{Traffic, Uses};
 use super::Context;
 use super::namespaces::Division;
-use super::retry::{Retries, unless_stopped};
+use super::retry::Retries;
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Kind, Problem};
@@ -111,7 +111,7 @@ pub async fn hot(
     counter.finish();
     let time = began.elapsed().min(options.time);
     // What was lost before it reached the log; where that cannot be had, what is known is given.
-    let after = unless_stopped(context, server, statistics(server, context)).await.unwrap_or_default();
+    let after = context.unless_stopped(server, statistics(server, context)).await.unwrap_or_default();
     let dropped = dropped(&after).zip(dropped(&before)).map_or(0, |(after, before)| after.saturating_sub(before));
     Ok(Seen {
         keys: counter.hot_keys(options.keys),

@@ -13,7 +13,7 @@ use crate::codec::{Answer, CodecError};
 use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::ops::dialect::{Dialect, Dumps};
-use crate::ops::retry::{Backoff, pause};
+use crate::ops::retry::Backoff;
 use crate::ops::{Context, Event};
 use crate::protocol::crawler::{CrawlTarget, Metadump, MetadumpLine};
 use crate::protocol::{self, ErrorKind, Meaning, Reply, Request};
@@ -90,7 +90,7 @@ async fn wait_for_crawler(
     }
     let after = backoff.next(&context.chance);
     context.events.tell(Event::Waiting { why: obstacle.why(), after });
-    pause(context, client.server(), after).await
+    context.pause(client.server(), after).await
 }
 
 /// One dump, while it is read.

@@ -21,7 +21,6 @@ pub use self::look::Uncertainty;
 pub(super) use self::look::{Looked, Sampling, look};
 use super::Context;
 use super::dialect::Dumps;
-use super::retry::unless_stopped;
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
@@ -268,6 +267,6 @@ pub(super) async fn walk(
         // The walk ends by itself when the operation is stopped: dropped, it would close the connection.
         walk.await
     } else {
-        unless_stopped(context, &server, walk).await
+        context.unless_stopped(&server, walk).await
     }
 }
