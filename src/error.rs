@@ -115,7 +115,8 @@ impl Error {
     /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
     #[must_use]
     pub fn is_worth_a_retry(&self) -> bool {
-        matches!(self.kind(), Kind::Refused | Kind::Lost) || matches!(self.problem, Problem::Garbled { .. })
+        matches!(self.kind(), Kind::Refused | Kind::Lost)
+            || matches!(self.problem, Problem::Garbled { .. } | Problem::Transient { .. })
     }
 }
 
@@ -183,6 +184,14 @@ pub enum Problem {
     /// An error line in place of an answer.
     #[error("the server answered \"{}\" to {command}", Escaped(.reply.line()))]
     Refusal {
+        /// The command.
+        command: &'static str,
+        /// The server's words.
+        reply: ErrorReply,
+    },
+    /// The server had no memory for its answer, or a proxy got none from the server behind it.
+    #[error("the server failed at {command} for now, it answered \"{}\"", Escaped(.reply.line()))]
+    Transient {
         /// The command.
         command: &'static str,
         /// The server's words.
@@ -415,7 +424,9 @@ impl Problem {
             | Self::Unfinished { .. } => Kind::Protocol,
             Self::Login(_) | Self::NoMechanism | Self::NoPlain(_) | Self::Unauthenticated => Kind::Auth,
             Self::Tls { .. } => Kind::Tls,
-            Self::Refusal { .. } | Self::BinaryRefusal { .. } | Self::Proxied { .. } => Kind::Server,
+            Self::Refusal { .. } | Self::Transient { .. } | Self::BinaryRefusal { .. } | Self::Proxied { .. } => {
+                Kind::Server
+            }
             Self::BinaryOnly
             | Self::Disabled { .. }
             | Self::FlushOff(_)
@@ -460,6 +471,7 @@ impl Problem {
             Self::Refusal { reply, .. } if reply.meaning() == Meaning::Proxy => {
                 "a proxy may be in front: name the memcached servers themselves"
             }
+            Self::Transient { .. } => "run it again; where a proxy is in front, check the servers behind it",
             Self::Full(_) => "wait until other clients have closed theirs, or raise memcached's -c",
             Self::NoMechanism => "install the SASL modules on the server's machine, and allow PLAIN (mech_list)",
             Self::NoPlain(_) => "allow PLAIN in the server's SASL configuration (mech_list)",

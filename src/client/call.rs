@@ -207,6 +207,7 @@ pub(super) fn refusal(command: &'static str, reply: Reply) -> Problem {
         Reply::Error(reply) => match reply.meaning() {
             Meaning::Login => Problem::Unauthenticated,
             Meaning::Full => Problem::Full(reply),
+            Meaning::Transient => Problem::Transient { command, reply },
             Meaning::Off if command == "flush_all" => Problem::Disabled {
                 what: "flush_all",
                 instead: "start memcached without -F, or clear by prefix",

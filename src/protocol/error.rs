@@ -94,6 +94,8 @@ pub enum Meaning {
     Taken,
     /// The server takes no more connections; a later one may be taken.
     Full,
+    /// The server had no memory for this answer, or a proxy got none from the server behind it: another try may succeed.
+    Transient,
     /// The server wants user and password first.
     Login,
     /// The server knows the command and was told not to do it.
@@ -106,12 +108,27 @@ pub enum Meaning {
 
 /// What the words of an error line mean, where they are enough: in the order in which they are looked for, with the source
 /// of each. Whatever is not here is [`Meaning::Refused`].
-const MEANINGS: [(&[u8], Meaning); 11] = [
+const MEANINGS: [(&[u8], Meaning); 22] = [
     // memcached.c, with maxconns_fast: the answer to the first command of a connection that is one too many.
     (b"Too many open connections", Meaning::Full),
     // crawler.c: another crawl runs; from 1.6.28 on the hash table grows.
     (b"BUSY", Meaning::Taken),
     (b"locked", Meaning::Taken),
+    // memcached.c: the buffers of a connection, such as those that statistics are written into.
+    (b"out of memory writing", Meaning::Transient),
+    (b"out of memory reading", Meaning::Transient),
+    (b"Out of memory during read", Meaning::Transient),
+    // proto_proxy.c: the server behind the built-in proxy, and the proxy's own limits.
+    (b"SERVER_ERROR backend failure", Meaning::Transient),
+    (b"SERVER_ERROR active request limit reached", Meaning::Transient),
+    (b"SERVER_ERROR out of memory", Meaning::Transient),
+    // mcrouter: what it makes of a server behind it that is down, slow or busy.
+    (b"SERVER_ERROR timeout", Meaning::Transient),
+    (b"SERVER_ERROR connection ", Meaning::Transient),
+    (b"SERVER_ERROR 307 busy", Meaning::Transient),
+    (b"SERVER_ERROR 302 try again", Meaning::Transient),
+    // twemproxy: the system's words for what became of its connection to the server.
+    (b"SERVER_ERROR Connection ", Meaning::Transient),
     // proto_text.c and authfile.c, with -Y.
     (b"CLIENT_ERROR unauthenticated", Meaning::Login),
     // proxy_request.c of 1.6.38: a command that its proxy does not parse.
@@ -186,7 +203,12 @@ mod tests {
             ("CLIENT_ERROR lru crawler disabled", Meaning::Off),
             ("ERROR", Meaning::Refused),
             ("CLIENT_ERROR bad command line format", Meaning::Refused),
-            ("SERVER_ERROR out of memory", Meaning::Refused),
+            ("SERVER_ERROR out of memory writing stats", Meaning::Transient),
+            ("SERVER_ERROR backend failure", Meaning::Transient),
+            ("SERVER_ERROR connection timeout", Meaning::Transient),
+            ("SERVER_ERROR Connection refused", Meaning::Transient),
+            ("SERVER_ERROR 307 busy", Meaning::Transient),
+            ("SERVER_ERROR object too large for cache", Meaning::Refused),
         ] {
             assert_eq!(ErrorReply::new(line).unwrap().meaning(), meaning, "{line}");
         }

@@ -26,7 +26,7 @@ use crate::protocol::meta::{MetaCode, MetaDelete};
 use crate::protocol::retrieval::Retrieve;
 use crate::protocol::stats::StatsGroup;
 use crate::protocol::storage::{Store, StoreVerb};
-use crate::protocol::{Cas, ErrorReply, Exptime, Key, MetaKey, Reply, Request};
+use crate::protocol::{Cas, ErrorReply, Exptime, Key, Meaning, MetaKey, Reply, Request};
 
 /// Batches sent and not confirmed: enough that the server never waits for the next.
 const IN_FLIGHT: usize = 4;
@@ -392,6 +392,10 @@ impl<'a> Deleter<'a> {
             Reply::Noop => {
                 sent.deleted += sent.open.saturating_sub(sent.excepted);
                 sent.open = 0;
+            }
+            // What is in flight is sent again on a fresh connection.
+            Reply::Error(reply) if reply.meaning() == Meaning::Transient => {
+                return Err(client.refused(Reply::Error(reply)));
             }
             Reply::Error(reply) => {
                 self.refusal.get_or_insert(reply);

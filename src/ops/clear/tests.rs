@@ -257,6 +257,32 @@ async fn a_server_that_is_full_for_a_while_is_tried_again() {
     assert!(!heard.all().iter().any(|line| line.starts_with("stats cachedump")));
 }
 
+/// Each command of a clear in turn is answered once by a server that has no memory for its answer.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_passes_is_tried_again_and_changes_nothing() {
+    const FAILURE: &str = "SERVER_ERROR out of memory writing stats\r\n";
+    for version in ["1.6.38", "1.6.9"] {
+        let with_failure_at = |command: Option<String>| {
+            let (has_failed, dumps) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let (mut context, heard) = server(move |line| match line {
+                line if Some(line) == command.as_deref() && has_failed.fetch_add(1, SeqCst) == 0 => text(FAILURE),
+                HASH_DUMP | LRU_DUMP if dumps.fetch_add(1, SeqCst) > 0 => text("END\r\n"),
+                HASH_DUMP | LRU_DUMP => Say::Text(item("shop:1", 2) + &item("shop:2", 3) + "END\r\n"),
+                line => at_rest(version, line),
+            });
+            context.patience.retries = 1;
+            async move { (clear_shop(&context, Options::default()).await, heard.all()) }
+        };
+        let (undisturbed, commands) = with_failure_at(None).await;
+        assert!(undisturbed.proof.is_some(), "{undisturbed:?}");
+        for command in commands.into_iter().collect::<std::collections::BTreeSet<_>>() {
+            let (cleared, _) = with_failure_at(Some(command.clone())).await;
+            let ended = |cleared: &Cleared| (cleared.proof, cleared.strategy);
+            assert_eq!(ended(&cleared), ended(&undisturbed), "{version}, at {command}: {cleared:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn new_items_are_kept() {
     let keep_new = Options { keep_new: true, ..Options::default() };

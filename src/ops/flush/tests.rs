@@ -1,6 +1,6 @@
 //! What makes sure of a flush, with a scripted server and without waiting.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use super::{Flush, flush};
 use crate::error::Kind;
@@ -36,4 +36,21 @@ async fn what_a_server_got_after_a_restart_is_new() {
     let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await;
     assert_eq!(flushed.map_err(|error| error.kind()), Err(Kind::Incomplete));
     assert!(!heard.all().iter().any(|line| line.starts_with("md ")), "{:?}", heard.all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_lost_its_server_for_a_moment_is_told_again() {
+    for words in ["SERVER_ERROR backend failure", "SERVER_ERROR connection timeout", "SERVER_ERROR Connection refused"]
+    {
+        let times = AtomicUsize::new(0);
+        let (mut context, heard) = server(move |line| match line {
+            "flush_all" if times.fetch_add(1, SeqCst) == 0 => Say::Text(format!("{words}\r\n")),
+            "flush_all" => text("OK\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        context.patience.retries = 1;
+        let flushed = flush(&address(), Flush::Once, &context).await;
+        assert!(flushed.is_ok(), "{words}: {flushed:?}");
+        assert_eq!(heard.count("flush_all"), 2);
+    }
 }

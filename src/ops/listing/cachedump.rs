@@ -17,7 +17,7 @@ use crate::ops::Context;
 use crate::ops::dialect::Dialect;
 use crate::protocol::cachedump::{Cachedump, CachedumpItem};
 use crate::protocol::stats::{Stat, StatsGroup};
-use crate::protocol::{ErrorReply, Reply, Request};
+use crate::protocol::{ErrorReply, Meaning, Reply, Request};
 
 /// The server ends a dump before it has so many bytes (`memlimit` in upstream's `item_cachedump`).
 const LIMIT: usize = 2 << 20;
@@ -98,7 +98,9 @@ pub(super) async fn dump(
                 show(item)?;
             }
             Answer { reply: Reply::End, .. } => break,
-            Answer { reply: Reply::Error(reply), .. } => return Ok(Dumped::Refused(reply)),
+            Answer { reply: Reply::Error(reply), .. } if reply.meaning() != Meaning::Transient => {
+                return Ok(Dumped::Refused(reply));
+            }
             Answer { reply, .. } => return Err(client.refused(reply)),
         }
     }

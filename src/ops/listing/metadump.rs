@@ -153,7 +153,7 @@ impl<V: Visitor> Dump<'_, V> {
             Reply::Version(_) if !has_end => End::Walked(Walked::Whole(Coverage::ALL)),
             // The dump ate a part of the `version` behind it; every refusal of a dump has more words.
             Reply::Error(reply) if !has_end && reply.line() == "ERROR" => End::Walked(Walked::Whole(Coverage::ALL)),
-            Reply::Error(reply) if reply.meaning() == Meaning::Full => {
+            Reply::Error(reply) if matches!(reply.meaning(), Meaning::Full | Meaning::Transient) => {
                 return Err(self.client.refused(Reply::Error(reply)));
             }
             Reply::Error(reply) => End::Walked(Walked::Refused(reply)),
