@@ -28,7 +28,8 @@ fn said(server: &Server, arguments: &[&str]) -> String {
 fn told(run: &Run, names: &[(&str, &str)]) -> String {
     let mark = |text: &str, mark: &str| -> String {
         // Whether the server's own threads are waited for depends on when they last were at work.
-        let lines = text.lines().filter(|line| !line.contains("reads that the server has not noted yet"));
+        let waits = ["reads that the server has not noted yet", "the server's crawler is taken"];
+        let lines = text.lines().filter(|line| waits.iter().all(|wait| !line.contains(wait)));
         lines.map(|line| format!("{mark}{}", timeless(line)).trim_end().to_owned() + "\n").collect()
     };
     let text = mark(&run.stdout, "") + &mark(&run.stderr, "stderr: ");
