@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Cleared, Options, Proof, clear};
-use crate::error::Kind;
-use crate::ops::Context;
+use crate::error::{Kind, Problem};
 use crate::ops::scripted::{Heard, Say, address, item, server, stats, stats_of_flushed, text};
+use crate::ops::{Connector, Context};
 use crate::scope::{Prefix, Scope};
 
 const HASH_DUMP: &str = "lru_crawler metadump hash";
@@ -284,6 +284,28 @@ async fn a_failure_that_passes_is_tried_again_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_broke_off_is_not_counted() {
+    let (mut context, _) = dumping("1.6.38", |number| match number {
+        0 => Say::Last(item("blog:1", 1) + &item("blog:2", 2)),
+        _ => Say::Text(item("shop:1", 3) + "END\r\n"),
+    });
+    context.patience.retries = 1;
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.listed, cleared.deleted), (Some(Proof::Walk), 1, 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
+    // Too long for the base64 form, and the server answers no binary protocol.
+    let key = format!("shop:{}%20", "x".repeat(230));
+    let (context, heard) = dumping("1.6.18", move |_| Say::Text(item(&key, 2).replace("%2520", "%20") + "END\r\n"));
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert!(heard.count(LRU_DUMP) > 1, "{cleared:?}");
+    let error = cleared.error.expect("the key is left");
+    assert!(matches!(error.problem, Problem::OutOfReach { count: 1, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_items_are_kept() {
     let keep_new = Options { keep_new: true, ..Options::default() };
     for (version, delete) in [("1.6.38", "md shop:2 C3 q"), ("1.6.9", "cas shop:2 0 -1 0 3")] {
@@ -327,24 +349,39 @@ async fn without_cas_nothing_can_be_kept() {
     assert_eq!(heard.count(HASH_DUMP), 0, "before anything is listed");
 }
 
+/// The server falls silent at each command of a clear in turn, or while it is connected to.
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_a_clear_within_a_timeout() {
-    // Where it connects, where it learns the commands, where it takes the watermark, where it waits for the fence.
-    for at in ["version", "mn", "md shop:1 I", "mg shop:1 c u", "md shop:1 q"] {
-        let (context, _) = server(move |line| match line {
-            line if line == at => Say::Silence,
-            LRU_DUMP => Say::Text(item("shop:1", 2) + "END\r\n"),
-            line => at_rest("1.6.18", line),
-        });
-        let began = Instant::now();
-        let stop = context.stop.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            stop.cancel();
-        });
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!(kind(&cleared), Some(Kind::Interrupted), "{at}: {cleared:?}");
-        assert!(began.elapsed() <= Duration::from_secs(1) + context.patience.timeout, "{at}: {:?}", began.elapsed());
+    for version in ["1.6.38", "1.6.18", "1.6.9"] {
+        let silent_at = |command: Option<String>| {
+            let dumps = AtomicUsize::new(0);
+            server(move |line| match line {
+                line if Some(line) == command.as_deref() => Say::Silence,
+                HASH_DUMP | LRU_DUMP if dumps.fetch_add(1, SeqCst) > 0 => text("END\r\n"),
+                HASH_DUMP | LRU_DUMP => Say::Text(item("shop:1", 2) + &item("shop:2", 3) + "END\r\n"),
+                line => at_rest(version, line),
+            })
+        };
+        let (context, heard) = silent_at(None);
+        assert!(clear_shop(&context, Options::default()).await.proof.is_some());
+        let commands: std::collections::BTreeSet<_> = heard.all().into_iter().collect();
+        assert!(commands.len() > 5, "{commands:?}");
+        for command in commands.into_iter().map(Some).chain([None]) {
+            let (mut context, _) = silent_at(command.clone());
+            if command.is_none() {
+                context.connector = Connector::by(|_| std::future::pending());
+            }
+            let began = Instant::now();
+            let stop = context.stop.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                stop.cancel();
+            });
+            let cleared = clear_shop(&context, Options::default()).await;
+            assert_eq!(kind(&cleared), Some(Kind::Interrupted), "{version}, at {command:?}: {cleared:?}");
+            let took = began.elapsed();
+            assert!(took <= Duration::from_secs(1) + context.patience.timeout, "{version}, at {command:?}: {took:?}");
+        }
     }
 }
 
