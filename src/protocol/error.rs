@@ -108,7 +108,7 @@ pub enum Meaning {
 
 /// What the words of an error line mean, where they are enough: in the order in which they are looked for, with the source
 /// of each. Whatever is not here is [`Meaning::Refused`].
-const MEANINGS: [(&[u8], Meaning); 22] = [
+const MEANINGS: [(&[u8], Meaning); 21] = [
     // memcached.c, with maxconns_fast: the answer to the first command of a connection that is one too many.
     (b"Too many open connections", Meaning::Full),
     // crawler.c: another crawl runs; from 1.6.28 on the hash table grows.
@@ -121,7 +121,6 @@ const MEANINGS: [(&[u8], Meaning); 22] = [
     // proto_proxy.c: the server behind the built-in proxy, and the proxy's own limits.
     (b"SERVER_ERROR backend failure", Meaning::Transient),
     (b"SERVER_ERROR active request limit reached", Meaning::Transient),
-    (b"SERVER_ERROR out of memory", Meaning::Transient),
     // mcrouter: what it makes of a server behind it that is down, slow or busy.
     (b"SERVER_ERROR timeout", Meaning::Transient),
     (b"SERVER_ERROR connection ", Meaning::Transient),
@@ -209,6 +208,7 @@ mod tests {
             ("SERVER_ERROR Connection refused", Meaning::Transient),
             ("SERVER_ERROR 307 busy", Meaning::Transient),
             ("SERVER_ERROR object too large for cache", Meaning::Refused),
+            ("SERVER_ERROR out of memory storing object", Meaning::Refused),
         ] {
             assert_eq!(ErrorReply::new(line).unwrap().meaning(), meaning, "{line}");
         }
