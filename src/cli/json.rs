@@ -17,7 +17,8 @@ use serde_json::{Map, Value, json};
 use super::advice;
 use super::hot::{self, Together};
 use super::namespaces::{Row, Sighting};
-use super::stats::{Said, Since};
+use super::sink::Sink;
+use super::stats::{Format, Look, Said, Since};
 
 /// What will be printed, server by server.
 #[derive(Debug)]
@@ -28,20 +29,23 @@ pub struct Document {
     /// What is said of all servers together.
     together: Map<String, Value>,
     servers: Vec<Value>,
+    is_printed: bool,
 }
 
 impl Document {
     /// Of a command that empties something, or would.
     pub fn emptying(command: &'static str, dry_run: bool) -> Self {
-        Self { command, dry_run: Some(dry_run), together: Map::new(), servers: Vec::new() }
+        Self { command, dry_run: Some(dry_run), together: Map::new(), servers: Vec::new(), is_printed: false }
     }
 
     /// Of a command that looks.
     pub fn looking(command: &'static str) -> Self {
-        Self { command, dry_run: None, together: Map::new(), servers: Vec::new() }
+        Self { command, dry_run: None, together: Map::new(), servers: Vec::new(), is_printed: false }
     }
+}
 
-    pub fn flushed(&mut self, server: &ServerAddr, result: &Result<Flushed, Error>) {
+impl Sink for Document {
+    fn flushed(&mut self, server: &ServerAddr, result: &Result<Flushed, Error>) {
         let flushed = result.as_ref().ok();
         let mut row = json!({
             "server": server.to_string(),
@@ -57,7 +61,7 @@ impl Document {
         self.servers.push(row);
     }
 
-    pub fn cleared(&mut self, server: &ServerAddr, cleared: &Cleared) {
+    fn cleared(&mut self, server: &ServerAddr, cleared: &Cleared) {
         let mut row = json!({
             "server": server.to_string(),
             "ok": cleared.error.is_none(),
@@ -78,7 +82,7 @@ impl Document {
         self.servers.push(row);
     }
 
-    pub fn deleted(&mut self, server: &ServerAddr, deleted: &Deleted) {
+    fn deleted(&mut self, server: &ServerAddr, deleted: &Deleted) {
         self.servers.push(json!({
             "server": server.to_string(),
             "ok": deleted.error.is_none(),
@@ -92,8 +96,7 @@ impl Document {
         }));
     }
 
-    /// What a clear would delete.
-    pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>) {
+    fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>) {
         let survey = result.as_ref().ok();
         let sum = |of: fn(&Found) -> u64| survey.map(|it| it.found.iter().map(of).sum::<u64>());
         let row = |name: &str, bytes: &[u8], found: &Found| json!({ name: Escaped(bytes).to_string(), "keys": found.keys, "bytes": found.bytes });
@@ -122,8 +125,7 @@ impl Document {
         }));
     }
 
-    /// What a server said, and with --watch what changed since the last look.
-    pub fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn look(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
         let groups: Map<_, _> = result
             .iter()
             .flatten()
@@ -154,8 +156,9 @@ impl Document {
         self.servers.push(look.into());
     }
 
-    /// How a server's keys were counted.
-    pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>) {
+    fn looks(&mut self, _: &[Look], _: &[ServerAddr], _: Format) {}
+
+    fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>) {
         let counted = result.as_ref().ok();
         let mut row = json!({
             "server": server.to_string(),
@@ -171,8 +174,7 @@ impl Document {
         self.servers.push(row);
     }
 
-    /// Who lives on all of them together, and where it was looked at, how often that is read and written.
-    pub fn namespaces(&mut self, rows: &[Row], sighting: Option<&Sighting>) {
+    fn namespaces(&mut self, _: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>) {
         let row = |Row { prefix, usage, uses }: &Row| {
             let mut row = json!({
                 "prefix": prefix,
@@ -193,8 +195,7 @@ impl Document {
         self.together.insert("namespaces".into(), rows.iter().map(row).collect());
     }
 
-    /// What a server's log showed.
-    pub fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>) {
+    fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>) {
         let seen = result.as_ref().ok();
         self.servers.push(json!({
             "server": server.to_string(),
@@ -207,8 +208,7 @@ impl Document {
         }));
     }
 
-    /// What is used on all of them together.
-    pub fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize) {
+    fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize) {
         let sighting = &together.sighting;
         let row = |hot::Row { prefix, uses }: &hot::Row| {
             json!({
@@ -237,8 +237,13 @@ impl Document {
         self.together.insert("keys".into(), together.hottest(most).into_iter().map(key).collect());
     }
 
+    fn remark(&mut self, _: &str) {}
+
     /// Prints it.
-    pub fn print(self) -> io::Result<()> {
+    fn end(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_printed, true) {
+            return Ok(());
+        }
         let mut document = Map::new();
         document.insert("command".into(), self.command.into());
         if let Some(dry_run) = self.dry_run {
@@ -246,8 +251,8 @@ impl Document {
             document.insert("dry_run".into(), dry_run.into());
             document.insert("complete".into(), if dry_run { Value::Null } else { complete.into() });
         }
-        document.extend(self.together);
-        document.insert("servers".into(), self.servers.into());
+        document.append(&mut self.together);
+        document.insert("servers".into(), std::mem::take(&mut self.servers).into());
         let mut stdout = io::stdout().lock();
         serde_json::to_writer(&mut stdout, &document)?;
         writeln!(stdout)?;

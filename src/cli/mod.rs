@@ -9,6 +9,7 @@ mod hot;
 mod json;
 mod keys;
 mod keys_from;
+mod lines;
 mod namespaces;
 mod packaging;
 mod page;
@@ -18,10 +19,12 @@ mod screen;
 mod secret;
 mod servers;
 mod signals;
+mod sink;
 mod stats;
 mod text;
 mod unmatched;
 mod verbose;
+mod when;
 mod work;
 
 use std::collections::HashMap;
@@ -31,12 +34,13 @@ use mcflush::ops::{Context, Stop};
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
 
-use self::args::{Command, Invocation, When};
+use self::args::{Command, Invocation};
 use self::json::Document;
 use self::progress::Progress;
 use self::report::Report;
 use self::screen::{complain, tell};
 use self::verbose::Verbose;
+use self::when::When;
 use self::work::Work;
 
 /// The command line, config or address is wrong, or no server is named; nothing was sent.

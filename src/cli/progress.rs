@@ -15,9 +15,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcflush::address::ServerAddr;
 use mcflush::ops::Event;
 
-use super::args::When;
 use super::screen;
 use super::text::{aligned, clock, grouped, one_line, short};
+use super::when::When;
 
 /// A run that is over sooner shows nothing.
 const FIRST: Duration = Duration::from_millis(300);

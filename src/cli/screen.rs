@@ -10,7 +10,7 @@ use clap::ColorChoice;
 use console::style;
 use indicatif::ProgressBar;
 
-use super::args::When;
+use super::when::When;
 
 /// What is drawn at the terminal's lower end. There is one terminal, and whoever prints may find it drawn on.
 static LIVE: OnceLock<ProgressBar> = OnceLock::new();

@@ -21,7 +21,6 @@ use mcflush::scope::Scope;
 use tokio::time::Instant;
 
 use super::access::Accesses;
-use super::args::When;
 use super::hot::{Live, Together};
 use super::json::Document;
 use super::keys_from::KeysFrom;
@@ -30,6 +29,7 @@ use super::report::Report;
 use super::screen::warn;
 use super::stats::{Format, Said, Watch};
 use super::verbose::Verbose;
+use super::when::When;
 use super::{keys, namespaces, stats};
 
 /// What all commands work with.

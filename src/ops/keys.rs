@@ -259,10 +259,7 @@ async fn by_way_of(
                 };
                 return Ok(found.shown(way.strategy, true, uncertainty));
             }
-            Ok(End::Refused(reply)) if asked.is_some() || way.strategy == Strategy::Cachedump => {
-                return Err(listing::disabled(server, reply));
-            }
-            Ok(End::Refused(_)) => way.strategy = Strategy::Cachedump,
+            Ok(End::Refused(reply)) => way = way.after(reply, asked, server, context)?,
             // What was shown would be shown again.
             Err(error) if sent => return Err(error),
             Err(error) => retries.after(error).await?,

@@ -4,16 +4,7 @@ use std::env;
 
 use clap::ValueEnum;
 
-/// When something is done that only helps people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum When {
-    /// On a terminal
-    Auto,
-    /// Elsewhere too
-    Always,
-    /// Nowhere
-    Never,
-}
+use crate::cli::when::When;
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Look {

@@ -31,7 +31,7 @@ use mcflush::scope::Scope;
 
 use self::filter::FilterArgs;
 use self::login::Login;
-pub use self::look::{Look, When, color_asked};
+pub use self::look::{Look, color_asked};
 pub use self::prefixes::unescape;
 use self::prefixes::{globs, prefixes};
 pub use self::refusal::Refusal;
@@ -43,6 +43,7 @@ use super::config::{App, Config, similar};
 use super::keys_from::{self, KeysFrom};
 use super::screen;
 use super::servers::{Named, Shard};
+use super::when::When;
 use super::{packaging, servers};
 
 /// What the options are for.

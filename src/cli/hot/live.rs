@@ -12,10 +12,10 @@ use mcflush::address::ServerAddr;
 use mcflush::ops::hot::Traffic;
 
 use super::{lines, rows, summary};
-use crate::cli::args::When;
 use crate::cli::namespaces::Sighting;
 use crate::cli::screen;
 use crate::cli::text::clock;
+use crate::cli::when::When;
 
 const TICK: Duration = Duration::from_millis(500);
 

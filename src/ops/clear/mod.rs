@@ -47,7 +47,7 @@ use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
-use crate::protocol::{ErrorReply, Excerpt, Meaning};
+use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
 
 /// Walks given up for want of room, each after deleting what was held, before the clear is.
@@ -407,22 +407,15 @@ impl<'a> Run<'a> {
             let stats = self.ask(StatsGroup::General).await?;
             self.shared.sieve = Sieve::of(&self.shared.options.filter, self.shared.server, &stats)?;
         }
-        let chosen = self.shared.way.strategy;
-        let refused = match self.by(chosen).await? {
-            Ok(proof) => return Ok(proof),
-            Err(reply) => reply,
-        };
-        let is_proxy = refused.meaning() == Meaning::Proxy;
-        if self.shared.options.strategy.is_none() && chosen != Strategy::Cachedump && !is_proxy {
-            let why = format!("{chosen} was answered \"{}\"", Excerpt::of(refused.line()));
-            self.shared.context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
-            self.shared.way.strategy = Strategy::Cachedump;
+        loop {
+            let refused = match self.by(self.shared.way.strategy).await? {
+                Ok(proof) => return Ok(proof),
+                Err(reply) => reply,
+            };
+            let Shared { way, options, server, context, .. } = self.shared;
+            self.shared.way = way.after(refused, options.strategy, server, context)?;
             self.check_age().await?;
-            if let Ok(proof) = self.by(Strategy::Cachedump).await? {
-                return Ok(proof);
-            }
         }
-        Err(listing::disabled(self.shared.server, refused))
     }
 
     /// Where items are compared: whether they can be told from those that took their place.

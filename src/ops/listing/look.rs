@@ -1,7 +1,7 @@
 //! One look at all keys, changing nothing.
 
 use super::sample::Sample;
-use super::{Coverage, Listed, Strategy, Visitor, Walked, Way, choose, disabled, walk};
+use super::{Coverage, Listed, Strategy, Visitor, Walked, Way, choose, walk};
 use crate::address::ServerAddr;
 use crate::error::Error;
 use crate::ops::Context;
@@ -48,10 +48,7 @@ pub(in crate::ops) async fn look<V: Visitor>(
             walk(way, &mut client, context, &mut sampling.before(&mut visitor)).await
         };
         match walk.await {
-            Ok(Walked::Refused(reply)) if asked.is_some() || way.strategy == Strategy::Cachedump => {
-                return Err(disabled(server, reply));
-            }
-            Ok(Walked::Refused(_)) => way.strategy = Strategy::Cachedump,
+            Ok(Walked::Refused(reply)) => way = way.after(reply, asked, server, context)?,
             Ok(Walked::Whole(coverage)) => {
                 let uncertainty = match way.strategy {
                     Strategy::Hash => None,

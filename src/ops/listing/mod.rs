@@ -19,8 +19,8 @@ pub use self::filter::Filter;
 pub(super) use self::filter::Sieve;
 pub use self::look::Uncertainty;
 pub(super) use self::look::{Looked, Sampling, look};
-use super::Context;
 use super::dialect::Dumps;
+use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
@@ -227,8 +227,30 @@ pub(super) enum Walked {
     Refused(ErrorReply),
 }
 
+impl Way {
+    /// The way that is left where the server refused to list this way: a cachedump. None is left where the caller asked for
+    /// this way, where this is a cachedump, and where a proxy answered.
+    ///
+    /// # Errors
+    /// [`disabled`]: no way is left.
+    pub(super) fn after(
+        self,
+        refused: ErrorReply,
+        asked: Option<Strategy>,
+        server: &ServerAddr,
+        context: &Context,
+    ) -> Result<Self, Error> {
+        if asked.is_some() || self.strategy == Strategy::Cachedump || refused.meaning() == Meaning::Proxy {
+            return Err(disabled(server, refused));
+        }
+        let why = format!("{} was answered \"{}\"", self.strategy, Excerpt::of(refused.line()));
+        context.events.tell(Event::Strategy { strategy: Strategy::Cachedump, why });
+        Ok(Self { strategy: Strategy::Cachedump, ..self })
+    }
+}
+
 /// The error of a server that lists its keys in no way.
-pub(super) fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
+fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
     let problem = match reply.meaning() {
         Meaning::Proxy => Problem::Refusal { command: "lru_crawler metadump", reply },
         Meaning::Off => Problem::Disabled {
