@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::LONG;
 use crate::support::fake::{Answer, Fake, Nobody};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
@@ -559,6 +560,49 @@ fn an_endless_dump_line() {
         }
     });
     clear(&fake).fails(fake.address(), &["limit", "protocol"]).claims_nothing();
+}
+
+#[test]
+fn a_byte_now_and_then_is_no_silence_and_ends_at_the_deadline() {
+    let fake = Fake::start(|peer| {
+        while let Some(line) = peer.line() {
+            if line == HASH_DUMP {
+                while peer.try_send(b"k") {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                return;
+            }
+            if let Answer::Bytes(bytes) = answer("1.6.38", "", &line) {
+                peer.send(bytes);
+            }
+        }
+    });
+    let options = ["--timeout", LONG, "--deadline", "1", "--prefix", "shop:", fake.address()];
+    mcflush(options).run().fails(fake.address(), &["deadline"]).claims_nothing();
+}
+
+#[test]
+fn an_endless_dump_of_made_up_keys_takes_no_memory() {
+    let fake = Fake::start(|peer| {
+        while let Some(line) = peer.line() {
+            if line == HASH_DUMP {
+                for number in 0_u64.. {
+                    let lines: String = (0..500).map(|n| dump_line(&format!("shop%3A{}", number * 500 + n))).collect();
+                    if !peer.try_send(lines) {
+                        return;
+                    }
+                }
+            }
+            if let Answer::Bytes(bytes) = answer("1.6.38", "", &line) {
+                peer.send(bytes);
+            }
+        }
+    });
+    let mut clear = mcflush(["--deadline", "2", "--prefix", "shop:", fake.address()]).spawn();
+    let mut peak = 0;
+    clear.watch(|clear| peak = peak.max(clear.peak_memory()));
+    clear.wait().fails(fake.address(), &["deadline"]).claims_nothing();
+    assert!((1..32 * 1024).contains(&peak), "{peak} KiB");
 }
 
 // What a real server may be told not to do.
