@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help usage bench deb demo deny fuzz install package public-api recording semver simulate simulate-faults uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help usage bench deb demo deny fuzz install package public-api recording semver simulate simulate-faults soak uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -29,6 +29,11 @@ torture: ## hundreds of clears and flushes under load on each memcached, large o
 	$(CARGO) bench --locked --bench million
 	$(CARGO) build --locked --release --example traffic
 	$(CARGO) bench --locked --bench rounds
+
+soak: ## clears, flushes and looks for ten minutes (SECONDS=600): memory, descriptors and results stay as they were
+	@scripts/fetch-memcached
+	$(CARGO) build --locked --release --example traffic
+	$(CARGO) bench --locked --bench soak -- $(or $(SECONDS),600)
 
 simulate: ## clears and flushes of a model server under faults, a run a seed (SEEDS=10000 FROM=1)
 	@scripts/simulate $(or $(SEEDS),10000) $(or $(FROM),1)
