@@ -3,6 +3,7 @@
 mod access;
 mod advice;
 mod args;
+mod completions;
 mod config;
 mod confirm;
 mod hot;
