@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help usage bench deb demo deny fuzz install package public-api recording semver simulate simulate-faults soak uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help usage bench deb demo deny fuzz guard guard-update install package public-api recording sbom semver simulate simulate-faults soak uninstall test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,6 +48,12 @@ bench: ## how fast a clear is beside the server's own limit, what people use ins
 	$(CARGO) build --locked --release --example traffic
 	$(CARGO) bench --locked --bench clear
 	cd bench && $(CARGO) bench --locked
+
+guard: ## whether five jobs take more instructions, allocations, system calls or bytes than guard/figures.txt says
+	@scripts/guard
+
+guard-update: ## write guard/figures.txt anew
+	@scripts/guard --update
 
 recording: ## the README's picture of a clear, from a real run: docs/recording.svg
 	@scripts/fetch-memcached
@@ -92,6 +98,9 @@ public-api: ## every public item of the library, a line each (by cargo-public-ap
 	@command -v cargo-public-api >/dev/null || $(CARGO) install --locked cargo-public-api
 	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
 	$(CARGO) public-api --simplified $(if $(AGAINST),diff $(AGAINST))
+
+sbom: ## what the binary is made of, as CycloneDX: target/mcflush.cdx.json (by cargo-cyclonedx, which it installs)
+	@scripts/sbom
 
 package: ## whether the crate could be published as it stands: cargo publish --dry-run
 	$(CARGO) publish --locked --dry-run

@@ -26,7 +26,7 @@ use support::other_clients::{OtherClients, numbered};
 use support::run::mcflush;
 use support::server::{Server, Version};
 use support::traffic::{Reader, get};
-use support::wait_for;
+use support::{program, wait_for};
 
 const MILLION: usize = 1_000_000;
 const FEW: usize = 20_000;
@@ -236,31 +236,40 @@ fn flush() {
     }
 }
 
-/// What it takes to start and to send a `flush_all`, beside memcflush.
+/// What it takes to start and to send a `flush_all`, beside memcflush and nc.
 fn start() {
     const STARTS: usize = 200;
     let server = Server::start(Version::Sid, &[]);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (host, port) = server.address().split_once(':').expect("host and port");
+    let (mut ours, mut theirs, mut ncs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let began = Instant::now();
         // As memcflush is started below: what a test's own run does beside counts for neither.
-        let status = Command::new(env!("CARGO_BIN_EXE_mcflush"))
-            .args(["--all", "--once", "--quiet", server.address()])
-            .env_clear()
-            .status();
+        let status =
+            Command::new(program()).args(["--all", "--once", "--quiet", server.address()]).env_clear().status();
         assert!(status.expect("mcflush runs").success());
         ours.push(began.elapsed());
         let began = Instant::now();
         memcflush(&server);
         theirs.push(began.elapsed());
+        let began = Instant::now();
+        let mut nc = Command::new("nc").args([host, port]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let nc = nc.as_mut().expect("nc is needed: install netcat-openbsd");
+        nc.stdin.take().expect("it is piped").write_all(b"flush_all\r\nquit\r\n").expect("nc reads");
+        assert!(nc.wait().expect("nc ends").success());
+        ncs.push(began.elapsed());
     }
     let median = |times: &mut Vec<Duration>| {
         times.sort();
         times[times.len() / 2].as_secs_f64() * 1000.0
     };
-    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    let (ours, theirs, ncs) = (median(&mut ours), median(&mut theirs), median(&mut ncs));
     println!("\nstart and flush_all, medians of {STARTS} in turn, in ms");
-    println!("mcflush --all --once {ours:.2}, memcflush {theirs:.2}: {:.2} x", ours / theirs);
+    println!(
+        "mcflush --all --once {ours:.2}, memcflush {theirs:.2}: {:.2} x; nc {ncs:.2}: {:.2} x",
+        ours / theirs,
+        ours / ncs
+    );
 }
 
 /// How many keys can be read behind a flush, which other clients read until the server counts it.
@@ -395,7 +404,6 @@ fn try_dump(server: &Server, what: &str) -> bool {
     connection.skip_past(&[b"END\r\n", b"later\r\n", b"request\r\n"]) == 0
 }
 
-/// Time, and peak memory in bytes.
 /// How long it took, and how often it paused between passes.
 fn clear(server: &Server, strategy: &str, more: &[String]) -> (Duration, u32) {
     let mut arguments = ["-v", "--strategy", strategy, server.address()].map(str::to_owned).to_vec();
@@ -453,7 +461,7 @@ fn memory() {
 /// In KiB.
 fn peak_memory(server: &Server, arguments: &[String]) -> f64 {
     let mut command = Command::new("/usr/bin/time");
-    command.args(["-f", "%M", env!("CARGO_BIN_EXE_mcflush"), server.address()]).args(arguments);
+    command.args(["-f", "%M"]).arg(program()).arg(server.address()).args(arguments);
     let output = command.output().expect("scripts/fetch-clients was run");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stderr).unwrap().trim().parse().expect("nothing else on stderr")

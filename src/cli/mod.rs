@@ -3,6 +3,7 @@
 mod access;
 mod advice;
 mod args;
+mod completions;
 mod config;
 mod confirm;
 mod hot;
@@ -149,7 +150,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     if asks && servers.len() > 1 && !confirm::empty_all(&servers, &context.stop).await {
         return ExitCode::from(signal.caught().unwrap_or(WRONG_USE));
     }
-    let verbose = Verbose::start(is_verbose);
+    let verbose = Verbose::new(is_verbose);
     let is_watched = match &command {
         // They are in the way of what else is on the terminal.
         Command::Keys(_) => screen::is_kept(),

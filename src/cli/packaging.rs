@@ -3,16 +3,8 @@
 use std::io::{self, Write};
 
 use clap::Command;
-use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
-
-/// The script that completes mcflush's command line in a shell.
-pub fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, "mcflush", &mut script);
-    script
-}
 
 /// The man page, in roff: one for all commands, so that nobody has to know in which an option is explained.
 ///

@@ -1,6 +1,7 @@
 //! What is told on stderr while it runs: warnings, and with `-v` what is tried.
 
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use mcflush::address::ServerAddr;
@@ -12,38 +13,44 @@ use super::text::count;
 /// How and what.
 type Line = (fn(&str), String);
 
-/// Prints events on a thread of its own, so that a stalled terminal never holds up an operation.
+/// Prints events on a thread of its own, so that a stalled terminal never holds up an operation. The thread starts with the
+/// first line: most runs have none.
 pub struct Verbose {
     everything: bool,
-    printer: (Sender<Line>, JoinHandle<()>),
+    printer: Arc<Mutex<Option<Printer>>>,
+}
+
+type Printer = (Sender<Line>, JoinHandle<()>);
+
+fn start() -> Printer {
+    let (sender, lines) = channel::<Line>();
+    (sender, std::thread::spawn(move || lines.iter().for_each(|(say, line)| say(&line))))
 }
 
 impl Verbose {
     /// With everything, or warnings alone.
-    pub fn start(everything: bool) -> Self {
-        let (sender, lines) = channel::<Line>();
-        Self {
-            everything,
-            printer: (sender, std::thread::spawn(move || lines.iter().for_each(|(say, line)| say(&line)))),
-        }
+    pub fn new(everything: bool) -> Self {
+        Self { everything, printer: Arc::default() }
     }
 
     /// Takes a server's events.
     pub fn listener(&self, server: &ServerAddr) -> impl Fn(Event) + Send + Sync + 'static {
-        let (sender, server, everything) = (self.printer.0.clone(), server.clone(), self.everything);
+        let (printer, server, everything) = (Arc::clone(&self.printer), server.clone(), self.everything);
         move |event| {
             if let Some(line) = line(&server, event, everything) {
+                let mut printer = printer.lock().unwrap_or_else(PoisonError::into_inner);
                 // A printer that is gone prints nothing.
-                let _ = sender.send(line);
+                let _ = printer.get_or_insert_with(start).0.send(line);
             }
         }
     }
 
     /// Waits until everything is printed.
     pub fn finish(self) {
-        let (sender, printer) = self.printer;
+        let printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((sender, printer)) = printer else { return };
         drop(sender);
-        // It ends when the last sender does; that it ended badly says no more than that stderr is gone.
+        // It ends with its sender; that it ended badly says no more than that stderr is gone.
         let _ = printer.join();
     }
 }

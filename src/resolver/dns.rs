@@ -8,7 +8,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name, RData};
 
 /// A way to ask.
 #[derive(Debug, Clone)]
@@ -43,7 +43,8 @@ impl Dns {
     /// # Errors
     /// No answer, or an error, for either kind: a part would pass for the whole.
     pub async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let (v4, v6) = futures_util::join!(self.0.ipv4_lookup(name), self.0.ipv6_lookup(name));
+        let name = ascii(name)?;
+        let (v4, v6) = futures_util::join!(self.0.ipv4_lookup(name.clone()), self.0.ipv6_lookup(name));
         let mut addresses = Vec::new();
         for lookup in [v4, v6] {
             addresses.extend(records(lookup)?.iter().filter_map(|data| match data {
@@ -63,7 +64,7 @@ impl Dns {
     /// No answer, or an error.
     pub async fn services(&self, name: &str) -> io::Result<Vec<(String, u16)>> {
         let mut services = Vec::new();
-        for data in records(self.0.srv_lookup(name).await)? {
+        for data in records(self.0.srv_lookup(ascii(name)?).await)? {
             // A root target says that the service is not there.
             if let RData::SRV(service) = data
                 && !service.target.is_root()
@@ -78,11 +79,30 @@ impl Dns {
     }
 }
 
+/// As the DNS has it: an address holds no name of other characters, so nothing here needs their tables.
+fn ascii(name: &str) -> io::Result<Name> {
+    Name::from_ascii(name).map_err(io::Error::other)
+}
+
 fn records(lookup: Result<Lookup, NetError>) -> io::Result<Vec<RData>> {
     match lookup {
         Ok(lookup) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
         Err(error) if error.is_no_records_found() => Ok(Vec::new()),
         Err(NetError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
         Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_as_the_dns_has_them() {
+        for name in ["cache1", "xn--bcher-kva.example", "_memcached._tcp.Example.org.", "127-0-0-1.example"] {
+            assert_eq!(ascii(name).unwrap().to_ascii(), name);
+        }
+        assert!(ascii("b\u{fc}cher.example").is_err());
+        assert!(ascii(&"a".repeat(64)).is_err());
     }
 }

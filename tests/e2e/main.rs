@@ -8,6 +8,7 @@
 mod auth;
 mod clear;
 mod clear_at_size;
+mod completions;
 mod config;
 mod dialects;
 mod engine;

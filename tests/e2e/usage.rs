@@ -141,8 +141,9 @@ fn help_and_version() {
 #[test]
 fn texts_for_packagers() {
     for shell in ["bash", "zsh", "fish"] {
-        mcflush(["completions", shell]).run().succeeds().says("--prefix");
+        mcflush(["completions", shell]).run().succeeds().says(&format!("completions {shell} -- "));
     }
+    mcflush(["completions", "elvish"]).run().succeeds().says("--prefix");
     mcflush(["completions", "sheII"]).run().is_refused().warns("sheII");
     mcflush(["man"]).run().succeeds().says(".SH NAME").says(".SH EXAMPLES");
 }

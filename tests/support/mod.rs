@@ -24,8 +24,11 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A silence, in seconds, that no test waits for: a run that ends under this `--timeout` ended for another reason.
 pub const LONG: &str = "1000";
 
-/// The built command. Cargo tells tests and benches where it is; to an example it is in the folder above.
+/// The built command: what MCFLUSH names, or else what Cargo tells tests and benches; to an example it is in the folder above.
 pub fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("MCFLUSH") {
+        return program.into();
+    }
     match option_env!("CARGO_BIN_EXE_mcflush") {
         Some(program) => program.into(),
         None => {

@@ -44,7 +44,7 @@ use super::keys_from::{self, KeysFrom};
 use super::screen;
 use super::servers::{Named, Shard};
 use super::when::When;
-use super::{packaging, servers};
+use super::{completions, packaging, servers};
 
 /// What the options are for.
 mod heading {
@@ -253,9 +253,14 @@ enum Sub {
         what: ConfigSub,
     },
     /// Print the script that completes mcflush's command line in a shell
+    ///
+    /// In bash, zsh and fish it completes the names of apps, groups and servers in the config file too.
     Completions {
         /// What bash, zsh or another one is to read
         shell: Shell,
+        /// The words of a command line up to the cursor: what the last one may become, one a line
+        #[arg(last = true, hide = true)]
+        words: Vec<OsString>,
     },
     /// Print the man page
     Man,
@@ -425,8 +430,11 @@ pub fn parse() -> Result<Invocation, Refusal> {
     let matches = matches(help::arranged(Args::command()))?;
     let args = Args::from_arg_matches(&matches).map_err(refusal)?;
     match &args.command {
-        Some(Sub::Completions { shell }) => {
-            return Err(Refusal::Document(packaging::completions(Args::command(), *shell)));
+        Some(Sub::Completions { shell, words }) if words.is_empty() => {
+            return Err(Refusal::Document(completions::script(Args::command(), *shell)));
+        }
+        Some(Sub::Completions { shell, words }) => {
+            return Err(Refusal::Document(completions::candidates(Args::command(), *shell, words)));
         }
         Some(Sub::Man) => return Err(Refusal::Document(packaging::man(Args::command())?)),
         _ => {}

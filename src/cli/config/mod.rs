@@ -6,7 +6,7 @@ mod defaults;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -71,38 +71,31 @@ impl Config {
     /// # Errors
     /// It cannot be read, or says what nobody can mean; in a line, with the place.
     pub fn find(named: Option<PathBuf>) -> Result<Self, String> {
-        let variable = env::var_os("MCFLUSH_CONFIG").map(PathBuf::from);
-        if named.is_none() && variable.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
-            return Err("MCFLUSH_CONFIG is set but names no file: name one, or unset it".into());
-        }
-        if let Some(file) = named.or(variable) {
-            return Self::read(file);
-        }
-        let home = || env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".config"));
-        let xdg = env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from).or_else(home);
-        let places = [
-            Some(PathBuf::from("mcflush.toml")),
-            xdg.map(|folder| folder.join("mcflush/config.toml")),
-            Some(PathBuf::from("/etc/mcflush.toml")),
-        ];
-        match places.into_iter().flatten().find(|file| file.exists()) {
-            Some(file) => Self::read(file),
-            None => Ok(Self::default()),
-        }
-    }
-
-    fn read(file: PathBuf) -> Result<Self, String> {
+        let Some(file) = place(named)? else { return Ok(Self::default()) };
         let name = one_line(&file.display().to_string());
         let failed = |error| format!("{name}: {error}: name a config file that can be read");
-        let mut text = String::new();
-        let mut opened = File::open(&file).map_err(failed)?;
-        opened.read_to_string(&mut text).map_err(failed)?;
-        let contents = parse(&text).map_err(|error| format!("{name}:{error}"))?;
-        let place = |name: &Spanned<String>| (name.get_ref().clone(), line(&text, Some(name.span())));
-        let lines = contents.defaults.keys().map(place).collect();
-        if contents.defaults.keys().any(|name| name.get_ref() == "password") {
+        let opened = File::open(&file).map_err(failed)?;
+        let text = io::read_to_string(&opened).map_err(failed)?;
+        let config = Self::of(&text, file.clone()).map_err(|error| format!("{name}:{error}"))?;
+        if config.defaults().any(|name| name == "password") {
             secret::warn_if_open(&opened, &file);
         }
+        Ok(config)
+    }
+
+    /// The same for a completion, which says nothing of what is wrong, and waits for no pipe; nothing where there is no such
+    /// file.
+    pub fn find_in_silence(named: Option<PathBuf>) -> Option<Self> {
+        let file = place(named).ok()??;
+        let text = file.is_file().then(|| std::fs::read_to_string(&file))?.ok()?;
+        Self::of(&text, file).ok()
+    }
+
+    /// An error begins with the line.
+    fn of(text: &str, file: PathBuf) -> Result<Self, String> {
+        let contents = parse(text)?;
+        let place = |name: &Spanned<String>| (name.get_ref().clone(), line(text, Some(name.span())));
+        let lines = contents.defaults.keys().map(place).collect();
         Ok(Self { file: Some(file), contents, lines })
     }
 
@@ -132,16 +125,20 @@ impl Config {
         &self.contents.groups
     }
 
-    /// The host of every server that it names somewhere.
-    pub fn hosts(&self) -> Vec<String> {
+    /// Every server that it names somewhere, as it is written there.
+    pub fn all_servers(&self) -> impl Iterator<Item = &String> {
         let of_groups = self.groups().values().flat_map(|group| &group.servers);
         let of_apps = self.apps().values().filter_map(|app| app.servers.as_ref()).flatten();
-        let named = self.servers().into_iter().flatten().chain(of_groups).chain(of_apps);
+        self.servers().into_iter().flatten().chain(of_groups).chain(of_apps)
+    }
+
+    /// The host of every server that it names somewhere.
+    pub fn hosts(&self) -> Vec<String> {
         let host = |name: &String| match name.parse::<Target>().ok()?.name {
             ServerName::One(ServerAddr::Tcp { host, .. }) => Some(host),
             _ => None,
         };
-        named.filter_map(host).collect()
+        self.all_servers().filter_map(host).collect()
     }
 
     pub fn apps(&self) -> &BTreeMap<String, App> {
@@ -183,6 +180,25 @@ impl Config {
         };
         format!("{file} has no {what} \"{name}\": {advice}")
     }
+}
+
+/// The file that is named, or else the first of those that exist.
+fn place(named: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+    let variable = env::var_os("MCFLUSH_CONFIG").map(PathBuf::from);
+    if named.is_none() && variable.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+        return Err("MCFLUSH_CONFIG is set but names no file: name one, or unset it".into());
+    }
+    if let Some(file) = named.or(variable) {
+        return Ok(Some(file));
+    }
+    let home = || env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".config"));
+    let xdg = env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from).or_else(home);
+    let places = [
+        Some(PathBuf::from("mcflush.toml")),
+        xdg.map(|folder| folder.join("mcflush/config.toml")),
+        Some(PathBuf::from("/etc/mcflush.toml")),
+    ];
+    Ok(places.into_iter().flatten().find(|file| file.exists()))
 }
 
 /// The known name that was most likely meant.
