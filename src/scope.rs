@@ -30,7 +30,7 @@ pub struct Prefix(Bytes);
 #[non_exhaustive]
 pub enum PrefixError {
     /// Every key begins with it.
-    #[error("an empty prefix is every key of the server")]
+    #[error("an empty prefix means every key of the server")]
     Empty,
     /// No key can begin with it.
     #[error("a prefix of {0} bytes is longer than any key: a key has at most {KEY_MAX} bytes")]

@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_why() {
+    fn a_wrong_address_says_why() {
         for (input, why) in [
             ("", "it is empty: write"),
             (":11211", "host is missing (character 1)"),

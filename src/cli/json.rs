@@ -171,7 +171,7 @@ impl Document {
         self.servers.push(row);
     }
 
-    /// Who lives on all of them together, and where it was looked at, how often that is read and written.
+    /// Keys on all of them together, and where it was looked at, how often that is read and written.
     pub fn namespaces(&mut self, rows: &[Row], sighting: Option<&Sighting>) {
         let row = |Row { prefix, usage, uses }: &Row| {
             let mut row = json!({
@@ -207,7 +207,7 @@ impl Document {
         }));
     }
 
-    /// What is used on all of them together.
+    /// Reads and writes on all of them together.
     pub fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize) {
         let sighting = &together.sighting;
         let row = |hot::Row { prefix, uses }: &hot::Row| {

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_looks_deletes_nothing() {
+    fn a_listing_shows_no_deletes() {
         let mut counts = Counts::new(1, false);
         let place = counts.begin(&server("cache1"));
         counts.note(place, &Event::Listed { keys: 1_234_567, in_scope: 1 });

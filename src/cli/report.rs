@@ -71,7 +71,7 @@ impl Report {
         self.unmatched = Unmatched::of(scope);
     }
 
-    /// Whoever spells prefixes byte by byte means what looks like a pattern.
+    /// With --escaped, a prefix that looks like a pattern is meant as it is written.
     pub fn take_prefixes_literally(&mut self) {
         self.is_literal = true;
     }
@@ -113,7 +113,7 @@ impl Report {
             _ => format!("{passes} over the LRU lists"),
         };
         let kept = match cleared.kept_new {
-            Some(kept @ 1..) => format!("; {} stored meanwhile left", count(kept, "key")),
+            Some(kept @ 1..) => format!("; kept {} stored meanwhile", count(kept, "key")),
             _ => String::new(),
         };
         let complete = style("complete").green();
@@ -201,7 +201,7 @@ impl Report {
         self.print(&text);
     }
 
-    /// This look is over; false when nobody reads on.
+    /// Ends this look; false when stdout is closed, so that another look is of no use.
     pub fn end_of_look(&mut self) -> bool {
         if let Some(document) = self.document.take() {
             self.broken = document.print().err();
@@ -255,7 +255,7 @@ impl Report {
         }
     }
 
-    /// Who lives on the servers that were counted.
+    /// The prefixes on the servers that were counted.
     pub fn namespaces(
         &mut self,
         servers: &[ServerAddr],
@@ -267,8 +267,8 @@ impl Report {
         if namespaces.others().keys > 0 {
             let most = grouped(Namespaces::PREFIXES_MAX as u64);
             warn(&format!(
-                "more than {most} prefixes: the keys of those that were met later are summed as (others); a smaller \
-                 --depth or another --separator tells them apart"
+                "more than {most} prefixes: the keys of the rest are counted as (others); give a smaller --depth or another \
+                 --separator"
             ));
         }
         if let Some(document) = &mut self.document {
@@ -312,7 +312,7 @@ impl Report {
         }
     }
 
-    /// What is used on the servers whose log was read.
+    /// Reads and writes on the servers whose log was read.
     pub fn used(&mut self, together: &Together, most: usize, top: Option<NonZeroUsize>) {
         let rows = hot::rows(&together.sighting.traffic, top);
         if let Some(document) = &mut self.document {
@@ -335,11 +335,11 @@ impl Report {
         if seen.skipped > 0 {
             let (skipped, lines) = (count(seen.skipped, "log line"), grouped(seen.lines));
             warn(&format!(
-                "{server}: the server left out {skipped} beside the {lines} that came: all figures are too low"
+                "{server}: the server sent {lines} log lines and left out {skipped}: all figures are too low"
             ));
         }
         if !seen.logs_deletes {
-            warn(&format!("{server}: before 1.6.22 the server logs deletes as gets: they are counted so"));
+            warn(&format!("{server}: a server before 1.6.22 logs deletes as gets, and mcflush counts them as gets"));
         }
     }
 
@@ -359,7 +359,7 @@ impl Report {
         }
     }
 
-    /// The last words, and the exit status.
+    /// Prints the last lines, and returns the exit status.
     pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
         match self.unmatched.hint() {
             Some(Hint::Pattern(hint)) if !self.is_literal => warn(&hint),
@@ -376,7 +376,7 @@ impl Report {
         let broken = self.broken.filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
         if let Some(error) = &broken {
             complain(&one_line(&format!(
-                "io: the result could not be written ({error}): mend stdout and run it again"
+                "io: the result could not be written ({error}): check where stdout goes, and run it again"
             )));
         }
         ExitCode::from(match (signal, self.done, self.failed.len()) {
@@ -400,7 +400,7 @@ impl Report {
         self.in_part = true;
     }
 
-    /// A server is done, and that it went well is all there is to say: --quiet does not want to hear it.
+    /// Counts a server as done, and prints a success, which --quiet hides.
     fn done(&mut self, text: &str) {
         self.done += 1;
         if !self.quiet {
@@ -443,15 +443,14 @@ impl Report {
 fn flushed_line(flushed: &Flushed) -> String {
     let Flushed { items_before, delay, swept, kept_new, proof, walk_failed } = flushed;
     if *delay > 0 {
-        let holds = items_before.map(|items| format!(", it holds {}", count(items, "item"))).unwrap_or_default();
+        let holds = items_before.map(|items| format!(" (it holds {})", count(items, "item"))).unwrap_or_default();
         return format!("will flush in {}{holds}", count((*delay).into(), "second"));
     }
-    let held = items_before.map(|items| format!(", it held {}", count(items, "item"))).unwrap_or_default();
+    let held = items_before.map(|items| format!(" (it held {})", count(items, "item"))).unwrap_or_default();
     let mut line = format!("{}{held}", style("flushed").green());
     match (proof, swept) {
-        (Some(flush::Proof::Walk), Some(1)) => line.push_str("; 1 that flush_all had left was deleted"),
-        (Some(flush::Proof::Walk), Some(swept @ 2..)) => {
-            line.push_str(&format!("; {} that flush_all had left were deleted", grouped(*swept)));
+        (Some(flush::Proof::Walk), Some(swept @ 1..)) => {
+            line.push_str(&format!("; deleted {} that flush_all left", count(*swept, "item")));
         }
         (Some(flush::Proof::Twice), _) => {
             let why = match walk_failed {
@@ -459,14 +458,14 @@ fn flushed_line(flushed: &Flushed) -> String {
                 None => "what is left cannot be listed".into(),
             };
             line.push_str(&format!(
-                "; {why}, so it was flushed twice, which is a strong hint that nothing old is left"
+                "; {why}, so mcflush flushed twice, which is a strong hint that nothing old is left"
             ));
         }
         (None, _) => line.push_str("; not checked"),
         _ => {}
     }
     if let Some(kept @ 1..) = kept_new {
-        line.push_str(&format!("; {} stored meanwhile left", count(*kept, "key")));
+        line.push_str(&format!("; kept {} stored meanwhile", count(*kept, "key")));
     }
     line
 }

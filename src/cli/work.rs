@@ -81,7 +81,7 @@ impl Work {
             async move {
                 let unknown = || Error {
                     server: server.clone(),
-                    problem: Problem::Incomplete("when it is to flush was not worked out, so it did not".into()),
+                    problem: Problem::Incomplete("no time was set for its flush, so it did not flush".into()),
                 };
                 let delay = delay.ok_or_else(unknown)?;
                 warn_of_siblings(&server, &all, &context).await;

@@ -100,7 +100,7 @@ pub enum GlobError {
     #[error("every match of this pattern is longer than any key: a key has at most {KEY_MAX} bytes")]
     TooLong,
     /// A `[` without its `]`.
-    #[error("a [ has no ] behind it: write \\[ for the byte itself")]
+    #[error("a [ has no ] after it: write \\[ for the byte itself")]
     OpenClass,
     /// A range whose end comes before its begin.
     #[error("a range goes backwards: write the lower byte first, as in [a-z]")]

@@ -97,7 +97,7 @@ impl Config {
         else {
             let meant = similar(name, names.iter().copied()).map(|known| format!("did you mean \"{known}\"?"));
             let advice = meant.unwrap_or_else(|| "see mcflush --help for those that do".into());
-            return Err(format!("\"{}\" is no option that takes a default: {advice}", one_line(name)));
+            return Err(format!("\"{}\" is not an option that takes a default: {advice}", one_line(name)));
         };
         let text = match (arg.get_action(), value) {
             (ArgAction::SetTrue, Value::Boolean(given)) => return Ok(given.then(|| "true".into())),

@@ -94,7 +94,7 @@ pub async fn distinct(
                     context.resolver.narrow(host, *port, &common);
                 }
                 if verbose {
-                    tell(&format!("{server} is {known}: visited once"));
+                    tell(&format!("{server} is the same server as {known}: mcflush visits it once"));
                 }
             }
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_an_address_is_visited_once() {
+    fn servers_with_one_address_are_visited_once() {
         let mut distinct = Distinct::default();
         assert_eq!(distinct.place(0, all(&["[::1]:1", "127.0.0.1:1"])), Place::New);
         assert_eq!(distinct.place(1, all(&["127.0.0.1:1"])), Place::Known { at: 0, common: all(&["127.0.0.1:1"]) });

@@ -52,7 +52,7 @@ fn of_certificate(error: &CertificateError) -> Problem {
         CertificateError::NotValidForName => ("the server's certificate is not for this name", TlsCure::ExpectName),
         // Signed by another one of the same name, too.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            ("nobody who is trusted signed the server's certificate", TlsCure::TrustSigner)
+            ("no trusted authority signed the server's certificate", TlsCure::TrustSigner)
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
             "the server's certificate is not for servers (extendedKeyUsage)",
@@ -84,7 +84,7 @@ fn of_certificate(error: &CertificateError) -> Problem {
 fn of_alert(alert: AlertDescription) -> (&'static str, TlsCure) {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            ("the server wants a client certificate, or nothing that we offer", TlsCure::ClientCertificate)
+            ("the server wants a client certificate, or accepts nothing that mcflush offers", TlsCure::ClientCertificate)
         }
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => (
             "the server takes no version of TLS, or no cipher, that is still safe",
