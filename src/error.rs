@@ -470,9 +470,7 @@ impl Problem {
             }
             Self::BinaryRefusal { .. } => "see the server's log",
             Self::Refusal { reply, .. } => match reply.kind() {
-                ErrorKind::Error => {
-                    "name a memcached server that knows the command and has it switched on"
-                }
+                ErrorKind::Error => "name a memcached server that knows the command and has it switched on",
                 ErrorKind::Server => "see the server's log",
                 _ => "check that this port is a memcached's",
             },

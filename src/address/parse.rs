@@ -1,5 +1,5 @@
-//! The forms of an address: our own, and those of the clients whose settings people copy from. What a client says beside the
-//! server, such as a weight, means nothing here and is left out.
+//! The forms of an address: our own, and those of the clients whose settings people copy. The parser ignores what such a form holds
+//! beside the server, such as a weight.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Problem> {
     Ok((host_and_port(input)?, Entry::default()))
 }
 
-/// What stands behind a scheme, in upper or lower case.
+/// What follows a scheme, in upper or lower case.
 fn behind<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = input.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -16,7 +16,9 @@ pub fn of(error: &Error) -> &'static str {
         Problem::Disabled { what: "flush_all", .. } => "start memcached without -F, or clear by --prefix",
         Problem::Tls { cure, .. } => match cure {
             TlsCure::TrustSigner => "give --tls-ca the file of the authority that signed it",
-            TlsCure::TrustItself => "give --tls-ca that certificate itself, or give the server a certificate of its own",
+            TlsCure::TrustItself => {
+                "give --tls-ca that certificate itself, or give the server a certificate of its own"
+            }
             TlsCure::ExpectName => "check the host, or give the name to expect by --tls-name",
             TlsCure::NameIt => "give --tls-name",
             TlsCure::KnownName => "give the name that the server has by --tls-name",

@@ -29,7 +29,7 @@ pub struct KeysFrom {
 pub enum Form {
     /// A key a line, `\xNN` and `\\` escaped.
     Lines,
-    /// Raw, a NUL behind each.
+    /// Raw, with a NUL after each.
     Null,
 }
 

@@ -14,7 +14,7 @@ pub fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
     script
 }
 
-/// The man page, in roff: one for all commands, so that nobody has to know in which an option is explained.
+/// The man page, in roff: one page for all commands, so that a reader finds an option without knowing its command.
 ///
 /// # Errors
 /// None that writing to memory does not have.

@@ -216,7 +216,7 @@ impl Report {
         self.failed.clear();
     }
 
-    /// How a listing went whose keys are printed as they come.
+    /// The result of a listing whose keys are already printed.
     pub fn listed(&mut self, server: &ServerAddr, result: Result<Shown, Error>) {
         match result {
             Ok(Shown { strategy, taken, matched, nearest, uncertainty }) => {
@@ -439,7 +439,7 @@ impl Report {
     }
 }
 
-/// What is said of a flush, behind the server's name.
+/// The line for a flush, without the server's name.
 fn flushed_line(flushed: &Flushed) -> String {
     let Flushed { items_before, delay, swept, kept_new, proof, walk_failed } = flushed;
     if *delay > 0 {

@@ -62,8 +62,7 @@ impl Unmatched {
                     (prefix, b'*' | b'?') => format!("{} or --match {}", name(prefix), name(asked)),
                     (prefix, _) => name(prefix),
                 };
-                let there =
-                    if closest.is_empty() { closest } else { format!(" (the closest found: {closest})") };
+                let there = if closest.is_empty() { closest } else { format!(" (the closest found: {closest})") };
                 Hint::Pattern(format!(
                     "no listed key begins with {}: {mark} stands for itself in a prefix: did you mean {meant}?{there}",
                     name(asked)
@@ -74,9 +73,9 @@ impl Unmatched {
                 "no listed key begins with {}: the closest prefixes found: {closest}",
                 name(asked)
             )),
-            (None, _) => Hint::Nearest(format!(
-                "no listed key begins with any of these prefixes: the closest found: {closest}"
-            )),
+            (None, _) => {
+                Hint::Nearest(format!("no listed key begins with any of these prefixes: the closest found: {closest}"))
+            }
         })
     }
 }
@@ -148,8 +147,7 @@ mod tests {
             None => String::new(),
         };
         assert!(
-            says(hint(&["shpo:"], 0, &["shop:", "b\n"]))
-                .ends_with("the closest prefixes found: \"shop:\", \"b\\x0a\"")
+            says(hint(&["shpo:"], 0, &["shop:", "b\n"])).ends_with("the closest prefixes found: \"shop:\", \"b\\x0a\"")
         );
         assert!(says(hint(&["a", "b"], 0, &["c"])).starts_with("no listed key begins with any of these prefixes: "));
         assert!(

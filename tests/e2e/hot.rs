@@ -119,7 +119,9 @@ fn as_a_table_and_a_page() {
     let first: Vec<_> = run.stdout.lines().nth(2).unwrap().split_whitespace().collect();
     assert_eq!((first[0], first[2]), ("shop:", "50.0%"), "{run}");
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("<h1>Reads and writes on ") && page.contains("<td>shop:</td>") && page.contains("<b>shop:</b>"));
+    assert!(
+        page.contains("<h1>Reads and writes on ") && page.contains("<td>shop:</td>") && page.contains("<b>shop:</b>")
+    );
     let full = mcflush(["hot", "--seconds", "0.1", "--html", "/nonexistent/page", server.address()]).run();
     full.exits(1).warns("--html");
 }

@@ -179,8 +179,7 @@ fn a_prefix_that_is_written_like_a_pattern() {
 fn keys_name_the_closest_prefixes() {
     let (one, two) = (stored(), stored());
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();
-    run.exits(0)
-        .warns("no listed key begins with \"shpo:\": the closest prefixes found: \"shop:\", \"blog:\"");
+    run.exits(0).warns("no listed key begins with \"shpo:\": the closest prefixes found: \"shop:\", \"blog:\"");
     assert_eq!(run.stdout, "");
     two.store(["shpo:1"]);
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();

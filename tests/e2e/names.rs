@@ -34,7 +34,10 @@ fn two_names_of_one_server() {
     // Another port is another server.
     let different = format!("alias.test:{}", port(other.address()));
     let run = with(&dns, &["--all", "-v", &named, &alias, &third, &different]).run();
-    run.exits(0).says(&named).says(&different).warns(&format!("{alias} is the same server as {named}: mcflush visits it once"));
+    run.exits(0)
+        .says(&named)
+        .says(&different)
+        .warns(&format!("{alias} is the same server as {named}: mcflush visits it once"));
     assert!(!run.stdout.contains(&alias) && !run.stdout.contains(&third), "the first spelling stays: {run}");
     assert_eq!((one.stat("cmd_flush"), other.stat("cmd_flush")), (1, 1));
     // Without -v it is nobody's concern.

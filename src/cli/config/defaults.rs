@@ -34,8 +34,8 @@ const NEVER: [&str; 24] = [
     "watch",
 ];
 
-/// What comes behind the environment, and is asked for by name; the password has no option, because everybody could read it
-/// there.
+/// Settings that come after the environment, and that the login code asks for by name. The password has no option: other users
+/// could read it in the process list.
 const LOGIN: [&str; 3] = ["user", "password", "password-file"];
 
 /// Paths, which are meant from where the file is.
@@ -68,7 +68,7 @@ impl Config {
         Ok(command)
     }
 
-    /// A default that is a text: of those that come behind the environment.
+    /// A default that is a text, of the settings that come after the environment.
     ///
     /// # Errors
     /// It is no text.

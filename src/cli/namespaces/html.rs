@@ -7,7 +7,7 @@ use super::{Row, Sighting, rows, title};
 use crate::cli::page::{self, Cell, Column, Page, ROWS_MAX, Share, now};
 use crate::cli::text::{age, binary, count, grouped, rate};
 
-/// What a page has to say beside the counts, because whoever gets it has not seen the command run.
+/// What the page says beside the counts, because its reader has not seen the command run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lacks<'a> {
     /// Servers that could not be counted.
@@ -30,9 +30,7 @@ impl Lacks<'_> {
         }
         if namespaces.others().keys > 0 {
             let most = grouped(Namespaces::PREFIXES_MAX as u64);
-            notes.push(format!(
-                "More than {most} prefixes: the keys of the rest are counted as (others)."
-            ));
+            notes.push(format!("More than {most} prefixes: the keys of the rest are counted as (others)."));
         }
         notes
     }

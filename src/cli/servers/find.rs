@@ -1,4 +1,4 @@
-//! From what was named to the servers themselves: lists are asked for, and who has two names is visited once.
+//! From the names that were given to the servers: looks up lists, and finds servers that have two names, which are visited once.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -112,7 +112,7 @@ fn hosts(name: &str, addresses: &[SocketAddr]) -> usize {
 /// Which servers are known by which addresses.
 #[derive(Default)]
 struct Distinct {
-    /// Of names for one host each: whoever shares an address is the same.
+    /// Of names with one host each: two names with one address are the same server.
     hosts: HashMap<SocketAddr, usize>,
     /// What each of those is reached by.
     reached_by: HashMap<usize, Vec<SocketAddr>>,

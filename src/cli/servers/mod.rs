@@ -1,5 +1,5 @@
-//! Which servers: the first source that names any. A source that is given but names none is an error, never a fall
-//! through to the next: nobody's localhost is flushed by a typing error.
+//! Finds the servers: those of the first source that is set. A source that is set but names no server is an error, and mcflush does
+//! not go on to the next source: a typing error must not flush localhost.
 
 mod find;
 mod shard;

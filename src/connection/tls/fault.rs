@@ -83,9 +83,10 @@ fn of_certificate(error: &CertificateError) -> Problem {
 /// The server ended the handshake, for a reason that is one of a few words.
 fn of_alert(alert: AlertDescription) -> (&'static str, TlsCure) {
     match alert {
-        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            ("the server wants a client certificate, or accepts nothing that mcflush offers", TlsCure::ClientCertificate)
-        }
+        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => (
+            "the server wants a client certificate, or accepts nothing that mcflush offers",
+            TlsCure::ClientCertificate,
+        ),
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => (
             "the server takes no version of TLS, or no cipher, that is still safe",
             TlsCure::Other("let it offer TLS 1.2 or later (-o ssl_min_version)"),
