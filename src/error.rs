@@ -556,7 +556,7 @@ mod tests {
             ("a", silence("connecting"), "firewalls"),
             ("a", silence("resolving the name"), "name servers"),
             ("a", silence("stats"), "more time"),
-            ("a", refusal("ERROR"), "of a version that knows the command"),
+            ("a", refusal("ERROR"), "that knows the command"),
             ("a", refusal("SERVER_ERROR out of memory"), "log"),
             ("a", Problem::Spool("no room".into()), "TMPDIR"),
         ] {
