@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help usage bench deb demo deny fuzz guard guard-update install package public-api recording sbom semver simulate simulate-faults soak uninstall test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help usage bench deb demo deny fuzz guard guard-update install package public-api recording release sbom semver simulate simulate-faults soak uninstall usual-recipes test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -82,10 +82,18 @@ usage: ## docs/USAGE.md anew, from the program's own help
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-lint: ## rustfmt and clippy, warnings denied; each set of features built and tested by itself
+lint: ## rustfmt and clippy, warnings denied; spelling, workflows; each set of features built and tested by itself
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	@scripts/lint-text
 	@scripts/features
+
+release: ## the files of a release for one target, in target/dist (TARGET=x86_64-unknown-linux-musl)
+	@scripts/release $(or $(TARGET),x86_64-unknown-linux-musl)
+
+usual-recipes: ## what people use to empty a memcached, under reads: what it leaves, takes and says
+	@scripts/fetch-memcached
+	@scripts/usual-recipes
 
 doc: ## the library's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

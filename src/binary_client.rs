@@ -232,7 +232,7 @@ mod tests {
                 Kind::Server,
                 "\"Unknown command\" (status 0x81) to flush_all",
             ),
-            (response(0x0a, 0, b"", b""), Kind::Protocol, "something else"),
+            (response(0x0a, 0, b"", b""), Kind::Protocol, "unexpected answer"),
             (b"ERROR\r\n".to_vec(), Kind::Protocol, "ERROR"),
         ] {
             let (mut client, mut far) = client();

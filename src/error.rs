@@ -17,7 +17,7 @@ use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentE
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The server wants another user and password, or any.
+    /// The server wants a user and a password, or does not accept those it was given.
     Auth,
     /// Another crawl holds the server's crawler.
     Busy,
@@ -37,9 +37,9 @@ pub enum Kind {
     Lost,
     /// The name does not resolve.
     Name,
-    /// What came back is not memcached's protocol.
+    /// The answer is not memcached's protocol.
     Protocol,
-    /// Nobody listens there.
+    /// Nothing listens at this address, or the server takes no more connections.
     Refused,
     /// The server answered with an error.
     Server,
@@ -124,24 +124,24 @@ impl Error {
 ///
 /// ```
 /// use mcflush::error::Problem;
-/// assert_eq!(Problem::Unexpected { command: "version" }.to_string(), "the server answered something else to version");
+/// assert_eq!(Problem::Unexpected { command: "version" }.to_string(), "the server gave an unexpected answer to version");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// Nobody listens there, or the way there is closed.
+    /// Nothing listens there, or the network lets no connection through.
     #[error("{what} ({0})", what = not_connected(.0))]
     Connect(#[source] io::Error),
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
     Resolve(#[source] io::Error),
-    /// A list with nobody on it.
+    /// A list of servers is empty.
     #[error("it names no server")]
     EmptyList,
-    /// A server that knows of no cluster.
+    /// The server was asked for the nodes of its cluster, and knows of none.
     #[error("the server knows of no cluster")]
     NoCluster,
-    /// Silence.
+    /// The server was silent for too long.
     #[error("no answer for {} s during {doing}", .after.as_secs_f64())]
     Silence {
         /// What was being done.
@@ -165,7 +165,7 @@ pub enum Problem {
         /// Whether this is how proxies answer what they do not know.
         like_a_proxy: bool,
     },
-    /// Not memcached's protocol.
+    /// The answer is not memcached's protocol.
     #[error("{source} during {doing}")]
     Codec {
         /// What was being done.
@@ -173,7 +173,7 @@ pub enum Problem {
         /// Where and why.
         source: CodecError,
     },
-    /// More of something than a limit allows.
+    /// The server sent more of something than a limit allows.
     #[error("more than {limit} {what}")]
     TooMany {
         /// Of what.
@@ -181,7 +181,7 @@ pub enum Problem {
         /// The limit.
         limit: usize,
     },
-    /// An error line in place of an answer.
+    /// The server answered with an error line.
     #[error("the server answered \"{}\" to {command}", Escaped(.reply.line()))]
     Refusal {
         /// The command.
@@ -198,7 +198,7 @@ pub enum Problem {
         reply: ErrorReply,
     },
     /// The server takes no more connections for now.
-    #[error("the server takes no more connections, it answered \"{}\"", Escaped(.0.line()))]
+    #[error("the server takes no more connections (it answered \"{}\")", Escaped(.0.line()))]
     Full(ErrorReply),
     /// The server is a proxy, and does not pass a command on.
     #[error("this is memcached's built-in proxy, which does not pass {command} on to the servers behind it")]
@@ -209,7 +209,7 @@ pub enum Problem {
     /// The server speaks the binary protocol (`-S`, `-B binary`), and no text.
     #[error("the server speaks only the binary protocol (-S, -B binary), which lists no keys")]
     BinaryOnly,
-    /// The binary protocol's way to say no.
+    /// An error status of the binary protocol.
     #[error("the server answered \"{words}\" ({status}) to {command}")]
     BinaryRefusal {
         /// The command.
@@ -220,12 +220,12 @@ pub enum Problem {
         words: Excerpt,
     },
     /// As [`Problem::Disabled`], in the binary protocol's words, which are those of a failed login.
-    #[error("flush_all is switched off on this server, it answered \"{0}\"")]
+    #[error("flush_all is switched off on this server (it answered \"{0}\")")]
     FlushOff(Excerpt),
-    /// The server does not take user and password.
-    #[error("the server does not take this user and password, it answered \"{0}\"")]
+    /// The server does not accept this user and password.
+    #[error("the server does not accept this user and password (it answered \"{0}\")")]
     Login(Excerpt),
-    /// The server (`-S`) wants a SASL login, and can do none.
+    /// The server (`-S`) wants a SASL login, and offers no mechanism.
     #[error("the server wants a SASL login and offers no mechanism for it")]
     NoMechanism,
     /// The server (`-S`) takes SASL logins, but not the one that mcflush can do.
@@ -242,14 +242,14 @@ pub enum Problem {
         /// What would work.
         cure: TlsCure,
     },
-    /// A reply that answers something else.
-    #[error("the server answered something else to {command}")]
+    /// A reply that cannot be the answer to this command.
+    #[error("the server gave an unexpected answer to {command}")]
     Unexpected {
         /// The command.
         command: &'static str,
     },
-    /// An earlier call on this connection did not end.
-    #[error("an earlier call on this connection, {command}, did not end, so the next answer may be to that")]
+    /// An earlier call on this connection did not finish.
+    #[error("an earlier call on this connection, {command}, did not finish, so the next answer may belong to it")]
     Unfinished {
         /// The command of that call.
         command: &'static str,
@@ -260,7 +260,7 @@ pub enum Problem {
         /// What was being done.
         doing: &'static str,
     },
-    /// What this version does not do when it is asked, or does to the harm of itself or its other clients.
+    /// This version of memcached cannot do it, or cannot do it without harm to itself or to other clients.
     #[error("{what}")]
     Unsuited {
         /// What is missing, or what would happen.
@@ -268,11 +268,11 @@ pub enum Problem {
         /// What works, and does no harm.
         instead: &'static str,
     },
-    /// A service that lists its keys in no way.
-    #[error("this service lists no keys, it answered \"{}\"", Escaped(.0.line()))]
+    /// A service that does not list its keys.
+    #[error("this service lists no keys (it answered \"{}\")", Escaped(.0.line()))]
     NoListing(ErrorReply),
     /// The server takes no delayed flush.
-    #[error("this server takes no delayed flush, it answered \"{}\"", Escaped(.0.line()))]
+    #[error("this server takes no delayed flush (it answered \"{}\")", Escaped(.0.line()))]
     NoDelay(ErrorReply),
     /// New items cannot be told from old ones, so none can be left.
     #[error("new items cannot be told from old ones: {why}")]
@@ -281,12 +281,12 @@ pub enum Problem {
         why: &'static str,
     },
     /// An item cannot be deleted only if it is still the one that was listed.
-    #[error("no item can be deleted by compare: {why}")]
+    #[error("items cannot be deleted by comparing their CAS: {why}")]
     NoCompare {
         /// Why.
         why: &'static str,
     },
-    /// Items are to be told apart by what the server does not say.
+    /// The caller chooses items by something that the server does not list.
     #[error("the server does not say {what}")]
     Unsaid {
         /// What.
@@ -303,8 +303,8 @@ pub enum Problem {
     /// `flush_all` was confirmed, and what came after it failed.
     #[error("flush_all was confirmed, but it is not known whether old values outlived it: {0}")]
     Unchecked(Box<Problem>),
-    /// An error line that means: this is switched off.
-    #[error("{what} is switched off on this server, it answered \"{}\"", Escaped(.reply.line()))]
+    /// The server's error means that this is switched off.
+    #[error("{what} is switched off on this server (it answered \"{}\")", Escaped(.reply.line()))]
     Disabled {
         /// What is switched off.
         what: &'static str,
@@ -321,8 +321,8 @@ pub enum Problem {
         /// Its beginning.
         excerpt: Excerpt,
     },
-    /// Another crawl all the time.
-    #[error("the server's crawler was taken by others for {} s", .after.as_secs())]
+    /// Other crawls held the crawler for too long.
+    #[error("another crawl held the server's crawler for {} s", .after.as_secs())]
     Busy {
         /// How long it was waited for.
         after: Duration,
@@ -341,8 +341,8 @@ pub enum Problem {
         /// The beginning of one.
         example: Excerpt,
     },
-    /// The run took too long.
-    #[error("the run's time was over before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
+    /// The deadline of the run passed.
+    #[error("the deadline passed before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
     Deadline {
         /// Whether a flush was on its way.
         flush_sent: bool,
@@ -353,10 +353,10 @@ pub enum Problem {
         /// Whether a flush was on its way.
         flush_sent: bool,
     },
-    /// Listed keys that wait could not be kept.
-    #[error("listed keys that wait could not be kept in a temporary file: {0}")]
+    /// Listed keys that wait for their delete could not be kept.
+    #[error("listed keys could not be kept in a temporary file: {0}")]
     Spool(String),
-    /// Something local.
+    /// Something on this machine failed.
     #[error("{doing}: {source}")]
     Local {
         /// What was being done.
@@ -393,7 +393,7 @@ pub enum TlsCure {
 impl TlsCure {
     const fn as_str(self) -> &'static str {
         match self {
-            Self::TrustSigner => "trust the authority that did",
+            Self::TrustSigner => "trust the authority that signed it",
             Self::TrustItself => "trust that certificate itself, or give the server one of its own",
             Self::ExpectName => "check the host, or say which name to expect",
             Self::NameIt => "say which name to expect",
@@ -455,7 +455,7 @@ impl Problem {
                 "check host and port, and the network and firewalls on the way"
             }
             Self::Silence { doing: "resolving the name", .. } => "check the name servers of this machine",
-            Self::Silence { .. } => "see whether the server answers others, or allow more time",
+            Self::Silence { .. } => "check whether the server answers other clients, or allow more time",
             Self::Lost { like_a_proxy: true, .. } | Self::FlushUnknown { like_a_proxy: true } => {
                 "a proxy may be in front: name the memcached servers themselves"
             }
@@ -478,13 +478,11 @@ impl Problem {
             Self::BinaryOnly => "empty the whole server, or start it without -S and -B binary",
             Self::FlushOff(_) => "start memcached without -F",
             Self::BinaryRefusal { status: Status::NOT_FOUND | Status::UNKNOWN_COMMAND, .. } => {
-                "name a memcached itself, of a version that knows the command and has it switched on"
+                "name a memcached server that knows the command and has it switched on"
             }
             Self::BinaryRefusal { .. } => "see the server's log",
             Self::Refusal { reply, .. } => match reply.kind() {
-                ErrorKind::Error => {
-                    "name a memcached itself, of a version that knows the command and has it switched on"
-                }
+                ErrorKind::Error => "name a memcached server that knows the command and has it switched on",
                 ErrorKind::Server => "see the server's log",
                 _ => "check that this port is a memcached's",
             },
@@ -492,10 +490,10 @@ impl Problem {
             Self::Tls { cure, .. } => cure.as_str(),
             Self::NoAge { .. } => "clear without leaving new items",
             Self::NoCompare { .. } | Self::Unsaid { .. } => {
-                "choose by keys alone, without a condition on their items or an order by it"
+                "choose keys without a condition on their items, and without an order by it"
             }
             Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
-            Self::NoDelay(_) => "flush it at that time, without a delay",
+            Self::NoDelay(_) => "send the flush at that time, without a delay",
             Self::Unfinished { .. } => "connect again",
             Self::Garbled { .. } | Self::Unchecked(_) => "run it again",
             Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or flush the whole instance",
@@ -503,7 +501,7 @@ impl Problem {
             Self::Deadline { .. } => "run it again, or allow more time",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
             Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or another disk",
-            Self::Local { .. } => "mend that and run it again",
+            Self::Local { .. } => "fix that and run it again",
         }
     }
 }
@@ -570,7 +568,7 @@ mod tests {
             ("a", silence("connecting"), "firewalls"),
             ("a", silence("resolving the name"), "name servers"),
             ("a", silence("stats"), "more time"),
-            ("a", refusal("ERROR"), "of a version that knows the command"),
+            ("a", refusal("ERROR"), "that knows the command"),
             ("a", refusal("SERVER_ERROR out of memory"), "log"),
             ("a", Problem::Spool("no room".into()), "TMPDIR"),
         ] {

@@ -9,8 +9,8 @@ use crate::address::ServerAddr;
 
 /// Runs an operation on each server, at most `jobs` at a time. One that fails does not stop the others.
 ///
-/// The next server's operation starts as soon as one ends, whichever it is: a slow server takes one of the `jobs` and holds
-/// up nothing but the results after its own, which are kept until they can be given in order. Dropping the fleet aborts the
+/// As soon as one operation ends, the next server's starts: a slow server takes up one of the `jobs`, and delays only the results
+/// after its own, which the fleet keeps until it can return them in order. Dropping the fleet aborts the
 /// operations that still run.
 ///
 /// ```no_run
@@ -52,9 +52,9 @@ pub struct Fleet<T, O> {
     jobs: usize,
     /// Tasks, so that they share the cores.
     running: JoinSet<(usize, ServerAddr, T)>,
-    /// Results, by place, that wait for one before them.
+    /// Results, by index, that wait for an earlier one.
     ended: HashMap<usize, (ServerAddr, T)>,
-    /// How many results were given.
+    /// How many results were returned.
     given: usize,
 }
 

@@ -2,7 +2,7 @@
 //! empties a memcached, or one app's part of it, safely.
 //!
 //! # The map
-//! The data goes one way, and a layer knows only those above it here.
+//! The data goes one way, and a layer knows only the layers above it in this table.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -10,11 +10,11 @@
 //! | [`codec`] | frames on a byte stream, for both sides, as tokio-util codecs with limits |
 //! | `address`, `resolver`, `connection` | from a server's name to an open connection: TCP, unix sockets, TLS, logins |
 //! | `client`, `binary_client` | one server: a typed call for each command, pipelines |
-//! | `scope`, `ops` | `flush`, `clear`, `keys`, `namespaces`, `stats`: what takes more than one command |
+//! | `scope`, `ops` | `flush`, `clear`, `keys`, `namespaces`, `stats`: operations of more than one command |
 //! | `discovery`, `fleet` | from a name for a list to its servers; one operation on all of them |
 //!
 //! # Features
-//! Each brings what the ones that it is built on bring. The crates are those of a Linux build, this one not counted.
+//! Each feature includes those that it is built on. The last column counts the crates of a Linux build, without this one.
 //!
 //! | feature | built on | brings | crates |
 //! | --- | --- | --- | --- |
@@ -25,10 +25,10 @@
 //! | `discovery` | `ops` | lists of servers from DNS and from ElastiCache | 99 |
 //! | `cli` (default) | `discovery`, `tls` | the command `mcflush` | 144 |
 //!
-//! So a program that wants the client asks for `default-features = false, features = ["client"]`.
+//! A program that needs only the client asks for `default-features = false, features = ["client"]`.
 //!
 //! # Reading a dump with the codec
-//! No feature is needed. Where the bytes come from does not matter; here they are there.
+//! This needs no feature. The codec does not care where the bytes come from; here they are in memory.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -54,8 +54,8 @@
 //! ```
 //!
 //! # Getting and setting
-//! By `Client`, over any stream of bytes: over a connection to a server by `Client::connect`, and here over memory, with the
-//! server's part written out.
+//! `Client` works over any stream of bytes. `Client::connect` opens a connection to a server; here the stream is in memory, and the
+//! example writes the server's part.
 //!
 //! ```
 //! # #[cfg(feature = "client")]
@@ -88,13 +88,13 @@
 #![cfg_attr(feature = "ops", doc = "```")]
 //!
 //! # Which servers
-//! memcached 1.4.13 to 1.6.45 was tried, and what speaks as it does. The protocol's types name the version that each command
-//! and flag came with; `docs/PROTOCOL.md` has what the versions do differently, `docs/SERVERS.md` what each version, service and
+//! Tried with memcached 1.4.13 to 1.6.45, and with servers that speak its protocol. The protocol's types name the version that each command
+//! and flag came with; `docs/PROTOCOL.md` says what the versions do differently, `docs/SERVERS.md` what each version, service and
 //! proxy can do.
 //!
 //! # Which Rust
-//! The one that `rust-version` in `Cargo.toml` names, or later. A later one is asked for only in a new minor version, and
-//! never one that is younger than half a year.
+//! The version that `rust-version` in `Cargo.toml` names, or later. Only a new minor version raises it, and never to a release that is
+//! younger than half a year.
 
 #[cfg(feature = "client")]
 pub mod address;

@@ -30,7 +30,7 @@ pub struct Prefix(Bytes);
 #[non_exhaustive]
 pub enum PrefixError {
     /// Every key begins with it.
-    #[error("an empty prefix is every key of the server")]
+    #[error("an empty prefix means every key of the server")]
     Empty,
     /// No key can begin with it.
     #[error("a prefix of {0} bytes is longer than any key: a key has at most {KEY_MAX} bytes")]
@@ -117,7 +117,7 @@ struct Choice {
 }
 
 impl Choice {
-    /// The place of the prefix that a key begins with, or behind the prefixes that of the first pattern that it matches.
+    /// The index of the prefix that a key begins with, or, counted on after the prefixes, of the first pattern that it matches.
     fn find(&self, key: &[u8]) -> Option<usize> {
         self.prefixes.find(key).or_else(|| {
             let place = self.globs.iter().position(|glob| glob.matches(key))?;
@@ -126,7 +126,7 @@ impl Choice {
     }
 }
 
-/// Some keys of a server: those that begin with any of the prefixes or match any of the patterns (or all), but for those to
+/// Some keys of a server: those that begin with one of the prefixes or match one of the patterns, or all keys; without those to
 /// keep.
 ///
 /// ```
@@ -168,7 +168,7 @@ impl Scope {
         Self { include: None, keep: Choice::default() }
     }
 
-    /// And the keys that match any of these patterns. To every key nothing is added.
+    /// Adds the keys that match any of these patterns. A scope of every key stays the same.
     ///
     /// ```
     /// use mcflush::scope::{Glob, GlobError, Scope};
@@ -184,7 +184,7 @@ impl Scope {
         self
     }
 
-    /// Less the keys that begin with any of these.
+    /// Takes out the keys that begin with any of these.
     ///
     /// ```
     /// use mcflush::scope::{Prefix, PrefixError, Scope};
@@ -198,7 +198,7 @@ impl Scope {
         self
     }
 
-    /// Less the keys that match any of these patterns.
+    /// Takes out the keys that match any of these patterns.
     ///
     /// ```
     /// use mcflush::scope::{Glob, GlobError, Scope};
@@ -238,8 +238,8 @@ impl Scope {
         self.include.as_ref().map_or(&[], |include| &include.globs)
     }
 
-    /// Which of [`Self::prefixes`] a key in scope begins with, by its place, or behind them, which of [`Self::globs`] it
-    /// matches; 0 when the scope is every key. None for a key that is not in scope.
+    /// The index in [`Self::prefixes`] of the prefix that a key begins with, or, counted on after them, the index in
+    /// [`Self::globs`] of the pattern that it matches; 0 when the scope is every key. None for a key that is not in scope.
     ///
     /// ```
     /// use mcflush::scope::{Glob, Prefix, Scope};

@@ -7,7 +7,7 @@ use crate::protocol::Escaped;
 /// A text that names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{input}\" is no server address: {problem}{}: {}",
+    "\"{input}\" is not a server address: {problem}{}: {}",
     .character.map(|at| format!(" (character {at})")).unwrap_or_default(),
     .problem.advice()
 )]
@@ -58,7 +58,7 @@ pub(super) enum Problem {
     LongHost,
     #[error("a number is a port, not a host")]
     Number,
-    #[error("it is a short form of an address, or none")]
+    #[error("it is an abbreviated or incomplete address")]
     ShortAddress,
     #[error("the port must be a number from 1 to 65535")]
     Port,
@@ -70,9 +70,9 @@ pub(super) enum Problem {
     Brackets,
     #[error("there is no IPv6 address between the brackets")]
     NotV6,
-    #[error("it is no URL ({0})")]
+    #[error("it is not a URL ({0})")]
     Url(url::ParseError),
-    #[error("the scheme is none of a server's or a list's")]
+    #[error("no server or list has this scheme")]
     Scheme,
     #[error("SRV records have ports of their own")]
     SrvPort,

@@ -60,7 +60,7 @@ impl fmt::Display for ServerAddr {
 pub enum ServerName {
     /// A server.
     One(ServerAddr),
-    /// Servers that somebody else knows.
+    /// The name of a list of servers, which DNS or an endpoint holds.
     List(ServerList),
 }
 
@@ -97,7 +97,7 @@ pub struct Entry {
     pub tls: bool,
 }
 
-/// A name for a list of servers, and who knows it. Shown as a URL without credentials.
+/// A name for a list of servers, and what holds the list. Shown as a URL without credentials.
 ///
 /// ```
 /// use mcflush::address::{ServerName, Target};

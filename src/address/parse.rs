@@ -1,5 +1,5 @@
-//! The forms of an address: our own, and those of the clients whose settings people copy from. What a client says beside the
-//! server, such as a weight, means nothing here and is left out.
+//! The forms of an address: our own, and those of the clients whose settings people copy. The parser ignores what such a form holds
+//! beside the server, such as a weight.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Problem> {
     Ok((host_and_port(input)?, Entry::default()))
 }
 
-/// What stands behind a scheme, in upper or lower case.
+/// What follows a scheme, in upper or lower case.
 fn behind<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = input.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -332,7 +332,7 @@ mod tests {
             ("memcached+unix+dns:///run/memcached.sock", "scheme"),
             ("http+dns://a", "scheme"),
             ("memcached+mdns://a", "scheme"),
-            ("memcached+dns://127.1", "short form of an address, or none (character 17)"),
+            ("memcached+dns://127.1", "abbreviated or incomplete address (character 17)"),
             ("memcached+dns://u:secret@a", "have no place here (character 17)"),
         ] {
             let error = input.parse::<ServerName>().unwrap_err().to_string();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_why() {
+    fn a_wrong_address_says_why() {
         for (input, why) in [
             ("", "it is empty: write"),
             (":11211", "host is missing (character 1)"),
@@ -365,7 +365,7 @@ mod tests {
             ("memcached://a b:1", "' ' cannot stand in a host name (character 14)"),
             ("memcached://a*b", "'*' cannot stand in a host name (character 14)"),
             ("memcached://a\nb", "cannot stand in a URL (character 14)"),
-            ("http://a", "scheme is none of a server's or a list's (character 1)"),
+            ("http://a", "no server or list has this scheme (character 1)"),
             (
                 "memcached+unix://a/b",
                 "absolute path and nothing else, as in memcached+unix:///run/memcached.sock (character 18)",
@@ -375,14 +375,14 @@ mod tests {
             ("11212", "a number is a port, not a host (character 1): write host:port"),
             ("11212:11211", "a number is a port"),
             ("memcached://11212", "a number is a port, not a host (character 13)"),
-            ("127.1", "short form of an address, or none (character 1): write all four numbers"),
-            ("127.1:11211", "short form"),
-            ("0x7f.1", "short form"),
-            ("0X7F000001", "short form"),
-            ("0177.0.0.1", "short form"),
-            ("127.0.0.256", "short form"),
-            ("127.0.0.1.", "short form"),
-            ("memcached://127.1", "short form of an address, or none (character 13)"),
+            ("127.1", "abbreviated or incomplete address (character 1): write all four numbers"),
+            ("127.1:11211", "abbreviated or incomplete"),
+            ("0x7f.1", "abbreviated or incomplete"),
+            ("0X7F000001", "abbreviated or incomplete"),
+            ("0177.0.0.1", "abbreviated or incomplete"),
+            ("127.0.0.256", "abbreviated or incomplete"),
+            ("127.0.0.1.", "abbreviated or incomplete"),
+            ("memcached://127.1", "abbreviated or incomplete address (character 13)"),
             ("a,b", "',' separates several servers (character 2): write each server by itself"),
             ("a:1;b:2", "';' separates several servers (character 4)"),
             ("memcached://a,b", "',' separates several servers (character 14)"),

@@ -7,16 +7,16 @@ use mcflush::connection::tls::Tls;
 use mcflush::connection::{Access, Login};
 use mcflush::protocol::storage::Credentials;
 
-/// What the options say, and what URLs do.
+/// Logins and TLS: from the options, and from URLs.
 #[derive(Debug, Default)]
 pub struct Accesses {
-    /// Of servers whose URL has none.
+    /// For servers whose URL has none.
     pub credentials: Option<Credentials>,
-    /// Of all.
+    /// For all servers.
     login: Login,
-    /// Of servers whose URL wants it.
+    /// For servers whose URL asks for it.
     tls: Option<Tls>,
-    /// Of URLs, each with the host of the list that it came from.
+    /// From URLs, each with the host of the list that it came from.
     entries: HashMap<ServerAddr, (Entry, Option<String>)>,
 }
 

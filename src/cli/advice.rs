@@ -7,24 +7,26 @@ use mcflush::scope::PrefixError;
 pub fn of(error: &Error) -> &'static str {
     match &error.problem {
         Problem::Silence { doing, .. } if !["connecting", "resolving the name"].contains(doing) => {
-            "see whether the server answers others, or allow more with --timeout"
+            "check whether the server answers other clients, or allow more time with --timeout"
         }
-        Problem::Login(_) => "check --user and --password-file, the variables in their place, or the URL's",
+        Problem::Login(_) => "check --user and --password-file, their environment variables, or the URL",
         Problem::Unauthenticated => "give --user and --password-file, or write memcached://user:password@host",
         Problem::OutOfReach { .. } => "start memcached without -B ascii and -Y, or use --all",
-        Problem::Deadline { .. } => "run it again, or allow more with --deadline",
+        Problem::Deadline { .. } => "run it again, or allow more time with --deadline",
         Problem::Disabled { what: "flush_all", .. } => "start memcached without -F, or clear by --prefix",
         Problem::Tls { cure, .. } => match cure {
-            TlsCure::TrustSigner => "give --tls-ca the file of who did",
-            TlsCure::TrustItself => "give --tls-ca that certificate itself, or the server one of its own",
-            TlsCure::ExpectName => "check the host, or name the one to expect by --tls-name",
+            TlsCure::TrustSigner => "give --tls-ca the file of the authority that signed it",
+            TlsCure::TrustItself => {
+                "give --tls-ca that certificate itself, or give the server a certificate of its own"
+            }
+            TlsCure::ExpectName => "check the host, or give the name to expect by --tls-name",
             TlsCure::NameIt => "give --tls-name",
-            TlsCure::KnownName => "name the one it has by --tls-name",
+            TlsCure::KnownName => "give the name that the server has by --tls-name",
             TlsCure::ClientCertificate => "give --tls-cert and --tls-key",
             TlsCure::SignedClientCertificate => {
-                "give --tls-cert and --tls-key that the server's ssl_ca_cert has signed"
+                "give a --tls-cert that the server's ssl_ca_cert has signed, and its --tls-key"
             }
-            TlsCure::UseTls => "write memcacheds://host, with --tls-ca where its certificate needs it",
+            TlsCure::UseTls => "write memcacheds://host, and give --tls-ca if its certificate needs it",
             _ => error.advice(),
         },
         _ => error.advice(),

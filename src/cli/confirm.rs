@@ -8,7 +8,7 @@ use mcflush::ops::Stop;
 use super::complain;
 use super::text::count;
 
-/// Whether these servers may be emptied. Only who sits at a terminal is asked; a script is believed.
+/// Asks whether these servers may be emptied, on a terminal. A script is not asked.
 pub async fn empty_all(servers: &[ServerAddr], stop: &Stop) -> bool {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return true;

@@ -28,7 +28,7 @@ pub enum Format {
     Lines { long: bool },
     /// For a terminal: with what the listing says, in columns and units.
     Columns,
-    /// Raw, a NUL behind each.
+    /// Raw, with a NUL after each.
     Null,
     /// An object a line.
     Json { long: bool },

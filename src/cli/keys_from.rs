@@ -29,7 +29,7 @@ pub struct KeysFrom {
 pub enum Form {
     /// A key a line, `\xNN` and `\\` escaped.
     Lines,
-    /// Raw, a NUL behind each.
+    /// Raw, with a NUL after each.
     Null,
 }
 
@@ -104,7 +104,7 @@ fn key(line: &[u8], form: Form) -> Result<Bytes, &'static str> {
         }
     };
     match key.len() {
-        0 => Err("there is no key in it: take it out"),
+        0 => Err("it is empty: take it out"),
         1..=KEY_MAX => Ok(key.into()),
         _ => Err("it is longer than any key: a key has at most 250 bytes"),
     }

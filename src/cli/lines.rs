@@ -32,7 +32,7 @@ impl Lines {
         Self { quiet, broken: None }
     }
 
-    /// That it went well is all there is to say: --quiet does not want to hear it.
+    /// Prints a success, which --quiet hides.
     fn done(&mut self, text: &str) {
         if !self.quiet {
             self.print(text);
@@ -76,7 +76,7 @@ impl Sink for Lines {
             _ => format!("{passes} over the LRU lists"),
         };
         let kept = match cleared.kept_new {
-            Some(kept @ 1..) => format!("; {} stored meanwhile left", count(kept, "key")),
+            Some(kept @ 1..) => format!("; kept {} stored meanwhile", count(kept, "key")),
             _ => String::new(),
         };
         let complete = style("complete").green();
@@ -162,7 +162,7 @@ pub fn deleted_of_named(deleted: &Deleted) -> String {
     format!("{} deleted of {} named{missing}", count(deleted.deleted, "key"), grouped(deleted.named))
 }
 
-/// What is said of a flush, behind the server's name.
+/// The line for a flush, without the server's name.
 fn flushed_line(flushed: &Flushed) -> String {
     let Flushed { items_before, delay, swept, kept_new, proof, walk_failed } = flushed;
     if *delay > 0 {
@@ -182,14 +182,14 @@ fn flushed_line(flushed: &Flushed) -> String {
                 None => "what is left cannot be listed".into(),
             };
             line.push_str(&format!(
-                "; {why}, so it was flushed twice, which is a strong hint that nothing old is left"
+                "; {why}, so mcflush flushed twice, which is a strong hint that nothing old is left"
             ));
         }
         (None, _) => line.push_str("; not checked"),
         _ => {}
     }
     if let Some(kept @ 1..) = kept_new {
-        line.push_str(&format!("; {} stored meanwhile left", count(*kept, "key")));
+        line.push_str(&format!("; kept {} stored meanwhile", count(*kept, "key")));
     }
     line
 }

@@ -6,7 +6,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-/// The man page, in roff: one for all commands, so that nobody has to know in which an option is explained.
+/// The man page, in roff: one page for all commands, so that a reader finds an option without knowing its command.
 ///
 /// # Errors
 /// None that writing to memory does not have.

@@ -1,5 +1,4 @@
-//! What is going on, for people who watch: live lines on a terminal, and plain ones now and then for who asks for them
-//! elsewhere.
+//! Progress, for people who watch: live lines on a terminal, and elsewhere, on request, a plain line now and then.
 //!
 //! Operations only count; a thread of its own looks at the counts and draws, so that a stalled terminal never holds up
 //! an operation, and what waits for it is no more than a row a server.
@@ -25,7 +24,7 @@ const FIRST: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(100);
 /// Between two plain lines, in the end; the first ones come sooner.
 const PLAIN_MAX: Duration = Duration::from_secs(30);
-/// More lines than this nobody reads while they change.
+/// The most lines: a person cannot follow more while they change.
 const ROWS_MAX: usize = 8;
 
 /// Shows what goes on until it is told to stop.
@@ -354,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_looks_deletes_nothing() {
+    fn a_listing_shows_no_deletes() {
         let mut counts = Counts::new(1, false);
         let place = counts.begin(&server("cache1"));
         counts.note(place, &Event::Listed { keys: 1_234_567, in_scope: 1 });

@@ -76,7 +76,7 @@ impl Report {
         self.unmatched = Unmatched::of(scope);
     }
 
-    /// Whoever spells prefixes byte by byte means what looks like a pattern.
+    /// With --escaped, a prefix that looks like a pattern is meant as it is written.
     pub fn take_prefixes_literally(&mut self) {
         self.is_literal = true;
     }
@@ -128,7 +128,7 @@ impl Report {
         self.sink.looks(looks, &self.failed, format);
     }
 
-    /// This look is over; false when nobody reads on.
+    /// Ends this look; false when stdout is closed, so that another look is of no use.
     pub fn end_of_look(&mut self) -> bool {
         self.end();
         self.broken.is_none()
@@ -143,7 +143,7 @@ impl Report {
         self.failed.clear();
     }
 
-    /// How a listing went whose keys are printed as they come.
+    /// The result of a listing whose keys are already printed.
     pub fn listed(&mut self, server: &ServerAddr, result: Result<Shown, Error>) {
         self.note(server, result.as_ref().err());
         let Ok(Shown { strategy, taken, matched, nearest, uncertainty }) = result else { return };
@@ -171,7 +171,7 @@ impl Report {
         }
     }
 
-    /// Who lives on the servers that were counted.
+    /// The prefixes on the servers that were counted.
     pub fn namespaces(
         &mut self,
         servers: &[ServerAddr],
@@ -183,8 +183,8 @@ impl Report {
         if namespaces.others().keys > 0 {
             let most = grouped(Namespaces::PREFIXES_MAX as u64);
             warn(&format!(
-                "more than {most} prefixes: the keys of those that were met later are summed as (others); a smaller \
-                 --depth or another --separator tells them apart"
+                "more than {most} prefixes: the keys of the rest are counted as (others); give a smaller --depth or another \
+                 --separator"
             ));
         }
         self.sink.namespaces(servers, &rows, sighting);
@@ -217,7 +217,7 @@ impl Report {
         self.note(server, result.as_ref().err());
     }
 
-    /// What is used on the servers whose log was read.
+    /// Reads and writes on the servers whose log was read.
     pub fn used(&mut self, together: &Together, most: usize, top: Option<NonZeroUsize>) {
         let rows = hot::rows(&together.sighting.traffic, top);
         self.sink.used(together, &rows, most);
@@ -247,7 +247,7 @@ impl Report {
         }
     }
 
-    /// The last words, and the exit status.
+    /// Prints the last lines, and returns the exit status.
     pub fn finish(mut self, signal: Option<u8>) -> ExitCode {
         match self.unmatched.hint() {
             Some(Hint::Pattern(hint)) if !self.is_literal => warn(&hint),
@@ -262,7 +262,7 @@ impl Report {
         let broken = self.broken.filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
         if let Some(error) = &broken {
             complain(&one_line(&format!(
-                "io: the result could not be written ({error}): mend stdout and run it again"
+                "io: the result could not be written ({error}): check where stdout goes, and run it again"
             )));
         }
         ExitCode::from(match (signal, self.done, self.failed.len()) {
@@ -321,10 +321,10 @@ impl Report {
 fn seen_in_part(server: &ServerAddr, seen: &Seen) {
     if seen.skipped > 0 {
         let (skipped, lines) = (count(seen.skipped, "log line"), grouped(seen.lines));
-        warn(&format!("{server}: the server left out {skipped} beside the {lines} that came: all figures are too low"));
+        warn(&format!("{server}: the server sent {lines} log lines and left out {skipped}: all figures are too low"));
     }
     if !seen.logs_deletes {
-        warn(&format!("{server}: before 1.6.22 the server logs deletes as gets: they are counted so"));
+        warn(&format!("{server}: a server before 1.6.22 logs deletes as gets, and mcflush counts them as gets"));
     }
 }
 

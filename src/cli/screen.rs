@@ -12,16 +12,16 @@ use indicatif::ProgressBar;
 
 use super::when::When;
 
-/// What is drawn at the terminal's lower end. There is one terminal, and whoever prints may find it drawn on.
+/// The live lines at the terminal's lower end. There is one terminal, and other code prints on it while they are drawn.
 static LIVE: OnceLock<ProgressBar> = OnceLock::new();
 
-/// From now on these lines step aside for what is printed.
+/// Registers live lines, which are taken away while other code prints.
 pub fn share_with(lines: ProgressBar) {
-    // A second set there is not.
+    // A run has one set of live lines.
     let _ = LIVE.set(lines);
 }
 
-/// Prints, beside whatever is drawn.
+/// Prints while the live lines are taken away.
 pub fn aside<T>(print: impl FnOnce() -> T) -> T {
     match LIVE.get() {
         Some(lines) => lines.suspend(print),
@@ -29,7 +29,7 @@ pub fn aside<T>(print: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Something is wrong: a line on stderr. Where even that fails there is nobody left to tell; the exit status says it.
+/// Prints an error on stderr. If that fails, only the exit status reports it.
 pub fn complain(line: &str) {
     say(style("mcflush:").red().bold(), line);
 }

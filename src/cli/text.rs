@@ -69,7 +69,7 @@ pub fn rate(number: f64) -> String {
     }
 }
 
-/// A number in at most five characters, for who only watches: 9,999, then 12.3k, 123k, 1.2M.
+/// A number in at most five characters, for progress lines: 9,999, then 12.3k, 123k, 1.2M.
 pub fn short(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")];
     if number < 10_000 {

@@ -1,4 +1,4 @@
-//! What is said where no key at all had one of the prefixes that were asked for: most likely they were written otherwise.
+//! The hint where no key has any of the given prefixes: most likely they are misspelt.
 
 use bytes::Bytes;
 use mcflush::protocol::Escaped;
@@ -62,8 +62,7 @@ impl Unmatched {
                     (prefix, b'*' | b'?') => format!("{} or --match {}", name(prefix), name(asked)),
                     (prefix, _) => name(prefix),
                 };
-                let there =
-                    if closest.is_empty() { closest } else { format!(" (the closest that are there: {closest})") };
+                let there = if closest.is_empty() { closest } else { format!(" (the closest found: {closest})") };
                 Hint::Pattern(format!(
                     "no listed key begins with {}: {mark} stands for itself in a prefix: did you mean {meant}?{there}",
                     name(asked)
@@ -71,12 +70,12 @@ impl Unmatched {
             }
             (None, _) if closest.is_empty() => return None,
             (None, [asked]) => Hint::Nearest(format!(
-                "no listed key begins with {}: the closest prefixes that are there: {closest}",
+                "no listed key begins with {}: the closest prefixes found: {closest}",
                 name(asked)
             )),
-            (None, _) => Hint::Nearest(format!(
-                "no listed key begins with any of these prefixes: the closest that are there: {closest}"
-            )),
+            (None, _) => {
+                Hint::Nearest(format!("no listed key begins with any of these prefixes: the closest found: {closest}"))
+            }
         })
     }
 }
@@ -148,13 +147,12 @@ mod tests {
             None => String::new(),
         };
         assert!(
-            says(hint(&["shpo:"], 0, &["shop:", "b\n"]))
-                .ends_with("the closest prefixes that are there: \"shop:\", \"b\\x0a\"")
+            says(hint(&["shpo:"], 0, &["shop:", "b\n"])).ends_with("the closest prefixes found: \"shop:\", \"b\\x0a\"")
         );
         assert!(says(hint(&["a", "b"], 0, &["c"])).starts_with("no listed key begins with any of these prefixes: "));
         assert!(
             says(hint(&["shop*"], 0, &["shop:"]))
-                .ends_with("did you mean \"shop\" or --match \"shop*\"? (the closest that are there: \"shop:\")")
+                .ends_with("did you mean \"shop\" or --match \"shop*\"? (the closest found: \"shop:\")")
         );
         assert_eq!(hint(&["shpo:"], 1, &["shop:"]), None);
         assert_eq!(Unmatched::of(&Scope::of([])).hint(), None, "nothing was listed");

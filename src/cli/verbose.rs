@@ -75,7 +75,9 @@ fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<Line> {
             format!("{server}: the pass found {}{estimate}", count(old, "old key"))
         }
         Event::Spool(trouble) => {
-            format!("{server}: no temporary file ({trouble}): the walk is given up and made again after the deletes")
+            format!(
+                "{server}: no temporary file ({trouble}): mcflush gives up the walk, and walks again after the deletes"
+            )
         }
         Event::Waiting { why, after } => format!("{server}: waiting {:.1} s: {why}", after.as_secs_f64()),
         _ => return None,

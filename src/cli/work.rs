@@ -81,7 +81,7 @@ impl Work {
             async move {
                 let unknown = || Error {
                     server: server.clone(),
-                    problem: Problem::Incomplete("when it is to flush was not worked out, so it did not".into()),
+                    problem: Problem::Incomplete("no time was set for its flush, so it did not flush".into()),
                 };
                 let delay = delay.ok_or_else(unknown)?;
                 warn_of_siblings(&server, &all, &context).await;
@@ -140,7 +140,7 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.surveyed(&server, &scope, result)).await;
     }
 
-    /// One look at the statistics, or, watching, one after the other until it is stopped or nobody reads on.
+    /// One look at the statistics; with --watch one after the other, until a signal or until stdout is closed.
     pub async fn stats(&self, options: stats::Options, report: &mut Report) {
         let stats::Options { groups, format, watch: every } = options;
         let asked: Arc<[_]> = groups.iter().map(|group| group.asked()).collect();

@@ -36,7 +36,7 @@ pub enum Siblings {
 
 /// Whether a server that was named by itself is one node of several. None for any other server.
 ///
-/// Only a server with a name is asked: an address was chosen by somebody who knows the nodes.
+/// Asks only a server that was given by name: a caller who gives an address has chosen one node.
 pub async fn siblings(server: &ServerAddr, context: &Context) -> Option<Siblings> {
     let ServerAddr::Tcp { host, .. } = server else { return None };
     if host.parse::<IpAddr>().is_ok() || host == "localhost" {

@@ -38,7 +38,7 @@ impl Dns {
         Ok(Self(builder.build().map_err(io::Error::other)?))
     }
 
-    /// Every A and AAAA record of a name, in the order of the addresses; none where there is no such name.
+    /// Every A and AAAA record of a name, in the order of the addresses; none if the name does not exist.
     ///
     /// # Errors
     /// No answer, or an error, for either kind: a part would pass for the whole.
@@ -58,7 +58,7 @@ impl Dns {
         Ok(addresses)
     }
 
-    /// The hosts and ports of a service's SRV records, by priority, then by name; none where there is no such service.
+    /// The hosts and ports of a service's SRV records, by priority, then by name; none if the service does not exist.
     ///
     /// # Errors
     /// No answer, or an error.

@@ -44,7 +44,7 @@ enum Unresolved {
 }
 
 impl Resolver {
-    /// Asks a DNS server, and nobody else.
+    /// Asks this DNS server alone, and not the system.
     #[cfg(feature = "discovery")]
     #[must_use]
     pub fn asking(dns: dns::Dns) -> Self {

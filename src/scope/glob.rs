@@ -9,9 +9,9 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::protocol::{Escaped, KEY_MAX};
 
-/// A pattern over the whole key, byte by byte: `*` is any bytes or none, `?` is one byte, `[a-z]` one of these, `[!a-z]` one
-/// of the others, and `\` makes the byte behind it stand for itself. Whatever the pattern, the time that a key takes grows
-/// with its length and no faster.
+/// A pattern that is compared with the whole key, byte by byte: `*` matches any number of bytes, `?` one byte, `[a-z]` one byte of
+/// the range, `[!a-z]` one byte outside of it; a `\` before a byte takes away its special meaning. For any pattern, the time for a
+/// key is linear in its length.
 ///
 /// ```
 /// use mcflush::scope::{Glob, GlobError};
@@ -27,12 +27,12 @@ pub struct Glob {
     rest: Rest,
 }
 
-/// What comes behind the beginning.
+/// What follows the beginning.
 #[derive(Clone)]
 enum Rest {
     /// So many bytes, each as its part says.
     Exactly(Vec<Part>),
-    /// These at once, texts somewhere behind them, one after the other, and these at the end.
+    /// `head` right away, the texts of `middle` somewhere after it in their order, and `tail` at the end.
     Pieces { head: Vec<Part>, middle: Vec<Finder<'static>>, tail: Vec<Part> },
     /// What is to be found in the middle is more than texts, and to try it at each place would not be linear.
     Matching(Regex),
@@ -100,7 +100,7 @@ pub enum GlobError {
     #[error("every match of this pattern is longer than any key: a key has at most {KEY_MAX} bytes")]
     TooLong,
     /// A `[` without its `]`.
-    #[error("a [ has no ] behind it: write \\[ for the byte itself")]
+    #[error("a [ has no ] after it: write \\[ for the byte itself")]
     OpenClass,
     /// A range whose end comes before its begin.
     #[error("a range goes backwards: write the lower byte first, as in [a-z]")]
@@ -108,8 +108,8 @@ pub enum GlobError {
     /// `[^`, which shells read in two ways.
     #[error("[^ can mean two things: write [! for the other bytes, and [\\^ for the byte itself")]
     Caret,
-    /// A `\` with nothing behind it.
-    #[error("a \\ has nothing behind it: write \\\\ for the byte itself")]
+    /// A `\` with nothing after it.
+    #[error("a \\ has nothing after it: write \\\\ for the byte itself")]
     OpenEscape,
 }
 
@@ -220,7 +220,7 @@ fn read(text: &[u8]) -> Result<Vec<Part>, GlobError> {
     if parts.is_empty() { Err(GlobError::Empty) } else { Ok(parts) }
 }
 
-/// The byte behind a `\`.
+/// The byte after a `\`.
 fn escaped(rest: &mut &[u8]) -> Result<u8, GlobError> {
     let [byte, after @ ..] = *rest else { return Err(GlobError::OpenEscape) };
     *rest = after;

@@ -197,7 +197,7 @@ fn lines_to(answer: &'static str) -> Vec<String> {
 }
 
 #[test]
-fn who_does_not_ask_gets_no_password() {
+fn a_server_that_wants_no_login_gets_no_password() {
     for answer in ["VERSION 1.6.45\r\n", "ERROR\r\n", "CLIENT_ERROR bad command line format\r\n", "SSH-2.0-OpenSSH\r\n"]
     {
         let lines = lines_to(answer);

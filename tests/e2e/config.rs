@@ -122,7 +122,7 @@ fn which_servers_come_first() {
 }
 
 #[test]
-fn a_list_that_names_nobody_is_no_fall_through() {
+fn an_empty_list_does_not_fall_through() {
     let fake = Fake::silent();
     for (text, arguments) in [
         ("servers = []", &["--all"][..]),
@@ -185,7 +185,7 @@ fn which_file_is_read() {
 }
 
 #[test]
-fn what_nobody_can_mean_is_refused_with_its_place() {
+fn a_wrong_value_is_refused_with_its_place() {
     let fake = Fake::silent();
     for (text, words) in [
         ("\nservrs = ['a']", &[":2: ", "servrs", "did you mean `servers`?"][..]),

@@ -279,7 +279,7 @@ fn a_list_of_keys_that_is_stopped_reads_the_dump_to_its_end() {
 }
 
 #[test]
-fn a_list_of_keys_that_nobody_reads_on_reads_the_dump_to_its_end() {
+fn after_a_closed_stdout_keys_reads_the_dump_to_its_end() {
     let old = with_an_endless_dump();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let run = mcflush(["keys", old.address()]).stdout(writer).spawn();

@@ -121,7 +121,7 @@ fn an_idle_fake_stops_at_once() {
 
 #[test]
 #[should_panic(expected = "cannot send SIGINT")]
-fn a_signal_to_nobody_is_noticed() {
+fn a_signal_to_an_ended_process_is_noticed() {
     // Above any process id of a Linux.
     signal(u32::MAX >> 1, "INT");
 }

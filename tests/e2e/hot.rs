@@ -10,7 +10,7 @@ use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 use crate::support::terminal::Terminal;
 
-each_version!(what_is_used, beside_who_lives_there, without_a_log);
+each_version!(what_is_used, beside_namespaces, without_a_log);
 
 /// A round of another client: a hit, a miss, and a store.
 fn round(connection: &mut crate::support::server::Connection) {
@@ -54,7 +54,7 @@ fn what_is_used(version: Version) {
     assert_eq!((&row["skipped"], &row["logs_deletes"]), (&json!(0), &json!(version.has_harmless_hash_dump())));
 }
 
-fn beside_who_lives_there(version: Version) {
+fn beside_namespaces(version: Version) {
     let server = Server::start(version, &[]);
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page.html");
@@ -119,7 +119,9 @@ fn as_a_table_and_a_page() {
     let first: Vec<_> = run.stdout.lines().nth(2).unwrap().split_whitespace().collect();
     assert_eq!((first[0], first[2]), ("shop:", "50.0%"), "{run}");
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("<h1>What is used on ") && page.contains("<td>shop:</td>") && page.contains("<b>shop:</b>"));
+    assert!(
+        page.contains("<h1>Reads and writes on ") && page.contains("<td>shop:</td>") && page.contains("<b>shop:</b>")
+    );
     let full = mcflush(["hot", "--seconds", "0.1", "--html", "/nonexistent/page", server.address()]).run();
     full.exits(1).warns("--html");
 }

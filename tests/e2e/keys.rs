@@ -197,7 +197,7 @@ fn a_reader_that_stalls(version: Version) {
 }
 
 #[test]
-fn a_stalled_reader_does_not_keep_what_is_told_to_stop() {
+fn a_stalled_reader_does_not_delay_a_stop() {
     let server = loaded(Version::Sid);
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = mcflush(["keys", server.address()]).stdout(writer).spawn();

@@ -32,9 +32,9 @@ fn a_command_among_the_servers() {
     ] {
         let run = mcflush(arguments.iter().copied().chain([fake.address()])).run();
         let meant = meant.replace("HOST", fake.address());
-        run.is_refused().warns(&format!("the command goes first: {meant}"));
+        run.is_refused().warns(&format!("a command goes first: {meant}"));
         let word = arguments.last().unwrap();
-        run.warns(&format!("a host of that name is written {word}:11211"));
+        run.warns(&format!("for a host of that name write {word}:11211"));
     }
     let url = format!("memcached://app:s3cr3t@{host}:{port}");
     let run = mcflush(["--all", "stats", &url]).run();
@@ -179,8 +179,7 @@ fn a_prefix_that_is_written_like_a_pattern() {
 fn keys_name_the_closest_prefixes() {
     let (one, two) = (stored(), stored());
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();
-    run.exits(0)
-        .warns("no listed key begins with \"shpo:\": the closest prefixes that are there: \"shop:\", \"blog:\"");
+    run.exits(0).warns("no listed key begins with \"shpo:\": the closest prefixes found: \"shop:\", \"blog:\"");
     assert_eq!(run.stdout, "");
     two.store(["shpo:1"]);
     let run = mcflush(["keys", "--prefix", "shpo:", one.address(), two.address()]).run();
@@ -190,7 +189,7 @@ fn keys_name_the_closest_prefixes() {
 #[test]
 fn a_clear_names_the_closest_prefixes() {
     let server = stored();
-    let words = "no listed key begins with \"shpo:\": the closest prefixes that are there: \"shop:\", \"blog:\"";
+    let words = "no listed key begins with \"shpo:\": the closest prefixes found: \"shop:\", \"blog:\"";
     for command in [&["--prefix"][..], &["--dry-run", "--prefix"]] {
         mcflush(command.iter().copied().chain(["shpo:", server.address()])).run().succeeds().says(words);
     }

@@ -34,7 +34,10 @@ fn two_names_of_one_server() {
     // Another port is another server.
     let different = format!("alias.test:{}", port(other.address()));
     let run = with(&dns, &["--all", "-v", &named, &alias, &third, &different]).run();
-    run.exits(0).says(&named).says(&different).warns(&format!("{alias} is {named}: visited once"));
+    run.exits(0)
+        .says(&named)
+        .says(&different)
+        .warns(&format!("{alias} is the same server as {named}: mcflush visits it once"));
     assert!(!run.stdout.contains(&alias) && !run.stdout.contains(&third), "the first spelling stays: {run}");
     assert_eq!((one.stat("cmd_flush"), other.stat("cmd_flush")), (1, 1));
     // Without -v it is nobody's concern.
@@ -215,7 +218,7 @@ fn a_cluster_names_its_nodes() {
 }
 
 #[test]
-fn who_knows_no_cluster_is_refused() {
+fn a_server_without_a_cluster_is_refused() {
     let untouched = Fake::silent();
     let plain = Server::start(Version::Sid, &[]);
     let refuses_after = |timeout: &str, endpoint: &str, why: &str| {

@@ -72,7 +72,7 @@ fn nothing_raw_reaches_the_terminal() {
 }
 
 #[test]
-fn no_color_where_nobody_looks() {
+fn no_color_without_a_terminal() {
     let server = Server::start(Version::Sid, &[]);
     for (name, value) in [("TERM", "xterm-256color"), ("CLICOLOR_FORCE", "0")] {
         mcflush(["stats", server.address()]).env(name, value).run().succeeds();

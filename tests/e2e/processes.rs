@@ -72,7 +72,7 @@ fn little_memory() {
 }
 
 #[test]
-fn a_home_that_nobody_can_write_to() {
+fn a_home_that_is_not_writable() {
     let server = Server::start(Version::Sid, &[]);
     server.store(["shop:1"]);
     for home in ["/proc/self", "/nonexistent"] {

@@ -105,7 +105,7 @@ fn a_listing() {
 }
 
 #[test]
-fn who_lives_there() {
+fn namespaces() {
     let server = filled(Version::Sid);
     let ages = |text: String| {
         let aged = |line: &str| match line.strip_suffix(" ago").and_then(|line| line.rsplit_once("  ")) {

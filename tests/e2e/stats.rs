@@ -182,7 +182,7 @@ fn watched_until_it_is_told_to_stop() {
 }
 
 #[test]
-fn a_server_that_was_started_again_counts_anew() {
+fn the_counts_of_a_restarted_server_begin_again() {
     let looks = AtomicU64::new(0);
     let fake = Fake::answering(move |_| {
         let uptime = if looks.fetch_add(1, SeqCst) == 0 { 100 } else { 1 };
@@ -191,7 +191,7 @@ fn a_server_that_was_started_again_counts_anew() {
     let (reader, writer) = std::io::pipe().unwrap();
     let running = mcflush(["stats", "--watch", "0.1", fake.address()]).stdout(writer).spawn();
     let said: Vec<_> = BufReader::new(reader).lines().take(2).map(Result::unwrap).collect();
-    assert!(said[1].contains("started again") && !said[1].contains("/s"), "{said:?}");
+    assert!(said[1].contains("the server was restarted") && !said[1].contains("/s"), "{said:?}");
     running.wait().exits(0);
 }
 

@@ -20,11 +20,11 @@ need() {
 # The names of an app's 500 entries, each after its kind.
 export NAMES=$folder/names
 for i in {1..100}; do
-    printf 'plain\tuser:%d\n' "$i"
+    printf 'colon\tuser:%d\n' "$i"
     printf 'space\tuser name %d\n' "$i"
     printf 'UTF-8\tgröße✓%d\n' "$i"
     printf 'long\t%0300d\n' "$i"
-    printf 'percent\t%d%%/a%%20b%%\n' "$i"
+    printf 'slash\t%d%%/a%%20b%%\n' "$i"
 done >"$NAMES"
 
 # cell ROW COLUMN: of the document's table, without the quotes of code.

@@ -14,9 +14,9 @@ pub struct FilterArgs {
 
     /// Only items that were last read or stored at least TIME ago: 90 (seconds), 30m, 12h, 7d
     ///
-    /// The server's clock and notes decide. The server does not note the first read after a store, and notes others
-    /// late. A clear deletes an item only if it is still the one that was listed: an item that is stored meanwhile
-    /// stays, an item that is only read meanwhile is deleted.
+    /// mcflush compares with the last access that the server lists. The server does not note the first read after a store,
+    /// and notes other reads late. A clear deletes an item only if it is still the one that was listed: if a client has
+    /// stored it again, it stays; if a client has only read it, it goes.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     idle: Option<Duration>,
 

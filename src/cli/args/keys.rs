@@ -15,31 +15,32 @@ use crate::cli::text::terminal_width;
 const EXAMPLES: &str = "\
 Examples:
   mcflush keys --prefix shop: cache1        one app's keys, one a line
-  mcflush keys --long --keep shop: cache1   everybody else's, with expiry, size and more
+  mcflush keys --long --keep shop: cache1   all other keys, with expiry, size and more
   mcflush keys --long --top 20 cache1       the 20 largest
-  mcflush keys --idle 7d cache1             what nobody asked for in a week
-  mcflush keys --json cache1                an object a line";
+  mcflush keys --idle 7d cache1             keys that no client has read for a week
+  mcflush keys --json cache1                one JSON object a line";
 
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Keys {
-    /// Only the keys that begin with P (repeatable: any of them)
+    /// List only the keys that begin with P (repeatable)
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     prefix: Vec<OsString>,
 
-    /// Not the keys that begin with P (repeatable)
+    /// Leave out the keys that begin with P (repeatable)
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     keep: Vec<OsString>,
 
-    /// Only the keys that match GLOB (repeatable, also beside --prefix: any of them)
+    /// List only the keys that match GLOB (repeatable)
     ///
-    /// GLOB is about the whole key: * is any bytes or none, ? is one byte, [a-z] is one of these, [!a-z] is one of the others,
-    /// and \ makes the byte behind it stand for itself.
+    /// GLOB is compared with the whole key, byte by byte. * matches any number of bytes, ? one byte, [a-z] one byte of the
+    /// range, and [!a-z] one byte outside of it. A \ before a byte takes away its special meaning.
+    /// Together with --prefix, mcflush lists the keys that meet either.
     #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true)]
     globs: Vec<OsString>,
 
-    /// Not the keys that match GLOB (repeatable)
+    /// Leave out the keys that match GLOB (repeatable)
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
     keep_match: Vec<OsString>,
 
@@ -50,27 +51,27 @@ pub struct Keys {
     #[command(flatten)]
     filter: FilterArgs,
 
-    /// With --top: what comes first
+    /// With --top: which keys come first
     #[arg(long, value_name = "BY", value_enum, requires = "top", default_value = "size")]
     sort: Sort,
 
-    /// Only the first N, in the order of --sort, of all servers together
+    /// List only the first N keys of all servers together, in the order of --sort
     ///
-    /// The listing goes by, and no more than N keys are held, however many there are.
+    /// mcflush holds no more than N keys in memory, however many the servers list.
     #[arg(long, value_name = "N", value_parser = top, allow_negative_numbers = true)]
     top: Option<NonZeroUsize>,
 
-    /// Before the key its expiry, last access, size, CAS and slab class (Unix times; - is never, or not known)
+    /// Print expiry, last access, size, CAS and slab class before each key (Unix times; - is never, or unknown)
     ///
-    /// On a terminal in columns, and in units for people.
+    /// On a terminal, mcflush prints columns, with units.
     #[arg(long, conflicts_with = "null")]
     long: bool,
 
-    /// Raw bytes with a NUL behind each key, as xargs -0 reads them
+    /// Print raw bytes with a NUL after each key, as xargs -0 reads them
     #[arg(short = '0', conflicts_with = "json")]
     null: bool,
 
-    /// How keys are listed, for those who know better
+    /// How to list keys; by default mcflush chooses what is complete and safe
     #[arg(long, hide_short_help = true, value_name = "S", value_enum)]
     strategy: Option<Listing>,
 
@@ -108,7 +109,7 @@ impl Keys {
 enum Sort {
     /// The largest
     Size,
-    /// The longest unread, as the server notes it
+    /// The longest unread, as far as the server notes reads
     Age,
     /// The next to expire
     Expiry,

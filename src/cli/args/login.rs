@@ -22,19 +22,20 @@ const VARIABLES: [[&str; 2]; 3] =
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Login {
-    /// The user of servers that want a login (-Y, SASL); else $MCFLUSH_USER; a URL's own wins
+    /// The user for servers that want a login (-Y, SASL) [default: $MCFLUSH_USER]
     ///
-    /// Behind it come $MEMCACHE_USERNAME and $MEMCACHIER_USERNAME, each with its own password.
+    /// A user in a server's URL goes before it. If $MCFLUSH_USER is not set either, mcflush reads $MEMCACHE_USERNAME or
+    /// $MEMCACHIER_USERNAME, each with its own password.
     #[arg(long, hide_short_help = true, value_name = "NAME", help_heading = super::heading::SERVERS)]
     pub user: Option<String>,
 
-    /// The password, in a file; else $MCFLUSH_PASSWORD
+    /// Read the password from FILE [default: $MCFLUSH_PASSWORD]
     ///
-    /// Behind it come $MEMCACHE_PASSWORD and $MEMCACHIER_PASSWORD.
+    /// $MEMCACHE_PASSWORD and $MEMCACHIER_PASSWORD belong to the users of those names.
     #[arg(long, hide_short_help = true, value_name = "FILE", help_heading = super::heading::SERVERS)]
     pub password_file: Option<PathBuf>,
 
-    /// Which login the servers take
+    /// How to log in
     #[arg(long, hide_short_help = true, value_name = "FORM", value_enum, default_value = "auto", help_heading = super::heading::SERVERS)]
     pub login: Form,
 }
@@ -42,7 +43,7 @@ pub struct Login {
 /// What --login takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// What each server asks for: the text login (-Y), SASL, or none; MemCachier's where the host ends in memcachier.com
+    /// What each server asks for: the text login (-Y), SASL, or none; MemCachier's if the host ends in memcachier.com
     Auto,
     /// MemCachier's text login; any other server would store the password as an item
     Memcachier,
@@ -86,7 +87,7 @@ impl Login {
                 user.check()?;
                 if user.text.contains(':') {
                     return Err(format!(
-                        "{} holds a colon, which ends a user in the server's file: set it without",
+                        "{} holds a colon, which ends a user's name in the server's file: set it without one",
                         user.source
                     ));
                 }

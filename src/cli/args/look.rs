@@ -10,13 +10,13 @@ use crate::cli::when::When;
 pub struct Look {
     /// Colours: auto (on a terminal), always or never
     ///
-    /// With a NO_COLOR that is set and not empty, auto means never.
+    /// If NO_COLOR is set and not empty, auto means never.
     #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto", help_heading = super::heading::OUTPUT)]
     pub color: When,
 
-    /// Live lines: auto (on a terminal), always or never
+    /// Progress lines: auto (on a terminal), always or never
     ///
-    /// Without a terminal, always means a plain line on stderr now and then.
+    /// Without a terminal, always prints a plain line on stderr now and then.
     #[arg(long, hide_short_help = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto", help_heading = super::heading::OUTPUT)]
     pub progress: When,
 }

@@ -1,4 +1,4 @@
-//! What may be typed, and what it means. Everything is checked here, before anything is sent.
+//! The command line: its options, and what they mean. Everything is checked here, before anything is sent.
 
 mod filter;
 mod help;
@@ -69,44 +69,44 @@ mod heading {
 struct Args {
     /// Flush whole instances
     ///
-    /// Every app that uses them loses its items. On current servers flush_all by itself leaves some values, so mcflush
-    /// walks the hash table behind it and deletes them; where it cannot walk, it flushes again. With --keep, mcflush
-    /// lists and deletes the keys instead, and sends no flush_all.
+    /// Every app that uses them loses its items. On current servers flush_all by itself leaves some values, so mcflush then
+    /// walks the hash table and deletes them; if it cannot walk, it flushes again. With --keep or --keep-match, mcflush lists
+    /// and deletes keys instead, and sends no flush_all.
     #[arg(long, conflicts_with_all = ["prefix", "glob"], help_heading = heading::WHAT)]
     all: bool,
 
-    /// Clear the keys that begin with P, and no others (repeatable: any of them)
+    /// Clear the keys that begin with P, and no others (repeatable)
     ///
     /// P is compared byte by byte: "shop:" is not "Shop:", and no character has a special meaning. P may begin with a
-    /// hyphen, and may not be empty: use --all for that. "mcflush namespaces" shows what a framework puts before its
-    /// keys.
+    /// hyphen. It may not be empty: use --all for that. "mcflush namespaces" shows what a framework puts before its keys.
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     prefix: Vec<OsString>,
 
-    /// Clear the keys that match GLOB, and no others (repeatable, also beside --prefix: any of them)
+    /// Clear the keys that match GLOB, and no others (repeatable)
     ///
-    /// GLOB is compared with the whole key, byte by byte: * matches any bytes or none, ? one byte, [a-z] one of these,
-    /// [!a-z] one of the others, and \ takes the special meaning from the byte behind it. "*:posts:*" finds a group
-    /// behind the numbers that WordPress puts before it. Quote GLOB for the shell.
+    /// GLOB is compared with the whole key, byte by byte. * matches any number of bytes, ? one byte, [a-z] one byte of the
+    /// range, and [!a-z] one byte outside of it. A \ before a byte takes away its special meaning.
+    /// "*:posts:*" finds the keys of a WordPress group, which begin with numbers. Quote GLOB for the shell. Together with
+    /// --prefix, mcflush clears the keys that meet either.
     #[arg(id = "glob", long = "match", value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
     globs: Vec<OsString>,
 
     /// Clear the keys of an app that the config file names, on its servers
     ///
-    /// [apps.NAME] in the file has the app's prefixes and patterns, those to keep, and its servers where they differ
-    /// from the file's.
+    /// [apps.NAME] in the file holds the app's prefixes and patterns, those to keep, and servers of its own if it has any.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "prefix", "glob"], help_heading = heading::WHAT)]
     app: Option<String>,
 
-    /// Leave the keys that begin with P (repeatable); with --all this becomes a clear by listing
+    /// Keep the keys that begin with P (repeatable)
     ///
-    /// With --prefix shop: --keep shop:session: the visitors of a shop stay logged in.
+    /// With --prefix shop: --keep shop:session: the visitors of a shop stay logged in. With --all, mcflush then lists and
+    /// deletes keys instead of sending flush_all.
     #[arg(long, value_name = "P", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep: Vec<OsString>,
 
-    /// Leave the keys that match GLOB (repeatable); with --all this becomes a clear by listing
+    /// Keep the keys that match GLOB (repeatable)
     ///
-    /// As in --prefix shop: --keep-match 'shop:*:session:*'.
+    /// For example: --prefix shop: --keep-match 'shop:*:session:*'.
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true, help_heading = heading::WHAT)]
     keep_match: Vec<OsString>,
 
@@ -115,26 +115,26 @@ struct Args {
 
     /// Delete exactly the keys in FILE, one a line as "mcflush keys" prints them; - for stdin
     ///
-    /// They are deleted on each server. A key that is not there is no failure. A line that is not a key is wrong use,
-    /// and then nothing is sent: mcflush reads FILE twice, and copies stdin to a temporary file first.
+    /// mcflush deletes them on each server. A key that is not there is not a failure. If a line is not a key, mcflush sends
+    /// nothing and exits with 2: it reads all of FILE first, and copies stdin to a temporary file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "prefix", "glob", "app", "keep", "keep_match", "larger", "idle",
         "no_expiry", "dry_run", "verify", "keep_new", "delay", "stagger", "once", "strategy"], help_heading = heading::WHAT)]
     keys_from: Option<PathBuf>,
 
-    /// With --keys-from: raw bytes with a NUL behind each key, as "mcflush keys -0" prints them
+    /// With --keys-from: read raw bytes with a NUL after each key, as "mcflush keys -0" prints them
     #[arg(short = '0', help_heading = heading::WHAT)]
     raw: bool,
 
-    /// With --all: the server flushes after so many seconds
+    /// With --all: tell the server to flush after SECONDS
     ///
-    /// When mcflush ends, the server knows the time. A later flush_all replaces this one.
+    /// mcflush does not wait for it. A later flush_all replaces this one.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     delay: Option<u32>,
 
-    /// With --all on several servers: each flushes so many seconds after the one before
+    /// With --all on several servers: flush each SECONDS after the one before
     ///
-    /// The database then does not get all misses at once. This time is added to --delay.
+    /// The database then does not get all misses at once. The time is added to --delay.
     #[arg(long, hide_short_help = true, value_name = "SECONDS", conflicts_with_all = ["prefix", "glob", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify"],
         value_parser = clap::value_parser!(u32).range(1..=DELAY_MAX), allow_negative_numbers = true, help_heading = heading::HOW)]
     stagger: Option<u32>,
@@ -145,49 +145,51 @@ struct Args {
     #[arg(long, hide_short_help = true, help_heading = heading::WHAT)]
     escaped: bool,
 
-    /// Change nothing; say what would go
+    /// Change nothing; report what would be deleted
     ///
-    /// mcflush lists the keys as a clear would, and prints how many there are and their bytes, for each prefix where
-    /// several are given.
+    /// mcflush lists the keys as a clear would, and prints their number and bytes. If you give several prefixes, it prints
+    /// them for each.
     #[arg(long, conflicts_with_all = ["verify", "rate"], help_heading = heading::HOW)]
     dry_run: bool,
 
-    /// At most N deletes a second and server
+    /// Send each server at most N deletes a second
     ///
-    /// Use it where the database cannot bear all misses at once. Other clients of the cache do not wait for a clear at
-    /// any rate.
+    /// Use it if the database cannot serve all misses at once. Other clients of the cache never wait for a clear, with or
+    /// without it.
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = heading::HOW)]
     rate: Option<NonZeroU32>,
 
     /// With --all: send flush_all once, and do not check what it leaves
     ///
-    /// This is the fastest way, and proves nothing: from memcached 1.6.25 on, values that were stored or read in the
+    /// This is the fastest way, but it proves nothing: from memcached 1.6.25 on, values that were stored or read in the
     /// second of the flush can stay readable until they expire.
     #[arg(long, requires = "all", conflicts_with_all = ["prefix", "glob", "app", "keep", "keep_match", "larger", "idle", "no_expiry", "dry_run", "verify", "keep_new"],
         help_heading = heading::HOW)]
     once: bool,
 
-    /// Leave what other clients store while mcflush runs
+    /// Keep what other clients store while mcflush runs
     ///
     /// For a deploy whose new code already fills the cache. mcflush deletes an item only if its CAS says that it was stored
-    /// before mcflush began. An item that is changed in place meanwhile (incr, append) counts as new and stays. A server
-    /// without CAS (-C), or whose keys cannot be listed with their CAS, is refused before anything is deleted.
+    /// before mcflush began. An item that a client changes in place after that (incr, append) counts as new and stays.
+    /// mcflush refuses a server that has no CAS (-C), or that cannot list its keys with their CAS, before it deletes anything.
     #[arg(long, conflicts_with_all = ["dry_run", "delay", "stagger"], help_heading = heading::HOW)]
     keep_new: bool,
 
-    /// Look again at the end, and find nothing older
+    /// Check again at the end that nothing old is left
     ///
-    /// A clear walks the hash table once more; on older servers it asks for stronger evidence. With --all, mcflush
-    /// stores an item before the flush, which must be gone behind it, and where the server lists its keys one more walk
-    /// must find nothing older.
+    /// A clear walks the hash table once more; on older servers it demands stronger evidence. With --all, mcflush stores an
+    /// item before the flush, which must be gone after it; if the server can list its keys, one more walk must find
+    /// nothing old.
     #[arg(long, help_heading = heading::HOW)]
     verify: bool,
 
-    /// How the server lists its keys; mcflush chooses by itself what is complete and safe
+    /// How to list keys; by default mcflush chooses what is complete and safe
     #[arg(long, hide_short_help = true, value_name = "S", value_enum, help_heading = heading::HOW)]
     strategy: Option<Listing>,
 
-    /// Do not ask before --all on several servers of the config file, as mcflush does on a terminal
+    /// Do not ask before --all empties several servers of the config file
+    ///
+    /// mcflush asks only on a terminal.
     #[arg(long, hide_short_help = true, help_heading = heading::HOW)]
     yes: bool,
 
@@ -216,13 +218,13 @@ impl Args {
 /// What --strategy takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Listing {
-    /// What is complete and safe for other clients
+    /// The listing that is complete and safe for other clients
     Auto,
-    /// One walk of the hash table; freezes other clients of servers before 1.6.19 when it is read slowly
+    /// One walk of the hash table; before memcached 1.6.19 it freezes other clients when mcflush reads slowly
     Hash,
-    /// The LRU lists, in passes, until there is evidence enough; refused from 1.6.19 to 1.6.43, which it can harm
+    /// The LRU lists, in passes, until there is enough evidence; refused on memcached 1.6.19 to 1.6.43, which it can harm
     Lru,
-    /// One LRU list of each slab class, 2 MB of it at most
+    /// At most 2 MB of one LRU list of each slab class
     Cachedump,
 }
 
@@ -239,11 +241,11 @@ impl Listing {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Show what the servers say of themselves
+    /// Show the servers' statistics
     Stats(stats::Stats),
     /// List keys, one a line
     Keys(keys::Keys),
-    /// Show who lives there: keys and bytes by prefix
+    /// Show keys and bytes by prefix
     Namespaces(namespaces::Namespaces),
     /// Show which prefixes and keys are read and written now
     Hot(hot::Hot),
@@ -268,7 +270,7 @@ enum Sub {
 
 #[derive(Debug, Subcommand)]
 enum ConfigSub {
-    /// Print what applies, and from where: command line, environment, config file, built in
+    /// Print the settings that apply, and where each comes from: command line, environment, config file, built in
     Check {
         #[command(flatten)]
         common: Common,
@@ -279,28 +281,30 @@ enum ConfigSub {
 struct Common {
     /// host[:port], [v6][:port], /path/to.sock, @group, memcached://[user:password@]host[:port], memcacheds://… (TLS) or memcached+unix:///path
     ///
-    /// Or a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
-    /// memcached+auto://endpoint[:port] (as ElastiCache answers "config get cluster"). The system resolves names, or the DNS
-    /// server in $MCFLUSH_DNS (ip[:port]).
+    /// Or the name of a list: memcached+dns://name[:port] (every A and AAAA record), memcached+srv://_memcached._tcp.name (SRV records),
+    /// memcached+auto://endpoint[:port] (ElastiCache's "config get cluster"). The system resolves names, unless $MCFLUSH_DNS
+    /// (ip[:port]) names a DNS server.
     ///
-    /// Without any: $MCFLUSH_SERVERS, else $MEMCACHE_SERVERS, else $MEMCACHIER_SERVERS, else those of the config file, else
-    /// localhost:11211. A weight behind a port or a socket is left out; a list in a variable has commas, semicolons or spaces.
+    /// Without a SERVER, mcflush takes the first of these that is set: $MCFLUSH_SERVERS, $MEMCACHE_SERVERS,
+    /// $MEMCACHIER_SERVERS, the servers of the config file, localhost:11211. Commas, semicolons or spaces separate the servers
+    /// in a variable. mcflush ignores a weight after a port or a socket.
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
 
-    /// Also the servers in FILE, one a line, with # comments; - for stdin
+    /// Add the servers in FILE, one a line; # begins a comment, and - is stdin
     ///
     /// A file that names no server is an error.
     #[arg(long, value_name = "FILE", help_heading = heading::SERVERS)]
     servers_from: Option<PathBuf>,
 
-    /// Only the I-th of N equal parts of the sorted server list, I from 0
+    /// Take only part I of N equal parts of the sorted server list; I counts from 0
     ///
-    /// Jobs of an array that get the same list share it so, without talking to each other. An empty part is no failure.
+    /// Parallel jobs that get the same list can divide it in this way, without talking to each other. An empty part is not a
+    /// failure.
     #[arg(long, hide_short_help = true, value_name = "I/N", value_parser = Shard::parse, allow_hyphen_values = true, help_heading = heading::SERVERS)]
     shard: Option<Shard>,
 
-    /// Servers, groups, apps and defaults, in TOML
+    /// Read servers, groups, apps and defaults from FILE, in TOML
     ///
     /// Without this option mcflush reads the first of $MCFLUSH_CONFIG, ./mcflush.toml,
     /// $XDG_CONFIG_HOME/mcflush/config.toml and /etc/mcflush.toml that exists. "mcflush config check" prints what
@@ -314,27 +318,27 @@ struct Common {
     #[command(flatten)]
     tls: TlsArgs,
 
-    /// Servers worked on at once
+    /// Work on N servers at once
     ///
     /// mcflush holds one or two connections to each.
     #[arg(long, value_name = "N", default_value = "16", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     jobs: NonZeroUsize,
 
-    /// Seconds for resolving a name, for connecting, and for any silence of a server
+    /// How long a name may take to resolve, a connection to open, and a server to be silent
     ///
     /// A server that keeps answering may take longer; --deadline bounds the whole run.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     timeout: Duration,
 
-    /// Seconds for the whole run
+    /// How long the whole run may take
     ///
     /// A server that is not done by then has failed, with kind "deadline", and its line says how far mcflush came.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     deadline: Option<Duration>,
 
-    /// Tries again after a refused or lost connection
+    /// Try again N times after a refused or lost connection
     ///
-    /// The waits between them grow. A name that does not resolve is not tried again.
+    /// The waits grow from one try to the next. A name that does not resolve is not tried again.
     #[arg(long, hide_short_help = true, value_name = "N", default_value = "2", allow_negative_numbers = true, help_heading = heading::PATIENCE)]
     retries: u32,
 
@@ -346,13 +350,13 @@ struct Common {
 
     /// Print one JSON document, and nothing else, on stdout
     ///
-    /// docs/output.schema.json describes it. "keys" prints an object a key and line, "stats --watch" one a look.
+    /// docs/output.schema.json describes it. "keys" prints one object a line for each key, "stats --watch" one for each look.
     #[arg(long, help_heading = heading::OUTPUT)]
     json: bool,
 
     /// Report on stderr what mcflush tries
     ///
-    /// This is how keys are listed, the passes, the waits, and what is tried again.
+    /// It shows how mcflush lists keys, its passes, its waits, and what it tries again.
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = heading::OUTPUT)]
     verbose: u8,
 
@@ -373,9 +377,9 @@ Examples:
   mcflush --prefix shop: cache1            clear one app's keys on a shared instance
   mcflush --dry-run --prefix shop: cache1  what that would delete
   mcflush --keys-from keys.txt cache1      delete exactly these keys
-  mcflush stats /run/memcached.sock        what a server says of itself
+  mcflush stats /run/memcached.sock        a server's statistics
   mcflush keys --prefix shop: cache1       its keys, one a line
-  mcflush namespaces --top 10 cache1       who lives there: keys and bytes by prefix
+  mcflush namespaces --top 10 cache1       keys and bytes by prefix
 
 Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 3 done on some, 130 or 143 interrupted.";
 
@@ -388,7 +392,7 @@ pub struct Invocation {
     pub accesses: Accesses,
     /// Whether a terminal is asked before several servers are emptied.
     pub asks: bool,
-    /// Who resolves names, in place of the system.
+    /// The DNS server that resolves names, in place of the system.
     pub dns: Option<SocketAddr>,
     /// The part of the list that was asked for.
     pub shard: Option<Shard>,
@@ -402,7 +406,7 @@ pub struct Invocation {
     pub json: bool,
     pub verbose: u8,
     pub look: Look,
-    /// Those that the config file names, which a misspelt one may have been.
+    /// The hosts in the config file, to guess what a misspelt host was meant to be.
     pub hosts: Vec<String>,
     /// Prefixes are spelt byte by byte.
     pub is_escaped: bool,
@@ -424,7 +428,7 @@ pub enum Command {
 /// Reads the process's arguments.
 ///
 /// # Errors
-/// They mean nothing that can be done.
+/// They are not understood, or do not go together.
 pub fn parse() -> Result<Invocation, Refusal> {
     // Without the config file first: help does not need it, and it may be named here.
     let matches = matches(help::arranged(Args::command()))?;
@@ -497,7 +501,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         let is_typed = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
         if tls::IDS.iter().any(is_typed) {
             return Err(Refusal::Wrong(
-                "TLS options, but no server is named by memcacheds://: write its URL so".into(),
+                "there are TLS options, but no server is named by memcacheds://: write memcacheds://host".into(),
             ));
         }
         None
@@ -548,13 +552,13 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
 fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
     if let Some(file) = &args.keys_from {
         if file == Path::new("-") && args.common.servers_from.as_deref() == Some(Path::new("-")) {
-            return Err("--keys-from - and --servers-from - cannot both have stdin: give one of them a file".into());
+            return Err("--keys-from - and --servers-from - cannot both read stdin: give one of them a file".into());
         }
         let form = if args.raw { keys_from::Form::Null } else { keys_from::Form::Lines };
         return Ok(Command::Delete(KeysFrom::read(file, form)?, args.rate));
     }
     if args.raw {
-        return Err("-0 means nothing without --keys-from: leave it out".into());
+        return Err("-0 has no effect without --keys-from: leave it out".into());
     }
     let mut prefix = prefixes("--prefix", args.prefix, args.escaped)?;
     let mut keep = prefixes("--keep", args.keep, args.escaped)?;
@@ -582,7 +586,7 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
             let advice =
                 "name --all, --prefix P, --match GLOB, --app NAME, --keys-from FILE or a command, then the servers (see mcflush --help)";
             return Err(match meant {
-                Some(meant) => format!("nothing to do: did you mean mcflush {meant}? Else {advice}"),
+                Some(meant) => format!("nothing to do: did you mean mcflush {meant}? Otherwise {advice}"),
                 None => format!("nothing to do: {advice}"),
             });
         }
@@ -590,10 +594,10 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
     .keeping(keep)
     .keeping_matches(keep_matching);
     if whole && (is_typed("rate") || is_typed("strategy")) {
-        return Err("--rate and --strategy mean nothing to a flush_all: leave them out, or add --keep P".into());
+        return Err("--rate and --strategy have no effect on a flush_all: leave them out, or add --keep P".into());
     }
     if !args.all && (args.delay.is_some() || args.stagger.is_some()) {
-        return Err("--delay and --stagger mean nothing without --all: leave them out".into());
+        return Err("--delay and --stagger have no effect without --all: leave them out".into());
     }
     Ok(if args.dry_run {
         Command::Survey(scope, clear::Options { strategy, filter, ..clear::Options::default() })

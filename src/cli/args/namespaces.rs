@@ -12,18 +12,18 @@ use crate::cli::namespaces::Options;
 const EXAMPLES: &str = "\
 Examples:
   mcflush namespaces cache1                     keys and bytes by prefix, the largest first
-  mcflush namespaces --depth 2 --top 20 cache1  finer, but only twenty
-  mcflush namespaces --hot 60 cache1            and how often it is read and written in a minute
-  mcflush namespaces --html page.html cache1    a page with a picture";
+  mcflush namespaces --depth 2 --top 20 cache1  longer prefixes, the twenty largest
+  mcflush namespaces --hot 60 cache1            with reads and writes a second, over a minute
+  mcflush namespaces --html page.html cache1    a page with a chart";
 
 /// Where prefixes end.
 #[derive(Debug, clap::Args)]
 pub struct DivisionArgs {
-    /// A prefix ends with this byte (repeatable: any of them; default any of : / . |)
+    /// The byte that ends a prefix (repeatable) [default: any of : / . |]
     #[arg(long, value_name = "C", value_parser = separator, allow_hyphen_values = true)]
     separator: Vec<u8>,
 
-    /// How many parts a prefix has at most
+    /// The most parts that a prefix has
     ///
     /// With 2, shop:cart:7 counts under shop:cart:, and shop:7 still under shop:.
     #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true)]
@@ -47,24 +47,24 @@ pub struct Namespaces {
     #[command(flatten)]
     division: DivisionArgs,
 
-    /// Show the N largest, and the rest in one row
+    /// Show the N largest prefixes, and the rest in one row
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     top: Option<NonZeroUsize>,
 
-    /// Also write a page with a picture of it, which needs no network
+    /// Also write a page with a chart to FILE; the page needs no network
     ///
-    /// A map in which each prefix has its share of the bytes, and a table to sort; for light and dark, desk and phone.
+    /// It has a map in which each prefix takes its share of the bytes, and a table that a reader can sort.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Look for so long which prefixes are read and written, too
+    /// Also show which prefixes are read and written, measured for SECONDS
     ///
-    /// Reads and writes a second, by the server's log, as "mcflush hot" has them: a prefix that is large and never read is one
-    /// to look into. It needs memcached 1.4.26, without -W.
+    /// The reads and writes a second come from the server's log, as in "mcflush hot". A prefix that is large and never read is
+    /// worth a look. The log needs memcached 1.4.26 or later, started without -W.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     hot: Option<Duration>,
 
-    /// How keys are listed, for those who know better
+    /// How to list keys; by default mcflush chooses what is complete and safe
     #[arg(long, hide_short_help = true, value_name = "S", value_enum)]
     strategy: Option<Listing>,
 

@@ -8,7 +8,7 @@ use crate::cli::stats::{Format, Group, Options};
 const EXAMPLES: &str = "\
 Examples:
   mcflush stats cache1 cache2                           side by side, with a total
-  mcflush stats --group items --group slabs cache1      where its memory is
+  mcflush stats --group items --group slabs cache1      where the memory goes
   mcflush stats --format prometheus cache1              for a node exporter's text files";
 
 /// What the command takes beside the servers.
@@ -17,19 +17,19 @@ Examples:
 pub struct Stats {
     /// Which statistics (repeatable) [default: general]
     ///
-    /// One that a server has nothing to say of stays empty; one that it does not know is an error.
+    /// A group of which a server has no figures stays empty. A group that the server does not know is an error.
     #[arg(long, value_name = "GROUP", value_enum)]
     group: Vec<Group>,
 
-    /// How they are printed [default: table]; --json is --format json
+    /// How to print them [default: table]; --json means --format json
     ///
-    /// On a terminal a table groups the digits of numbers and adds units; elsewhere everything is as the server says it.
+    /// On a terminal, a table groups digits and adds units. Elsewhere mcflush prints the figures as the server sent them.
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
-    /// Again and again, with what changed since the last look and the hit ratio
+    /// Repeat every SECONDS, and show what has changed since the last look, and the hit ratio
     ///
-    /// Until it is interrupted. A server that does not answer one look may answer the next.
+    /// mcflush goes on until it is interrupted. If a server does not answer one look, mcflush asks it again at the next.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     watch: Option<Duration>,
 
@@ -48,7 +48,7 @@ impl Stats {
             (None, false) => Format::Table,
         };
         if self.watch.is_some() && format == Format::Prometheus {
-            return Err("--watch means nothing to Prometheus, which looks by itself: leave it out".into());
+            return Err("--watch has no use for Prometheus, which asks by itself: leave it out".into());
         }
         self.common.json = format == Format::Json;
         let mut groups = self.group;

@@ -1,4 +1,4 @@
-//! Whom to trust, and who we are, for servers with -Z.
+//! TLS: the authorities to trust, and the certificate of mcflush itself.
 
 use std::path::PathBuf;
 

@@ -16,7 +16,7 @@ pub struct Check<'a> {
     servers: Vec<String>,
     /// Who named the servers.
     source: &'static str,
-    /// Name, value, and who gave it.
+    /// Name, value, and where it comes from.
     options: Vec<(String, String, &'static str)>,
 }
 

@@ -34,8 +34,8 @@ const NEVER: [&str; 24] = [
     "watch",
 ];
 
-/// What comes behind the environment, and is asked for by name; the password has no option, because everybody could read it
-/// there.
+/// Settings that come after the environment, and that the login code asks for by name. The password has no option: other users
+/// could read it in the process list.
 const LOGIN: [&str; 3] = ["user", "password", "password-file"];
 
 /// Paths, which are meant from where the file is.
@@ -68,7 +68,7 @@ impl Config {
         Ok(command)
     }
 
-    /// A default that is a text: of those that come behind the environment.
+    /// A default that is a text, of the settings that come after the environment.
     ///
     /// # Errors
     /// It is no text.
@@ -97,7 +97,7 @@ impl Config {
         else {
             let meant = similar(name, names.iter().copied()).map(|known| format!("did you mean \"{known}\"?"));
             let advice = meant.unwrap_or_else(|| "see mcflush --help for those that do".into());
-            return Err(format!("\"{}\" is no option that takes a default: {advice}", one_line(name)));
+            return Err(format!("\"{}\" is not an option that takes a default: {advice}", one_line(name)));
         };
         let text = match (arg.get_action(), value) {
             (ArgAction::SetTrue, Value::Boolean(given)) => return Ok(given.then(|| "true".into())),

@@ -69,7 +69,7 @@ impl Config {
     /// `$XDG_CONFIG_HOME/mcflush/config.toml`, `/etc/mcflush.toml`.
     ///
     /// # Errors
-    /// It cannot be read, or says what nobody can mean; in a line, with the place.
+    /// The file cannot be read, or has a wrong value: one line, with the place.
     pub fn find(named: Option<PathBuf>) -> Result<Self, String> {
         let Some(file) = place(named)? else { return Ok(Self::default()) };
         let name = one_line(&file.display().to_string());

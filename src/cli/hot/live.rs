@@ -49,7 +49,7 @@ impl Live {
         Self(Some((shown, stop, drawer)))
     }
 
-    /// Takes note of what a server has shown so far. It is called by who reads the log, and does not wait for the terminal.
+    /// Takes note of what a server has shown so far. The code that reads the log calls it, so it does not wait for the terminal.
     pub fn look(&self, server: &ServerAddr) -> impl Fn(&Traffic) + Send + use<> {
         let shown = self.0.as_ref().map(|(shown, ..)| Arc::clone(shown));
         let server = server.clone();

@@ -156,13 +156,13 @@ pub fn page(together: &Together, failed: &[ServerAddr], top: usize) -> String {
     let mut notes = Vec::new();
     if !failed.is_empty() {
         let failed: Vec<_> = failed.iter().map(ToString::to_string).collect();
-        notes.push(format!("Not counted, because it failed there: {}.", failed.join(", ")));
+        notes.push(format!("Not counted, because mcflush failed there: {}.", failed.join(", ")));
     }
     if *skipped > 0 {
         notes.push(format!("Too low: {} log lines were left out.", grouped(*skipped)));
     }
     Page {
-        heading: format!("What is used on {}", title(servers)),
+        heading: format!("Reads and writes on {}", title(servers)),
         summary: format!("{} in {:.1} s", summary(&sighting.traffic.total()), sighting.time.as_secs_f64()),
         notes,
         picture: "Uses by prefix",

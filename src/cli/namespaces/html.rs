@@ -7,7 +7,7 @@ use super::{Row, Sighting, rows, title};
 use crate::cli::page::{self, Cell, Column, Page, ROWS_MAX, Share, now};
 use crate::cli::text::{age, binary, count, grouped, rate};
 
-/// What a page has to say beside the counts, because whoever gets it has not seen the command run.
+/// What the page says beside the counts, because its reader has not seen the command run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lacks<'a> {
     /// Servers that could not be counted.
@@ -21,7 +21,7 @@ impl Lacks<'_> {
         let mut notes = Vec::new();
         if !self.failed.is_empty() {
             let failed: Vec<_> = self.failed.iter().map(ToString::to_string).collect();
-            notes.push(format!("Not counted, because it failed there: {}.", failed.join(", ")));
+            notes.push(format!("Not counted, because mcflush failed there: {}.", failed.join(", ")));
         }
         if self.in_part {
             notes.push(
@@ -30,9 +30,7 @@ impl Lacks<'_> {
         }
         if namespaces.others().keys > 0 {
             let most = grouped(Namespaces::PREFIXES_MAX as u64);
-            notes.push(format!(
-                "More than {most} prefixes: the keys of those that were met later are summed as (others)."
-            ));
+            notes.push(format!("More than {most} prefixes: the keys of the rest are counted as (others)."));
         }
         notes
     }
@@ -95,7 +93,7 @@ pub fn page(
     let summary = format!("{} in {}", count(total.keys, "key"), binary(total.bytes));
     let seconds = |sighting: &Sighting| format!("; reads and writes of {:.0} s", sighting.time.as_secs_f64());
     Page {
-        heading: format!("Who lives on {}", title(servers)),
+        heading: format!("Keys on {}", title(servers)),
         summary: summary + &sighting.map(seconds).unwrap_or_default(),
         notes: lacks.notes(namespaces),
         picture: "Bytes by prefix",
@@ -120,7 +118,7 @@ mod tests {
         let servers: Vec<ServerAddr> = vec!["/tmp/{{rows}}<script>".parse().unwrap()];
         let lacks = Lacks { failed: &servers, in_part: true };
         let page = page(&servers, lacks, &Namespaces::default(), None, 10);
-        assert!(page.contains("Who lives on /tmp/{{rows}}&lt;script&gt;"));
+        assert!(page.contains("Keys on /tmp/{{rows}}&lt;script&gt;"));
         assert!(page.contains("failed there: /tmp/{{rows}}&lt;script&gt;."));
     }
 }

@@ -84,7 +84,7 @@ pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<No
     shown.iter().map(row).chain(last).collect()
 }
 
-/// Who lives on these servers, for people. A terminal has a width, and gets bars.
+/// Keys on these servers, for people. A terminal has a width, and gets bars.
 pub fn table(servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>, width: Option<usize>) -> String {
     let mut total = Usage::default();
     rows.iter().for_each(|row| total.add(&row.usage));

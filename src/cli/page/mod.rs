@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const PAGE: &str = include_str!("page.html");
 
-/// Rows of the table; more of them nobody reads, and a browser sorts slowly.
+/// The most rows of the table: a reader takes in no more, and a browser sorts more of them slowly.
 pub const ROWS_MAX: usize = 1_000;
 
-/// Areas of the picture; smaller ones nobody sees.
+/// The most areas of the chart: smaller ones are too small to see.
 const AREAS_MAX: usize = 40;
 
 /// What stands on a page.
@@ -16,9 +16,9 @@ const AREAS_MAX: usize = 40;
 pub struct Page {
     pub heading: String,
     pub summary: String,
-    /// What has to be said beside the figures.
+    /// Notes on the figures.
     pub notes: Vec<String>,
-    /// What the picture shows, for who does not see it.
+    /// What the chart shows, for screen readers.
     pub picture: &'static str,
     pub shares: Vec<Share>,
     /// The name of the first, and what it is called in the page's address.

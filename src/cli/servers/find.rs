@@ -1,4 +1,4 @@
-//! From what was named to the servers themselves: lists are asked for, and who has two names is visited once.
+//! From the names that were given to the servers: looks up lists, and finds servers that have two names, which are visited once.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -94,7 +94,7 @@ pub async fn distinct(
                     context.resolver.narrow(host, *port, &common);
                 }
                 if verbose {
-                    tell(&format!("{server} is {known}: visited once"));
+                    tell(&format!("{server} is the same server as {known}: mcflush visits it once"));
                 }
             }
         }
@@ -112,7 +112,7 @@ fn hosts(name: &str, addresses: &[SocketAddr]) -> usize {
 /// Which servers are known by which addresses.
 #[derive(Default)]
 struct Distinct {
-    /// Of names for one host each: whoever shares an address is the same.
+    /// Of names with one host each: two names with one address are the same server.
     hosts: HashMap<SocketAddr, usize>,
     /// What each of those is reached by.
     reached_by: HashMap<usize, Vec<SocketAddr>>,
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_an_address_is_visited_once() {
+    fn servers_with_one_address_are_visited_once() {
         let mut distinct = Distinct::default();
         assert_eq!(distinct.place(0, all(&["[::1]:1", "127.0.0.1:1"])), Place::New);
         assert_eq!(distinct.place(1, all(&["127.0.0.1:1"])), Place::Known { at: 0, common: all(&["127.0.0.1:1"]) });

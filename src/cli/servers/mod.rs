@@ -1,5 +1,5 @@
-//! Which servers: the first source that names any. A source that is given but names none is an error, never a fall
-//! through to the next: nobody's localhost is flushed by a typing error.
+//! Finds the servers: those of the first source that is set. A source that is set but names no server is an error, and mcflush does
+//! not go on to the next source: a typing error must not flush localhost.
 
 mod find;
 mod shard;
@@ -111,7 +111,7 @@ impl Names<'_> {
             match meant.or_else(|| if error.is_number() { self.with_port(name) } else { None }) {
                 Some(meant) => {
                     let name = one_line(&without_password(name));
-                    format!("{source}\"{name}\" is no server address: did you mean {meant}?")
+                    format!("{source}\"{name}\" is not a server address: did you mean {meant}?")
                 }
                 None => format!("{source}{error}"),
             }
@@ -185,7 +185,7 @@ pub fn dns() -> Result<Option<SocketAddr>, String> {
     let Some(text) = env::var_os("MCFLUSH_DNS") else { return Ok(None) };
     let text = text.to_string_lossy();
     let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)));
-    let wrong = |_| format!("MCFLUSH_DNS is no address of a DNS server: give ip:port, or unset it: \"{text}\"");
+    let wrong = |_| format!("MCFLUSH_DNS is not the address of a DNS server: give ip:port, or unset it: \"{text}\"");
     address.map(Some).map_err(wrong)
 }
 

@@ -97,7 +97,7 @@ impl Since {
                 let count: usize = said.iter().map(|(_, stats)| stats.len()).sum();
                 return format!("{server}: {} statistics; what changes follows", grouped(count as u64));
             }
-            Self::Restarted => return format!("{server}: it was started again, and counts anew"),
+            Self::Restarted => return format!("{server}: the server was restarted, and counts from 0 again"),
             Self::Changes(changes) => changes,
         };
         let rate = |name: &str| {

@@ -52,7 +52,7 @@ fn of_certificate(error: &CertificateError) -> Problem {
         CertificateError::NotValidForName => ("the server's certificate is not for this name", TlsCure::ExpectName),
         // Signed by another one of the same name, too.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            ("nobody who is trusted signed the server's certificate", TlsCure::TrustSigner)
+            ("no trusted authority signed the server's certificate", TlsCure::TrustSigner)
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
             "the server's certificate is not for servers (extendedKeyUsage)",
@@ -83,9 +83,10 @@ fn of_certificate(error: &CertificateError) -> Problem {
 /// The server ended the handshake, for a reason that is one of a few words.
 fn of_alert(alert: AlertDescription) -> (&'static str, TlsCure) {
     match alert {
-        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            ("the server wants a client certificate, or nothing that we offer", TlsCure::ClientCertificate)
-        }
+        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => (
+            "the server wants a client certificate, or accepts nothing that mcflush offers",
+            TlsCure::ClientCertificate,
+        ),
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => (
             "the server takes no version of TLS, or no cipher, that is still safe",
             TlsCure::Other("let it offer TLS 1.2 or later (-o ssl_min_version)"),

@@ -26,6 +26,23 @@ if ($library === 'sessions') {
     $write = fn($name, $value) => $session($name, $value) === $value;
     $read = fn($name) => $session($name, null);
     $clear = fn() => null;
+} elseif ($library === 'symfony') {
+    require_once 'Symfony/Component/Cache/autoload.php';
+    $pool = new Symfony\Component\Cache\Adapter\MemcachedAdapter(
+        Symfony\Component\Cache\Adapter\MemcachedAdapter::createConnection("memcached://$server"),
+        $app,
+    );
+    $write = fn($name, $value) => $pool->save($pool->getItem($name)->set($value));
+    $read = fn($name) => $pool->getItem($name)->get();
+    $clear = fn() => $pool->clear();
+} elseif ($library === 'laravel') {
+    require_once 'Illuminate/Cache/autoload.php';
+    [$host, $port] = explode(':', $server);
+    $memcached = (new Illuminate\Cache\MemcachedConnector())->connect([['host' => $host, 'port' => (int) $port, 'weight' => 100]]);
+    $cache = new Illuminate\Cache\Repository(new Illuminate\Cache\MemcachedStore($memcached, $app));
+    $write = fn($name, $value) => $cache->forever($name, $value);
+    $read = fn($name) => $cache->get($name);
+    $clear = fn() => $cache->clear();
 } else {
     $memcached = new Memcached();
     $memcached->setOption(Memcached::OPT_BINARY_PROTOCOL, $library === 'binary');
