@@ -165,10 +165,10 @@ mod tests {
     #[test]
     fn what_is_no_key_is_named() {
         for (text, form, words) in [
-            (&b"a\n\nb\n"[..], Form::Lines, "line 2: there is no key"),
+            (&b"a\n\nb\n"[..], Form::Lines, "line 2: it is empty"),
             (b"a\nb\\n\n", Form::Lines, "line 2: write a backslash"),
             (b"a\r\nb\r\n", Form::Lines, "line 1: it ends with a carriage return"),
-            (b"a\0\0", Form::Null, "key 2: there is no key"),
+            (b"a\0\0", Form::Null, "key 2: it is empty"),
         ] {
             let error = read(text, form).unwrap_err();
             assert!(error.contains(words), "{error}");
