@@ -41,12 +41,13 @@ simulate: ## clears and flushes of a model server under faults, a run a seed (SE
 simulate-faults: ## whether the simulation finds faults that are put into the engine on purpose
 	@scripts/simulate-faults $(or $(SEEDS),2000)
 
-bench: ## how fast a clear is beside the server's own limit, what people use instead; codecs and client beside other crates
+bench: ## how fast a clear is beside the server's own limit, how it grows, what people use instead; codecs and client beside other crates
 	@scripts/fetch-memcached
 	@scripts/fetch-clients
-	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time'
+	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time; need_command strace strace'
 	$(CARGO) build --locked --release --example traffic
 	$(CARGO) bench --locked --bench clear
+	BENCH_WRITE=yes $(CARGO) bench --locked --bench scale
 	cd bench && $(CARGO) bench --locked
 
 guard: ## whether five jobs take more instructions, allocations, system calls or bytes than guard/figures.txt says
