@@ -1,8 +1,11 @@
 //! `watch`: the connection becomes a stream of log lines.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::combinator::map_opt;
+use nom::multi::many0;
 
-use super::line::{Words, is_line};
+use super::line::{Parsed, Words, is_line, word};
 use super::percent::{PercentError, decode_percent};
 
 /// A kind of log lines.
@@ -45,7 +48,7 @@ impl LogStream {
         Self::SysEvents,
     ];
 
-    fn parse(word: &[u8]) -> Option<Self> {
+    fn named(word: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|stream| stream.name() == word)
     }
 
@@ -81,8 +84,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn parse(words: Words<'_>) -> Option<Self> {
-        words.map(LogStream::parse).collect::<Option<_>>().map(|streams| Self { streams })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        many0(map_opt(word, LogStream::named)).map(|streams| Self { streams }).parse(words)
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {

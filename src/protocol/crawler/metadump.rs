@@ -162,7 +162,7 @@ impl<'a> MetadumpLine<'a> {
     /// The item's CAS; 0 on a server that runs without (-C).
     #[must_use]
     pub fn cas(self) -> Option<Cas> {
-        Cas::parse(self.field("cas")?)
+        decimal(self.field("cas")?).map(Cas)
     }
 
     /// The item's whole footprint in bytes: header, key and value.
