@@ -118,6 +118,7 @@ pub mod protocol;
 pub mod resolver;
 #[cfg(feature = "ops")]
 pub mod scope;
+mod setters;
 
 #[cfg(any(all(test, feature = "ops"), feature = "fuzzing"))]
 #[doc(hidden)]

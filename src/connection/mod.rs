@@ -21,6 +21,7 @@ use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::protocol::storage::Credentials;
 use crate::resolver::Resolver;
+use crate::setters::setters;
 
 /// A byte stream to a server, whatever it goes over.
 ///
@@ -39,10 +40,11 @@ pub type Connection = Box<dyn Transport>;
 /// ```
 /// use mcflush::connection::Access;
 /// use mcflush::protocol::storage::Credentials;
-/// let access = Access { credentials: Credentials::new("app", "secret"), ..Access::default() };
+/// let access = Access::default().with_credentials(Credentials::new("app", "secret"));
 /// assert!(access.tls.is_none());
 /// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Access {
     /// For servers that ask for them (`-Y`, `-S`). No other gets to see them.
     pub credentials: Option<Credentials>,
@@ -51,6 +53,8 @@ pub struct Access {
     /// For servers with `-Z`.
     pub tls: Option<Tls>,
 }
+
+setters!(Access { with_credentials: credentials: Option<Credentials>, with_login: login: Login, with_tls: tls: Option<Tls> });
 
 /// Connects within a time, name resolution, TLS and authentication included; the addresses of a name are tried in turn.
 ///

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::chance::Chance;
-pub use self::listing::Filter;
+pub use self::listing::{Filter, Strategy};
 use self::retry::unless_stopped;
 pub use self::stop::Stop;
 use crate::address::ServerAddr;
@@ -36,6 +36,7 @@ use crate::connection::{Access, Connection, connect, speaks_only_binary, tls, wa
 use crate::error::{Error, Problem};
 use crate::protocol::stats::StatsGroup;
 use crate::resolver::Resolver;
+use crate::setters::setters;
 
 /// How long a server that has just closed a connection gets to say whether it speaks the binary protocol.
 const SOON: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// assert!(context.deadline.is_none());
 /// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Context {
     /// How patient to be.
     pub patience: Patience,
@@ -68,6 +70,17 @@ pub struct Context {
     /// Where random numbers come from.
     pub chance: Chance,
 }
+
+setters!(Context {
+    with_patience: patience: Patience,
+    with_resolver: resolver: Resolver,
+    with_access: access: Access,
+    with_stop: stop: Stop,
+    with_deadline: deadline: Option<std::time::Instant>,
+    with_events: events: Events,
+    with_connector: connector: Connector,
+    with_chance: chance: Chance,
+});
 
 /// What opens a connection to a server.
 type Open = dyn Fn(&ServerAddr) -> Opening + Send + Sync;
@@ -202,7 +215,7 @@ pub enum Event {
     /// How the keys are listed, and why so.
     Strategy {
         /// The way.
-        strategy: clear::Strategy,
+        strategy: Strategy,
         /// Why.
         why: String,
     },
