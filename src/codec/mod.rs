@@ -70,10 +70,6 @@ impl Default for Limits {
 }
 
 /// Which of the [`Limits`].
-///
-/// ```
-/// assert_eq!(mcflush::codec::Limit::Line.to_string(), "bytes in a line");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -187,13 +183,6 @@ impl CodecError {
 }
 
 /// A reply, and its place in the answer it belongs to.
-///
-/// ```
-/// use mcflush::codec::{Answer, Role};
-/// use mcflush::protocol::Reply;
-/// let answer = Answer::new(Reply::Stored, Role::Last);
-/// assert_eq!(answer.spelling.line(), None);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What the server said.

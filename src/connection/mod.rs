@@ -24,11 +24,6 @@ use crate::resolver::Resolver;
 use crate::setters::setters;
 
 /// A byte stream to a server, whatever it goes over.
-///
-/// ```
-/// fn is_one(_: &impl mcflush::connection::Transport) {}
-/// is_one(&tokio::io::duplex(16).0);
-/// ```
 pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 

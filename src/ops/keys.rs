@@ -24,11 +24,6 @@ use crate::scope::Scope;
 use crate::setters::setters;
 
 /// Which keys beside those of the scope, and how.
-///
-/// ```
-/// use mcflush::ops::keys::Options;
-/// assert!(Options::default().top.is_none());
-/// ```
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Options {

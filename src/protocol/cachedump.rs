@@ -57,12 +57,6 @@ pub struct CachedumpItem {
 
 impl CachedumpItem {
     /// Takes a line (without its end); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// assert!(CachedumpItem::new("ITEM a [1 b; 0 s]").is_some());
-    /// assert!(CachedumpItem::new("END").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -97,12 +91,6 @@ impl CachedumpItem {
     }
 
     /// The line as it came, without its end.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// let line = "ITEM shop:1 [1 b; 0 s]";
-    /// assert_eq!(CachedumpItem::new(line).unwrap().as_bytes(), line.as_bytes());
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

@@ -23,12 +23,6 @@ pub struct ErrorReply {
 }
 
 /// The kinds of error lines.
-///
-/// ```
-/// use mcflush::protocol::ErrorKind;
-/// assert!(ErrorKind::Client.answers_anything());
-/// assert!(!ErrorKind::Busy.answers_anything());
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -69,13 +69,6 @@ pub struct Retrieve {
 
 impl Retrieve {
     /// `get KEY`.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Key, retrieval::Retrieve};
-    /// let get = Retrieve::new(Key::new("a")?);
-    /// assert_eq!((get.with_cas, get.touch), (false, None));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     pub fn new(key: Key) -> Self {
         Self { keys: key.into(), with_cas: false, touch: None }
     }
@@ -227,12 +220,6 @@ impl<'a> ValueBlock<'a> {
     }
 
     /// The key as the server printed it: not checked, no space in it.
-    ///
-    /// ```
-    /// use mcflush::protocol::retrieval::ValueBlock;
-    /// let (value, _) = ValueBlock::new(b"VALUE a 5 3 7\r\nabc\r\n").unwrap();
-    /// assert_eq!(value.key(), b"a");
-    /// ```
     #[must_use]
     pub const fn key(&self) -> &'a [u8] {
         self.key

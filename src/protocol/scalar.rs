@@ -66,11 +66,6 @@ impl From<u32> for Exptime {
 
 /// The 32 bits that clients store beside a value (most say there how it is serialised). Upstream's text says 16 bits;
 /// servers since 1.2.1 keep 32.
-///
-/// ```
-/// use mcflush::protocol::ItemFlags;
-/// assert_eq!(ItemFlags(7).0, 7);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ItemFlags(pub u32);
 
@@ -81,12 +76,6 @@ impl ItemFlags {
 }
 
 /// The number that an item gets anew whenever it changes. A server that runs without (-C) says 0 for all.
-///
-/// ```
-/// use mcflush::protocol::Cas;
-/// assert!(Cas(2) > Cas(1));
-/// assert!(!Cas(0).is_kept());
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Cas(pub u64);
 

@@ -193,12 +193,6 @@ impl Stat {
     }
 
     /// The same in memory of its own, so that it does not keep the read buffer.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::Stat;
-    /// let stat = Stat::new("pid", "7").unwrap();
-    /// assert_eq!(stat.detached(), stat);
-    /// ```
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { name: Bytes::copy_from_slice(&self.name), value: Bytes::copy_from_slice(&self.value) }
@@ -309,12 +303,6 @@ impl PrefixStat {
     }
 
     /// A named count: `count("hit")`.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::PrefixStat;
-    /// let stat = PrefixStat::new("PREFIX shop get 2 hit 1").unwrap();
-    /// assert_eq!((stat.count("hit"), stat.count("miss")), (Some(1), None));
-    /// ```
     #[must_use]
     pub fn count(&self, name: &str) -> Option<u64> {
         // Behind `PREFIX`, and the prefix.

@@ -141,12 +141,6 @@ impl Credentials {
 
     /// Takes what the server's password file can hold: both are non-empty, and hold no space, CR, LF or NUL; the user
     /// holds no colon, which ends it in that file. None otherwise.
-    ///
-    /// ```
-    /// use mcflush::protocol::storage::Credentials;
-    /// assert!(Credentials::new("app", "secret").is_some());
-    /// assert!(Credentials::new("app", "two words").is_none());
-    /// ```
     #[must_use]
     pub fn new(user: &str, password: &str) -> Option<Self> {
         let sound = |text: &str| !text.is_empty() && !text.contains([' ', '\r', '\n', '\0']);

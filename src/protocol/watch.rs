@@ -113,12 +113,6 @@ pub struct LogLine(Bytes);
 
 impl LogLine {
     /// Takes a line (without its LF); None when it holds one.
-    ///
-    /// ```
-    /// use mcflush::protocol::watch::LogLine;
-    /// assert!(LogLine::new("skipped=5").is_some());
-    /// assert!(LogLine::new("two\nlines").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -126,12 +120,6 @@ impl LogLine {
     }
 
     /// The value of a named field as it came: `field("status")`.
-    ///
-    /// ```
-    /// use mcflush::protocol::watch::LogLine;
-    /// let line = LogLine::new("ts=1.2 gid=1 type=eviction key=a fetch=no").unwrap();
-    /// assert_eq!((line.field("fetch"), line.field("status")), (Some(&b"no"[..]), None));
-    /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         Words(&self.0).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))

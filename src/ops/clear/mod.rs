@@ -141,11 +141,6 @@ pub struct Cleared {
 }
 
 /// Why a clear may be called complete.
-///
-/// ```
-/// use mcflush::ops::clear::Proof;
-/// assert_ne!(Proof::Walk, Proof::Passes);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proof {
@@ -158,10 +153,6 @@ pub enum Proof {
 
 impl Proof {
     /// The word for it in JSON.
-    ///
-    /// ```
-    /// assert_eq!(mcflush::ops::clear::Proof::Walk.as_str(), "walk");
-    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

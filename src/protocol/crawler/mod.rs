@@ -16,12 +16,6 @@ pub use self::mgdump::{Mgdump, MgdumpItem, MgdumpLine};
 use super::line::{Parsed, digits, keyword, number, put_decimal, spaces};
 
 /// Which items a crawl walks.
-///
-/// ```
-/// use mcflush::protocol::crawler::{Classes, CrawlTarget};
-/// let target = CrawlTarget::Classes(Classes::new(vec![1, 5]).unwrap());
-/// assert_ne!(target, CrawlTarget::All);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CrawlTarget {
     /// `hash`: the hash table, bucket by bucket: complete. Since 1.6.9; safe for other clients from 1.6.19 on.
