@@ -15,6 +15,7 @@ use async_memcached::AsciiProtocol;
 use mcflush::client::{Call, Client, NewItem};
 use mcflush::protocol::Key;
 use mcflush::protocol::retrieval::Keys;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Turns of each, in which it has its best and its median.
 const TURNS: usize = 15;
@@ -92,6 +93,28 @@ impl Bare {
     }
 }
 
+/// The limit of whatever waits by a runtime: [`Bare`] with a wait for readiness in each read, and nothing else.
+struct Waiting(tokio::net::TcpStream, Vec<u8>);
+
+impl Waiting {
+    fn connect(address: &str, runtime: &tokio::runtime::Runtime) -> Self {
+        let stream = runtime.block_on(tokio::net::TcpStream::connect(address)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream, vec![0; 1 << 20])
+    }
+
+    async fn exchange(&mut self, request: &[u8], answer: usize) {
+        self.0.write_all(request).await.unwrap();
+        let mut came = 0;
+        while came < answer {
+            let length = self.0.read(&mut self.1).await.unwrap();
+            assert!(length > 0, "it was closed");
+            came += length;
+        }
+        assert_eq!(came, answer);
+    }
+}
+
 /// Bytes of the answer to a get of one key that is there.
 fn value_len() -> usize {
     format!("VALUE {} 0 {}\r\n", name(0), DATA.len()).len() + DATA.len() + 2
@@ -157,6 +180,17 @@ fn main() {
         CALLS,
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(set.as_bytes(), 8)))),
+            ("the same loop, by tokio", {
+                let mut waiting = Waiting::connect(&server.address, wait);
+                let set = set.clone();
+                Box::new(move || {
+                    wait.block_on(async {
+                        for _ in 0..CALLS {
+                            waiting.exchange(set.as_bytes(), 8).await;
+                        }
+                    });
+                })
+            }),
             (
                 "mcflush",
                 Box::new(|| {
@@ -188,6 +222,17 @@ fn main() {
         CALLS,
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
+            ("the same loop, by tokio", {
+                let mut waiting = Waiting::connect(&server.address, wait);
+                let get = get.clone();
+                Box::new(move || {
+                    wait.block_on(async {
+                        for _ in 0..CALLS {
+                            waiting.exchange(get.as_bytes(), answer).await;
+                        }
+                    });
+                })
+            }),
             (
                 "mcflush",
                 Box::new(|| {

@@ -255,9 +255,55 @@ fn quiet_deletes(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Single commands, as a server reads them, and their answers, as a client does.
+fn conversations(_: &mut Criterion) {
+    let requests: String = (0..LINES / 5)
+        .map(|n| {
+            format!(
+                "get shop:product:{n} shop:price:{n}\r\nset shop:product:{n} 0 300 5\r\nhello\r\n\
+                 incr shop:seen:{n} 1\r\nmg shop:product:{n} v t c\r\nmd shop:product:{n} q O{n}\r\n"
+            )
+        })
+        .collect();
+    let replies: String = (0..LINES / 5)
+        .map(|n| format!("STORED\r\nDELETED\r\n{n}\r\nHD c{n} t300 O{n}\r\nVA 5 c{n} t300\r\nhello\r\n"))
+        .collect();
+    let asked = ["set k 0 0 1\r\nx\r\n", "delete k\r\n", "incr k 1\r\n", "mg k c t\r\n", "mg k c t v\r\n"]
+        .map(|request| ServerCodec::default().decode(&mut request.into()).unwrap().unwrap().request);
+    let read_requests = || {
+        let (mut codec, mut buffer, mut frames) = (ServerCodec::default(), BytesMut::with_capacity(READ), 0);
+        for chunk in requests.as_bytes().chunks(READ) {
+            buffer.extend_from_slice(chunk);
+            while let Some(asked) = codec.decode(&mut buffer).unwrap() {
+                black_box(&asked);
+                frames += 1;
+            }
+        }
+        frames
+    };
+    let read_replies = || {
+        let (mut codec, mut buffer, mut frames) = (ClientCodec::default(), BytesMut::with_capacity(READ), 0);
+        let mut wire = BytesMut::with_capacity(LINES * 64);
+        for _ in 0..LINES / 5 {
+            asked.iter().for_each(|request| codec.encode(request.clone(), &mut wire).unwrap());
+        }
+        for chunk in replies.as_bytes().chunks(READ) {
+            buffer.extend_from_slice(chunk);
+            while let Some(answer) = codec.decode(&mut buffer).unwrap() {
+                black_box(&answer);
+                frames += 1;
+            }
+        }
+        frames
+    };
+    assert_eq!((read_requests(), read_replies()), (LINES, LINES));
+    ratio("requests mcflush/memchr", read_requests, || split(requests.as_bytes(), READ));
+    ratio("replies, and writing what they answer, mcflush/memchr", read_replies, || split(replies.as_bytes(), READ));
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
-    targets = listings, small_values, large_values, quiet_deletes
+    targets = conversations, listings, small_values, large_values, quiet_deletes
 }
 criterion_main!(benches);

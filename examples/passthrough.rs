@@ -21,7 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::Decoder;
 
 /// As much as a server that was started with the largest `-I` stores.
-const LIMITS: Limits = Limits { value: 1 << 30, ..Limits::for_requests() };
+fn limits() -> Limits {
+    Limits::for_requests().with_value(1 << 30)
+}
 
 /// A read, as memcached does it.
 const READ: usize = 16 * 1024;
@@ -124,8 +126,8 @@ impl<'a> Proxy<'a> {
         Self {
             client,
             server,
-            requests: ServerCodec::new(LIMITS),
-            replies: ClientCodec::new(LIMITS).keep_blank_lines(),
+            requests: ServerCodec::new(limits()),
+            replies: ClientCodec::new(limits()).keep_blank_lines(),
             asked: BytesMut::new(),
             said: BytesMut::new(),
             counts,

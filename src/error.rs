@@ -10,10 +10,6 @@ use crate::protocol::binary::Status;
 use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentError};
 
 /// The kind of a failure: one word that scripts can match.
-///
-/// ```
-/// assert_eq!(mcflush::error::Kind::Refused.to_string(), "refused");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -121,11 +117,6 @@ impl Error {
 }
 
 /// What went wrong.
-///
-/// ```
-/// use mcflush::error::Problem;
-/// assert_eq!(Problem::Unexpected { command: "version" }.to_string(), "the server gave an unexpected answer to version");
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {

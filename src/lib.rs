@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`protocol`] | keys, requests, replies, their parsers and encoders; no I/O |
+//! | [`protocol`] | keys, requests, replies, their grammar in nom and their encoders; no I/O |
 //! | [`codec`] | frames on a byte stream, for both sides, as tokio-util codecs with limits |
 //! | `address`, `resolver`, `connection` | from a server's name to an open connection: TCP, unix sockets, TLS, logins |
 //! | `client`, `binary_client` | one server: a typed call for each command, pipelines |
@@ -118,6 +118,7 @@ pub mod protocol;
 pub mod resolver;
 #[cfg(feature = "ops")]
 pub mod scope;
+mod setters;
 
 #[cfg(any(all(test, feature = "ops"), feature = "fuzzing"))]
 #[doc(hidden)]

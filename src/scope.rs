@@ -40,11 +40,6 @@ pub enum PrefixError {
 impl Prefix {
     /// Takes bytes that keys can begin with.
     ///
-    /// ```
-    /// use mcflush::scope::Prefix;
-    /// assert!(Prefix::new("shop:").is_ok() && Prefix::new("").is_err());
-    /// ```
-    ///
     /// # Errors
     /// When they are empty or more than a key holds.
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, PrefixError> {
@@ -57,25 +52,12 @@ impl Prefix {
     }
 
     /// The bytes.
-    ///
-    /// ```
-    /// use mcflush::scope::{Prefix, PrefixError};
-    /// assert_eq!(Prefix::new("shop:")?.as_bytes(), b"shop:");
-    /// # Ok::<(), PrefixError>(())
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Whether a key begins with it.
-    ///
-    /// ```
-    /// use mcflush::scope::{Prefix, PrefixError};
-    /// let shop = Prefix::new("shop:")?;
-    /// assert!(shop.matches(b"shop:1") && !shop.matches(b"shops:1"));
-    /// # Ok::<(), PrefixError>(())
-    /// ```
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         key.starts_with(&self.0)
@@ -158,11 +140,6 @@ impl Scope {
     }
 
     /// Every key.
-    ///
-    /// ```
-    /// use mcflush::scope::Scope;
-    /// assert!(Scope::everything().contains(b"anything"));
-    /// ```
     #[must_use]
     pub fn everything() -> Self {
         Self { include: None, keep: Choice::default() }
@@ -213,26 +190,12 @@ impl Scope {
     }
 
     /// The prefixes, sorted, without those that begin with another of them; none when it is every key.
-    ///
-    /// ```
-    /// use mcflush::scope::{Prefix, PrefixError, Scope};
-    /// let scope = Scope::of([Prefix::new("shop:")?, Prefix::new("shop:sess:")?]);
-    /// assert_eq!(scope.prefixes(), [Prefix::new("shop:")?]);
-    /// # Ok::<(), PrefixError>(())
-    /// ```
     #[must_use]
     pub fn prefixes(&self) -> &[Prefix] {
         self.include.as_ref().map_or(&[], |include| &include.prefixes.sorted)
     }
 
     /// The patterns, in the order in which they were given; none when it is every key.
-    ///
-    /// ```
-    /// use mcflush::scope::{Glob, GlobError, Scope};
-    /// let scope = Scope::of([]).matching([Glob::new("*:posts:*")?]);
-    /// assert_eq!(scope.globs(), [Glob::new("*:posts:*")?]);
-    /// # Ok::<(), GlobError>(())
-    /// ```
     #[must_use]
     pub fn globs(&self) -> &[Glob] {
         self.include.as_ref().map_or(&[], |include| &include.globs)
@@ -257,12 +220,6 @@ impl Scope {
     }
 
     /// Whether a key (decoded) is in scope.
-    ///
-    /// ```
-    /// use mcflush::scope::{Prefix, PrefixError, Scope};
-    /// assert!(Scope::of([Prefix::new("shop:")?]).contains(b"shop:1"));
-    /// # Ok::<(), PrefixError>(())
-    /// ```
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         self.find(key).is_some()

@@ -49,6 +49,6 @@ impl Accesses {
             None => tls,
         };
         let credentials = entry.credentials.clone().or_else(|| self.credentials.clone());
-        Access { credentials, login: self.login, tls }
+        Access::default().with_credentials(credentials).with_login(self.login).with_tls(tls)
     }
 }

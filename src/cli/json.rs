@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
-use mcflush::ops::clear::{Cleared, Deleted, Found, Strategy, Survey};
+use mcflush::ops::Strategy;
+use mcflush::ops::clear::{Cleared, Deleted, Found, Survey};
 use mcflush::ops::flush::Flushed;
 use mcflush::ops::hot::{HotKey, Seen};
 use mcflush::ops::namespaces::Counted;

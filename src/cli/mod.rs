@@ -117,7 +117,11 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { patience, resolver, stop, deadline: deadline.map(Instant::into_std), ..Context::default() };
+    let context = Context::default()
+        .with_patience(patience)
+        .with_resolver(resolver)
+        .with_stop(stop)
+        .with_deadline(deadline.map(Instant::into_std));
     let is_verbose = verbose > 0;
     let mut servers = match servers::expanded(servers, &context, &mut accesses, is_verbose).await {
         Ok(servers) => servers,

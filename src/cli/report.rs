@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use mcflush::address::ServerAddr;
 use mcflush::error::{Error, Kind};
-use mcflush::ops::clear::{Cleared, Deleted, Strategy, Survey, Uncertainty};
+use mcflush::ops::Strategy;
+use mcflush::ops::clear::{Cleared, Deleted, Survey, Uncertainty};
 use mcflush::ops::flush::Flushed;
 use mcflush::ops::hot::Seen;
 use mcflush::ops::keys::Shown;

@@ -192,7 +192,7 @@ impl Work {
 
     pub async fn namespaces(&self, options: namespaces::Options, report: &mut Report) {
         let namespaces::Options { division, strategy, top, html, hot } = options;
-        let looks = hot.map(|time| hot::Options { division: division.clone(), time, keys: 0 });
+        let looks = hot.map(|time| hot::Options::default().with_division(division.clone()).with_time(time));
         let shared = Arc::new((division, looks));
         let operation = |server, context| {
             let shared = Arc::clone(&shared);
@@ -203,7 +203,7 @@ impl Work {
                     None => counts.await.map(|counted| (counted, None)),
                     Some(looks) => {
                         // The log's lines are no keys that are listed.
-                        let quiet = Context { events: Events::default(), ..context.clone() };
+                        let quiet = context.clone().with_events(Events::default());
                         let seen = hot::hot(&server, looks, &quiet, |_| {});
                         let (counted, seen) = futures_util::future::join(counts, seen).await;
                         counted.and_then(|counted| Ok((counted, Some(seen?))))
@@ -289,6 +289,6 @@ impl Work {
             row.note(&event);
             tell(event);
         });
-        Context { access: self.accesses.of(server), events, ..self.context.clone() }
+        self.context.clone().with_access(self.accesses.of(server)).with_events(events)
     }
 }

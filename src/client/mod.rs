@@ -14,6 +14,7 @@ mod storage;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod tests;
+mod timer;
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -30,21 +31,26 @@ use self::call::{Heard, refusal};
 pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSetOutcome, Recache};
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
+use self::timer::Timer;
 use crate::address::ServerAddr;
 use crate::codec::{Answer, ClientCodec, CodecError, Role};
-use crate::connection::{Access, Connection, connect, speaks_only_binary, tls, wait};
+use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
 use crate::protocol::{Listed, Reply, Request};
 use crate::resolver::Resolver;
+use crate::setters::setters;
 
 /// How patient to be with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Patience {
     /// For connecting, and for any silence of the server.
     pub timeout: Duration,
     /// Fresh connections after a refused or lost one.
     pub retries: u32,
 }
+
+setters!(Patience { with_timeout: timeout: Duration, with_retries: retries: u32 });
 
 impl Default for Patience {
     fn default() -> Self {
@@ -81,6 +87,7 @@ pub struct Client<T = Connection> {
     framed: Framed<T, ClientCodec>,
     server: ServerAddr,
     timeout: Duration,
+    timer: Timer,
     doing: &'static str,
     answered: bool,
     /// The call whose answer has not been read to its end.
@@ -157,7 +164,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         parts.read_buf = BytesMut::with_capacity(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
         framed.set_backpressure_boundary(Self::READ_BUFFER);
-        Self { framed, server, timeout, doing: "connecting", answered: false, unfinished: None, way: None }
+        Self {
+            framed,
+            server,
+            timeout,
+            timer: Timer::default(),
+            doing: "connecting",
+            answered: false,
+            unfinished: None,
+            way: None,
+        }
     }
 
     /// Says what the following requests are for, in the words of an error message.
@@ -174,7 +190,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// The connection is lost, or takes nothing for too long.
     pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
         let ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
-        match wait::at_most(self.timeout, ready).await {
+        match self.timer.at_most(self.timeout, ready).await {
             Some(Ok(())) => self.framed.start_send_unpin(request).map_err(|error| self.failed(error)),
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.silence()),
@@ -186,7 +202,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        match wait::at_most(self.timeout, self.framed.flush()).await {
+        match self.timer.at_most(self.timeout, self.framed.flush()).await {
             Some(flushed) => flushed.map_err(|error| self.failed(error)),
             None => Err(self.silence()),
         }
@@ -218,11 +234,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// The connection is lost, or what comes is not the protocol.
     pub async fn next_within(&mut self, time: Duration) -> Result<Option<Answer>, Error> {
         let next = match self.way.as_ref().filter(|_| !self.answered) {
-            None => wait::at_most(time, self.framed.next()).await,
+            None => self.timer.at_most(time, self.framed.next()).await,
             Some(way) => {
                 let is_mute = is_mute(&self.server, way, self.timeout);
                 // On the heap: this is for the first answer only.
-                let first = Box::pin(or_mute(wait::at_most(time, self.framed.next()), is_mute));
+                let first = Box::pin(or_mute(self.timer.at_most(time, self.framed.next()), is_mute));
                 first.await.map_err(|()| self.error(Problem::BinaryOnly))?
             }
         };

@@ -12,7 +12,6 @@ use super::Client;
 use super::call::{Asked, Call, Heard, Quiet, Read, refusal};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, CodecError, Role};
-use crate::connection::wait;
 use crate::error::{Error, Problem};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
 use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
@@ -178,7 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         requests: &mut VecDeque<Request>,
         flushed: &mut bool,
     ) -> Result<Option<Answer>, Error> {
-        let framed = &mut self.framed;
+        let Self { framed, timer, timeout, .. } = self;
         let turn = poll_fn(move |context| {
             let mut has_sent = false;
             while !requests.is_empty() {
@@ -203,7 +202,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
                 Poll::Pending => Poll::Pending,
             }
         });
-        match wait::at_most(self.timeout, turn).await {
+        match timer.at_most(*timeout, turn).await {
             Some(Ok(answer)) => {
                 self.answered |= answer.is_some();
                 Ok(answer)
@@ -242,6 +241,9 @@ impl Hearing {
         self.settle(self.front)?;
         let slot = self.slots.get_mut(self.front).ok_or(UNEXPECTED)?;
         if role == Role::Part {
+            if self.parts.is_empty() {
+                self.parts.reserve_exact(slot.asked.parts_likely());
+            }
             return slot.asked.part(&mut self.parts, reply);
         }
         if slot.asked.leaves_data_behind(&reply) {

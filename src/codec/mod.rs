@@ -16,15 +16,17 @@ pub use client::ClientCodec;
 pub use server::{Asked, ServerCodec};
 
 use crate::protocol::{Excerpt, Reply, Spelling};
+use crate::setters::setters;
 
 /// How much of one thing a peer may send.
 ///
 /// ```
 /// use mcflush::codec::{ClientCodec, Limits};
-/// let codec = ClientCodec::new(Limits { value: 1024 * 1024, ..Limits::default() });
+/// let codec = ClientCodec::new(Limits::default().with_value(1024 * 1024));
 /// # let _ = codec;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes in a line, its end included.
     pub line: usize,
@@ -33,6 +35,8 @@ pub struct Limits {
     /// Lines or values in one answer.
     pub items: u64,
 }
+
+setters!(Limits { with_line: line: usize, with_value: value: usize, with_items: items: u64 });
 
 impl Limits {
     /// The longest line of a healthy server is a metadump's: 750 bytes of encoded key and about 200 of fields; error
@@ -66,10 +70,6 @@ impl Default for Limits {
 }
 
 /// Which of the [`Limits`].
-///
-/// ```
-/// assert_eq!(mcflush::codec::Limit::Line.to_string(), "bytes in a line");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -183,13 +183,6 @@ impl CodecError {
 }
 
 /// A reply, and its place in the answer it belongs to.
-///
-/// ```
-/// use mcflush::codec::{Answer, Role};
-/// use mcflush::protocol::Reply;
-/// let answer = Answer::new(Reply::Stored, Role::Last);
-/// assert_eq!(answer.spelling.line(), None);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What the server said.

@@ -9,12 +9,6 @@ use crate::protocol::storage::Credentials;
 use crate::protocol::{Reply, Request, Spelling};
 
 /// A request as it came.
-///
-/// ```
-/// use mcflush::codec::Asked;
-/// use mcflush::protocol::Request;
-/// assert_eq!(Asked::new(Request::Version).spelling.line(), None);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// What the client asks.

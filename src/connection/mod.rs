@@ -21,13 +21,9 @@ use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::protocol::storage::Credentials;
 use crate::resolver::Resolver;
+use crate::setters::setters;
 
 /// A byte stream to a server, whatever it goes over.
-///
-/// ```
-/// fn is_one(_: &impl mcflush::connection::Transport) {}
-/// is_one(&tokio::io::duplex(16).0);
-/// ```
 pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
@@ -39,10 +35,11 @@ pub type Connection = Box<dyn Transport>;
 /// ```
 /// use mcflush::connection::Access;
 /// use mcflush::protocol::storage::Credentials;
-/// let access = Access { credentials: Credentials::new("app", "secret"), ..Access::default() };
+/// let access = Access::default().with_credentials(Credentials::new("app", "secret"));
 /// assert!(access.tls.is_none());
 /// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Access {
     /// For servers that ask for them (`-Y`, `-S`). No other gets to see them.
     pub credentials: Option<Credentials>,
@@ -51,6 +48,8 @@ pub struct Access {
     /// For servers with `-Z`.
     pub tls: Option<Tls>,
 }
+
+setters!(Access { with_credentials: credentials: Option<Credentials>, with_login: login: Login, with_tls: tls: Option<Tls> });
 
 /// Connects within a time, name resolution, TLS and authentication included; the addresses of a name are tried in turn.
 ///

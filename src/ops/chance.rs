@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// ```
 /// use mcflush::ops::{Chance, Context};
 /// // A test whose waits are the same each time.
-/// let context = Context { chance: Chance::by(|| 7), ..Context::default() };
+/// let context = Context::default().with_chance(Chance::by(|| 7));
 /// ```
 #[derive(Clone, Default)]
 pub struct Chance(Option<Arc<dyn Fn() -> u64 + Send + Sync>>);

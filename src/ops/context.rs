@@ -12,6 +12,7 @@ use crate::client::{Client, Patience};
 use crate::connection::{Access, Connection, connect, wait};
 use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
+use crate::setters::setters;
 
 /// What every operation is given.
 ///
@@ -22,6 +23,7 @@ use crate::resolver::Resolver;
 /// assert!(context.deadline.is_none());
 /// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Context {
     /// How patient to be.
     pub patience: Patience,
@@ -41,6 +43,17 @@ pub struct Context {
     /// Where random numbers come from.
     pub chance: Chance,
 }
+
+setters!(Context {
+    with_patience: patience: Patience,
+    with_resolver: resolver: Resolver,
+    with_access: access: Access,
+    with_stop: stop: Stop,
+    with_deadline: deadline: Option<std::time::Instant>,
+    with_events: events: Events,
+    with_connector: connector: Connector,
+    with_chance: chance: Chance,
+});
 
 /// What opens a connection to a server.
 type Open = dyn Fn(&ServerAddr) -> Opening + Send + Sync;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::clear;
+use super::Strategy;
 
 /// Something an operation tells while it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub enum Event {
     /// How the keys are listed, and why so.
     Strategy {
         /// The way.
-        strategy: clear::Strategy,
+        strategy: Strategy,
         /// Why.
         why: String,
     },

@@ -21,14 +21,11 @@ use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::MetadumpLine;
 use crate::protocol::{ErrorReply, Excerpt, PercentError};
 use crate::scope::Scope;
+use crate::setters::setters;
 
 /// Which keys beside those of the scope, and how.
-///
-/// ```
-/// use mcflush::ops::keys::Options;
-/// assert!(Options::default().top.is_none());
-/// ```
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// The strategy for one who knows better; none chooses what is complete and safe for others.
     pub strategy: Option<Strategy>,
@@ -37,6 +34,8 @@ pub struct Options {
     /// Only the first of an order, in that order, when all are listed.
     pub top: Option<Top>,
 }
+
+setters!(Options { with_strategy: strategy: Option<Strategy>, with_filter: filter: Filter, with_top: top: Option<Top> });
 
 /// Some of a server's keys.
 ///

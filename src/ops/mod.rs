@@ -26,5 +26,5 @@ mod stop;
 pub use self::chance::Chance;
 pub use self::context::{Connector, Context};
 pub use self::event::{Event, Events};
-pub use self::listing::Filter;
+pub use self::listing::{Filter, Strategy};
 pub use self::stop::Stop;

@@ -2,8 +2,12 @@
 //! `refresh_certs` take no words and need no type.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::bytes::complete::tag;
+use nom::combinator::{opt, rest};
+use nom::sequence::{preceded, terminated};
 
-use super::line::{Words, after_word, is_line, put_decimal, put_noreply};
+use super::line::{Parsed, digits, is_line, keyword, noreply, number, put_decimal, put_noreply, whole};
 use super::scalar::Exptime;
 
 /// `flush_all [delay] [noreply]`: everything stored before now (or before the delay is over) is gone. Lazy on the server:
@@ -28,12 +32,8 @@ pub struct FlushAll {
 }
 
 impl FlushAll {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        if let Some(noreply) = words.noreply() {
-            return Some(Self { delay: None, noreply });
-        }
-        let delay = Some(Exptime::parse(words.next()?)?);
-        Some(Self { delay, noreply: words.noreply()? })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        (opt(Exptime::parse), noreply).map(|(delay, noreply)| Self { delay, noreply }).parse(words)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -63,8 +63,8 @@ pub struct Verbosity {
 }
 
 impl Verbosity {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        Some(Self { level: words.decimal()?, noreply: words.noreply()? })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        (number, noreply).map(|(level, noreply)| Self { level, noreply }).parse(words)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -92,8 +92,8 @@ pub struct CacheMemlimit {
 }
 
 impl CacheMemlimit {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        Some(Self { megabytes: words.decimal()?, noreply: words.noreply()? })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        (number, noreply).map(|(megabytes, noreply)| Self { megabytes, noreply }).parse(words)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -120,12 +120,8 @@ pub enum Shutdown {
 }
 
 impl Shutdown {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        match words.next() {
-            None => Some(Self::Now),
-            Some(b"graceful") => words.end().map(|()| Self::Graceful),
-            Some(_) => None,
-        }
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        opt(keyword("graceful")).map(|word| if word.is_some() { Self::Graceful } else { Self::Now }).parse(words)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -168,17 +164,14 @@ impl ServerVersion {
     /// ```
     #[must_use]
     pub fn numbers(&self) -> Option<[u32; 3]> {
-        let text = std::str::from_utf8(&self.0).ok()?;
-        let mut parts = text.splitn(3, '.').map(|part| {
-            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-            part.get(..end)?.parse().ok()
-        });
-        Some([parts.next()??, parts.next()??, parts.next()??])
+        let part = || terminated(digits, tag("."));
+        let numbers = terminated((part(), part(), digits), rest);
+        whole(numbers, &self.0).map(|(major, minor, patch)| [major, minor, patch])
     }
 
     /// `VERSION TEXT`
     pub(super) fn parse(line: &Bytes) -> Option<Self> {
-        Self::new(line.slice_ref(after_word(line, "VERSION")?))
+        whole(preceded(keyword("VERSION"), rest), line).and_then(|text| Self::new(line.slice_ref(text)))
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {

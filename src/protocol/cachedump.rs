@@ -3,10 +3,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
 use nom::bytes::complete::tag;
-use nom::combinator::all_consuming;
 use nom::sequence::{delimited, preceded};
 
-use super::line::{Parsed, Words, is_line, number, put_decimal};
+use super::line::{Parsed, digits, is_line, number, put_decimal, whole};
 
 /// `stats cachedump CLASS LIMIT`: a [`CachedumpItem`] for some of the items of a slab class, then `END`.
 ///
@@ -28,9 +27,8 @@ pub struct Cachedump {
 }
 
 impl Cachedump {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        let (class, limit) = (words.decimal()?, words.decimal()?);
-        words.end().map(|()| Self { class, limit })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        (number, number).map(|(class, limit)| Self { class, limit }).parse(words)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -59,12 +57,6 @@ pub struct CachedumpItem {
 
 impl CachedumpItem {
     /// Takes a line (without its end); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// assert!(CachedumpItem::new("ITEM a [1 b; 0 s]").is_some());
-    /// assert!(CachedumpItem::new("END").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -72,13 +64,10 @@ impl CachedumpItem {
     }
 
     pub(super) fn parse(line: Bytes) -> Option<Self> {
-        /// `[N b; EXP s]`
-        fn fields(input: &[u8]) -> Parsed<'_, (u64, u64)> {
-            all_consuming(delimited(tag("["), (number, preceded(tag(" b; "), number)), tag(" s]"))).parse(input)
-        }
+        let fields = delimited(tag("["), (digits, preceded(tag(" b; "), digits)), tag(" s]"));
         // From the end backwards, because the key may hold anything, even what looks like the fields.
         let bracket = memchr::memrchr(b'[', line.strip_prefix(b"ITEM ")?)? + 5;
-        let (_, (size, expires)) = fields(line.get(bracket..)?).ok()?;
+        let (size, expires) = whole(fields, line.get(bracket..)?)?;
         let key = line.get(5..bracket)?.strip_suffix(b" ").filter(|key| !key.is_empty())?;
         Some(Self { key: line.slice_ref(key), line, size, expires })
     }
@@ -102,12 +91,6 @@ impl CachedumpItem {
     }
 
     /// The line as it came, without its end.
-    ///
-    /// ```
-    /// use mcflush::protocol::cachedump::CachedumpItem;
-    /// let line = "ITEM shop:1 [1 b; 0 s]";
-    /// assert_eq!(CachedumpItem::new(line).unwrap().as_bytes(), line.as_bytes());
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

@@ -3,9 +3,14 @@
 use std::net::IpAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::bytes::complete::take_till;
+use nom::character::complete::{char, digit1};
+use nom::combinator::{all_consuming, map_opt};
+use nom::sequence::{preceded, terminated};
 
 use super::key::Key;
-use super::line::{Words, put_decimal};
+use super::line::{Grammar, key, keyword, number, put_decimal, whole};
 
 /// `config get NAME`: answered by a [`Config`] block and `END` where it is known (managed services), by `ERROR` on a
 /// plain memcached.
@@ -24,12 +29,8 @@ pub struct ConfigGet {
 }
 
 impl ConfigGet {
-    pub(super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        if words.next()? != b"get" {
-            return None;
-        }
-        let name = Key::new(line.slice_ref(words.next()?)).ok()?;
-        words.end().map(|()| Self { name })
+    pub(super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        preceded(keyword("get"), key(line)).map(|name| Self { name })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -99,11 +100,8 @@ impl Config {
 
     /// Reads a line; the number is how many bytes of data follow it.
     pub(crate) fn parse(line: &Bytes) -> Option<(Self, u64)> {
-        let mut words = Words(line.strip_prefix(b"CONFIG ")?);
-        let name = Key::new(line.slice_ref(words.next()?)).ok()?;
-        let flags = words.decimal()?;
-        let length = words.decimal()?;
-        words.end().map(|()| (Self { name, flags, data: Bytes::new() }, length))
+        let words = preceded(keyword("CONFIG"), (key(line), number, number));
+        whole(words, line).map(|(name, flags, length)| (Self { name, flags, data: Bytes::new() }, length))
     }
 
     pub(super) fn encode_line(&self, out: &mut BytesMut) {
@@ -119,14 +117,13 @@ impl Config {
 impl Node {
     /// `host|ip|port`; either of the first two may be empty.
     fn parse(word: &str) -> Option<Self> {
-        let mut fields = word.split('|');
-        let (name, address, port) = (fields.next()?, fields.next()?, fields.next()?);
+        let field = || terminated(take_till(|c| c == '|'), char::<_, ()>('|'));
+        let port = map_opt(digit1, |digits: &str| digits.parse().ok().filter(|port| *port > 0));
+        let (_, (name, address, port)) = all_consuming((field(), field(), port)).parse(word).ok()?;
         let host = if name.is_empty() { address } else { name };
         let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-        let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| is_port && *port > 0)?;
-        let is_node = fields.next().is_none() && !host.is_empty() && host.bytes().all(is_host);
         let address = if name.is_empty() { None } else { address.parse().ok() };
+        let is_node = !host.is_empty() && host.bytes().all(is_host);
         is_node.then(|| Self { host: host.to_ascii_lowercase(), address, port })
     }
 }

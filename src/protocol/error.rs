@@ -1,8 +1,11 @@
 //! What a server says in place of an answer.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::bytes::complete::take_till1;
+use nom::combinator::{map_opt, rest};
+use nom::sequence::terminated;
 
-use super::line::is_line;
+use super::line::{is_line, whole};
 
 /// What a server says in place of an answer. Decide by the kind, never by the text: it differs between versions, and an
 /// older server says `ERROR` where a newer one says `CLIENT_ERROR bad command line format`.
@@ -20,12 +23,6 @@ pub struct ErrorReply {
 }
 
 /// The kinds of error lines.
-///
-/// ```
-/// use mcflush::protocol::ErrorKind;
-/// assert!(ErrorKind::Client.answers_anything());
-/// assert!(!ErrorKind::Busy.answers_anything());
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -78,6 +75,10 @@ impl ErrorKind {
         (b"WATCHER_TOO_MANY", Self::WatcherTooMany),
         (b"WATCHER_FAILED", Self::WatcherFailed),
     ];
+
+    fn named(word: &[u8]) -> Option<Self> {
+        Self::WORDS.into_iter().find(|(name, _)| *name == word).map(|(_, kind)| kind)
+    }
 
     /// Whether any request can be answered so; the others refuse a request for the whole server.
     #[must_use]
@@ -172,10 +173,8 @@ impl ErrorReply {
 
     /// The word ends where the line does, at a space, or at a colon (`ERROR: shutdown not enabled`).
     pub(super) fn parse(line: &Bytes) -> Option<Self> {
-        let (_, kind) = ErrorKind::WORDS.into_iter().find(|(word, _)| {
-            line.strip_prefix(*word).is_some_and(|after| matches!(after.first(), None | Some(b' ' | b':')))
-        })?;
-        Some(Self { kind, line: line.clone() })
+        let kind = map_opt(take_till1(|byte| matches!(byte, b' ' | b':')), ErrorKind::named);
+        whole(terminated(kind, rest), line).map(|kind| Self { kind, line: line.clone() })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {

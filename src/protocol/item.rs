@@ -1,9 +1,11 @@
 //! The small commands on one item: `delete`, `incr`, `decr`, `touch`.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::combinator::opt;
 
 use super::key::Key;
-use super::line::{Words, put_decimal, put_noreply};
+use super::line::{Grammar, key, keyword, noreply, number, put_decimal, put_noreply};
 use super::scalar::Exptime;
 
 /// `delete KEY [noreply]`. Answered by `DELETED` or `NOT_FOUND` (upstream's text, "Deletion").
@@ -32,11 +34,8 @@ impl Delete {
         Self { key, noreply: false }
     }
 
-    pub(super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
-        let mut hold = words;
-        let noreply = if hold.next() == Some(b"0") { hold.noreply()? } else { words.noreply()? };
-        Some(Self { key, noreply })
+    pub(super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        (key(line), opt(keyword("0")), noreply).map(|(key, _, noreply)| Self { key, noreply })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -79,10 +78,8 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    pub(super) fn parse(line: &Bytes, direction: Direction, mut words: Words<'_>) -> Option<Self> {
-        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
-        let delta = words.decimal()?;
-        Some(Self { direction, key, delta, noreply: words.noreply()? })
+    pub(super) fn parse<'a>(line: &'a Bytes, direction: Direction) -> impl Grammar<'a, Self> {
+        (key(line), number, noreply).map(move |(key, delta, noreply)| Self { direction, key, delta, noreply })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -117,10 +114,8 @@ pub struct Touch {
 }
 
 impl Touch {
-    pub(super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
-        let exptime = Exptime::parse(words.next()?)?;
-        Some(Self { key, exptime, noreply: words.noreply()? })
+    pub(super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        (key(line), Exptime::parse, noreply).map(|(key, exptime, noreply)| Self { key, exptime, noreply })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {

@@ -166,13 +166,6 @@ impl MetaKey {
     /// # Errors
     /// When they are no key, or need base64 and are more than [`BASE64_KEY_MAX`]: such a key can be reached only by
     /// the binary protocol.
-    ///
-    /// ```
-    /// use mcflush::protocol::MetaKey;
-    /// assert!(matches!(MetaKey::for_bytes("a")?, MetaKey::Text(_)));
-    /// assert!(matches!(MetaKey::for_bytes("a b")?, MetaKey::Base64(_)));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     pub fn for_bytes(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         if bytes.iter().all(|&byte| travels_as_text(byte)) {

@@ -1,37 +1,87 @@
-//! What the lines of all families are made of. Private: nom's types do not leave the protocol.
+//! What the lines of all families are made of: the words of the grammar, and how they are written. Private: nom's types do
+//! not leave the protocol.
+//!
+//! A line reaches the grammar whole, so its parsers are nom's complete ones. Each takes the spaces behind what it reads, so
+//! that a tuple of them is a line as upstream's text writes it, and [`whole`] wants nothing behind the last.
+//!
+//! By hand is only what a listing has by the million: the items of dumps, statistics and values, and here [`leading_decimal`],
+//! [`word_len`] and [`first_line`]. Most of a dump's line is never looked at, and a value's line is read in one pass; a grammar
+//! of words would look at every byte twice (`benches/protocol.rs`).
 
-use bytes::{BufMut, BytesMut};
-use nom::bytes::complete::take_while1;
-use nom::combinator::{map_opt, rest};
-use nom::sequence::preceded;
+use bytes::{BufMut, Bytes, BytesMut};
+use nom::bytes::complete::{take_while, take_while1};
+use nom::combinator::{all_consuming, map_opt, opt, verify};
+use nom::sequence::{preceded, terminated};
 use nom::{IResult, Parser};
 
+use super::key::Key;
+
+/// What a function of the grammar comes to.
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
-/// Only the space separates: a tab, which nom's own `space1` would take as well, is a byte like any other in a key.
+/// A part of the grammar that is made of others.
+pub(super) trait Grammar<'a, T>: Parser<&'a [u8], Output = T, Error = ()> {}
+impl<'a, T, P: Parser<&'a [u8], Output = T, Error = ()>> Grammar<'a, T> for P {}
+
+/// Only the space separates: a tab, which nom's own `space0` would take as well, is a byte like any other in a key.
 const fn is_space(byte: u8) -> bool {
     byte == b' '
 }
 
-/// A run of bytes up to the next space.
+/// Spaces, or none.
+#[inline]
+pub(super) fn spaces(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while(is_space).parse(input)
+}
+
+/// Bytes up to the next space.
+#[inline]
 pub(super) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
     take_while1(|byte| !is_space(byte)).parse(input)
 }
 
-/// Spaces.
-pub(super) fn spaces(input: &[u8]) -> Parsed<'_, &[u8]> {
-    take_while1(is_space).parse(input)
+/// A word.
+#[inline]
+pub(super) fn word(input: &[u8]) -> Parsed<'_, &[u8]> {
+    terminated(token, spaces).parse(input)
 }
 
-/// A decimal number that fits; leading zeros are read, signs are not.
+/// This word.
+pub(super) fn keyword<'a>(name: &'static str) -> impl Grammar<'a, &'a [u8]> {
+    verify(word, move |found: &[u8]| found == name.as_bytes())
+}
+
+/// A word that is a decimal number that fits; leading zeros are read, signs are not.
+#[inline]
 pub(super) fn number<T: TryFrom<u64>>(input: &[u8]) -> Parsed<'_, T> {
+    map_opt(word, decimal).parse(input)
+}
+
+/// Digits that are a number that fits, whatever is behind them.
+pub(super) fn digits<T: TryFrom<u64>>(input: &[u8]) -> Parsed<'_, T> {
     map_opt(take_while1(|byte: u8| byte.is_ascii_digit()), decimal).parse(input)
 }
 
-/// A word with what follows it: nothing, or a space and anything.
-pub(super) fn after_word<'a>(line: &'a [u8], word: &str) -> Option<&'a [u8]> {
-    let after = line.strip_prefix(word.as_bytes())?;
-    if after.is_empty() { Some(after) } else { preceded(spaces, rest::<_, ()>).parse(after).ok().map(|(_, rest)| rest) }
+/// A word that is a decimal number with or without a minus sign.
+#[inline]
+pub(super) fn signed(input: &[u8]) -> Parsed<'_, i64> {
+    map_opt(word, signed_decimal).parse(input)
+}
+
+/// A word that is a key; `line` is what the input is a part of, so that the key is a slice of it.
+pub(super) fn key<'a>(line: &'a Bytes) -> impl Grammar<'a, Key> {
+    map_opt(word, |word| Key::new(line.slice_ref(word)).ok())
+}
+
+/// `noreply`, or nothing.
+pub(super) fn noreply(input: &[u8]) -> Parsed<'_, bool> {
+    opt(keyword("noreply")).map(|word| word.is_some()).parse(input)
+}
+
+/// What the whole of an input is.
+#[inline]
+pub(super) fn whole<'a, T>(parser: impl Grammar<'a, T>, input: &'a [u8]) -> Option<T> {
+    all_consuming(parser).parse(input).ok().map(|(_, value)| value)
 }
 
 /// The whole of a word as a decimal number that fits.
@@ -93,7 +143,7 @@ pub(super) fn word_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The whole of a word as a decimal number with or without a minus sign.
-pub(super) fn signed_decimal(word: &[u8]) -> Option<i64> {
+fn signed_decimal(word: &[u8]) -> Option<i64> {
     match word.strip_prefix(b"-") {
         Some(digits) => 0_i64.checked_sub_unsigned(decimal(digits)?),
         None => decimal(word),
@@ -109,33 +159,9 @@ impl<'a> Iterator for Words<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        // By hand: words are short, and every line has some.
-        let start = self.0.iter().position(|&byte| !is_space(byte))?;
-        let rest = self.0.get(start..)?;
-        let length = rest.iter().position(|&byte| is_space(byte)).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at(length);
+        let (rest, word) = preceded(spaces, word).parse(self.0).ok()?;
         self.0 = rest;
         Some(word)
-    }
-}
-
-impl<'a> Words<'a> {
-    /// Nothing more.
-    pub(super) fn end(mut self) -> Option<()> {
-        self.next().is_none().then_some(())
-    }
-
-    /// Nothing more but perhaps `noreply`.
-    pub(super) fn noreply(mut self) -> Option<bool> {
-        match self.next() {
-            None => Some(false),
-            Some(b"noreply") => self.end().map(|()| true),
-            Some(_) => None,
-        }
-    }
-
-    pub(super) fn decimal<T: TryFrom<u64>>(&mut self) -> Option<T> {
-        decimal(self.next()?)
     }
 }
 
@@ -212,6 +238,8 @@ pub(super) fn put_noreply(out: &mut BytesMut, noreply: bool) {
 
 #[cfg(test)]
 mod tests {
+    use nom::combinator::rest;
+
     use super::*;
 
     #[test]
@@ -271,8 +299,9 @@ mod tests {
     fn only_a_space_separates_words() {
         let words: Vec<_> = Words(b"  a\tb   c ").collect();
         assert_eq!(words, [&b"a\tb"[..], b"c"]);
-        assert_eq!(after_word(b"VERSION\t1", "VERSION"), None);
-        assert_eq!(after_word(b"VERSION 1 2", "VERSION"), Some(&b"1 2"[..]));
-        assert_eq!(after_word(b"VERSION", "VERSION"), Some(&b""[..]));
+        for (line, behind) in [("VERSION\t1", None), ("VERSION  1 2", Some("1 2")), ("VERSION", Some(""))] {
+            let read = preceded(keyword("VERSION"), rest);
+            assert_eq!(whole(read, line.as_bytes()), behind.map(str::as_bytes), "{line}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! [`retrieval`], [`item`], [`meta`], [`admin`], [`crawler`], [`cachedump`], [`tuning`], [`stats`], [`watch`],
 //! [`config`]. [`Request`] and [`Reply`] gather them; [`Expect`] says which replies answer which request.
 //!
-//! A line reaches the parsers whole, without its line end; finding it, and the data block behind it, is the
+//! Each file's `parse` functions are its grammar, in nom, whose types stay in here; the private module `line` has the words
+//! that all of them are made of, and says what is read by hand. A line reaches them whole, without its line end; finding it, and the data block behind it, is the
 //! [codec](crate::codec)'s work.
 
 pub mod admin;

@@ -5,11 +5,6 @@ use bytes::{BufMut, BytesMut};
 use super::key::KEY_MAX;
 
 /// A metadump key that is no encoded key.
-///
-/// ```
-/// use mcflush::protocol::{PercentError, decode_percent};
-/// assert_eq!(decode_percent(b"100%", &mut bytes::BytesMut::new()), Err(PercentError));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key in the dump is not percent-encoded as a server would")]
 pub struct PercentError;

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::crawler::{MetadumpItem, MetadumpLine, MgdumpItem, MgdumpLine};
 use super::error::ErrorReply;
 use super::expect::Expect;
-use super::line::{Words, is_line, put_decimal};
+use super::line::{is_line, number, put_decimal, whole};
 use super::meta::{MetaCode, MetaDebugReply, MetaReply, MetaValue};
 use super::retrieval::{Value, ValueBlock, ValueHeader};
 use super::stats::{PrefixStat, Stat, StatLine};
@@ -258,12 +258,7 @@ impl Reply {
             (Expect::Store | Expect::Delete | Expect::Touch | Expect::Number, b"NOT_FOUND") => last(Self::NotFound),
             (Expect::Delete, b"DELETED") => last(Self::Deleted),
             (Expect::Touch, b"TOUCHED") => last(Self::Touched),
-            (Expect::Number, _) => {
-                let mut words = Words(line);
-                let number = words.decimal()?;
-                words.end()?;
-                last(Self::Number(number))
-            }
+            (Expect::Number, _) => last(Self::Number(whole(number, line)?)),
             (Expect::Noop, b"MN") => last(Self::Noop),
             (Expect::Ok | Expect::StatsOther, b"OK") => last(Self::Ok),
             (Expect::Reset | Expect::StatsOther, b"RESET") => last(Self::Reset),

@@ -1,6 +1,10 @@
 //! Any request.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::branch::alt;
+use nom::combinator::success;
+use nom::sequence::preceded;
 
 use super::admin::{CacheMemlimit, FlushAll, Shutdown, Verbosity};
 use super::cachedump::Cachedump;
@@ -8,12 +12,12 @@ use super::config::ConfigGet;
 use super::crawler::{CrawlerCommand, CrawlerControl, Metadump, Mgdump};
 use super::expect::Expect;
 use super::item::{Arithmetic, Delete, Direction, Touch};
-use super::line::{Words, is_line};
+use super::line::{Grammar, is_line, keyword, whole, word};
 use super::meta::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaSet, MetaVerb};
 use super::retrieval::Retrieve;
-use super::scalar::Opaque;
+use super::scalar::{Cas, Exptime, Opaque};
 use super::stats::StatsGroup;
-use super::storage::{Credentials, Store};
+use super::storage::{Credentials, Store, StoreVerb};
 use super::tuning::{Extstore, Lru, Slabs};
 use super::watch::Watch;
 
@@ -132,64 +136,58 @@ impl Request {
         Self::known(&line).unwrap_or_else(|| (Self::Unknown(UnknownLine(line)), None))
     }
 
+    /// A verb and the words that belong to it. Servers disagree on spaces before the verb: no line that begins so is known.
     fn known(line: &Bytes) -> Option<(Self, Option<u64>)> {
-        // Servers disagree on spaces before the first word: no line that begins so is known.
-        if line.starts_with(b" ") {
-            return None;
-        }
-        let mut words = Words(line);
-        let verb = words.next()?;
+        let (words, verb) = word(line).ok()?;
         let request = match verb {
-            b"get" | b"gets" | b"gat" | b"gats" => Self::Retrieve(Retrieve::parse(line, verb, words)?),
-            b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => {
-                let (store, length) = Store::parse(line, verb, words)?;
-                return Some((Self::Store(store), Some(length)));
+            b"get" => Self::Retrieve(whole(Retrieve::parse(line, false, success(None)), words)?),
+            b"gets" => Self::Retrieve(whole(Retrieve::parse(line, true, success(None)), words)?),
+            b"gat" => Self::Retrieve(whole(Retrieve::parse(line, false, Exptime::parse.map(Some)), words)?),
+            b"gats" => Self::Retrieve(whole(Retrieve::parse(line, true, Exptime::parse.map(Some)), words)?),
+            b"set" => return Self::store(line, success(StoreVerb::Set), words),
+            b"add" => return Self::store(line, success(StoreVerb::Add), words),
+            b"replace" => return Self::store(line, success(StoreVerb::Replace), words),
+            b"append" => return Self::store(line, success(StoreVerb::Append), words),
+            b"prepend" => return Self::store(line, success(StoreVerb::Prepend), words),
+            b"cas" => return Self::store(line, Cas::parse.map(StoreVerb::Cas), words),
+            b"delete" => Self::Delete(whole(Delete::parse(line), words)?),
+            b"incr" => Self::Arithmetic(whole(Arithmetic::parse(line, Direction::Incr), words)?),
+            b"decr" => Self::Arithmetic(whole(Arithmetic::parse(line, Direction::Decr), words)?),
+            b"touch" => Self::Touch(whole(Touch::parse(line), words)?),
+            b"mg" => Self::MetaGet(whole(MetaGet::parse(line), words)?),
+            b"ms" => return whole(MetaSet::parse(line), words).map(|(set, data)| (Self::MetaSet(set), Some(data))),
+            b"md" => Self::MetaDelete(whole(MetaDelete::parse(line), words)?),
+            b"ma" => Self::MetaArithmetic(whole(MetaArithmetic::parse(line), words)?),
+            b"me" => Self::MetaDebug(whole(MetaDebug::parse(line), words)?),
+            b"mn" => whole(success(Self::MetaNoop), words)?,
+            b"stats" => {
+                let cachedump = preceded(keyword("cachedump"), Cachedump::parse).map(Self::Cachedump);
+                whole(alt((cachedump, StatsGroup::parse.map(Self::Stats))), words)?
             }
-            b"delete" => Self::Delete(Delete::parse(line, words)?),
-            b"incr" => Self::Arithmetic(Arithmetic::parse(line, Direction::Incr, words)?),
-            b"decr" => Self::Arithmetic(Arithmetic::parse(line, Direction::Decr, words)?),
-            b"touch" => Self::Touch(Touch::parse(line, words)?),
-            b"mg" => Self::MetaGet(MetaGet::parse(line, words)?),
-            b"ms" => {
-                let (set, length) = MetaSet::parse(line, words)?;
-                return Some((Self::MetaSet(set), Some(length)));
-            }
-            b"md" => Self::MetaDelete(MetaDelete::parse(line, words)?),
-            b"ma" => Self::MetaArithmetic(MetaArithmetic::parse(line, words)?),
-            b"me" => Self::MetaDebug(MetaDebug::parse(line, words)?),
-            b"stats" => match words.clone().next() {
-                Some(b"cachedump") => {
-                    words.next();
-                    Self::Cachedump(Cachedump::parse(words)?)
-                }
-                _ => Self::Stats(StatsGroup::parse(words)?),
-            },
-            b"lru_crawler" => match CrawlerCommand::parse(words)? {
+            b"lru_crawler" => match whole(CrawlerCommand::parse, words)? {
                 CrawlerCommand::Control(control) => Self::Crawler(control),
                 CrawlerCommand::Metadump(dump) => Self::Metadump(dump),
                 CrawlerCommand::Mgdump(dump) => Self::Mgdump(dump),
             },
-            b"flush_all" => Self::FlushAll(FlushAll::parse(words)?),
-            b"verbosity" => Self::Verbosity(Verbosity::parse(words)?),
-            b"cache_memlimit" => Self::CacheMemlimit(CacheMemlimit::parse(words)?),
-            b"shutdown" => Self::Shutdown(Shutdown::parse(words)?),
-            b"slabs" => Self::Slabs(Slabs::parse(words)?),
-            b"lru" => Self::Lru(Lru::parse(words)?),
-            b"extstore" => Self::Extstore(Extstore::parse(words)?),
-            b"watch" => Self::Watch(Watch::parse(words)?),
-            b"config" => Self::ConfigGet(ConfigGet::parse(line, words)?),
-            b"mn" | b"version" | b"quit" | b"refresh_certs" => {
-                words.end()?;
-                match verb {
-                    b"mn" => Self::MetaNoop,
-                    b"version" => Self::Version,
-                    b"quit" => Self::Quit,
-                    _ => Self::RefreshCerts,
-                }
-            }
+            b"flush_all" => Self::FlushAll(whole(FlushAll::parse, words)?),
+            b"version" => whole(success(Self::Version), words)?,
+            b"verbosity" => Self::Verbosity(whole(Verbosity::parse, words)?),
+            b"cache_memlimit" => Self::CacheMemlimit(whole(CacheMemlimit::parse, words)?),
+            b"shutdown" => Self::Shutdown(whole(Shutdown::parse, words)?),
+            b"quit" => whole(success(Self::Quit), words)?,
+            b"refresh_certs" => whole(success(Self::RefreshCerts), words)?,
+            b"slabs" => Self::Slabs(whole(Slabs::parse, words)?),
+            b"lru" => Self::Lru(whole(Lru::parse, words)?),
+            b"extstore" => Self::Extstore(whole(Extstore::parse, words)?),
+            b"watch" => Self::Watch(whole(Watch::parse, words)?),
+            b"config" => Self::ConfigGet(whole(ConfigGet::parse(line), words)?),
             _ => return None,
         };
         Some((request, None))
+    }
+
+    fn store<'a>(line: &'a Bytes, verb: impl Grammar<'a, StoreVerb>, words: &'a [u8]) -> Option<(Self, Option<u64>)> {
+        whole(Store::parse(line, verb), words).map(|(store, data)| (Self::Store(store), Some(data)))
     }
 
     /// Puts the data block into a request whose line was read.

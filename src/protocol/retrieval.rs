@@ -1,9 +1,12 @@
 //! The retrieval commands `get`, `gets`, `gat`, `gats`, and the `VALUE` blocks that answer them.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::combinator::{consumed, opt};
+use nom::multi::many1;
 
 use super::key::Key;
-use super::line::{Words, decimal_len, leading_decimal, put_decimal, word_len};
+use super::line::{Grammar, decimal_len, key, keyword, leading_decimal, number, put_decimal, whole, word, word_len};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// One key or more.
@@ -66,28 +69,17 @@ pub struct Retrieve {
 
 impl Retrieve {
     /// `get KEY`.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Key, retrieval::Retrieve};
-    /// let get = Retrieve::new(Key::new("a")?);
-    /// assert_eq!((get.with_cas, get.touch), (false, None));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     pub fn new(key: Key) -> Self {
         Self { keys: key.into(), with_cas: false, touch: None }
     }
 
-    pub(super) fn parse(line: &Bytes, verb: &[u8], mut words: Words<'_>) -> Option<Self> {
-        let (with_cas, touches) = match verb {
-            b"get" => (false, false),
-            b"gets" => (true, false),
-            b"gat" => (false, true),
-            b"gats" => (true, true),
-            _ => return None,
-        };
-        let touch = if touches { Some(Exptime::parse(words.next()?)?) } else { None };
-        let keys: Option<Vec<_>> = words.map(|word| Key::new(line.slice_ref(word)).ok()).collect();
-        Some(Self { keys: Keys::new(keys?)?, with_cas, touch })
+    /// Reads the words behind the verb, of which `touch` reads those before the keys.
+    pub(super) fn parse<'a>(
+        line: &'a Bytes,
+        with_cas: bool,
+        touch: impl Grammar<'a, Option<Exptime>>,
+    ) -> impl Grammar<'a, Self> {
+        (touch, many1(key(line)).map(Keys)).map(move |(touch, keys)| Self { keys, with_cas, touch })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -228,12 +220,6 @@ impl<'a> ValueBlock<'a> {
     }
 
     /// The key as the server printed it: not checked, no space in it.
-    ///
-    /// ```
-    /// use mcflush::protocol::retrieval::ValueBlock;
-    /// let (value, _) = ValueBlock::new(b"VALUE a 5 3 7\r\nabc\r\n").unwrap();
-    /// assert_eq!(value.key(), b"a");
-    /// ```
     #[must_use]
     pub const fn key(&self) -> &'a [u8] {
         self.key
@@ -287,16 +273,14 @@ impl ValueHeader {
     /// `VALUE KEY FLAGS LENGTH [CAS]`
     #[inline]
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        let mut words = Words(line.strip_prefix(b"VALUE ")?);
-        let key = words.next()?;
-        let key_start = line.len() - words.0.len() - key.len();
-        let (flags, length) = (words.decimal()?, words.decimal()?);
-        let cas = match words.next() {
-            Some(word) => Some(Cas::parse(word)?),
-            None => None,
-        };
-        words.end()?;
-        Some(Self { key_start, key_len: key.len(), flags: ItemFlags(flags), cas, length })
+        let words = (consumed(keyword("VALUE")), word, ItemFlags::parse, number, opt(Cas::parse));
+        whole(words, line).map(|((start, _), key, flags, length, cas)| Self {
+            key_start: start.len(),
+            key_len: key.len(),
+            flags,
+            cas,
+            length,
+        })
     }
 
     /// Whether the line (without its end) is spelled as this crate would: another spelling that is read is always longer.

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
+use nom::Parser;
+use nom::combinator::map_opt;
 
 use super::escape::Escaped;
 use super::key::travels_as_text;
-use super::line::{decimal, put_decimal, put_signed, signed_decimal};
+use super::line::{Parsed, number, put_decimal, put_signed, signed, word};
 
 /// When an item expires, as a client says it: seconds from now up to 30 days, a Unix time beyond that, 0 for never, and
 /// anything negative for at once.
@@ -47,8 +49,8 @@ impl Exptime {
         self.0 > Self::LONGEST_DELAY
     }
 
-    pub(super) fn parse(word: &[u8]) -> Option<Self> {
-        signed_decimal(word).map(Self)
+    pub(super) fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        signed.map(Self).parse(input)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -64,21 +66,16 @@ impl From<u32> for Exptime {
 
 /// The 32 bits that clients store beside a value (most say there how it is serialised). Upstream's text says 16 bits;
 /// servers since 1.2.1 keep 32.
-///
-/// ```
-/// use mcflush::protocol::ItemFlags;
-/// assert_eq!(ItemFlags(7).0, 7);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ItemFlags(pub u32);
 
+impl ItemFlags {
+    pub(super) fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        number.map(Self).parse(input)
+    }
+}
+
 /// The number that an item gets anew whenever it changes. A server that runs without (-C) says 0 for all.
-///
-/// ```
-/// use mcflush::protocol::Cas;
-/// assert!(Cas(2) > Cas(1));
-/// assert!(!Cas(0).is_kept());
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Cas(pub u64);
 
@@ -89,8 +86,8 @@ impl Cas {
         self.0 != 0
     }
 
-    pub(super) fn parse(word: &[u8]) -> Option<Self> {
-        decimal(word).map(Self)
+    pub(super) fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        number.map(Self).parse(input)
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -207,8 +204,8 @@ impl Fraction {
         &self.text
     }
 
-    pub(super) fn parse(word: &[u8]) -> Option<Self> {
-        Self::new(Bytes::copy_from_slice(word))
+    pub(super) fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        map_opt(word, |word| Self::new(Bytes::copy_from_slice(word))).parse(input)
     }
 }
 

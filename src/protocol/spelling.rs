@@ -4,12 +4,6 @@ use bytes::Bytes;
 
 /// How the line of a request or reply was spelled: in the one form that this crate writes (single spaces, CR LF, plain
 /// numbers), or in another, which is kept so that it can be written again as it came.
-///
-/// ```
-/// use mcflush::protocol::Spelling;
-/// assert_eq!(Spelling::default(), Spelling::CANONICAL);
-/// assert_eq!(Spelling::CANONICAL.line(), None);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 // Boxed, because it is rare and stands in every answer.
 pub struct Spelling(Option<Box<Bytes>>);

@@ -3,9 +3,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
 use nom::bytes::complete::tag;
-use nom::sequence::preceded;
+use nom::combinator::{map_opt, opt, rest};
+use nom::sequence::delimited;
 
-use super::line::{Words, after_word, first_line, is_line, put_words, spaces, split_word, token};
+use super::line::{Parsed, Words, first_line, is_line, keyword, number, put_words, split_word, token, whole, word};
 
 /// A group of statistics, or what is done with them (upstream's text, "Statistics").
 ///
@@ -70,7 +71,7 @@ impl StatsArgument {
     pub fn new(words: impl Into<Bytes>) -> Option<Self> {
         let words = words.into();
         let sound = words.split(|&byte| byte == b' ').all(|word| !word.is_empty());
-        let named = StatsGroup::named(Words(&words)).is_some() || Words(&words).next() == Some(b"cachedump");
+        let named = StatsGroup::named(&words).is_some() || split_word(&words).0 == b"cachedump";
         (sound && is_line(&words) && !named).then_some(Self(words))
     }
 
@@ -82,37 +83,35 @@ impl StatsArgument {
 }
 
 impl StatsGroup {
-    fn named(mut words: Words<'_>) -> Option<Self> {
-        let group = match words.next() {
-            None => Self::General,
-            Some(b"settings") => Self::Settings,
-            Some(b"items") => Self::Items,
-            Some(b"slabs") => Self::Slabs,
-            Some(b"sizes") => Self::Sizes,
-            Some(b"sizes_enable") => Self::SizesEnable,
-            Some(b"sizes_disable") => Self::SizesDisable,
-            Some(b"conns") => Self::Conns,
-            Some(b"extstore") => Self::Extstore,
-            Some(b"proxy") => Self::Proxy,
-            Some(b"threads") => Self::Threads,
-            Some(b"reset") => Self::Reset,
-            Some(b"detail") => match words.next()? {
-                b"on" => Self::DetailOn,
-                b"off" => Self::DetailOff,
-                b"dump" => Self::DetailDump,
-                _ => return None,
-            },
-            Some(_) => return None,
-        };
-        words.end().map(|()| group)
+    /// By the words behind `stats`, with single spaces between them.
+    fn named(words: &[u8]) -> Option<Self> {
+        Some(match words {
+            b"" => Self::General,
+            b"settings" => Self::Settings,
+            b"items" => Self::Items,
+            b"slabs" => Self::Slabs,
+            b"sizes" => Self::Sizes,
+            b"sizes_enable" => Self::SizesEnable,
+            b"sizes_disable" => Self::SizesDisable,
+            b"conns" => Self::Conns,
+            b"extstore" => Self::Extstore,
+            b"proxy" => Self::Proxy,
+            b"threads" => Self::Threads,
+            b"reset" => Self::Reset,
+            b"detail on" => Self::DetailOn,
+            b"detail off" => Self::DetailOff,
+            b"detail dump" => Self::DetailDump,
+            _ => return None,
+        })
     }
 
     /// Reads the words behind `stats`, `cachedump` aside.
-    pub(super) fn parse(words: Words<'_>) -> Option<Self> {
-        Self::named(words).or_else(|| {
-            let words: Vec<&[u8]> = words.collect();
-            StatsArgument::new(words.join(&b' ')).map(Self::Other)
-        })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        let group = |words| {
+            let words = Words(words).collect::<Vec<_>>().join(&b' ');
+            Self::named(&words).or_else(|| StatsArgument::new(words).map(Self::Other))
+        };
+        map_opt(rest, group).parse(words)
     }
 
     /// The command, but for the words of [`Self::Other`].
@@ -194,12 +193,6 @@ impl Stat {
     }
 
     /// The same in memory of its own, so that it does not keep the read buffer.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::Stat;
-    /// let stat = Stat::new("pid", "7").unwrap();
-    /// assert_eq!(stat.detached(), stat);
-    /// ```
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { name: Bytes::copy_from_slice(&self.name), value: Bytes::copy_from_slice(&self.value) }
@@ -207,9 +200,9 @@ impl Stat {
 
     /// `STAT NAME [VALUE]`
     pub(super) fn parse(line: &Bytes) -> Option<Self> {
-        let (value, name) = preceded((tag::<_, _, ()>("STAT"), spaces), token).parse(line).ok()?;
-        let value = value.strip_prefix(b" ").unwrap_or(value);
-        Some(Self { name: line.slice_ref(name), value: line.slice_ref(value) })
+        // Of the spaces before the value only one is not its own.
+        let words = (delimited(keyword("STAT"), token, opt(tag(" "))), rest);
+        whole(words, line).map(|(name, value)| Self { name: line.slice_ref(name), value: line.slice_ref(value) })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -299,7 +292,7 @@ impl PrefixStat {
     }
 
     pub(super) fn parse(line: Bytes) -> Option<Self> {
-        let prefix = line.slice_ref(Words(after_word(&line, "PREFIX")?).next()?);
+        let prefix = whole(delimited(keyword("PREFIX"), word, rest), &line).map(|prefix| line.slice_ref(prefix))?;
         Some(Self { line, prefix })
     }
 
@@ -310,21 +303,13 @@ impl PrefixStat {
     }
 
     /// A named count: `count("hit")`.
-    ///
-    /// ```
-    /// use mcflush::protocol::stats::PrefixStat;
-    /// let stat = PrefixStat::new("PREFIX shop get 2 hit 1").unwrap();
-    /// assert_eq!((stat.count("hit"), stat.count("miss")), (Some(1), None));
-    /// ```
     #[must_use]
     pub fn count(&self, name: &str) -> Option<u64> {
-        let mut words = Words(&self.line);
-        // `PREFIX`, and the prefix.
-        words.by_ref().take(2).for_each(drop);
-        while let Some(word) = words.next() {
-            let count = words.decimal();
+        // Behind `PREFIX`, and the prefix.
+        let mut words = Words(&self.line).skip(2);
+        while let (Some(word), Some(count)) = (words.next(), words.next()) {
             if word == name.as_bytes() {
-                return count;
+                return whole(number, count);
             }
         }
         None

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
 
 use super::key::Key;
-use super::line::{Words, put_decimal, put_noreply, split_word};
+use super::line::{Grammar, key, noreply, number, put_decimal, put_noreply, split_word};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// What a [`Store`] does.
@@ -80,23 +81,14 @@ impl Store {
         Self { verb, key, flags: ItemFlags::default(), exptime: Exptime::NEVER, data: data.into(), noreply: false }
     }
 
-    /// Reads the words behind the verb; the second is how many bytes of data follow the line.
-    pub(super) fn parse(line: &Bytes, verb: &[u8], mut words: Words<'_>) -> Option<(Self, u64)> {
-        let key = Key::new(line.slice_ref(words.next()?)).ok()?;
-        let flags = ItemFlags(words.decimal()?);
-        let exptime = Exptime::parse(words.next()?)?;
-        let length = words.decimal()?;
-        let verb = match verb {
-            b"set" => StoreVerb::Set,
-            b"add" => StoreVerb::Add,
-            b"replace" => StoreVerb::Replace,
-            b"append" => StoreVerb::Append,
-            b"prepend" => StoreVerb::Prepend,
-            b"cas" => StoreVerb::Cas(Cas::parse(words.next()?)?),
-            _ => return None,
-        };
-        let noreply = words.noreply()?;
-        Some((Self { verb, key, flags, exptime, data: Bytes::new(), noreply }, length))
+    /// Reads the words behind the verb, of which `verb` reads those before `noreply`; the number is how many bytes of data
+    /// follow the line.
+    pub(super) fn parse<'a>(line: &'a Bytes, verb: impl Grammar<'a, StoreVerb>) -> impl Grammar<'a, (Self, u64)> {
+        (key(line), ItemFlags::parse, Exptime::parse, number, verb, noreply).map(
+            |(key, flags, exptime, length, verb, noreply)| {
+                (Self { verb, key, flags, exptime, data: Bytes::new(), noreply }, length)
+            },
+        )
     }
 
     pub(super) fn encode_line(&self, out: &mut BytesMut) {
@@ -149,12 +141,6 @@ impl Credentials {
 
     /// Takes what the server's password file can hold: both are non-empty, and hold no space, CR, LF or NUL; the user
     /// holds no colon, which ends it in that file. None otherwise.
-    ///
-    /// ```
-    /// use mcflush::protocol::storage::Credentials;
-    /// assert!(Credentials::new("app", "secret").is_some());
-    /// assert!(Credentials::new("app", "two words").is_none());
-    /// ```
     #[must_use]
     pub fn new(user: &str, password: &str) -> Option<Self> {
         let sound = |text: &str| !text.is_empty() && !text.contains([' ', '\r', '\n', '\0']);

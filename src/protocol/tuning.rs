@@ -1,8 +1,12 @@
 //! Commands that tune a running server: `slabs`, `lru`, `extstore`.
 
 use bytes::{BufMut, BytesMut};
+use nom::Parser;
+use nom::branch::alt;
+use nom::combinator::{map_opt, value};
+use nom::sequence::preceded;
 
-use super::line::{Words, put_decimal, put_signed, signed_decimal};
+use super::line::{Parsed, keyword, number, put_decimal, put_signed, signed};
 use super::scalar::Fraction;
 
 /// `slabs …`. Answered by `OK`, or a refusal such as `SAME`, `NOSPARE`, `BUSY`, `BADCLASS` (upstream's text, "Slabs
@@ -30,22 +34,14 @@ pub enum Slabs {
 }
 
 impl Slabs {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        let slabs = match words.next()? {
-            b"reassign" => {
-                let from = match words.next()? {
-                    b"-1" => None,
-                    word => Some(super::line::decimal(word)?),
-                };
-                Self::Reassign { from, to: words.decimal()? }
-            }
-            b"automove" => match words.next()? {
-                b"ratio" => Self::AutomoveRatio(Fraction::parse(words.next()?)?),
-                level => Self::Automove(super::line::decimal(level)?),
-            },
-            _ => return None,
-        };
-        words.end().map(|()| slabs)
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        let from = alt((value(None, keyword("-1")), number.map(Some)));
+        alt((
+            preceded(keyword("reassign"), (from, number)).map(|(from, to)| Self::Reassign { from, to }),
+            preceded((keyword("automove"), keyword("ratio")), Fraction::parse).map(Self::AutomoveRatio),
+            preceded(keyword("automove"), number).map(Self::Automove),
+        ))
+        .parse(words)
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -108,23 +104,15 @@ pub enum LruMode {
 }
 
 impl Lru {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        let lru = match words.next()? {
-            b"tune" => Self::Tune {
-                hot: words.decimal()?,
-                warm: words.decimal()?,
-                hot_factor: Fraction::parse(words.next()?)?,
-                warm_factor: Fraction::parse(words.next()?)?,
-            },
-            b"mode" => Self::Mode(match words.next()? {
-                b"flat" => LruMode::Flat,
-                b"segmented" => LruMode::Segmented,
-                _ => return None,
-            }),
-            b"temp_ttl" => Self::TempTtl(signed_decimal(words.next()?)?.try_into().ok()?),
-            _ => return None,
-        };
-        words.end().map(|()| lru)
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        let mode = alt((value(LruMode::Flat, keyword("flat")), value(LruMode::Segmented, keyword("segmented"))));
+        alt((
+            preceded(keyword("tune"), (number, number, Fraction::parse, Fraction::parse))
+                .map(|(hot, warm, hot_factor, warm_factor)| Self::Tune { hot, warm, hot_factor, warm_factor }),
+            preceded(keyword("mode"), mode).map(Self::Mode),
+            preceded(keyword("temp_ttl"), map_opt(signed, |seconds| seconds.try_into().ok())).map(Self::TempTtl),
+        ))
+        .parse(words)
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -187,21 +175,22 @@ pub enum Extstore {
 }
 
 impl Extstore {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        let extstore = match words.next()? {
-            b"free_memchunks" => Self::FreeMemchunks { class: words.decimal()?, chunks: words.decimal()? },
-            b"item_size" => Self::ItemSize(words.decimal()?),
-            b"item_age" => Self::ItemAge(words.decimal()?),
-            b"low_ttl" => Self::LowTtl(words.decimal()?),
-            b"recache_rate" => Self::RecacheRate(words.decimal()?),
-            b"compact_under" => Self::CompactUnder(words.decimal()?),
-            b"drop_under" => Self::DropUnder(words.decimal()?),
-            b"max_sleep" => Self::MaxSleep(words.decimal()?),
-            b"max_frag" => Self::MaxFrag(Fraction::parse(words.next()?)?),
-            b"drop_unread" => Self::DropUnread(words.decimal::<u32>()? != 0),
-            _ => return None,
-        };
-        words.end().map(|()| extstore)
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        let setting = |name| preceded(keyword(name), number::<u32>);
+        alt((
+            preceded(keyword("free_memchunks"), (number, number))
+                .map(|(class, chunks)| Self::FreeMemchunks { class, chunks }),
+            setting("item_size").map(Self::ItemSize),
+            setting("item_age").map(Self::ItemAge),
+            setting("low_ttl").map(Self::LowTtl),
+            setting("recache_rate").map(Self::RecacheRate),
+            setting("compact_under").map(Self::CompactUnder),
+            setting("drop_under").map(Self::DropUnder),
+            setting("max_sleep").map(Self::MaxSleep),
+            preceded(keyword("max_frag"), Fraction::parse).map(Self::MaxFrag),
+            setting("drop_unread").map(|number| Self::DropUnread(number != 0)),
+        ))
+        .parse(words)
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {

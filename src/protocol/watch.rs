@@ -1,8 +1,11 @@
 //! `watch`: the connection becomes a stream of log lines.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::combinator::map_opt;
+use nom::multi::many0;
 
-use super::line::{Words, is_line};
+use super::line::{Parsed, Words, is_line, word};
 use super::percent::{PercentError, decode_percent};
 
 /// A kind of log lines.
@@ -45,7 +48,7 @@ impl LogStream {
         Self::SysEvents,
     ];
 
-    fn parse(word: &[u8]) -> Option<Self> {
+    fn named(word: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|stream| stream.name() == word)
     }
 
@@ -81,8 +84,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn parse(words: Words<'_>) -> Option<Self> {
-        words.map(LogStream::parse).collect::<Option<_>>().map(|streams| Self { streams })
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        many0(map_opt(word, LogStream::named)).map(|streams| Self { streams }).parse(words)
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {
@@ -110,12 +113,6 @@ pub struct LogLine(Bytes);
 
 impl LogLine {
     /// Takes a line (without its LF); None when it holds one.
-    ///
-    /// ```
-    /// use mcflush::protocol::watch::LogLine;
-    /// assert!(LogLine::new("skipped=5").is_some());
-    /// assert!(LogLine::new("two\nlines").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -123,12 +120,6 @@ impl LogLine {
     }
 
     /// The value of a named field as it came: `field("status")`.
-    ///
-    /// ```
-    /// use mcflush::protocol::watch::LogLine;
-    /// let line = LogLine::new("ts=1.2 gid=1 type=eviction key=a fetch=no").unwrap();
-    /// assert_eq!((line.field("fetch"), line.field("status")), (Some(&b"no"[..]), None));
-    /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         Words(&self.0).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))

@@ -21,11 +21,6 @@ use crate::error::Problem;
 ///
 /// The system's resolver is asked on a thread of its own, which cannot be stopped: a program that wants to end while that
 /// still waits shuts its runtime down [in the background](tokio::runtime::Runtime::shutdown_background).
-///
-/// ```
-/// let resolver = mcflush::resolver::Resolver::default();
-/// let the_same = resolver.clone();
-/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
     /// In place of the system's resolver.

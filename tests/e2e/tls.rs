@@ -121,7 +121,7 @@ fn store(server: &Server, access: &Access, key: &str) {
 
 fn trusting(authorities: &str, identity: Option<(PathBuf, PathBuf)>) -> Access {
     let trust = Trust { authorities: Some(authorities.into()), identity, name: None };
-    Access { tls: Some(Tls::new(&trust).unwrap()), ..Access::default() }
+    Access::default().with_tls(Some(Tls::new(&trust).unwrap()))
 }
 
 /// A failure of this server, of kind tls, that says these words.

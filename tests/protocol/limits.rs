@@ -97,7 +97,7 @@ fn an_absurd_length_is_an_error_and_no_memory() {
 
 #[test]
 fn an_endless_answer_is_stopped() {
-    let limits = Limits { items: 3, ..Limits::default() };
+    let limits = Limits::default().with_items(3);
     let dump = || Request::Metadump(Metadump { target: CrawlTarget::All });
     for (request, item) in [
         (get(), "VALUE k 0 1\r\nx\r\n"),

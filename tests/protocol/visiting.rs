@@ -83,7 +83,7 @@ fn it_stops_behind_the_item_it_was_told_to() {
 
 #[test]
 fn a_limit_is_left_to_the_decoder_to_say() {
-    let limits = Limits { line: 12, value: 3, items: 2 };
+    let limits = Limits::default().with_line(12).with_value(3).with_items(2);
     for (request, wire, shown) in [
         ("stats\r\n", "STAT a 1\r\nSTAT b 2\r\nSTAT c 3\r\n", 2),
         ("stats\r\n", "STAT a 1\r\nSTAT long 22222\r\n", 1),

@@ -139,13 +139,7 @@ impl Plan {
             Job::Flush(Flush::Exact { verify: it.percent(25), keep_new: it.percent(30) })
         } else {
             let rate = if it.percent(10) { NonZeroU32::new(it.within(20, 2_000) as u32) } else { None };
-            Job::Clear(Options {
-                strategy: None,
-                rate,
-                verify: it.percent(20),
-                keep_new: it.percent(30),
-                filter: Filter::default(),
-            })
+            Job::Clear(Options::default().with_rate(rate).with_verify(it.percent(20)).with_keep_new(it.percent(30)))
         };
         let is_calm = it.percent(15);
         let happens = |it: &mut Chance, percent| !is_calm && it.percent(percent);
@@ -192,7 +186,7 @@ impl Plan {
         let choice = if more.percent(20) { Choice::Patterns } else { choice };
         let mut named = BTreeSet::new();
         let job = match job {
-            Job::Clear(options) if more.percent(25) => Job::Clear(Options { filter: filter(&mut more), ..options }),
+            Job::Clear(options) if more.percent(25) => Job::Clear(options.with_filter(filter(&mut more))),
             Job::Clear(options) if more.percent(15) => {
                 for _ in 0..more.of_any_size(400) {
                     named.insert(key(more.percent(60), more.below(500)));

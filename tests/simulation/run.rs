@@ -70,16 +70,14 @@ async fn play(plan: Plan) -> Ran {
             async { Ok(Box::new(opening.await?) as Connection) }
         }
     });
-    let mut context = Context {
-        connector,
-        chance: Numbers::by(move || numbers.lock().unwrap_or_else(PoisonError::into_inner).next()),
-        events: Events::to({
+    let mut context = Context::default()
+        .with_connector(connector)
+        .with_chance(Numbers::by(move || numbers.lock().unwrap_or_else(PoisonError::into_inner).next()))
+        .with_events(Events::to({
             let tell = tell.clone();
             move |event| tell(format!("{event:?}"))
-        }),
-        deadline: plan.deadline.map(|time| (began + time).into_std()),
-        ..Context::default()
-    };
+        }))
+        .with_deadline(plan.deadline.map(|time| (began + time).into_std()));
     (context.patience.timeout, context.patience.retries) = (plan.timeout, plan.retries);
     for at in plan.stops_at.into_iter().chain(plan.deadline) {
         let stop = context.stop.clone();

@@ -50,7 +50,10 @@ pub struct Hot {
 
 impl Hot {
     pub fn resolve(self) -> (Options, Common) {
-        let hot = hot::Options { division: self.division.division(), time: self.seconds, keys: self.keys.into() };
+        let hot = hot::Options::default()
+            .with_division(self.division.division())
+            .with_time(self.seconds)
+            .with_keys(self.keys.into());
         (Options { hot, top: self.top, html: self.html }, self.common)
     }
 }

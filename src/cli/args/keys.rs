@@ -99,7 +99,7 @@ impl Keys {
         };
         let strategy = self.strategy.and_then(Listing::strategy);
         let top = self.top.map(|most| Top { order: self.sort.order(), most });
-        let listing = keys::Options { strategy, filter: self.filter.filter(), top };
+        let listing = keys::Options::default().with_strategy(strategy).with_filter(self.filter.filter()).with_top(top);
         Ok((Options { scope, listing, format }, self.common))
     }
 }

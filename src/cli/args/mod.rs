@@ -25,8 +25,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, Value
 use clap_complete::Shell;
 use mcflush::address::{ServerAddr, Target};
 use mcflush::client::Patience;
-use mcflush::ops::clear::{self, Strategy};
 use mcflush::ops::flush::Flush;
+use mcflush::ops::{Strategy, clear};
 use mcflush::scope::Scope;
 
 use self::filter::FilterArgs;
@@ -517,7 +517,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         shard: common.shard,
         stagger,
         jobs: common.jobs,
-        patience: Patience { timeout: common.timeout, retries: common.retries },
+        patience: Patience::default().with_timeout(common.timeout).with_retries(common.retries),
         deadline: common.deadline,
         quiet: common.quiet,
         json: common.json,
@@ -599,8 +599,9 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
     if !args.all && (args.delay.is_some() || args.stagger.is_some()) {
         return Err("--delay and --stagger have no effect without --all: leave them out".into());
     }
+    let options = clear::Options::default().with_strategy(strategy).with_filter(filter);
     Ok(if args.dry_run {
-        Command::Survey(scope, clear::Options { strategy, filter, ..clear::Options::default() })
+        Command::Survey(scope, options)
     } else if whole {
         Command::Flush(match args.delay.and_then(NonZeroU32::new) {
             Some(delay) => Flush::After(delay),
@@ -608,8 +609,7 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
             None => Flush::Exact { verify: args.verify, keep_new: args.keep_new },
         })
     } else {
-        let (rate, verify, keep_new) = (args.rate, args.verify, args.keep_new);
-        Command::Clear(scope, clear::Options { strategy, rate, verify, keep_new, filter })
+        Command::Clear(scope, options.with_rate(args.rate).with_verify(args.verify).with_keep_new(args.keep_new))
     })
 }
 

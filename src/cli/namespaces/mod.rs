@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mcflush::address::ServerAddr;
-use mcflush::ops::clear::Strategy;
+use mcflush::ops::Strategy;
 use mcflush::ops::hot::{Traffic, Uses};
 use mcflush::ops::namespaces::{Division, Namespaces, Usage};
 use mcflush::protocol::Escaped;

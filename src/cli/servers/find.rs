@@ -32,7 +32,7 @@ pub async fn expanded(
                 servers.push(server);
             }
             ServerName::List(list) => {
-                let context = Context { access: accesses.by(&entry, None), ..context.clone() };
+                let context = context.clone().with_access(accesses.by(&entry, None));
                 let failed = |error: mcflush::error::Error| {
                     format!("{list}: {}: {}: {}", error.kind(), error.problem, advice::of(&error))
                 };

@@ -37,9 +37,9 @@ pub use self::survey::{Found, Survey, survey};
 use self::tally::Tally;
 use super::backlog::backlog;
 use super::dialect::Dumps;
+pub use super::listing::Uncertainty;
 use super::listing::sample::Sample;
-use super::listing::{self, Coverage, Filter, Sieve, Walked, Way};
-pub use super::listing::{Strategy, Uncertainty};
+use super::listing::{self, Coverage, Filter, Sieve, Strategy, Walked, Way};
 use super::nearest::Nearest;
 use super::retry::Retries;
 use super::{Context, Event};
@@ -49,6 +49,7 @@ use crate::error::{Error, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
+use crate::setters::setters;
 
 /// Walks given up for want of room, each after deleting what was held, before the clear is.
 const GIVEN_UP_MAX: u32 = 100;
@@ -57,10 +58,11 @@ const GIVEN_UP_MAX: u32 = 100;
 ///
 /// ```
 /// use mcflush::ops::clear::Options;
-/// let careful = Options { verify: true, ..Options::default() };
+/// let careful = Options::default().with_verify(true);
 /// assert!(careful.rate.is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// The strategy for one who knows better; none chooses what is complete and safe for others.
     pub strategy: Option<Strategy>,
@@ -77,6 +79,14 @@ pub struct Options {
     /// the CAS that it was listed with: one that is stored since stays. One that is only read since goes.
     pub filter: Filter,
 }
+
+setters!(Options {
+    with_strategy: strategy: Option<Strategy>,
+    with_rate: rate: Option<NonZeroU32>,
+    with_verify: verify: bool,
+    with_keep_new: keep_new: bool,
+    with_filter: filter: Filter,
+});
 
 impl Options {
     /// Whether an item is deleted only if it is still the one that was listed.
@@ -131,11 +141,6 @@ pub struct Cleared {
 }
 
 /// Why a clear may be called complete.
-///
-/// ```
-/// use mcflush::ops::clear::Proof;
-/// assert_ne!(Proof::Walk, Proof::Passes);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proof {
@@ -148,10 +153,6 @@ pub enum Proof {
 
 impl Proof {
     /// The word for it in JSON.
-    ///
-    /// ```
-    /// assert_eq!(mcflush::ops::clear::Proof::Walk.as_str(), "walk");
-    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

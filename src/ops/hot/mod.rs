@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::watch::{LogStream, Watch};
 use crate::protocol::{ErrorKind, ErrorReply, Meaning, Reply, Request};
+use crate::setters::setters;
 
 /// Between two looks at what has come so far.
 const LOOK: Duration = Duration::from_millis(500);
@@ -33,10 +34,11 @@ const DOING: &str = "watch";
 /// ```
 /// use std::time::Duration;
 /// use mcflush::ops::hot::Options;
-/// let options = Options { time: Duration::from_secs(10), keys: 10, ..Options::default() };
+/// let options = Options::default().with_time(Duration::from_secs(10)).with_keys(10);
 /// assert!(options.division.prefix(b"shop:1") == b"shop:");
 /// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// How keys are divided.
     pub division: Division,
@@ -45,6 +47,8 @@ pub struct Options {
     /// How many of the most used keys are named.
     pub keys: usize,
 }
+
+setters!(Options { with_division: division: Division, with_time: time: Duration, with_keys: keys: usize });
 
 /// What was seen.
 ///

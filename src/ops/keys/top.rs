@@ -9,11 +9,6 @@ use crate::error::{Error, Problem};
 use crate::ops::listing::Listed;
 
 /// What comes first. Where it decides nothing, the key does, byte by byte.
-///
-/// ```
-/// use mcflush::ops::keys::Order;
-/// assert_ne!(Order::Size, Order::Age);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Order {
@@ -61,13 +56,6 @@ impl Order {
 }
 
 /// Only the first of an order, in that order.
-///
-/// ```
-/// use std::num::NonZeroUsize;
-/// use mcflush::ops::keys::{Order, Top};
-/// let largest = Top { order: Order::Size, most: NonZeroUsize::MIN };
-/// assert_eq!(largest.most.get(), 1);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Top {
     /// The order.

@@ -31,11 +31,6 @@ pub struct Filter {
 
 impl Filter {
     /// Whether every item meets it.
-    ///
-    /// ```
-    /// use mcflush::ops::Filter;
-    /// assert!(!Filter { no_expiry: true, ..Filter::default() }.is_none());
-    /// ```
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -5,11 +5,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{HEADER, RESPONSE};
 
 /// How a request went.
-///
-/// ```
-/// use mcflush::protocol::binary::Status;
-/// assert_eq!(Status::UNKNOWN_COMMAND.to_string(), "status 0x81");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u16);
 

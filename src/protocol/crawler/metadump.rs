@@ -46,12 +46,6 @@ pub struct MetadumpItem(Bytes);
 
 impl MetadumpItem {
     /// Takes a line (without its LF); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpItem;
-    /// assert!(MetadumpItem::new("key=a exp=-1").is_some());
-    /// assert!(MetadumpItem::new("ERROR locked try again later").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -98,12 +92,6 @@ pub struct MetadumpLine<'a>(&'a [u8]);
 
 impl<'a> MetadumpLine<'a> {
     /// Takes a line (without its LF); None when it is no such line.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpLine;
-    /// assert!(MetadumpLine::new(b"key=a exp=-1").is_some());
-    /// assert!(MetadumpLine::new(b"END").is_none());
-    /// ```
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -148,12 +136,6 @@ impl<'a> MetadumpLine<'a> {
     }
 
     /// The value of a named field as it came: `field("la")`.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpLine;
-    /// let line = MetadumpLine::new(b"key=a exp=-1 la=17").unwrap();
-    /// assert_eq!((line.field("la"), line.field("flags")), (Some(&b"17"[..]), None));
-    /// ```
     #[must_use]
     pub fn field(self, name: &str) -> Option<&'a [u8]> {
         self.0.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
@@ -162,7 +144,7 @@ impl<'a> MetadumpLine<'a> {
     /// The item's CAS; 0 on a server that runs without (-C).
     #[must_use]
     pub fn cas(self) -> Option<Cas> {
-        Cas::parse(self.field("cas")?)
+        decimal(self.field("cas")?).map(Cas)
     }
 
     /// The item's whole footprint in bytes: header, key and value.

@@ -4,18 +4,18 @@ mod metadump;
 mod mgdump;
 
 use bytes::{BufMut, BytesMut};
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::tag;
+use nom::combinator::value;
+use nom::multi::separated_list1;
+use nom::sequence::{preceded, terminated};
 
 pub use self::metadump::{Metadump, MetadumpItem, MetadumpLine};
 pub use self::mgdump::{Mgdump, MgdumpItem, MgdumpLine};
-use super::line::{Words, decimal, put_decimal};
+use super::line::{Parsed, digits, keyword, number, put_decimal, spaces};
 
 /// Which items a crawl walks.
-///
-/// ```
-/// use mcflush::protocol::crawler::{Classes, CrawlTarget};
-/// let target = CrawlTarget::Classes(Classes::new(vec![1, 5]).unwrap());
-/// assert_ne!(target, CrawlTarget::All);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CrawlTarget {
     /// `hash`: the hash table, bucket by bucket: complete. Since 1.6.9; safe for other clients from 1.6.19 on.
@@ -51,19 +51,14 @@ impl Classes {
 }
 
 impl CrawlTarget {
-    fn parse(mut words: Words<'_>) -> Option<Self> {
-        let word = words.next()?;
-        words.end()?;
-        match word {
-            b"hash" => Some(Self::Hash),
-            b"all" => Some(Self::All),
-            list => list
-                .split(|&byte| byte == b',')
-                .map(decimal)
-                .collect::<Option<_>>()
-                .and_then(Classes::new)
-                .map(Self::Classes),
-        }
+    fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        let classes = terminated(separated_list1(tag(","), digits), spaces);
+        alt((
+            value(Self::Hash, keyword("hash")),
+            value(Self::All, keyword("all")),
+            classes.map(|classes| Self::Classes(Classes(classes))),
+        ))
+        .parse(words)
     }
 
     fn encode(&self, out: &mut BytesMut) {
@@ -112,22 +107,29 @@ pub(super) enum CrawlerCommand {
 }
 
 impl CrawlerCommand {
-    pub(super) fn parse(mut words: Words<'_>) -> Option<Self> {
-        let control = match words.next()? {
-            b"metadump" => return CrawlTarget::parse(words).map(|target| Self::Metadump(Metadump { target })),
-            b"mgdump" => return CrawlTarget::parse(words).map(|target| Self::Mgdump(Mgdump { target })),
-            b"crawl" => return CrawlTarget::parse(words).map(CrawlerControl::Crawl).map(Self::Control),
-            b"enable" => CrawlerControl::Enable,
-            b"disable" => CrawlerControl::Disable,
-            b"sleep" => CrawlerControl::Sleep(words.decimal()?),
-            b"tocrawl" => CrawlerControl::Tocrawl(words.decimal()?),
-            _ => return None,
-        };
-        words.end().map(|()| Self::Control(control))
+    pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        let of = |verb| preceded(keyword(verb), CrawlTarget::parse);
+        alt((
+            of("metadump").map(|target| Self::Metadump(Metadump { target })),
+            of("mgdump").map(|target| Self::Mgdump(Mgdump { target })),
+            CrawlerControl::parse.map(Self::Control),
+        ))
+        .parse(words)
     }
 }
 
 impl CrawlerControl {
+    fn parse(words: &[u8]) -> Parsed<'_, Self> {
+        alt((
+            preceded(keyword("crawl"), CrawlTarget::parse).map(Self::Crawl),
+            value(Self::Enable, keyword("enable")),
+            value(Self::Disable, keyword("disable")),
+            preceded(keyword("sleep"), number).map(Self::Sleep),
+            preceded(keyword("tocrawl"), number).map(Self::Tocrawl),
+        ))
+        .parse(words)
+    }
+
     pub(super) fn encode(&self, out: &mut BytesMut) {
         out.put_slice(b"lru_crawler ");
         match self {

@@ -1,12 +1,13 @@
 //! `ma`.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
 
 use super::super::MetaKey;
 use super::super::item::Direction;
-use super::super::line::Words;
+use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
-use super::flags::{Known, OtherFlag, Writer, read_flags};
+use super::flags::{Flag, OtherFlag, Writer, flags};
 
 /// `ma KEY flags…`: count up or down (upstream's text, "Meta Arithmetic"). Answered by `HD`, or `VA` with
 /// the new number where [`value`](Self::value) asks for it; `NF` not found, `NS` not stored, `EX` the CAS differs.
@@ -76,10 +77,8 @@ impl MetaArithmetic {
         }
     }
 
-    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        let key = words.next()?;
-        let mut count = Self::new(super::placeholder()?);
-        let (key, others) = read_flags(line, key, words, |flag| {
+    pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        let put = |count: &mut Self, flag: Flag<'_>| {
             match flag.letter() {
                 b'c' => count.return_cas = true,
                 b'k' => count.return_key = true,
@@ -100,11 +99,11 @@ impl MetaArithmetic {
                         _ => return None,
                     }
                 }
-                _ => return Some(Known::No),
+                _ => count.others.push(flag.other()?),
             }
-            Some(Known::Yes)
-        })?;
-        Some(Self { key, others, ..count })
+            Some(())
+        };
+        word.flat_map(move |key| flags(line, key, Self::new, put))
     }
 
     pub(in super::super) fn encode(&self, out: &mut BytesMut) {

@@ -1,10 +1,13 @@
 //! `me`.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::combinator::rest;
+use nom::sequence::preceded;
 
 use super::super::MetaKey;
-use super::super::line::{Words, is_line, split_word};
-use super::flags::{Known, OtherFlag, Writer, read_flags};
+use super::super::line::{Grammar, Words, is_line, keyword, whole, word};
+use super::flags::{Flag, OtherFlag, Writer, flags};
 
 /// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"). Answered by an
 /// [`MetaDebugReply`] or `EN`. With a base64 key it answers on 1.6.18 and 1.6.38, and always says `EN` on 1.6.45.
@@ -31,10 +34,9 @@ impl MetaDebug {
         Self { key, others: Vec::new() }
     }
 
-    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        let key = words.next()?;
-        let (key, others) = read_flags(line, key, words, |_| Some(Known::No))?;
-        Some(Self { key, others })
+    pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        let put = |debug: &mut Self, flag: Flag<'_>| flag.other().map(|other| debug.others.push(other));
+        word.flat_map(move |key| flags(line, key, Self::new, put))
     }
 
     pub(in super::super) fn encode(&self, out: &mut BytesMut) {
@@ -63,10 +65,8 @@ impl MetaDebugReply {
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
-        let after = line.strip_prefix(b"ME ").filter(|_| is_line(&line))?;
-        let (key, fields) = split_word(after);
-        let (key, fields) = (line.slice_ref(key), line.slice_ref(fields.unwrap_or(b"")));
-        (!key.is_empty()).then_some(Self { key, fields, line })
+        let (key, fields) = whole(preceded(keyword("ME"), (word, rest)), &line).filter(|_| is_line(&line))?;
+        Some(Self { key: line.slice_ref(key), fields: line.slice_ref(fields), line })
     }
 
     /// The key as it stands in the line.

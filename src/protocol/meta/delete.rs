@@ -1,11 +1,12 @@
 //! `md`.
 
 use bytes::{Bytes, BytesMut};
+use nom::Parser;
 
 use super::super::MetaKey;
-use super::super::line::Words;
+use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
-use super::flags::{Known, OtherFlag, Writer, read_flags};
+use super::flags::{Flag, OtherFlag, Writer, flags};
 
 /// `md KEY flags…`: delete, or mark as stale (upstream's text, "Meta Delete"; since 1.6.0). Answered by `HD`, `NF` not
 /// found, `EX` the CAS differs.
@@ -62,10 +63,8 @@ impl MetaDelete {
         }
     }
 
-    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        let key = words.next()?;
-        let mut delete = Self::new(super::placeholder()?);
-        let (key, others) = read_flags(line, key, words, |flag| {
+    pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        let put = |delete: &mut Self, flag: Flag<'_>| {
             match flag.letter() {
                 b'q' => delete.quiet = true,
                 b'I' => delete.invalidate = true,
@@ -75,11 +74,11 @@ impl MetaDelete {
                 b'C' => delete.cas = Some(flag.cas()?),
                 b'E' => delete.new_cas = Some(flag.cas()?),
                 b'T' => delete.exptime = Some(flag.exptime()?),
-                _ => return Some(Known::No),
+                _ => delete.others.push(flag.other()?),
             }
-            Some(Known::Yes)
-        })?;
-        Some(Self { key, others, ..delete })
+            Some(())
+        };
+        word.flat_map(move |key| flags(line, key, Self::new, put))
     }
 
     pub(in super::super) fn encode(&self, out: &mut BytesMut) {

@@ -1,9 +1,10 @@
 //! The flags of meta requests: read one by one, each at most once, unknown ones kept.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::combinator::{map_opt, rest};
 
 use super::super::key::travels_as_text;
-use super::super::line::{Words, decimal, put_decimal};
+use super::super::line::{Grammar, Words, number, put_decimal, whole};
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::super::{BinaryKey, Key, MetaKey};
 
@@ -37,16 +38,11 @@ impl OtherFlag {
     }
 }
 
-/// What a command does with a flag that it knows. None of the outer kind: the token is bad.
-pub(super) enum Known {
-    Yes,
-    No,
-}
-
 /// A word of the flags, with the line it is a slice of.
 #[derive(Clone, Copy)]
 pub(super) struct Flag<'a> {
     line: &'a Bytes,
+    word: &'a [u8],
     letter: u8,
     token: &'a [u8],
 }
@@ -61,15 +57,20 @@ impl Flag<'_> {
     }
 
     pub(super) fn number<T: TryFrom<u64>>(self) -> Option<T> {
-        decimal(self.token())
+        whole(number, self.token)
     }
 
     pub(super) fn cas(self) -> Option<Cas> {
-        Cas::parse(self.token())
+        whole(Cas::parse, self.token)
     }
 
     pub(super) fn exptime(self) -> Option<Exptime> {
-        Exptime::parse(self.token())
+        whole(Exptime::parse, self.token)
+    }
+
+    /// As one that its command has no name for.
+    pub(super) fn other(self) -> Option<OtherFlag> {
+        self.word.iter().all(|&byte| travels_as_text(byte)).then(|| OtherFlag(self.line.slice_ref(self.word)))
     }
 
     pub(super) fn opaque(self) -> Option<Opaque> {
@@ -77,44 +78,37 @@ impl Flag<'_> {
     }
 }
 
-/// Reads `KEY [b] flags…`: each flag goes to `known`, and to the list that is given back when that does not know it.
+/// `flags…` behind a key, with `b` among them where that is base64: `new` makes the request of its key, `put` puts a flag into
+/// it, unless its token is bad.
 ///
-/// None where a server answers `CLIENT_ERROR`: a letter twice, a token that is no number, a key that does not decode.
-pub(super) fn read_flags(
-    line: &Bytes,
-    key: &[u8],
-    words: Words<'_>,
-    mut known: impl FnMut(Flag<'_>) -> Option<Known>,
-) -> Option<(MetaKey, Vec<OtherFlag>)> {
-    let mut seen = 0_u128;
-    let mut others = Vec::new();
-    let mut base64 = false;
-    for word in words {
-        let (&letter, token) = word.split_first()?;
-        let flag = Flag { line, letter, token };
-        let bit = 1_u128.checked_shl(flag.letter().into()).filter(|_| flag.letter() < 127)?;
-        if seen & bit != 0 {
-            return None;
-        }
-        seen |= bit;
-        if flag.letter() == b'b' {
-            base64 = true;
-        } else if let Known::No = known(flag)? {
-            if !word.iter().all(|&byte| travels_as_text(byte)) {
-                return None;
+/// An error where a server answers `CLIENT_ERROR`: a letter twice, a token that is no number, a key that does not decode.
+pub(super) fn flags<'a, T>(
+    line: &'a Bytes,
+    key: &'a [u8],
+    new: impl Fn(MetaKey) -> T,
+    put: impl Fn(&mut T, Flag<'_>) -> Option<()>,
+) -> impl Grammar<'a, T> {
+    map_opt(rest, move |words| {
+        let key = if Words(words).any(|word| word.starts_with(b"b")) {
+            MetaKey::Base64(BinaryKey::from_base64(key)?)
+        } else {
+            MetaKey::Text(Key::new(line.slice_ref(key)).ok()?)
+        };
+        let mut request = new(key);
+        let mut seen = 0_u128;
+        for word in Words(words) {
+            let (&letter, token) = word.split_first()?;
+            let bit = 1_u128.checked_shl(letter.into()).filter(|bit| letter < 127 && seen & bit == 0)?;
+            seen |= bit;
+            if letter != b'b' {
+                put(&mut request, Flag { line, word, letter, token })?;
             }
-            others.push(OtherFlag(line.slice_ref(word)));
         }
-    }
-    let key = if base64 {
-        MetaKey::Base64(BinaryKey::from_base64(key)?)
-    } else {
-        MetaKey::Text(Key::new(line.slice_ref(key)).ok()?)
-    };
-    Some((key, others))
+        Some(request)
+    })
 }
 
-/// Writes what [`read_flags`] reads.
+/// Writes what [`flags`] reads.
 pub(super) struct Writer<'a>(pub &'a mut BytesMut);
 
 impl Writer<'_> {

@@ -1,11 +1,12 @@
 //! `mg`.
 
 use bytes::{Bytes, BytesMut};
+use nom::Parser;
 
 use super::super::MetaKey;
-use super::super::line::Words;
+use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
-use super::flags::{Known, OtherFlag, Writer, read_flags};
+use super::flags::{Flag, OtherFlag, Writer, flags};
 
 /// `mg KEY flags…`: get an item, or only what is known of it (upstream's text, "Meta Get"; since 1.6.0).
 ///
@@ -83,10 +84,8 @@ impl MetaGet {
         }
     }
 
-    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<Self> {
-        let key = words.next()?;
-        let mut get = Self::new(super::placeholder()?);
-        let (key, others) = read_flags(line, key, words, |flag| {
+    pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
+        let put = |get: &mut Self, flag: Flag<'_>| {
             match flag.letter() {
                 b'c' => get.cas = true,
                 b'f' => get.client_flags = true,
@@ -103,11 +102,11 @@ impl MetaGet {
                 b'N' => get.vivify = Some(flag.exptime()?),
                 b'R' => get.recache = Some(flag.exptime()?),
                 b'T' => get.touch = Some(flag.exptime()?),
-                _ => return Some(Known::No),
+                _ => get.others.push(flag.other()?),
             }
-            Some(Known::Yes)
-        })?;
-        Some(Self { key, others, ..get })
+            Some(())
+        };
+        word.flat_map(move |key| flags(line, key, Self::new, put))
     }
 
     pub(in super::super) fn encode(&self, out: &mut BytesMut) {

@@ -17,8 +17,6 @@ pub use get::MetaGet;
 pub use reply::{MetaCode, MetaReply, MetaValue, ReturnFlag, ReturnFlags};
 pub use set::{MetaSet, MetaSetMode};
 
-use super::{Key, MetaKey};
-
 /// The commands that have quiet forms and share their answers.
 ///
 /// ```
@@ -54,9 +52,4 @@ impl MetaVerb {
     pub(crate) const fn has_values(self) -> bool {
         matches!(self, Self::Get | Self::Arithmetic)
     }
-}
-
-/// A key that stands in while the flags are read that say how the real one is to be read.
-fn placeholder() -> Option<MetaKey> {
-    Key::new(bytes::Bytes::from_static(b"k")).ok().map(MetaKey::Text)
 }

@@ -1,8 +1,10 @@
 //! What answers meta commands.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::combinator::{map_opt, rest};
+use nom::sequence::preceded;
 
-use super::super::line::{Words, decimal, is_line, put_decimal, signed_decimal};
+use super::super::line::{Words, is_line, keyword, number, put_decimal, signed, whole, word};
 use super::super::scalar::{Cas, ItemFlags};
 
 /// The two letters that begin the answer to a meta command.
@@ -21,6 +23,10 @@ pub enum MetaCode {
 }
 
 impl MetaCode {
+    fn of_letters(letters: &[u8]) -> Option<Self> {
+        [Self::Hd, Self::En, Self::Ns, Self::Ex, Self::Nf].into_iter().find(|code| code.letters() == *letters)
+    }
+
     const fn letters(self) -> [u8; 2] {
         match self {
             Self::Hd => *b"HD",
@@ -79,15 +85,15 @@ impl<'a> ReturnFlag<'a> {
         let (letter, token) = word.split_first()?;
         Some(match (letter, token) {
             (b'b', []) => Self::Base64,
-            (b'c', _) => Self::Cas(Cas::parse(token)?),
-            (b'f', _) => Self::ClientFlags(ItemFlags(decimal(token)?)),
+            (b'c', _) => Self::Cas(whole(Cas::parse, token)?),
+            (b'f', _) => Self::ClientFlags(whole(ItemFlags::parse, token)?),
             (b'h', b"0") => Self::HitBefore(false),
             (b'h', b"1") => Self::HitBefore(true),
             (b'k', _) => Self::Key(token),
-            (b'l', _) => Self::LastAccess(decimal(token)?),
+            (b'l', _) => Self::LastAccess(whole(number, token)?),
             (b'O', _) => Self::Opaque(token),
-            (b's', _) => Self::Size(decimal(token)?),
-            (b't', _) => Self::Ttl(u64::try_from(signed_decimal(token)?).ok()),
+            (b's', _) => Self::Size(whole(number, token)?),
+            (b't', _) => Self::Ttl(u64::try_from(whole(signed, token)?).ok()),
             (b'W', []) => Self::Won,
             (b'X', []) => Self::Stale,
             (b'Z', []) => Self::AlreadyWon,
@@ -147,7 +153,15 @@ impl ReturnFlags {
 
     /// The words of a line from there on; None when they are no flags.
     pub(crate) fn of_line(line: &Bytes, start: usize) -> Option<Self> {
-        line.get(start..).and_then(|rest| flags_behind(line, rest))
+        line.get(start..).and_then(|words| Self::of_words(line, words))
+    }
+
+    /// These words of a line; spaces behind them are left away.
+    fn of_words(line: &Bytes, words: &[u8]) -> Option<Self> {
+        let end = words.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+        let words = words.get(..end)?;
+        // What is spelled with more than single spaces is kept beside the reply, by the codec.
+        Self::new(line.slice_ref(words)).or_else(|| Self::new(Words(words).collect::<Vec<_>>().join(&b' ')))
     }
 
     fn encode(&self, out: &mut BytesMut) {
@@ -176,15 +190,8 @@ pub struct MetaReply {
 
 impl MetaReply {
     pub(in super::super) fn parse(line: &Bytes) -> Option<Self> {
-        let code = match line.get(..2)? {
-            b"HD" => MetaCode::Hd,
-            b"EN" => MetaCode::En,
-            b"NS" => MetaCode::Ns,
-            b"EX" => MetaCode::Ex,
-            b"NF" => MetaCode::Nf,
-            _ => return None,
-        };
-        Some(Self { code, flags: flags_behind(line, line.get(2..)?)? })
+        let words = (map_opt(word, MetaCode::of_letters), map_opt(rest, |words| ReturnFlags::of_words(line, words)));
+        whole(words, line).map(|(code, flags)| Self { code, flags })
     }
 
     pub(in super::super) fn encode(&self, out: &mut BytesMut) {
@@ -212,9 +219,9 @@ pub struct MetaValue {
 impl MetaValue {
     /// Reads a line: how many bytes of data follow it, and where in it the flags begin.
     pub(in super::super) fn parse(line: &[u8]) -> Option<(u64, usize)> {
-        let mut words = Words(line.strip_prefix(b"VA ").filter(|_| is_line(line))?);
-        let length = words.decimal()?;
-        Some((length, line.len() - words.0.len()))
+        let words = (preceded(keyword("VA"), number), rest);
+        let (length, flags) = whole(words, line).filter(|_| is_line(line))?;
+        Some((length, line.len() - flags.len()))
     }
 
     pub(in super::super) fn encode_line(&self, out: &mut BytesMut) {
@@ -222,27 +229,6 @@ impl MetaValue {
         put_decimal(out, self.data.len() as u64);
         self.flags.encode(out);
     }
-}
-
-/// The flags in what is left of a line: nothing, or a space and words. Spaces at both ends are left away.
-fn flags_behind(line: &Bytes, rest: &[u8]) -> Option<ReturnFlags> {
-    let words = match rest {
-        [] => return Some(ReturnFlags::default()),
-        [b' ', words @ ..] => trim_spaces(words),
-        _ => return None,
-    };
-    // What is spelled with more than single spaces is kept beside the reply, by the codec.
-    ReturnFlags::new(line.slice_ref(words)).or_else(|| {
-        let words: Vec<&[u8]> = Words(words).collect();
-        ReturnFlags::new(words.join(&b' '))
-    })
-}
-
-fn trim_spaces(mut words: &[u8]) -> &[u8] {
-    while let [b' ', rest @ ..] | [rest @ .., b' '] = words {
-        words = rest;
-    }
-    words
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! `ms`.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
 
 use super::super::MetaKey;
-use super::super::line::{Words, put_decimal};
+use super::super::line::{Grammar, number, put_decimal, word};
 use super::super::scalar::{Cas, Exptime, ItemFlags, Opaque};
-use super::flags::{Known, OtherFlag, Writer, read_flags};
+use super::flags::{Flag, OtherFlag, Writer, flags};
 
 /// What an `ms` does when something is there, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,11 +91,9 @@ impl MetaSet {
     }
 
     /// The number beside it is how many bytes of data follow the line.
-    pub(in super::super) fn parse(line: &Bytes, mut words: Words<'_>) -> Option<(Self, u64)> {
-        let key = words.next()?;
-        let length = words.decimal()?;
-        let mut set = Self::new(super::placeholder()?, Bytes::new());
-        let (key, others) = read_flags(line, key, words, |flag| {
+    pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, (Self, u64)> {
+        let new = |key| Self::new(key, Bytes::new());
+        let put = |set: &mut Self, flag: Flag<'_>| {
             match flag.letter() {
                 b'c' => set.return_cas = true,
                 b'k' => set.return_key = true,
@@ -117,11 +116,11 @@ impl MetaSet {
                         _ => return None,
                     }
                 }
-                _ => return Some(Known::No),
+                _ => set.others.push(flag.other()?),
             }
-            Some(Known::Yes)
-        })?;
-        Some((Self { key, others, ..set }, length))
+            Some(())
+        };
+        (word, number).flat_map(move |(key, length)| flags(line, key, new, put).map(move |set| (set, length)))
     }
 
     pub(in super::super) fn encode_line(&self, out: &mut BytesMut) {
