@@ -31,8 +31,11 @@ const MILLION: usize = 1_000_000;
 const ROUNDS: usize = 5;
 const PREFIXES: usize = 16_000;
 
+/// A part's name, and what makes its table.
+type Part = (&'static str, fn() -> String);
+
 fn main() {
-    let parts: [(&str, fn() -> String); 3] = [("growth", growth), ("beside", beside), ("calls", calls)];
+    let parts: [Part; 3] = [("growth", growth), ("beside", beside), ("calls", calls)];
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (part, run) in parts {
         if named.is_empty() || named.iter().any(|name| name == part) {
