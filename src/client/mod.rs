@@ -64,6 +64,9 @@ impl Default for Patience {
 /// with [`Problem::Unfinished`], and sends nothing. So does an error other than an error line of the server. Drop such a client
 /// and connect again.
 ///
+/// # Runtime
+/// A client waits by the timer of the tokio runtime that it was first used on, and is to be used on that one.
+///
 /// ```no_run
 /// use std::time::Duration;
 /// use mcflush::client::{Client, NewItem};

@@ -1,4 +1,4 @@
-//! How long a client waits.
+//! How long a client waits: as `connection::wait`, for one who waits again and again.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

@@ -1,4 +1,5 @@
-//! The one place that bounds how long a server may be silent. Whoever can stop an operation drops the wait.
+//! Bounds how long a server may be silent; what a [`Client`](crate::client::Client) waits for is bounded by its own timer.
+//! Whoever can stop an operation drops the wait.
 
 use std::pin::pin;
 use std::time::Duration;
