@@ -19,12 +19,12 @@ use crate::protocol::Escaped;
 /// ```
 pub struct AddressError {
     input: String,
-    problem: Problem,
+    problem: Mistake,
     character: Option<usize>,
 }
 
 impl AddressError {
-    pub(super) fn new(input: &str, problem: Problem) -> Self {
+    pub(super) fn new(input: &str, problem: Mistake) -> Self {
         let before = place(input, &problem).and_then(|at| input.get(..at));
         Self { input: shown(input), character: before.map(|before| before.chars().count() + 1), problem }
     }
@@ -38,12 +38,12 @@ impl AddressError {
     /// Whether the text is a number alone, which can only be meant as the port of a host that stands elsewhere.
     #[must_use]
     pub const fn is_number(&self) -> bool {
-        matches!(self.problem, Problem::Number)
+        matches!(self.problem, Mistake::Number)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum Mistake {
     #[error("it is empty")]
     Empty,
     #[error("{character:?} cannot stand in a host name")]
@@ -94,7 +94,7 @@ pub(super) enum Problem {
     SocketUrl,
 }
 
-impl Problem {
+impl Mistake {
     /// How to write it.
     fn advice(&self) -> Cow<'static, str> {
         match self {
@@ -113,17 +113,17 @@ impl Problem {
 }
 
 /// The byte of the input at which a problem shows.
-fn place(input: &str, problem: &Problem) -> Option<usize> {
+fn place(input: &str, problem: &Mistake) -> Option<usize> {
     let (scheme_end, host_start, authority_end) = authority(input);
     let host = input.get(host_start..authority_end)?;
     Some(match problem {
-        Problem::Empty | Problem::Url(_) | Problem::Named { .. } | Problem::Parts => return None,
-        Problem::Scheme | Problem::CredentialsWithoutUrl => 0,
-        Problem::Control(character) | Problem::Several(character) => input.find(*character)?,
-        Problem::HostList => input.find("host[")?,
-        Problem::Character { at, .. } => host_start + at,
-        Problem::LongHost => host_start + HOST_MAX,
-        Problem::Port => {
+        Mistake::Empty | Mistake::Url(_) | Mistake::Named { .. } | Mistake::Parts => return None,
+        Mistake::Scheme | Mistake::CredentialsWithoutUrl => 0,
+        Mistake::Control(character) | Mistake::Several(character) => input.find(*character)?,
+        Mistake::HostList => input.find("host[")?,
+        Mistake::Character { at, .. } => host_start + at,
+        Mistake::LongHost => host_start + HOST_MAX,
+        Mistake::Port => {
             let port_start =
                 host.rfind(':').map_or(host.len(), |at| at + 1).max(host.rfind(']').map_or(0, |at| at + 1));
             let port = host.get(port_start..)?;
@@ -131,12 +131,12 @@ fn place(input: &str, problem: &Problem) -> Option<usize> {
             host_start + port_start + port.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(0)
         }
         // The colon at which it stopped being a host and a port, or where the bracket should be.
-        Problem::Brackets => host_start + host.match_indices(':').nth(1).map_or(host.len(), |(at, _)| at),
-        Problem::SrvPort => host_start + host.rfind(':')?,
-        Problem::NotV6 => host_start + 1,
-        Problem::NoHost | Problem::Number | Problem::ShortAddress => host_start,
-        Problem::Credentials | Problem::Unencoded | Problem::Entry | Problem::SocketUrl => scheme_end,
-        Problem::Trailing => authority_end,
+        Mistake::Brackets => host_start + host.match_indices(':').nth(1).map_or(host.len(), |(at, _)| at),
+        Mistake::SrvPort => host_start + host.rfind(':')?,
+        Mistake::NotV6 => host_start + 1,
+        Mistake::NoHost | Mistake::Number | Mistake::ShortAddress => host_start,
+        Mistake::Credentials | Mistake::Unencoded | Mistake::Entry | Mistake::SocketUrl => scheme_end,
+        Mistake::Trailing => authority_end,
     })
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 pub use self::error::AddressError;
-use self::error::Problem;
+use self::error::Mistake;
 use crate::protocol::Escaped;
 use crate::protocol::storage::Credentials;
 
@@ -194,6 +194,6 @@ impl FromStr for Target {
 }
 
 /// What is entered without more ado.
-fn alone<T>((named, entry): (T, Entry)) -> Result<T, Problem> {
-    if entry == Entry::default() { Ok(named) } else { Err(Problem::Entry) }
+fn alone<T>((named, entry): (T, Entry)) -> Result<T, Mistake> {
+    if entry == Entry::default() { Ok(named) } else { Err(Mistake::Entry) }
 }

@@ -4,12 +4,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use super::error::{HOST_MAX, Problem, authority};
+use super::error::{HOST_MAX, Mistake, authority};
 use super::{DEFAULT_PORT, Entry, ListKind, ServerAddr, ServerList, ServerName};
 use crate::protocol::storage::Credentials;
 
 /// Reads what names a server or a list.
-pub(super) fn name(input: &str) -> Result<(ServerName, Entry), Problem> {
+pub(super) fn name(input: &str) -> Result<(ServerName, Entry), Mistake> {
     let list = input.split_once("://").and_then(|(scheme, rest)| {
         let (scheme, kind) = scheme.split_once('+')?;
         let mut kinds = [ListKind::Auto, ListKind::Dns, ListKind::Srv].into_iter();
@@ -19,9 +19,9 @@ pub(super) fn name(input: &str) -> Result<(ServerName, Entry), Problem> {
         return server(input).map(|(server, entry)| (ServerName::One(server), entry));
     };
     match server(&plain)? {
-        (ServerAddr::Tcp { .. }, _) if kind == ListKind::Srv && has_port(&plain) => Err(Problem::SrvPort),
+        (ServerAddr::Tcp { .. }, _) if kind == ListKind::Srv && has_port(&plain) => Err(Mistake::SrvPort),
         (ServerAddr::Tcp { host, port }, entry) => Ok((ServerName::List(ServerList { kind, host, port }), entry)),
-        (ServerAddr::Unix(_), _) => Err(Problem::NoHost),
+        (ServerAddr::Unix(_), _) => Err(Mistake::NoHost),
     }
 }
 
@@ -30,21 +30,21 @@ fn has_port(url: &str) -> bool {
 }
 
 /// Reads what names one server.
-pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Problem> {
+pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
     if input.starts_with('/') {
         return Ok((socket(input), Entry::default()));
     }
     // Of pylibmc and PHP: `unix:/path` and `unix:///path`.
     if let Some(path) = behind(input, "unix:").filter(|path| path.starts_with('/')) {
         let path = path.strip_prefix("//").unwrap_or(path);
-        return if path.starts_with('/') { Ok((socket(path), Entry::default())) } else { Err(Problem::SocketUrl) };
+        return if path.starts_with('/') { Ok((socket(path), Entry::default())) } else { Err(Mistake::SocketUrl) };
     }
     // PHP's sessions.
     if let Some(rest) = behind(input, "tcp://") {
         return url(&format!("memcached://{rest}"));
     }
     if behind(input, "memcached:").is_some_and(|rest| rest.trim_start_matches('/').starts_with("?host[")) {
-        return Err(Problem::HostList);
+        return Err(Mistake::HostList);
     }
     if input.contains("://") {
         return url(input);
@@ -67,37 +67,37 @@ fn socket(path: &str) -> ServerAddr {
     ServerAddr::Unix(PathBuf::from(path))
 }
 
-fn url(input: &str) -> Result<(ServerAddr, Entry), Problem> {
+fn url(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
     // A URL's parser would drop these without a word.
     if let Some(character) = input.chars().find(|character| character.is_control()) {
-        return Err(Problem::Control(character));
+        return Err(Mistake::Control(character));
     }
     let (_, start, end) = authority(input);
-    let place = input.get(start..end).ok_or(Problem::NoHost)?;
+    let place = input.get(start..end).ok_or(Mistake::NoHost)?;
     if input.get(end..).is_some_and(|rest| rest.contains('@')) {
-        return Err(Problem::Unencoded);
+        return Err(Mistake::Unencoded);
     }
     if let Some(separator) = place.chars().find(|character| matches!(character, ',' | ';')) {
-        return Err(Problem::Several(separator));
+        return Err(Mistake::Several(separator));
     }
     let url = url::Url::parse(input).map_err(|error| match error {
-        url::ParseError::InvalidPort => Problem::Port,
-        url::ParseError::EmptyHost => Problem::NoHost,
-        url::ParseError::InvalidIpv6Address => Problem::NotV6,
+        url::ParseError::InvalidPort => Mistake::Port,
+        url::ParseError::EmptyHost => Mistake::NoHost,
+        url::ParseError::InvalidIpv6Address => Mistake::NotV6,
         error => {
             // It says that a character is wrong, not which.
             let host = place.split_once(':').map_or(place, |(host, _)| host);
-            host_name(host).err().unwrap_or(Problem::Url(error))
+            host_name(host).err().unwrap_or(Mistake::Url(error))
         }
     })?;
     let credentials = match (url.username(), url.password()) {
         ("", None) => None,
         (user, Some(password)) => {
             let (user, password) = (percent_decoded(user), percent_decoded(password));
-            let (user, password) = user.zip(password).ok_or(Problem::Unencoded)?;
-            Some(Credentials::new(&user, &password).ok_or(Problem::Credentials)?)
+            let (user, password) = user.zip(password).ok_or(Mistake::Unencoded)?;
+            Some(Credentials::new(&user, &password).ok_or(Mistake::Credentials)?)
         }
-        (_, None) => return Err(Problem::Credentials),
+        (_, None) => return Err(Mistake::Credentials),
     };
     let has_path = !matches!(url.path(), "" | "/");
     let is_bare = url.fragment().is_none() && url.query().is_none_or(is_for_clients);
@@ -106,29 +106,29 @@ fn url(input: &str) -> Result<(ServerAddr, Entry), Problem> {
         "memcached" if url.host().is_none() && has_path && is_bare => socket_url(&url),
         scheme @ ("memcached" | "memcacheds") => {
             if !is_bare || has_path {
-                return Err(Problem::Trailing);
+                return Err(Mistake::Trailing);
             }
             let port = url.port().unwrap_or(DEFAULT_PORT);
             let host = match url.host() {
                 Some(url::Host::Ipv6(address)) => address.to_string(),
                 Some(url::Host::Ipv4(address)) => address.to_string(),
                 Some(url::Host::Domain(name)) => host_name(name)?,
-                None => return Err(Problem::NoHost),
+                None => return Err(Mistake::NoHost),
             };
             Ok((tcp(host, port)?, Entry { credentials, tls: scheme == "memcacheds" }))
         }
         "memcached+unix" if is_bare && url.host_str().is_none_or(str::is_empty) => socket_url(&url),
-        "memcached+unix" => Err(Problem::SocketUrl),
-        _ => Err(Problem::Scheme),
+        "memcached+unix" => Err(Mistake::SocketUrl),
+        _ => Err(Mistake::Scheme),
     }
 }
 
-fn socket_url(url: &url::Url) -> Result<(ServerAddr, Entry), Problem> {
+fn socket_url(url: &url::Url) -> Result<(ServerAddr, Entry), Mistake> {
     match percent_decoded(url.path()) {
         Some(path) if path.starts_with('/') && path.len() > 1 => {
             Ok((ServerAddr::Unix(PathBuf::from(path)), Entry::default()))
         }
-        _ => Err(Problem::SocketUrl),
+        _ => Err(Mistake::SocketUrl),
     }
 }
 
@@ -159,23 +159,23 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-fn host_and_port(input: &str) -> Result<ServerAddr, Problem> {
+fn host_and_port(input: &str) -> Result<ServerAddr, Mistake> {
     if input.is_empty() {
-        return Err(Problem::Empty);
+        return Err(Mistake::Empty);
     }
     if input.find('@').is_some_and(|at| at > 0) {
-        return Err(Problem::CredentialsWithoutUrl);
+        return Err(Mistake::CredentialsWithoutUrl);
     }
     if let Some(separator) = input.chars().find(|character| matches!(character, ',' | ';')) {
-        return Err(Problem::Several(separator));
+        return Err(Mistake::Several(separator));
     }
     if let Some(bracketed) = input.strip_prefix('[') {
-        let (address, after) = bracketed.split_once(']').ok_or(Problem::Brackets)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| Problem::NotV6)?;
+        let (address, after) = bracketed.split_once(']').ok_or(Mistake::Brackets)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| Mistake::NotV6)?;
         let port = match after.strip_prefix(':') {
             Some(port) => parse_port(without_weight(port))?,
             None if after.is_empty() => DEFAULT_PORT,
-            None => return Err(Problem::Port),
+            None => return Err(Mistake::Port),
         };
         return tcp(address.to_string(), port);
     }
@@ -186,11 +186,11 @@ fn host_and_port(input: &str) -> Result<ServerAddr, Problem> {
         Some((port, weight)) if !host.is_empty() && is_digits(port) && is_digits(weight) => {
             tcp(host_name(host)?, parse_port(port)?)
         }
-        Some(_) if is_like_v6(input) => Err(Problem::Brackets),
+        Some(_) if is_like_v6(input) => Err(Mistake::Brackets),
         Some((meant, port)) if !meant.is_empty() && is_digits(port) => {
-            Err(Problem::Named { meant: format!("{meant}:{port}") })
+            Err(Mistake::Named { meant: format!("{meant}:{port}") })
         }
-        Some(_) => Err(Problem::Parts),
+        Some(_) => Err(Mistake::Parts),
         None => tcp(host_name(host)?, parse_port(port)?),
     }
 }
@@ -214,37 +214,37 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn tcp(host: String, port: u16) -> Result<ServerAddr, Problem> {
-    if port == 0 { Err(Problem::Port) } else { Ok(ServerAddr::Tcp { host, port }) }
+fn tcp(host: String, port: u16) -> Result<ServerAddr, Mistake> {
+    if port == 0 { Err(Mistake::Port) } else { Ok(ServerAddr::Tcp { host, port }) }
 }
 
-fn parse_port(text: &str) -> Result<u16, Problem> {
+fn parse_port(text: &str) -> Result<u16, Mistake> {
     // A sign would be taken by the number's own parser.
-    if is_digits(text) { text.parse().map_err(|_| Problem::Port) } else { Err(Problem::Port) }
+    if is_digits(text) { text.parse().map_err(|_| Mistake::Port) } else { Err(Mistake::Port) }
 }
 
-fn host_name(host: &str) -> Result<String, Problem> {
+fn host_name(host: &str) -> Result<String, Mistake> {
     match host.len() {
-        0 => return Err(Problem::NoHost),
+        0 => return Err(Mistake::NoHost),
         1..=HOST_MAX => {}
-        _ => return Err(Problem::LongHost),
+        _ => return Err(Mistake::LongHost),
     }
     let bad = |&(at, character): &(usize, char)| {
         !(character.is_ascii_alphanumeric() || character == '.' || character == '_' || (character == '-' && at > 0))
     };
     if let Some((at, character)) = host.char_indices().find(bad) {
-        return Err(Problem::Character { character, at });
+        return Err(Mistake::Character { character, at });
     }
     // The system's resolver would make an address of any number: of 11212 it makes 0.0.43.204.
     if is_digits(host) {
-        return Err(Problem::Number);
+        return Err(Mistake::Number);
     }
     let is_number = |label: &str| {
         let hexadecimal = behind(label, "0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         is_digits(label) || hexadecimal
     };
     if host.strip_suffix('.').unwrap_or(host).split('.').all(is_number) && host.parse::<Ipv4Addr>().is_err() {
-        return Err(Problem::ShortAddress);
+        return Err(Mistake::ShortAddress);
     }
     Ok(host.to_ascii_lowercase())
 }

@@ -14,7 +14,6 @@ mod storage;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod tests;
-mod timer;
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -31,9 +30,9 @@ use self::call::{Heard, refusal};
 pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSetOutcome, Recache};
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
-use self::timer::Timer;
 use crate::address::ServerAddr;
 use crate::codec::{Answer, ClientCodec, CodecError, Role};
+use crate::connection::wait::Timer;
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
 use crate::protocol::{Listed, Reply, Request};
@@ -64,6 +63,9 @@ impl Default for Patience {
 /// A call that is dropped before it returns poisons the client: the answer to it is still to come, so every later call fails
 /// with [`Problem::Unfinished`], and sends nothing. So does an error other than an error line of the server. Drop such a client
 /// and connect again.
+///
+/// # Runtime
+/// A client waits by the timer of the tokio runtime that it was first used on, and is to be used on that one.
 ///
 /// ```no_run
 /// use std::time::Duration;

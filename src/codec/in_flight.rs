@@ -79,7 +79,7 @@ const fn verb_says(verb: MetaVerb, code: MetaCode) -> bool {
 
 /// A request that is always answered, and the quiet ones before it.
 #[derive(Debug)]
-struct Entry {
+struct Awaited {
     before: QuietRun,
     expect: Expect,
     opaque: Option<Opaque>,
@@ -106,7 +106,7 @@ pub(super) enum Whose {
 /// What was asked and is not answered yet, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Awaited>,
     /// The quiet ones behind all of them.
     tail: QuietRun,
     /// Lines and values that have come of the oldest one's answer.
@@ -119,7 +119,7 @@ impl InFlight {
             Some(quiet) => self.tail.add(quiet),
             None => {
                 let before = std::mem::take(&mut self.tail);
-                self.entries.push_back(Entry { before, expect: request.expect(), opaque: request.opaque().cloned() });
+                self.entries.push_back(Awaited { before, expect: request.expect(), opaque: request.opaque().cloned() });
             }
         }
     }

@@ -1,5 +1,7 @@
-//! The one place that bounds how long a server is waited for: [`at_most`] for a silence, [`TimeLimit`] for steps that have
-//! a time together. An operation that is stopped drops the wait.
+//! The one place that bounds how long a server is waited for: [`at_most`] for a silence, [`Timer`] for the many waits of a
+//! client, [`TimeLimit`] for steps that have a time together. An operation that is stopped drops the wait.
+
+mod timer;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
+pub(crate) use self::timer::Timer;
 use crate::error::Problem;
 
 /// Waits for so long at most; None when the time is up.

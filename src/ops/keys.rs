@@ -310,7 +310,7 @@ async fn attempt(
 ) -> Result<Ended, Error> {
     let (filler, drainer) = backlog(open);
     let (key, lines) = (BytesMut::new(), BytesMut::new());
-    let lister = Lister {
+    let pager = Pager {
         server,
         wanted,
         ranking: wanted.top.map(Ranking::new),
@@ -337,7 +337,7 @@ async fn attempt(
         }
         Ok(Some(sent))
     };
-    let (mut walk, mut hand_on) = (std::pin::pin!(list(server, way, context, lister)), std::pin::pin!(hand_on));
+    let (mut walk, mut hand_on) = (std::pin::pin!(list(server, way, context, pager)), std::pin::pin!(hand_on));
     let mut walked = None;
     loop {
         tokio::select! {
@@ -358,24 +358,24 @@ fn unkept(server: &ServerAddr, why: String) -> Error {
 }
 
 /// Lists to the end, and hands on the last of it.
-async fn list(server: &ServerAddr, way: Way, context: &Context, mut lister: Lister<'_>) -> Result<End, Error> {
+async fn list(server: &ServerAddr, way: Way, context: &Context, mut pager: Pager<'_>) -> Result<End, Error> {
     let walk = async {
         let mut client = context.connect(server).await?;
-        listing::walk(way, &mut client, context, &mut lister).await
+        listing::walk(way, &mut client, context, &mut pager).await
     };
     let walked = walk.await;
     // Also when the walk broke off: what it listed is shown. A last batch that leaves no room for another one is held.
-    let _ = lister.hand_on();
+    let _ = pager.hand_on();
     Ok(match walked? {
         Walked::Whole(coverage) => {
-            lister.hand_on_ranking()?;
+            pager.hand_on_ranking()?;
             End::Whole(coverage)
         }
         Walked::Refused(reply) => End::Refused(reply),
     })
 }
 
-struct Lister<'a> {
+struct Pager<'a> {
     server: &'a ServerAddr,
     wanted: Wanted<'a>,
     /// Of the first of an order, which are shown at the end of the listing.
@@ -391,7 +391,7 @@ struct Lister<'a> {
     samples: bool,
 }
 
-impl Lister<'_> {
+impl Pager<'_> {
     /// Hands on what is gathered.
     ///
     /// # Errors
@@ -426,7 +426,7 @@ impl Lister<'_> {
     }
 }
 
-impl Visitor for Lister<'_> {
+impl Visitor for Pager<'_> {
     fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed.0 += 1;

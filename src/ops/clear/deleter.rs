@@ -28,8 +28,8 @@ use crate::protocol::stats::StatsGroup;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, ErrorReply, Exptime, Key, Meaning, MetaKey, Reply, Request};
 
-/// Batches sent and not confirmed: enough that the server never waits for the next.
-const IN_FLIGHT: usize = 4;
+/// Batches sent and not confirmed: enough that a server twenty milliseconds away does not wait for the next.
+const IN_FLIGHT: usize = 8;
 
 /// Deletes what a backlog gives.
 #[derive(Debug)]

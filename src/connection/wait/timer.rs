@@ -1,4 +1,4 @@
-//! How long a client waits.
+//! How long a client waits that waits again and again.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -10,11 +10,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer that stays where it was set and is moved on only when it goes off: nearly every wait is over long before, and to set
 /// a timer and take it back costs more than all else that this crate does in a call.
 #[derive(Debug, Default)]
-pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
     /// Waits for so long at most; None when the time is up.
-    pub(super) async fn at_most<T>(&mut self, time: Duration, wait: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn at_most<T>(&mut self, time: Duration, wait: impl Future<Output = T>) -> Option<T> {
         let mut wait = pin!(wait);
         let mut end = None;
         poll_fn(|context| {
