@@ -19,11 +19,11 @@
 //! | feature | built on | brings | crates |
 //! | --- | --- | --- | --- |
 //! | none | | protocol and codecs | 16 |
-//! | `client` | | addresses, connections, `Client` | 51 |
-//! | `tls` | `client` | `memcacheds://`, by rustls | 64 |
-//! | `ops` | `client` | flush, clear, keys, namespaces, statistics | 64 |
-//! | `discovery` | `ops` | lists of servers from DNS and from ElastiCache | 99 |
-//! | `cli` (default) | `discovery`, `tls` | the command `mcflush` | 144 |
+//! | `client` | | addresses, connections, `Client` | 30 |
+//! | `tls` | `client` | `memcacheds://`, by rustls | 43 |
+//! | `ops` | `client` | flush, clear, keys, namespaces, statistics | 43 |
+//! | `discovery` | `ops` | lists of servers from DNS and from ElastiCache | 78 |
+//! | `cli` (default) | `discovery`, `tls` | the command `mcflush` | 125 |
 //!
 //! A program that needs only the client asks for `default-features = false, features = ["client"]`.
 //!

@@ -266,7 +266,7 @@ fn without_a_compare_nothing_is_filtered(version: Version) {
         server.store(["shop:1"]);
         let run = mcflush(["--larger", "1", "--prefix", "shop:", server.address()]).run();
         // A listing without the crawler says no CAS.
-        run.fails(server.address(), &["disabled"]).warns("compare");
+        run.fails(server.address(), &["disabled"]).warns("CAS");
         assert!(server.has("shop:1"));
     }
 }
