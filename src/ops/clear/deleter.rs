@@ -29,7 +29,7 @@ use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, ErrorReply, Exptime, Key, Meaning, MetaKey, Reply, Request};
 
 /// Batches sent and not confirmed: enough that a server twenty milliseconds away does not wait for the next.
-const IN_FLIGHT: usize = 16;
+const IN_FLIGHT: usize = 8;
 
 /// Deletes what a backlog gives.
 #[derive(Debug)]
