@@ -28,8 +28,9 @@ use crate::protocol::stats::StatsGroup;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, ErrorReply, Exptime, Key, Meaning, MetaKey, Reply, Request};
 
-/// Batches sent and not confirmed: enough that the server never waits for the next. With sixteen, memcached 1.6.9 on a unix
-/// socket stopped answering.
+/// Batches sent and not confirmed: enough that the server never waits for the next. Answers are not read while a batch is
+/// written, so the requests in flight have to fit into the sockets' buffers: with sixteen batches of `delete` over a unix
+/// socket, server and client each waited for the other to read.
 const IN_FLIGHT: usize = 4;
 
 /// Deletes what a backlog gives.
