@@ -115,9 +115,11 @@ fn as_a_table_and_a_page() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page.html");
     let run = during_traffic(&server, &["hot", "--seconds", "0.4", "--top", "1", "--html", page.to_str().unwrap()]);
-    run.exits(0).says("(50.0% hits)").says("gets/s").says("(others)").says("most used keys");
+    run.exits(0).says("% hits)").says("gets/s").says("(others)").says("most used keys");
     let first: Vec<_> = run.stdout.lines().nth(2).unwrap().split_whitespace().collect();
-    assert_eq!((first[0], first[2]), ("shop:", "50.0%"), "{run}");
+    // The look may begin or end between a hit and a miss.
+    let ratio: f64 = first[2].trim_end_matches('%').parse().unwrap();
+    assert!(first[0] == "shop:" && (ratio - 50.0).abs() < 2.0, "{run}");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(
         page.contains("<h1>Reads and writes on ") && page.contains("<td>shop:</td>") && page.contains("<b>shop:</b>")
