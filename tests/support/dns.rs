@@ -92,6 +92,14 @@ impl DeadDns {
         self.wait_for_names(1);
     }
 
+    /// Whether any of so many names was asked for again since: by then a resolver has waited for some seconds.
+    pub fn was_asked_again(&self, names: usize) -> bool {
+        self.0.set_nonblocking(true).expect("a socket option");
+        let questions = std::iter::from_fn(|| self.0.recv(&mut [0; 512]).ok()).count();
+        // For either family of addresses once.
+        questions > 2 * names
+    }
+
     /// Waits until it was asked for as many different names.
     pub fn wait_for_names(&self, count: usize) {
         let (mut names, mut question) = (BTreeSet::new(), [0; 512]);
