@@ -131,8 +131,7 @@ impl Context {
         self.unless_stopped(server, work).await
     }
 
-    /// Works until it is done, or the operation is stopped: the one place that bounds what an operation does by
-    /// [`Self::stop`], and so by the deadline.
+    /// Works until it is done, or the operation is stopped: by its caller, or because the deadline has come.
     ///
     /// # Errors
     /// The work's own, or the operation was stopped.
