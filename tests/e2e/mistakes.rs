@@ -32,9 +32,9 @@ fn a_command_among_the_servers() {
     ] {
         let run = mcflush(arguments.iter().copied().chain([fake.address()])).run();
         let meant = meant.replace("HOST", fake.address());
-        run.is_refused().warns(&format!("a command goes first: {meant}"));
+        run.is_refused().warns(&format!("the command goes first: {meant}"));
         let word = arguments.last().unwrap();
-        run.warns(&format!("for a host of that name write {word}:11211"));
+        run.warns(&format!("a host of that name is written {word}:11211"));
     }
     let url = format!("memcached://app:s3cr3t@{host}:{port}");
     let run = mcflush(["--all", "stats", &url]).run();

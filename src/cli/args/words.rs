@@ -39,7 +39,7 @@ pub fn no_command_among(servers: &[String], args: &Args, mcflush: &Command) -> R
     }
     let (word, line) = (one_line(word), one_line(&line.join(" ")));
     Err(format!(
-        "\"{word}\" stands among the servers, but a command goes first: mcflush {line}; for a host of that name write {word}:11211"
+        "\"{word}\" stands among the servers: the command goes first: mcflush {line}; a host of that name is written {word}:11211"
     ))
 }
 
