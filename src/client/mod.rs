@@ -18,6 +18,7 @@ mod tests;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -92,6 +93,8 @@ pub struct Client<T = Connection> {
     timer: Timer,
     doing: &'static str,
     answered: bool,
+    /// Whether the connection may hold something back of what was put into the write buffer.
+    is_flushed: bool,
     /// The call whose answer has not been read to its end.
     unfinished: Option<&'static str>,
     /// By which way the server can be asked why it is silent; none where the connection came from elsewhere.
@@ -173,6 +176,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             timer: Timer::default(),
             doing: "connecting",
             answered: false,
+            is_flushed: true,
             unfinished: None,
             way: None,
         }
@@ -186,14 +190,59 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// Puts a request into the write buffer, which goes out when it is full or [flushed](Self::flush).
     ///
     /// This, [`Self::flush`], [`Self::send`] and [`Self::next`] are for conversations that no [`Call`] describes: it is the
-    /// caller who knows which answers are still to come. Dropped before it returns, this has put nothing in.
+    /// caller who knows which answers are still to come. A server that cannot get its answers out takes no more requests, so
+    /// the caller reads between them, or [puts them in pipelines](Pipeline). Dropped before it returns, this has put nothing
+    /// in.
     ///
     /// # Errors
     /// The connection is lost, or takes nothing for too long.
     pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
         let ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
         match self.timer.at_most(self.timeout, ready).await {
-            Some(Ok(())) => self.framed.start_send_unpin(request).map_err(|error| self.failed(error)),
+            Some(Ok(())) => self.put(request),
+            Some(Err(error)) => Err(self.failed(error)),
+            None => Err(self.silence()),
+        }
+    }
+
+    /// Puts a request into the write buffer, however full it is. [`Self::turn`] sends it.
+    pub(crate) fn put(&mut self, request: Request) -> Result<(), Error> {
+        self.is_flushed = false;
+        self.framed.start_send_unpin(request).map_err(|error| self.failed(error))
+    }
+
+    /// Whether the write buffer has room for more, so that the next [turn](Self::turn) has enough to send.
+    pub(crate) fn has_room(&self) -> bool {
+        self.framed.write_buffer().len() < self.framed.backpressure_boundary()
+    }
+
+    /// Sends what is in the write buffer and reads at the same time, because a server that cannot get its answers out takes no
+    /// more requests. Gives the next reply, or None when some of the buffer went out and no reply came. Dropped before it
+    /// returns, it has lost nothing.
+    ///
+    /// # Errors
+    /// The connection is lost or neither takes nor gives anything for too long, or what comes is not the protocol.
+    pub(crate) async fn turn(&mut self) -> Result<Option<Answer>, Error> {
+        let Self { framed, timer, timeout, is_flushed, .. } = self;
+        let turn = poll_fn(move |context| {
+            let mut went_out = false;
+            if !*is_flushed {
+                let unsent = framed.write_buffer().len();
+                *is_flushed = framed.poll_flush_unpin(context)?.is_ready();
+                went_out = *is_flushed || framed.write_buffer().len() < unsent;
+            }
+            match framed.poll_next_unpin(context) {
+                Poll::Ready(Some(answer)) => Poll::Ready(answer.map(Some)),
+                Poll::Ready(None) => Poll::Ready(Err(CodecError::Closed)),
+                Poll::Pending if went_out => Poll::Ready(Ok(None)),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match timer.at_most(*timeout, turn).await {
+            Some(Ok(answer)) => {
+                self.answered |= answer.is_some();
+                Ok(answer)
+            }
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.silence()),
         }
@@ -205,7 +254,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// The connection is lost, or takes nothing for too long.
     pub async fn flush(&mut self) -> Result<(), Error> {
         match self.timer.at_most(self.timeout, self.framed.flush()).await {
-            Some(flushed) => flushed.map_err(|error| self.failed(error)),
+            Some(Ok(())) => {
+                self.is_flushed = true;
+                Ok(())
+            }
+            Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.silence()),
         }
     }
@@ -257,7 +310,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// The next reply, when it has come already: without what it takes to wait for one.
     #[inline]
-    fn next_here(&mut self) -> Result<Option<Answer>, Error> {
+    pub(crate) fn next_here(&mut self) -> Result<Option<Answer>, Error> {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
         let next = if buffer.is_empty() { Ok(None) } else { self.framed.codec_mut().decode(&mut buffer) };
         *self.framed.read_buffer_mut() = buffer;
@@ -339,7 +392,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// Begins a call. Its request is in the buffer then, whatever else is there, so that no future has to hold it.
     fn ask(&mut self, doing: &'static str, request: Request) -> Result<(), Error> {
         self.enter(doing)?;
-        self.framed.start_send_unpin(request).map_err(|error| self.failed(error))
+        self.put(request)
     }
 
     /// The one reply to a request.

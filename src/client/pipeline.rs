@@ -1,17 +1,14 @@
 //! Many commands at once: sent without waiting, each answer given to the command that it belongs to.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
 
-use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
 use super::call::{Asked, Call, Heard, Quiet, Read, refusal};
 use crate::address::ServerAddr;
-use crate::codec::{Answer, CodecError, Role};
+use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
 use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
@@ -140,9 +137,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         client.enter("a pipeline")?;
         let mut answers = Hearing { slots, front: 0, from: 0, parts: Vec::new(), errors: Vec::new() };
         answers.skip_quiet();
-        let mut flushed = false;
         while answers.front < answers.slots.len() {
-            if let Some(answer) = client.exchange(&mut requests, &mut flushed).await? {
+            while client.has_room()
+                && let Some(request) = requests.pop_front()
+            {
+                client.put(request)?;
+            }
+            if let Some(answer) = client.turn().await? {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
             }
             while answers.front < answers.slots.len()
@@ -165,50 +166,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
             0 => {}
             _ if all == meta => drop(self.push(Call::meta_noop())),
             _ => drop(self.push(Call::version())),
-        }
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
-    /// The next answer, while requests go out; None when some went out and no answer came. Both at once, because a server
-    /// that cannot get its answers out takes no more requests.
-    async fn exchange(
-        &mut self,
-        requests: &mut VecDeque<Request>,
-        flushed: &mut bool,
-    ) -> Result<Option<Answer>, Error> {
-        let Self { framed, timer, timeout, .. } = self;
-        let turn = poll_fn(move |context| {
-            let mut has_sent = false;
-            while !requests.is_empty() {
-                match framed.poll_ready_unpin(context)? {
-                    Poll::Ready(()) => {
-                        if let Some(request) = requests.pop_front() {
-                            framed.start_send_unpin(request)?;
-                            has_sent = true;
-                        }
-                    }
-                    Poll::Pending => break,
-                }
-            }
-            if requests.is_empty() && !*flushed {
-                *flushed = framed.poll_flush_unpin(context)?.is_ready();
-                has_sent |= *flushed;
-            }
-            match framed.poll_next_unpin(context) {
-                Poll::Ready(Some(answer)) => Poll::Ready(answer.map(Some)),
-                Poll::Ready(None) => Poll::Ready(Err(CodecError::Closed)),
-                Poll::Pending if has_sent => Poll::Ready(Ok(None)),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        match timer.at_most(*timeout, turn).await {
-            Some(Ok(answer)) => {
-                self.answered |= answer.is_some();
-                Ok(answer)
-            }
-            Some(Err(error)) => Err(self.failed(error)),
-            None => Err(self.silence()),
         }
     }
 }

@@ -49,10 +49,15 @@ pub(super) fn address() -> ServerAddr {
 
 /// A context whose connections lead to a server that answers by a function, a line at a time; without retries.
 pub(super) fn server(answer: impl FnMut(&str) -> Say + Send + 'static) -> (Context, Heard) {
+    server_over(1 << 20, answer)
+}
+
+/// The same over a connection that holds so many bytes each way; a server that has more to say waits until it is read.
+pub(super) fn server_over(bytes: usize, answer: impl FnMut(&str) -> Say + Send + 'static) -> (Context, Heard) {
     let (heard, answer) = (Heard::default(), Arc::new(Mutex::new(answer)));
     let lines = heard.clone();
     let connector = Connector::by(move |_| {
-        let (near, far) = duplex(1 << 20);
+        let (near, far) = duplex(bytes);
         let (answer, lines) = (Arc::clone(&answer), lines.clone());
         tokio::spawn(talk(far, lines, move |line| (answer.lock().unwrap_or_else(PoisonError::into_inner))(line)));
         async { Ok(Box::new(near) as Connection) }

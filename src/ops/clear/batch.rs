@@ -42,8 +42,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Large enough that a fence costs nothing beside its deletes; small enough that the answers to a few batches fit
-    /// into any socket's buffer, so that neither side has to wait for the other.
+    /// Large enough that a fence costs nothing beside its deletes, small enough that what a lost connection leaves to
+    /// repeat is little.
     pub(super) const BYTES: usize = BATCH;
 
     /// The records, for keeping them elsewhere.

@@ -28,10 +28,9 @@ use crate::protocol::stats::StatsGroup;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, ErrorReply, Exptime, Key, Meaning, MetaKey, Reply, Request};
 
-/// Batches sent and not confirmed: enough that the server never waits for the next. Answers are not read while a batch is
-/// written, so the requests in flight have to fit into the sockets' buffers: with sixteen batches of `delete` over a unix
-/// socket, server and client each waited for the other to read.
-const IN_FLIGHT: usize = 4;
+/// Batches sent and not confirmed: enough that the server never waits for the next, even 20 ms away. Before the connection
+/// was read while it is written, sixteen batches of `delete` over a unix socket had server and client each wait for the other.
+const IN_FLIGHT: usize = 16;
 
 /// Deletes what a backlog gives.
 #[derive(Debug)]
@@ -49,8 +48,10 @@ pub(super) struct Deleter<'a> {
     pace: Option<Pace>,
     /// What is left of a batch that the pace allowed only a part of.
     rest: Option<Batch>,
-    /// Sent and not confirmed, oldest first: what goes out again when the connection is lost.
+    /// Sent and not confirmed, oldest first.
     in_flight: VecDeque<Sent>,
+    /// What a lost connection left unconfirmed, oldest first: it goes out again before anything new.
+    again: VecDeque<Batch>,
     /// The first delete that the server refused.
     refusal: Option<ErrorReply>,
     /// Before the backlog was at its end.
@@ -125,6 +126,7 @@ impl<'a> Deleter<'a> {
             pace: shared.options.rate.map(Pace::new),
             rest: None,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
+            again: VecDeque::new(),
             refusal: None,
             is_stopped: false,
         }
@@ -138,7 +140,7 @@ impl<'a> Deleter<'a> {
         let Shared { server, context, .. } = *self.shared;
         // Where there is nothing to delete there is nothing to connect for.
         match context.unless_stopped(server, self.next(&mut backlog)).await? {
-            Some(batch) => self.in_flight.push_back(Sent::new(batch)),
+            Some(batch) => self.again.push_back(batch),
             None => return Ok(()),
         }
         let mut retries = Retries::new(context);
@@ -169,23 +171,18 @@ impl<'a> Deleter<'a> {
     /// One connection's worth of it.
     async fn drain(&mut self, backlog: &mut impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
+        for sent in self.in_flight.drain(..).rev() {
+            self.again.push_front(sent.batch);
+        }
         let mut client = context.connect(server).await?;
         context.unless_stopped(server, self.learn(&mut client)).await?;
         client.begin("deleting");
-        let mut again = std::mem::take(&mut self.in_flight);
-        while let Some(sent) = again.pop_front() {
-            let result = context.unless_stopped(server, self.send(&mut client, sent.batch)).await;
-            if let Err(error) = result {
-                self.in_flight.append(&mut again);
-                return Err(error);
-            }
-        }
         let mut more = true;
         while more || !self.in_flight.is_empty() {
-            let room = more && self.in_flight.len() < IN_FLIGHT;
+            let room = more && self.in_flight.len() < IN_FLIGHT && client.has_room();
             tokio::select! {
                 biased;
-                answer = client.next(), if !self.in_flight.is_empty() => self.answered(&client, answer?)?,
+                answer = client.turn(), if !self.in_flight.is_empty() => self.heard(&mut client, answer?)?,
                 () = context.stop.cancelled() => {
                     self.confirm(&mut client).await;
                     self.is_stopped = more || !self.in_flight.is_empty();
@@ -222,8 +219,8 @@ impl<'a> Deleter<'a> {
         let timeout = self.shared.context.patience.timeout;
         let answers = async {
             while !self.in_flight.is_empty() {
-                let Ok(answer) = client.next().await else { return };
-                if self.answered(client, answer).is_err() {
+                let Ok(answer) = client.turn().await else { return };
+                if self.heard(client, answer).is_err() {
                     return;
                 }
             }
@@ -234,6 +231,9 @@ impl<'a> Deleter<'a> {
 
     /// The next keys to delete, when it is time for them. Nothing is lost when it is dropped while it waits.
     async fn next(&mut self, backlog: &mut impl Batches) -> Result<Option<Batch>, Error> {
+        if let Some(batch) = self.again.pop_front() {
+            return Ok(Some(batch));
+        }
         if let Some(pace) = &self.pace {
             sleep_until(pace.next).await;
         }
@@ -307,25 +307,25 @@ impl<'a> Deleter<'a> {
                         && let Ok(key) = Key::new(record.key)
                     {
                         let gets = Retrieve { with_cas: true, ..Retrieve::new(key) };
-                        client.feed(Request::Retrieve(gets)).await?;
+                        client.put(Request::Retrieve(gets))?;
                     }
-                    client.feed(request).await?;
+                    client.put(request)?;
                     sent.open += 1;
                 }
                 None => self.delete_by_binary_protocol(&record, sent).await?,
             }
         }
         if self.commands.has_fence() && sent.open > 0 {
-            client.feed(Request::MetaNoop).await?;
+            client.put(Request::MetaNoop)?;
         }
-        client.flush().await
+        Ok(())
     }
 
     /// Takes the watermark from a key of the batch, when everything before is answered; gives that key with its new CAS.
     async fn mark(&mut self, client: &mut Client, batch: &Batch) -> Result<Option<Record>, Error> {
         while !self.in_flight.is_empty() {
-            let answer = client.next().await?;
-            self.answered(client, answer)?;
+            let answer = client.turn().await?;
+            self.heard(client, answer)?;
         }
         let language = if self.commands.has_fence() { Language::Meta } else { Language::Classic };
         let marked = watermark::take(client, self.shared, language, batch).await?;
@@ -376,6 +376,16 @@ impl<'a> Deleter<'a> {
             }
             Some(Deletion::Refused(_)) => {}
             None => self.shared.tally.out_of_reach(&record.key),
+        }
+        Ok(())
+    }
+
+    /// Takes an answer, if one came, and those that came with it.
+    fn heard(&mut self, client: &mut Client, answer: Option<Answer>) -> Result<(), Error> {
+        let mut next = answer;
+        while let Some(answer) = next {
+            self.answered(client, answer)?;
+            next = client.next_here()?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Cleared, Options, Proof, clear};
 use crate::error::{Kind, Problem};
-use crate::ops::scripted::{Heard, Say, address, item, server, stats, stats_of_flushed, text};
+use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
 use crate::ops::{Connector, Context};
 use crate::scope::{Prefix, Scope};
 
@@ -86,6 +86,26 @@ async fn a_server_at_rest_takes_two_passes() {
     assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(Proof::Passes), 2, 1), "{cleared:?}");
     assert_eq!((cleared.miss_rate, cleared.doubt), (Some(0.0), Some(0.0)));
     assert_eq!(heard.count(LRU_DUMP), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_waits_until_its_answers_are_read_goes_on() {
+    const KEYS: usize = 1_000;
+    // Without meta commands, each delete is answered.
+    let (context, heard) = server_over(512, {
+        let dumps = AtomicUsize::new(0);
+        move |line| match line {
+            LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => {
+                Say::Text((1..=KEYS).map(|n| item(&format!("shop:{n}"), 2)).collect::<String>() + "END\r\n")
+            }
+            LRU_DUMP => text("END\r\n"),
+            "mn" => text("ERROR\r\n"),
+            line => at_rest("1.6.9", line),
+        }
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), KEYS as u64), "{cleared:?}");
+    assert!(heard.all().iter().filter(|line| line.starts_with("delete ")).count() >= KEYS);
 }
 
 #[tokio::test(start_paused = true)]
