@@ -213,7 +213,7 @@ impl Server {
 
     pub fn loader(&self) -> Loader {
         let by_binary_protocol = (self.version == Version::Bullseye).then(|| self.connect());
-        Loader { out: BufWriter::with_capacity(1 << 16, self.connect().stream), by_binary_protocol }
+        Loader { out: BufWriter::with_capacity(1 << 16, self.connect().input.into_inner()), by_binary_protocol }
     }
 
     /// Every key that is there, decoded. By the hash walk, which misses none; nobody else uses a test's server.
@@ -234,11 +234,10 @@ impl Server {
     fn try_each_key(&self, take: &mut impl FnMut(&[u8])) -> bool {
         let mut connection = self.connect();
         connection.send(b"lru_crawler metadump hash\r\n");
-        let mut input = BufReader::with_capacity(1 << 16, connection.stream);
         let (mut line, mut any) = (Vec::new(), false);
         loop {
             line.clear();
-            input.read_until(b'\n', &mut line).expect("the server answers");
+            connection.input.read_until(b'\n', &mut line).expect("the server answers");
             match line.as_slice() {
                 b"OK\r\n" => {}
                 b"END\r\n" => return true,
@@ -376,7 +375,7 @@ impl Write for Stream {
 
 /// A raw connection, on which every wait ends.
 pub struct Connection {
-    stream: Stream,
+    input: BufReader<Stream>,
 }
 
 impl Connection {
@@ -393,25 +392,28 @@ impl Connection {
             stream.set_write_timeout(Some(PATIENCE))?;
             Stream::Tcp(stream)
         };
-        Ok(Connection { stream })
+        Ok(Connection::over(stream))
+    }
+
+    fn over(stream: Stream) -> Connection {
+        Connection { input: BufReader::with_capacity(1 << 16, stream) }
     }
 
     /// Reads so many bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).expect("the server answers");
+        self.input.read_exact(&mut bytes).expect("the server answers");
         bytes
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the server takes bytes");
+        self.input.get_mut().write_all(bytes).expect("the server takes bytes");
     }
 
-    /// Hands on lines without their ends until it is told to stop; what was read behind the last one is lost.
-    pub fn each_line(self, mut take: impl FnMut(&str) -> bool) {
-        let mut input = BufReader::with_capacity(1 << 16, self.stream);
+    /// Hands on lines without their ends until it is told to stop.
+    pub fn each_line(&mut self, mut take: impl FnMut(&str) -> bool) {
         let mut line = String::new();
-        while input.read_line(&mut line).expect("the server answers") > 0 && take(line.trim_end()) {
+        while self.input.read_line(&mut line).expect("the server answers") > 0 && take(line.trim_end()) {
             line.clear();
         }
     }
@@ -420,7 +422,7 @@ impl Connection {
     pub fn skip_past(&mut self, ends: &[&[u8]]) -> usize {
         let (mut tail, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
         loop {
-            let length = self.stream.read(&mut buffer).expect("the server answers");
+            let length = self.input.read(&mut buffer).expect("the server answers");
             assert!(length > 0, "the server hung up");
             tail.extend_from_slice(&buffer[length.saturating_sub(32)..length]);
             tail.drain(..tail.len().saturating_sub(32));
@@ -430,22 +432,11 @@ impl Connection {
         }
     }
 
-    /// The next line without its end, or nothing when the server hangs up. Byte by byte, so that nothing of what
-    /// follows is taken along; not for large replies.
+    /// The next line without its end, or nothing when the server hangs up.
     pub fn line(&mut self) -> Option<String> {
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while !line.ends_with(b"\r\n") {
-            match self.stream.read(&mut byte) {
-                Ok(0) => return None,
-                Ok(_) => line.push(byte[0]),
-                // A read with a time limit is not taken up again by the kernel, as when the machine was paused.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => panic!("the server answers: {error}"),
-            }
-        }
-        line.truncate(line.len() - 2);
-        Some(String::from_utf8(line).expect("the server answers in text"))
+        let mut line = String::new();
+        self.input.read_line(&mut line).expect("the server answers in text");
+        line.strip_suffix("\r\n").map(str::to_owned)
     }
 
     /// The connection has to be new, or to have carried nothing else: its first byte decides the protocol.
@@ -464,7 +455,7 @@ impl Connection {
         request.extend(value);
         self.send(&request);
         let mut answer = [0; RESPONSE_HEADER];
-        self.stream.read_exact(&mut answer).expect("the server answers");
+        self.input.read_exact(&mut answer).expect("the server answers");
         assert_eq!((answer[0], answer[6], answer[7]), (0x81, 0, 0), "a set by the binary protocol failed: {key:?}");
     }
 }
@@ -504,7 +495,7 @@ impl Loader {
         self.out.write_all(b"mn\r\n").expect("the server takes bytes");
         self.out.flush().expect("the server takes bytes");
         let stream = self.out.into_inner().unwrap_or_else(|error| panic!("the server takes bytes: {error}"));
-        let mut connection = Connection { stream };
+        let mut connection = Connection::over(stream);
         assert_eq!(connection.line().as_deref(), Some("MN"), "while loading");
     }
 }
@@ -515,7 +506,7 @@ pub fn set_by_binary_protocol(server: &Server, keys: &[&[u8]]) {
     for key in keys {
         connection.set_by_binary_protocol(key, b"x");
     }
-    if let Stream::Tcp(stream) = &connection.stream {
+    if let Stream::Tcp(stream) = connection.input.get_ref() {
         // The other side may have gone first, which is as good.
         let _ = stream.shutdown(Shutdown::Both);
     }
