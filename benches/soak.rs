@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use mcflush::address::ServerAddr;
 use mcflush::ops::Context;
-use mcflush::ops::clear::{Options, clear};
+use mcflush::ops::clear::{ClearOptions, clear};
 use mcflush::ops::flush::{Flush, flush};
 use mcflush::ops::namespaces::{Division, namespaces};
 use mcflush::ops::stats::stats;
@@ -115,7 +115,7 @@ async fn round(server: &Server, done: &mut Done) -> u32 {
     judge(said.is_ok(), &said.as_ref().err());
 
     let scope = Scope::of([Prefix::new("shop:").expect("a prefix")]);
-    let cleared = clear(&address, &scope, &Options::default(), &context).await;
+    let cleared = clear(&address, &scope, &ClearOptions::default(), &context).await;
     // Before 1.6.19 readers may keep it from being shown; then it is said.
     done.incomplete += u32::from(cleared.proof.is_none());
     done.clears.push(cleared.took);

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout)]
 
 use mcflush::ops::Context;
-use mcflush::ops::clear::{Options, clear};
+use mcflush::ops::clear::{ClearOptions, clear};
 use mcflush::scope::{Prefix, Scope};
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [server, prefix] = arguments.as_slice() else { return Err("usage: clear HOST:PORT PREFIX".into()) };
     let scope = Scope::of([Prefix::new(prefix.clone())?]);
-    let cleared = clear(&server.parse()?, &scope, &Options::default(), &Context::default()).await;
+    let cleared = clear(&server.parse()?, &scope, &ClearOptions::default(), &Context::default()).await;
     println!("{} keys deleted", cleared.deleted);
     // Without an error it is complete: no key in scope that was there before is readable.
     cleared.error.map_or(Ok(()), |error| Err(error.into()))

@@ -192,7 +192,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::error::Kind;
+    use crate::error::FailureKind;
     use crate::protocol::binary::HEADER;
 
     fn client() -> (BinaryClient, DuplexStream) {
@@ -226,14 +226,14 @@ mod tests {
     #[tokio::test]
     async fn refusals() {
         for (answer, kind, words) in [
-            (response(0x08, 0x20, b"", b"Auth failure."), Kind::Disabled, "flush_all is switched off"),
+            (response(0x08, 0x20, b"", b"Auth failure."), FailureKind::Disabled, "flush_all is switched off"),
             (
                 response(0x08, 0x81, b"", b"Unknown command"),
-                Kind::Server,
+                FailureKind::Server,
                 "\"Unknown command\" (status 0x81) to flush_all",
             ),
-            (response(0x0a, 0, b"", b""), Kind::Protocol, "unexpected answer"),
-            (b"ERROR\r\n".to_vec(), Kind::Protocol, "ERROR"),
+            (response(0x0a, 0, b"", b""), FailureKind::Protocol, "unexpected answer"),
+            (b"ERROR\r\n".to_vec(), FailureKind::Protocol, "ERROR"),
         ] {
             let (mut client, mut far) = client();
             far.write_all(&answer).await.unwrap();
@@ -246,12 +246,12 @@ mod tests {
     #[tokio::test]
     async fn silence_and_a_close() {
         let (mut client, mut far) = impatient_client(Duration::from_millis(50));
-        assert_eq!(client.flush_all(30).await.unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(client.flush_all(30).await.unwrap_err().kind(), FailureKind::Timeout);
         let mut heard = [0; HEADER + 4];
         far.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard[HEADER..], &[0, 0, 0, 30]);
         let (mut client, far) = self::client();
         drop(far);
-        assert_eq!(client.version().await.unwrap_err().kind(), Kind::Lost);
+        assert_eq!(client.version().await.unwrap_err().kind(), FailureKind::Lost);
     }
 }

@@ -12,7 +12,7 @@ use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentE
 /// The kind of a failure: one word that scripts can match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum FailureKind {
     /// The server wants a user and a password, or does not accept those it was given.
     Auth,
     /// Another crawl holds the server's crawler.
@@ -45,7 +45,7 @@ pub enum Kind {
     Tls,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Auth => "auth",
@@ -70,7 +70,7 @@ impl fmt::Display for Kind {
 /// A failure on one server. Shown as `SERVER: KIND: what went wrong: what to do`.
 ///
 /// ```
-/// use mcflush::error::{Error, Kind, Problem};
+/// use mcflush::error::{Error, FailureKind, Problem};
 /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
 /// assert_eq!(error.to_string(), "cache1:11211: incomplete: some keys are left: run it again");
 /// ```
@@ -98,7 +98,7 @@ impl std::error::Error for Error {
 impl Error {
     /// The kind of the failure.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         self.problem.kind()
     }
 
@@ -111,7 +111,7 @@ impl Error {
     /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
     #[must_use]
     pub fn is_worth_a_retry(&self) -> bool {
-        matches!(self.kind(), Kind::Refused | Kind::Lost)
+        matches!(self.kind(), FailureKind::Refused | FailureKind::Lost)
             || matches!(self.problem, Problem::Garbled { .. } | Problem::Transient { .. })
     }
 }
@@ -400,23 +400,23 @@ impl TlsCure {
 }
 
 impl Problem {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            Self::Connect(_) | Self::Full(_) => Kind::Refused,
-            Self::Resolve(_) | Self::EmptyList => Kind::Name,
-            Self::NoCluster => Kind::Server,
-            Self::Silence { .. } => Kind::Timeout,
-            Self::Lost { .. } | Self::FlushUnknown { .. } => Kind::Lost,
-            Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => Kind::Limit,
+            Self::Connect(_) | Self::Full(_) => FailureKind::Refused,
+            Self::Resolve(_) | Self::EmptyList => FailureKind::Name,
+            Self::NoCluster => FailureKind::Server,
+            Self::Silence { .. } => FailureKind::Timeout,
+            Self::Lost { .. } | Self::FlushUnknown { .. } => FailureKind::Lost,
+            Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => FailureKind::Limit,
             Self::Codec { .. }
             | Self::Unexpected { .. }
             | Self::BadKey { .. }
             | Self::Garbled { .. }
-            | Self::Unfinished { .. } => Kind::Protocol,
-            Self::Login(_) | Self::NoMechanism | Self::NoPlain(_) | Self::Unauthenticated => Kind::Auth,
-            Self::Tls { .. } => Kind::Tls,
+            | Self::Unfinished { .. } => FailureKind::Protocol,
+            Self::Login(_) | Self::NoMechanism | Self::NoPlain(_) | Self::Unauthenticated => FailureKind::Auth,
+            Self::Tls { .. } => FailureKind::Tls,
             Self::Refusal { .. } | Self::Transient { .. } | Self::BinaryRefusal { .. } | Self::Proxied { .. } => {
-                Kind::Server
+                FailureKind::Server
             }
             Self::BinaryOnly
             | Self::Disabled { .. }
@@ -426,13 +426,13 @@ impl Problem {
             | Self::NoCompare { .. }
             | Self::Unsaid { .. }
             | Self::NoListing(_)
-            | Self::NoDelay(_) => Kind::Disabled,
-            Self::Busy { .. } => Kind::Busy,
-            Self::Incomplete(_) | Self::OutOfReach { .. } | Self::Unproven { .. } => Kind::Incomplete,
+            | Self::NoDelay(_) => FailureKind::Disabled,
+            Self::Busy { .. } => FailureKind::Busy,
+            Self::Incomplete(_) | Self::OutOfReach { .. } | Self::Unproven { .. } => FailureKind::Incomplete,
             Self::Unchecked(problem) => problem.kind(),
-            Self::Deadline { .. } => Kind::Deadline,
-            Self::Interrupted { .. } => Kind::Interrupted,
-            Self::Spool(_) | Self::Local { .. } => Kind::Io,
+            Self::Deadline { .. } => FailureKind::Deadline,
+            Self::Interrupted { .. } => FailureKind::Interrupted,
+            Self::Spool(_) | Self::Local { .. } => FailureKind::Io,
         }
     }
 

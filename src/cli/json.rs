@@ -17,15 +17,15 @@ use serde_json::{Map, Value, json};
 
 use super::advice;
 use super::hot::{self, Together};
-use super::namespaces::{Row, Sighting};
+use super::namespaces::{NamespaceRow, Sighting};
 use super::sink::Sink;
-use super::stats::{Format, Look, Said, Since};
+use super::stats::{Said, ServerStats, Since, StatsFormat};
 
 /// What will be printed, server by server.
 #[derive(Debug)]
 pub struct Document {
     command: &'static str,
-    /// None for what only looks.
+    /// None for what changes nothing.
     dry_run: Option<bool>,
     /// What is said of all servers together.
     together: Map<String, Value>,
@@ -39,8 +39,8 @@ impl Document {
         Self { command, dry_run: Some(dry_run), together: Map::new(), servers: Vec::new(), is_printed: false }
     }
 
-    /// Of a command that looks.
-    pub fn looking(command: &'static str) -> Self {
+    /// Of a command that changes nothing.
+    pub fn changing_nothing(command: &'static str) -> Self {
         Self { command, dry_run: None, together: Map::new(), servers: Vec::new(), is_printed: false }
     }
 }
@@ -126,16 +126,16 @@ impl Sink for Document {
         }));
     }
 
-    fn look(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
         let groups: Map<_, _> = result
             .iter()
             .flatten()
             .map(|(group, stats)| (group.as_str().into(), stats.iter().map(statistic).collect::<Map<_, _>>().into()))
             .collect();
-        let mut look = Map::new();
-        look.insert("server".into(), server.to_string().into());
-        look.insert("ok".into(), result.is_ok().into());
-        look.insert("groups".into(), groups.into());
+        let mut object = Map::new();
+        object.insert("server".into(), server.to_string().into());
+        object.insert("ok".into(), result.is_ok().into());
+        object.insert("groups".into(), groups.into());
         if let Some(since) = since {
             let (mut seconds, mut changed, mut hit_ratio) = (None, Map::new(), None);
             if let Since::Changes(changes) = since {
@@ -148,16 +148,16 @@ impl Sink for Document {
                     }
                 }
             }
-            look.insert("seconds".into(), json!(seconds));
-            look.insert("restarted".into(), (*since == Since::Restarted).into());
-            look.insert("changed".into(), changed.into());
-            look.insert("hit_ratio".into(), json!(hit_ratio));
+            object.insert("seconds".into(), json!(seconds));
+            object.insert("restarted".into(), (*since == Since::Restarted).into());
+            object.insert("changed".into(), changed.into());
+            object.insert("hit_ratio".into(), json!(hit_ratio));
         }
-        look.insert("error".into(), result.as_ref().err().map_or(Value::Null, error));
-        self.servers.push(look.into());
+        object.insert("error".into(), result.as_ref().err().map_or(Value::Null, error));
+        self.servers.push(object.into());
     }
 
-    fn looks(&mut self, _: &[Look], _: &[ServerAddr], _: Format) {}
+    fn all_stats(&mut self, _: &[ServerStats], _: &[ServerAddr], _: StatsFormat) {}
 
     fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>) {
         let counted = result.as_ref().ok();
@@ -175,8 +175,8 @@ impl Sink for Document {
         self.servers.push(row);
     }
 
-    fn namespaces(&mut self, _: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>) {
-        let row = |Row { prefix, usage, uses }: &Row| {
+    fn namespaces(&mut self, _: &[ServerAddr], rows: &[NamespaceRow], sighting: Option<&Sighting>) {
+        let row = |NamespaceRow { prefix, usage, uses }: &NamespaceRow| {
             let mut row = json!({
                 "prefix": prefix,
                 "keys": usage.keys,
@@ -209,9 +209,9 @@ impl Sink for Document {
         }));
     }
 
-    fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize) {
+    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize) {
         let sighting = &together.sighting;
-        let row = |hot::Row { prefix, uses }: &hot::Row| {
+        let row = |hot::HotRow { prefix, uses }: &hot::HotRow| {
             json!({
                 "prefix": prefix,
                 "gets": uses.gets,

@@ -16,14 +16,14 @@ use super::text::{age, binary};
 
 /// Which keys, and how they are printed.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct KeysCommand {
     pub scope: Scope,
-    pub listing: keys::Options,
-    pub format: Format,
+    pub listing: keys::KeysOptions,
+    pub format: KeysFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum KeysFormat {
     /// A key a line, escaped.
     Lines { long: bool },
     /// For a terminal: with what the listing says, in columns and units.
@@ -38,10 +38,10 @@ pub enum Format {
 const PAGES: usize = 4;
 
 /// Prints pages until the sender is dropped; gives why stdout took no more, if it did not.
-pub fn printer(format: Format, top: Option<Top>) -> (PageSender, JoinHandle<io::Result<()>>) {
+pub fn printer(format: KeysFormat, top: Option<Top>) -> (PageSender, JoinHandle<io::Result<()>>) {
     let (sender, pages) = pages(PAGES);
     let print = move || {
-        if format == Format::Columns {
+        if format == KeysFormat::Columns {
             show(HEADINGS.as_bytes())?;
         }
         match top {
@@ -52,7 +52,7 @@ pub fn printer(format: Format, top: Option<Top>) -> (PageSender, JoinHandle<io::
     (sender, tokio::task::spawn_blocking(print))
 }
 
-fn print_all(mut pages: PageReceiver, format: Format) -> io::Result<()> {
+fn print_all(mut pages: PageReceiver, format: KeysFormat) -> io::Result<()> {
     let mut text = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         text.clear();
@@ -64,7 +64,7 @@ fn print_all(mut pages: PageReceiver, format: Format) -> io::Result<()> {
 }
 
 /// Of several servers, each of which sends its own first, the first of all.
-fn print_first(mut pages: PageReceiver, format: Format, top: Top) -> io::Result<()> {
+fn print_first(mut pages: PageReceiver, format: KeysFormat, top: Top) -> io::Result<()> {
     let mut first = BTreeMap::new();
     let mut number = 0_u64;
     while let Some(page) = pages.blocking_recv() {
@@ -108,14 +108,14 @@ fn or_dash(number: Option<u64>) -> String {
     number.map_or("-".into(), |number| number.to_string())
 }
 
-fn put(text: &mut Vec<u8>, page: &Page, item: &Item<'_>, format: Format) {
+fn put(text: &mut Vec<u8>, page: &Page, item: &Item<'_>, format: KeysFormat) {
     match format {
-        Format::Null => {
+        KeysFormat::Null => {
             text.extend_from_slice(item.key());
             text.push(0);
             return;
         }
-        Format::Lines { long } => {
+        KeysFormat::Lines { long } => {
             if long {
                 let [exp, la] = [item.expires(), item.last_access()].map(or_dash);
                 let [cas, class] = [item.cas(), item.class()].map(or_dash);
@@ -123,11 +123,11 @@ fn put(text: &mut Vec<u8>, page: &Page, item: &Item<'_>, format: Format) {
             }
             put_escaped(text, item.key());
         }
-        Format::Columns => {
+        KeysFormat::Columns => {
             put_columns(text, item);
             put_escaped(text, item.key());
         }
-        Format::Json { long } => {
+        KeysFormat::Json { long } => {
             // An object of texts and numbers can always be written.
             let _ = serde_json::to_writer(&mut *text, &object(page, item, long));
         }

@@ -21,19 +21,19 @@ const LINE_MAX: usize = 4 * KEY_MAX;
 #[derive(Debug, Clone)]
 pub struct KeysFrom {
     file: Arc<File>,
-    form: Form,
+    form: KeysForm,
 }
 
 /// How keys are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum KeysForm {
     /// A key a line, `\xNN` and `\\` escaped.
     Lines,
     /// Raw, with a NUL after each.
     Null,
 }
 
-impl Form {
+impl KeysForm {
     const fn end(self) -> u8 {
         match self {
             Self::Lines => b'\n',
@@ -47,7 +47,7 @@ impl KeysFrom {
     ///
     /// # Errors
     /// It cannot be read, or something in it is no key; in a line, with its number.
-    pub fn read(path: &Path, form: Form) -> Result<Self, String> {
+    pub fn read(path: &Path, form: KeysForm) -> Result<Self, String> {
         let is_stdin = path == Path::new("-");
         let name = if is_stdin { "stdin".into() } else { one_line(&path.display().to_string()) };
         let unread = |error: io::Error| format!("{name}: {error}: give --keys-from a file of keys that can be read");
@@ -84,22 +84,22 @@ impl KeysFrom {
             if line.last() == Some(&form.end()) {
                 line.pop();
             }
-            let unit = if form == Form::Lines { "line" } else { "key" };
+            let unit = if form == KeysForm::Lines { "line" } else { "key" };
             let bad = |why| io::Error::new(io::ErrorKind::InvalidData, format!("{unit} {number}: {why}"));
             Some(key(&line, form).map_err(bad))
         })
     }
 }
 
-fn key(line: &[u8], form: Form) -> Result<Bytes, &'static str> {
+fn key(line: &[u8], form: KeysForm) -> Result<Bytes, &'static str> {
     let key = match form {
-        Form::Null => line.to_vec(),
-        Form::Lines if line.ends_with(b"\r") => {
+        KeysForm::Null => line.to_vec(),
+        KeysForm::Lines if line.ends_with(b"\r") => {
             return Err("it ends with a carriage return: take it out, or write \\x0d where the key has one");
         }
         // Nearly all keys are what they are printed as.
-        Form::Lines if !line.contains(&b'\\') => line.to_vec(),
-        Form::Lines => {
+        KeysForm::Lines if !line.contains(&b'\\') => line.to_vec(),
+        KeysForm::Lines => {
             unescape(line).ok_or("write a backslash as \\\\ and a byte as \\xNN, as \"mcflush keys\" does")?
         }
     };
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &[u8], form: Form) -> Result<Vec<Bytes>, String> {
+    fn read(text: &[u8], form: KeysForm) -> Result<Vec<Bytes>, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text).unwrap();
         let keys = KeysFrom::read(file.path(), form)
@@ -154,30 +154,30 @@ mod tests {
 
     #[test]
     fn keys_come_as_they_are_printed() {
-        let lines = read(b"shop:1\na\\x0a\\\\b\ntwo words\nlast", Form::Lines).unwrap();
+        let lines = read(b"shop:1\na\\x0a\\\\b\ntwo words\nlast", KeysForm::Lines).unwrap();
         assert_eq!(lines, [&b"shop:1"[..], b"a\n\\b", b"two words", b"last"]);
-        let raw = read(b"a\nb\\x\0c\r\0", Form::Null).unwrap();
+        let raw = read(b"a\nb\\x\0c\r\0", KeysForm::Null).unwrap();
         assert_eq!(raw, [&b"a\nb\\x"[..], b"c\r"]);
-        assert!(read(b"", Form::Lines).unwrap().is_empty());
-        assert_eq!(read("\\x61".repeat(250).as_bytes(), Form::Lines).unwrap(), ["a".repeat(250)]);
+        assert!(read(b"", KeysForm::Lines).unwrap().is_empty());
+        assert_eq!(read("\\x61".repeat(250).as_bytes(), KeysForm::Lines).unwrap(), ["a".repeat(250)]);
     }
 
     #[test]
     fn what_is_no_key_is_named() {
         for (text, form, words) in [
-            (&b"a\n\nb\n"[..], Form::Lines, "line 2: it is empty"),
-            (b"a\nb\\n\n", Form::Lines, "line 2: write a backslash"),
-            (b"a\r\nb\r\n", Form::Lines, "line 1: it ends with a carriage return"),
-            (b"a\0\0", Form::Null, "key 2: it is empty"),
+            (&b"a\n\nb\n"[..], KeysForm::Lines, "line 2: it is empty"),
+            (b"a\nb\\n\n", KeysForm::Lines, "line 2: write a backslash"),
+            (b"a\r\nb\r\n", KeysForm::Lines, "line 1: it ends with a carriage return"),
+            (b"a\0\0", KeysForm::Null, "key 2: it is empty"),
         ] {
             let error = read(text, form).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
         for length in [251, 1_000, 1_001, 1_002, 1_003, 100_000] {
-            let error = read(["a\n", &"k".repeat(length), "\n"].concat().as_bytes(), Form::Lines).unwrap_err();
+            let error = read(["a\n", &"k".repeat(length), "\n"].concat().as_bytes(), KeysForm::Lines).unwrap_err();
             assert!(error.contains("line 2: it is longer than any key"), "{length}: {error}");
         }
-        assert!(KeysFrom::read(Path::new("/nonexistent/keys"), Form::Lines).is_err());
-        assert!(KeysFrom::read(Path::new("/"), Form::Lines).is_err());
+        assert!(KeysFrom::read(Path::new("/nonexistent/keys"), KeysForm::Lines).is_err());
+        assert!(KeysFrom::read(Path::new("/"), KeysForm::Lines).is_err());
     }
 }

@@ -6,7 +6,7 @@ use console::style;
 use mcflush::address::ServerAddr;
 use mcflush::error::Error;
 use mcflush::ops::Strategy;
-use mcflush::ops::clear::{Cleared, Deleted, Proof, Survey};
+use mcflush::ops::clear::{ClearProof, Cleared, Deleted, Survey};
 use mcflush::ops::flush::{self, Flushed};
 use mcflush::ops::hot::Seen;
 use mcflush::ops::namespaces::Counted;
@@ -14,10 +14,10 @@ use mcflush::protocol::Escaped;
 use mcflush::scope::{Glob, Prefix, Scope};
 
 use super::hot::{self, Together};
-use super::namespaces::{self, Row, Sighting};
+use super::namespaces::{self, NamespaceRow, Sighting};
 use super::screen::aside;
 use super::sink::Sink;
-use super::stats::{self, Format, Look, Said, Since};
+use super::stats::{self, Said, ServerStats, Since, StatsFormat};
 use super::text::{self, bytes, count, grouped, one_line};
 
 /// Prints a line, or a table, for each result.
@@ -71,8 +71,8 @@ impl Sink for Lines {
             _ => format!("{} found in scope", grouped(cleared.matched)),
         };
         let how = match (cleared.proof, cleared.strategy) {
-            (Some(Proof::Walk), _) if cleared.passes == 1 => "one walk of the hash table".into(),
-            (Some(Proof::Walk), _) => format!("{} of the hash table", count(cleared.passes.into(), "walk")),
+            (Some(ClearProof::Walk), _) if cleared.passes == 1 => "one walk of the hash table".into(),
+            (Some(ClearProof::Walk), _) => format!("{} of the hash table", count(cleared.passes.into(), "walk")),
             (_, Some(Strategy::Cachedump)) => format!("{passes} over the slab classes"),
             _ => format!("{passes} over the LRU lists"),
         };
@@ -112,25 +112,25 @@ impl Sink for Lines {
         self.print(&text);
     }
 
-    fn look(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
         if let (Ok(said), Some(since)) = (result, since) {
             self.print(&since.text(server, said));
         }
     }
 
-    fn looks(&mut self, looks: &[Look], failed: &[ServerAddr], format: Format) {
+    fn all_stats(&mut self, servers: &[ServerStats], failed: &[ServerAddr], format: StatsFormat) {
         let text = match format {
-            Format::Table if looks.is_empty() => return,
-            Format::Table => stats::table(looks, text::terminal_width()),
-            Format::Prometheus => stats::prometheus(looks, failed),
-            Format::Json => return,
+            StatsFormat::Table if servers.is_empty() => return,
+            StatsFormat::Table => stats::table(servers, text::terminal_width()),
+            StatsFormat::Prometheus => stats::prometheus(servers, failed),
+            StatsFormat::Json => return,
         };
         self.print(&text);
     }
 
     fn counted(&mut self, _: &ServerAddr, _: &Result<Counted, Error>, _: Option<&Seen>) {}
 
-    fn namespaces(&mut self, servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>) {
+    fn namespaces(&mut self, servers: &[ServerAddr], rows: &[NamespaceRow], sighting: Option<&Sighting>) {
         if !servers.is_empty() {
             self.print(&namespaces::table(servers, rows, sighting, text::terminal_width()));
         }
@@ -138,7 +138,7 @@ impl Sink for Lines {
 
     fn seen(&mut self, _: &ServerAddr, _: &Result<Seen, Error>) {}
 
-    fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize) {
+    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize) {
         if !together.servers.is_empty() {
             self.print(&hot::table(together, rows, most, text::terminal_width()));
         }
@@ -173,11 +173,11 @@ fn flushed_line(flushed: &Flushed) -> String {
     let held = items_before.map(|items| format!(", it held {}", count(items, "item"))).unwrap_or_default();
     let mut line = format!("{}{held}", style("flushed").green());
     match (proof, swept) {
-        (Some(flush::Proof::Walk), Some(1)) => line.push_str("; 1 that flush_all had left was deleted"),
-        (Some(flush::Proof::Walk), Some(swept @ 2..)) => {
+        (Some(flush::FlushProof::Walk), Some(1)) => line.push_str("; 1 that flush_all had left was deleted"),
+        (Some(flush::FlushProof::Walk), Some(swept @ 2..)) => {
             line.push_str(&format!("; {} that flush_all had left were deleted", grouped(*swept)));
         }
-        (Some(flush::Proof::Twice), _) => {
+        (Some(flush::FlushProof::Twice), _) => {
             let why = match walk_failed {
                 Some(why) => format!("the hash table could not be walked ({})", one_line(why)),
                 None => "what is left cannot be listed".into(),

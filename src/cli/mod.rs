@@ -88,11 +88,11 @@ async fn run(invocation: Invocation) -> ExitCode {
         quiet,
         json,
         verbose,
-        look,
+        appearance,
         hosts,
         is_escaped,
     } = invocation;
-    screen::color(look.color);
+    screen::color(appearance.color);
     let stop = Stop::default();
     let signal = match signals::watch(stop.clone()) {
         Ok(signal) => signal,
@@ -166,7 +166,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         }
     };
     let deletes = matches!(command, Command::Clear(..) | Command::Delete(..));
-    let progress = if is_watched { look.progress } else { When::Never };
+    let progress = if is_watched { appearance.progress } else { When::Never };
     let progress = Progress::start(progress, servers.len(), deletes);
     let mut report = Report::new(servers.len(), quiet, if json { document(&command) } else { None }, hosts);
     if is_escaped {
@@ -187,7 +187,8 @@ async fn run(invocation: Invocation) -> ExitCode {
         Command::Keys(options) => work.keys(options, &mut report).await,
         Command::Namespaces(options) => work.namespaces(options, &mut report).await,
         Command::Hot(options) => {
-            work.hot(options, if look.progress == When::Never { When::Never } else { When::Auto }, &mut report).await
+            work.hot(options, if appearance.progress == When::Never { When::Never } else { When::Auto }, &mut report)
+                .await
         }
     }
     work.verbose.finish();
@@ -204,8 +205,8 @@ fn document(command: &Command) -> Option<Document> {
         Command::Survey(..) => Document::emptying("clear", true),
         // An object a key, printed as they come.
         Command::Keys(_) => return None,
-        Command::Namespaces(_) => Document::looking("namespaces"),
-        Command::Hot(_) => Document::looking("hot"),
-        Command::Stats(_) => Document::looking("stats"),
+        Command::Namespaces(_) => Document::changing_nothing("namespaces"),
+        Command::Hot(_) => Document::changing_nothing("hot"),
+        Command::Stats(_) => Document::changing_nothing("stats"),
     })
 }

@@ -54,8 +54,8 @@ impl Progress {
     }
 
     /// A server's row, there as long as what is returned.
-    pub fn row(&self, server: &ServerAddr) -> Row {
-        Row(self.0.as_ref().map(|drawing| {
+    pub fn row(&self, server: &ServerAddr) -> ServerProgress {
+        ServerProgress(self.0.as_ref().map(|drawing| {
             let place = lock(&drawing.counts).begin(server);
             (Arc::clone(&drawing.counts), place)
         }))
@@ -72,9 +72,9 @@ impl Progress {
 }
 
 /// A server that is worked on.
-pub struct Row(Option<(Arc<Mutex<Counts>>, usize)>);
+pub struct ServerProgress(Option<(Arc<Mutex<Counts>>, usize)>);
 
-impl Row {
+impl ServerProgress {
     /// Takes note of an event.
     pub fn note(&self, event: &Event) {
         if let Some((counts, place)) = &self.0 {
@@ -83,7 +83,7 @@ impl Row {
     }
 }
 
-impl Drop for Row {
+impl Drop for ServerProgress {
     fn drop(&mut self) {
         if let Some((counts, place)) = &self.0 {
             lock(counts).end(*place);
@@ -195,7 +195,7 @@ impl Counts {
     /// All in the fullest form in which each of them fits.
     fn lines(&self, now: Instant, width: usize, rows: usize) -> Vec<String> {
         let shown: Vec<_> = self.active.values().take(rows).collect();
-        let forms = [Form::Exact, Form::Short, Form::Sparse, Form::Tight, Form::Least].map(|form| {
+        let forms = [Detail::Exact, Detail::Short, Detail::Sparse, Detail::Tight, Detail::Least].map(|form| {
             let mut table: Vec<_> = shown.iter().map(|server| server.cells(now, form, self.deletes)).collect();
             if self.servers > 1 {
                 table.push(self.cells(now, form, shown.len()));
@@ -208,14 +208,14 @@ impl Counts {
         lines.iter().map(|line| truncate_str(line, width, "…").into_owned()).collect()
     }
 
-    fn cells(&self, now: Instant, form: Form, shown: usize) -> Vec<String> {
+    fn cells(&self, now: Instant, form: Detail, shown: usize) -> Vec<String> {
         let over = self.begun - self.active.len();
         let mut name = format!("{over} of {} servers done", self.servers);
-        if form != Form::Exact {
+        if form != Detail::Exact {
             name = format!("{over} of {} done", self.servers);
         }
         let more = self.active.len() - shown;
-        if more > 0 && form == Form::Exact {
+        if more > 0 && form == Detail::Exact {
             name.push_str(&format!(", {} more at work", grouped(more as u64)));
         }
         let time = now.saturating_duration_since(self.since);
@@ -232,12 +232,12 @@ impl Counts {
 }
 
 impl Server {
-    fn cells(&self, now: Instant, form: Form, deletes: bool) -> Vec<String> {
+    fn cells(&self, now: Instant, form: Detail, deletes: bool) -> Vec<String> {
         let time = now.saturating_duration_since(self.since);
         let mut cells = vec![self.name.clone()];
         if self.pass == 0 && self.listed == 0 {
             // In the place of the rate, so that no column comes and goes.
-            let figures = if matches!(form, Form::Exact | Form::Short) { 2 } else { 0 };
+            let figures = if matches!(form, Detail::Exact | Detail::Short) { 2 } else { 0 };
             cells.extend(std::iter::repeat_n(String::new(), figures));
             cells.push(if self.is_waiting { "waiting" } else { "no answer yet" }.to_owned());
             cells.extend(std::iter::repeat_n(String::new(), form.columns() - figures - 1));
@@ -253,7 +253,7 @@ impl Server {
 
 /// How much of it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Detail {
     /// Everything, to the digit.
     Exact,
     /// Everything, in thousands and millions.
@@ -266,7 +266,7 @@ enum Form {
     Least,
 }
 
-impl Form {
+impl Detail {
     /// Of figures.
     const fn columns(self) -> usize {
         match self {

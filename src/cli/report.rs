@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mcflush::address::ServerAddr;
-use mcflush::error::{Error, Kind};
+use mcflush::error::{Error, FailureKind};
 use mcflush::ops::Strategy;
 use mcflush::ops::clear::{Cleared, Deleted, Survey, Uncertainty};
 use mcflush::ops::flush::Flushed;
@@ -23,7 +23,7 @@ use super::lines::{Lines, deleted_of_named};
 use super::namespaces::{self, Lacks, Sighting};
 use super::screen::{complain, warn};
 use super::sink::Sink;
-use super::stats::{Format, Look, Said, Since};
+use super::stats::{Said, ServerStats, Since, StatsFormat};
 use super::text::{count, grouped, one_line};
 use super::unmatched::{Hint, Unmatched};
 
@@ -117,26 +117,26 @@ impl Report {
         }
     }
 
-    /// A look at a server's statistics; what it said comes [together](Self::looks) with the others'.
-    pub fn look(&mut self, server: &ServerAddr, result: Result<Said, Error>, since: Option<&Since>) -> Option<Said> {
-        self.sink.look(server, &result, since);
+    /// A server's statistics; what it said comes [together](Self::all_stats) with the others'.
+    pub fn stats(&mut self, server: &ServerAddr, result: Result<Said, Error>, since: Option<&Since>) -> Option<Said> {
+        self.sink.stats(server, &result, since);
         self.note(server, result.as_ref().err());
         result.ok()
     }
 
     /// Statistics of all servers that answered.
-    pub fn looks(&mut self, looks: &[Look], format: Format) {
-        self.sink.looks(looks, &self.failed, format);
+    pub fn all_stats(&mut self, servers: &[ServerStats], format: StatsFormat) {
+        self.sink.all_stats(servers, &self.failed, format);
     }
 
-    /// Ends this look; false when stdout is closed, so that another look is of no use.
-    pub fn end_of_look(&mut self) -> bool {
+    /// Ends this round of statistics; false when stdout is closed, so that another round is of no use.
+    pub fn end_of_round(&mut self) -> bool {
         self.end();
         self.broken.is_none()
     }
 
-    /// Another look begins, and what the last one counted is past.
-    pub fn begin_look(&mut self, document: Option<Document>) {
+    /// Another round begins, and what the last one counted is past.
+    pub fn begin_round(&mut self, document: Option<Document>) {
         if let Some(document) = document {
             self.sink = Box::new(document);
         }
@@ -312,7 +312,9 @@ impl Report {
 
     /// What a host that does not resolve was likely meant to be, as a question.
     fn meant(&self, error: &Error) -> String {
-        let (ServerAddr::Tcp { host, .. }, Kind::Name) = (&error.server, error.kind()) else { return String::new() };
+        let (ServerAddr::Tcp { host, .. }, FailureKind::Name) = (&error.server, error.kind()) else {
+            return String::new();
+        };
         let known = self.hosts.iter().map(String::as_str).filter(|known| known != host);
         similar(host, known).map(|meant| format!(": did you mean {meant}?")).unwrap_or_default()
     }

@@ -12,8 +12,8 @@ use mcflush::ops::namespaces::Counted;
 use mcflush::scope::Scope;
 
 use super::hot::{self, Together};
-use super::namespaces::{Row, Sighting};
-use super::stats::{Format, Look, Said, Since};
+use super::namespaces::{NamespaceRow, Sighting};
+use super::stats::{Said, ServerStats, Since, StatsFormat};
 
 /// Takes results as they come. Failures are the [report](super::report)'s to tell; here they are part of a document.
 pub trait Sink: fmt::Debug {
@@ -27,23 +27,23 @@ pub trait Sink: fmt::Debug {
     /// What a clear would delete.
     fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>);
 
-    /// What a server said in a look at its statistics, and when they are watched, what changed since the last look.
-    fn look(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>);
+    /// What a server said of its statistics, and when they are watched, what changed since it was last asked.
+    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>);
 
     /// The statistics of all servers that answered, beside the names of those that did not.
-    fn looks(&mut self, looks: &[Look], failed: &[ServerAddr], format: Format);
+    fn all_stats(&mut self, servers: &[ServerStats], failed: &[ServerAddr], format: StatsFormat);
 
     /// How a server's keys were counted.
     fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>);
 
     /// The prefixes of all servers that were counted.
-    fn namespaces(&mut self, servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>);
+    fn namespaces(&mut self, servers: &[ServerAddr], rows: &[NamespaceRow], sighting: Option<&Sighting>);
 
     /// What a server's log showed.
     fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>);
 
     /// What is used on all servers whose log was read.
-    fn used(&mut self, together: &Together, rows: &[hot::Row], most: usize);
+    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize);
 
     /// A remark for people.
     fn remark(&mut self, text: &str);

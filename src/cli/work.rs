@@ -27,7 +27,7 @@ use super::keys_from::KeysFrom;
 use super::progress::Progress;
 use super::report::Report;
 use super::screen::warn;
-use super::stats::{Format, Said, Watch};
+use super::stats::{LastStats, Said, StatsFormat};
 use super::verbose::Verbose;
 use super::when::When;
 use super::{keys, namespaces, stats};
@@ -103,7 +103,7 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.flushed(&server, result)).await;
     }
 
-    pub async fn clear(&self, scope: Scope, options: clear::Options, report: &mut Report) {
+    pub async fn clear(&self, scope: Scope, options: clear::ClearOptions, report: &mut Report) {
         report.asks_for(&scope);
         let (scope, all) = (Arc::new(scope), self.named());
         let operation = |server, context| {
@@ -130,7 +130,7 @@ impl Work {
     }
 
     /// What a clear would delete.
-    pub async fn survey(&self, scope: Scope, options: clear::Options, report: &mut Report) {
+    pub async fn survey(&self, scope: Scope, options: clear::ClearOptions, report: &mut Report) {
         report.asks_for(&scope);
         let scope = Arc::new(scope);
         let operation = |server, context| {
@@ -140,14 +140,14 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.surveyed(&server, &scope, result)).await;
     }
 
-    /// One look at the statistics; with --watch one after the other, until a signal or until stdout is closed.
-    pub async fn stats(&self, options: stats::Options, report: &mut Report) {
-        let stats::Options { groups, format, watch: every } = options;
+    /// The statistics once; with --watch again and again, until a signal or until stdout is closed.
+    pub async fn stats(&self, options: stats::StatsCommand, report: &mut Report) {
+        let stats::StatsCommand { groups, format, watch: every } = options;
         let asked: Arc<[_]> = groups.iter().map(|group| group.asked()).collect();
-        let mut watch = every.map(|every| (every, Watch::default()));
+        let mut watch = every.map(|every| (every, LastStats::default()));
         loop {
             let began = Instant::now();
-            let mut looks = Vec::new();
+            let mut answered = Vec::new();
             let operation = |server, context| {
                 let asked = Arc::clone(&asked);
                 async move { ask_for_stats(&server, &asked, &context).await }
@@ -156,23 +156,23 @@ impl Work {
                 let said = result.map(|said| groups.iter().copied().zip(said).collect::<Said>());
                 let now = Instant::now();
                 let since = match (&mut watch, &said) {
-                    (Some((_, watch)), Ok(said)) => Some(watch.look(&server, said, now)),
+                    (Some((_, last)), Ok(said)) => Some(last.compare(&server, said, now)),
                     _ => None,
                 };
-                looks.extend(report.look(&server, said, since.as_ref()).map(|said| (server, said)));
+                answered.extend(report.stats(&server, said, since.as_ref()).map(|said| (server, said)));
             };
             self.each(self.jobs, operation, note).await;
-            let Some((every, _)) = &watch else { return report.looks(&looks, format) };
+            let Some((every, _)) = &watch else { return report.all_stats(&answered, format) };
             let next = tokio::time::sleep_until(began + *every);
-            if !report.end_of_look() || self.context.stop.run_until_cancelled(next).await.is_none() {
+            if !report.end_of_round() || self.context.stop.run_until_cancelled(next).await.is_none() {
                 return;
             }
-            report.begin_look((format == Format::Json).then(|| Document::looking("stats")));
+            report.begin_round((format == StatsFormat::Json).then(|| Document::changing_nothing("stats")));
         }
     }
 
-    pub async fn keys(&self, options: keys::Options, report: &mut Report) {
-        let keys::Options { scope, listing, format } = options;
+    pub async fn keys(&self, options: keys::KeysCommand, report: &mut Report) {
+        let keys::KeysCommand { scope, listing, format } = options;
         report.asks_for(&scope);
         let (pages, printer) = keys::printer(format, listing.top);
         let scope = Arc::new(scope);
@@ -190,21 +190,21 @@ impl Work {
         report.hint_aside();
     }
 
-    pub async fn namespaces(&self, options: namespaces::Options, report: &mut Report) {
-        let namespaces::Options { division, strategy, top, html, hot } = options;
-        let looks = hot.map(|time| hot::Options::default().with_division(division.clone()).with_time(time));
-        let shared = Arc::new((division, looks));
+    pub async fn namespaces(&self, options: namespaces::NamespacesCommand, report: &mut Report) {
+        let namespaces::NamespacesCommand { division, strategy, top, html, hot } = options;
+        let log = hot.map(|time| hot::HotOptions::default().with_division(division.clone()).with_time(time));
+        let shared = Arc::new((division, log));
         let operation = |server, context| {
             let shared = Arc::clone(&shared);
             async move {
-                let (division, looks) = &*shared;
+                let (division, log) = &*shared;
                 let counts = count_namespaces(&server, division, strategy, &context);
-                match looks {
+                match log {
                     None => counts.await.map(|counted| (counted, None)),
-                    Some(looks) => {
+                    Some(options) => {
                         // The log's lines are no keys that are listed.
                         let quiet = context.clone().with_events(Events::default());
-                        let seen = hot::hot(&server, looks, &quiet, |_| {});
+                        let seen = hot::hot(&server, options, &quiet, |_| {});
                         let (counted, seen) = futures_util::future::join(counts, seen).await;
                         counted.and_then(|counted| Ok((counted, Some(seen?))))
                     }
@@ -235,13 +235,13 @@ impl Work {
     }
 
     /// What is read and written now.
-    pub async fn hot(&self, options: super::hot::Options, when: When, report: &mut Report) {
-        let super::hot::Options { hot, top, html } = options;
+    pub async fn hot(&self, options: super::hot::HotCommand, when: When, report: &mut Report) {
+        let super::hot::HotCommand { hot, top, html } = options;
         let live = Live::start(when, hot.time);
         let (hot, most) = (Arc::new(hot.clone()), hot.keys);
         let operation = |server, context| {
-            let (hot, look) = (Arc::clone(&hot), live.look(&server));
-            async move { hot::hot(&server, &hot, &context, look).await }
+            let (hot, so_far) = (Arc::clone(&hot), live.note(&server));
+            async move { hot::hot(&server, &hot, &context, so_far).await }
         };
         let mut together = Together::default();
         let note = |server: ServerAddr, result| {

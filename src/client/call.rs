@@ -13,7 +13,7 @@ use crate::protocol::{ErrorKind, Key, Meaning, Reply, Request};
 #[derive(Debug)]
 pub struct Call<A> {
     pub(super) request: Request,
-    pub(super) asked: Asked,
+    pub(super) asked: OpenCall,
     pub(super) read: Read<A>,
 }
 
@@ -39,7 +39,7 @@ impl<A> Call<A> {
             _ => Quiet::Noreply,
         };
         let has_data = matches!(request, Request::Store(_) | Request::MetaSet(_));
-        Self { request, asked: Asked { name, parts_max, only: None, quiet, has_data }, read }
+        Self { request, asked: OpenCall { name, parts_max, only: None, quiet, has_data }, read }
     }
 
     /// The values that answer it are all of one key.
@@ -152,7 +152,7 @@ impl Heard {
 
 /// What is to be known of a command while its answer comes.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct OpenCall {
     pub name: &'static str,
     parts_max: usize,
     only: Option<Key>,
@@ -161,7 +161,7 @@ pub(super) struct Asked {
     pub has_data: bool,
 }
 
-impl Asked {
+impl OpenCall {
     /// How many parts to make room for.
     pub(super) const fn parts_likely(&self) -> usize {
         if self.parts_max < 1024 { self.parts_max } else { 0 }

@@ -36,7 +36,7 @@ use crate::codec::{Answer, ClientCodec, CodecError, Role};
 use crate::connection::wait::Timer;
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
-use crate::protocol::{Listed, Reply, Request};
+use crate::protocol::{Part, Reply, Request};
 use crate::resolver::Resolver;
 use crate::setters::setters;
 
@@ -326,7 +326,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 
     /// Shows the items of a listing that have already come, as [`ClientCodec::visit`] does; [`Self::next`] brings more.
-    pub fn visit(&mut self, visit: impl FnMut(Listed<'_>) -> ControlFlow<()>) {
+    pub fn visit(&mut self, visit: impl FnMut(Part<'_>) -> ControlFlow<()>) {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
         self.framed.codec_mut().visit(&mut buffer, visit);
         *self.framed.read_buffer_mut() = buffer;

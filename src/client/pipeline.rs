@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Asked, Call, Heard, Quiet, Read, refusal};
+use super::call::{Call, Heard, OpenCall, Quiet, Read, refusal};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
@@ -82,7 +82,7 @@ impl Answers {
 /// A command of a pipeline, and what has been heard of its answer.
 #[derive(Debug)]
 struct Slot {
-    asked: Asked,
+    asked: OpenCall,
     heard: Heard,
     /// An error line that may be the answer to this quiet command, or to another one beside it.
     doubt: Option<ErrorReply>,

@@ -8,10 +8,10 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::in_flight::{InFlight, Line, Whose};
 use super::lines::{Extent, Lines, put_back, without_end};
 use super::{Answer, Asked, CodecError, Limit, Limits, Role};
-use crate::protocol::config::Config;
+use crate::protocol::config::ClusterConfig;
 use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
 use crate::protocol::retrieval::{Value, ValueBlock};
-use crate::protocol::{BlockLine, ErrorKind, Expect, Listed, Reply, Request, Spelling, Take};
+use crate::protocol::{BlockLine, ErrorKind, Expect, Part, Reply, Request, Spelling, Take};
 
 /// The client's side: encodes requests, decodes replies in the light of the requests in flight.
 ///
@@ -108,7 +108,7 @@ impl ClientCodec {
     /// use std::ops::ControlFlow;
     /// use bytes::BytesMut;
     /// use mcflush::codec::ClientCodec;
-    /// use mcflush::protocol::{Listed, Request, stats::StatsGroup};
+    /// use mcflush::protocol::{Part, Request, stats::StatsGroup};
     /// use tokio_util::codec::{Decoder, Encoder};
     ///
     /// let mut codec = ClientCodec::default();
@@ -116,7 +116,7 @@ impl ClientCodec {
     /// let mut buffer = BytesMut::from("STAT pid 1\r\nSTAT uptime 2\r\nSTAT ti");
     /// let mut last = Vec::new();
     /// let shown = codec.visit(&mut buffer, |item| {
-    ///     if let Listed::Stat(stat) = item {
+    ///     if let Part::Stat(stat) = item {
     ///         last = stat.name().to_vec();
     ///     }
     ///     ControlFlow::Continue(())
@@ -125,7 +125,7 @@ impl ClientCodec {
     /// # Ok::<(), mcflush::codec::CodecError>(())
     /// ```
     #[inline]
-    pub fn visit(&mut self, buffer: &mut BytesMut, visit: impl FnMut(Listed<'_>) -> ControlFlow<()>) -> u64 {
+    pub fn visit(&mut self, buffer: &mut BytesMut, visit: impl FnMut(Part<'_>) -> ControlFlow<()>) -> u64 {
         let lists = if self.failed || self.block.is_some() || !self.lines.is_fresh() {
             None
         } else {
@@ -134,10 +134,10 @@ impl ClientCodec {
         let Some(expect) = lists else { return 0 };
         let (items, bytes) = match expect {
             // By kind, so that what is found is not looked at twice.
-            Expect::Metadump => self.show(buffer, |buffer| Listed::find(Expect::Metadump, buffer), visit),
-            Expect::Mgdump => self.show(buffer, |buffer| Listed::find(Expect::Mgdump, buffer), visit),
-            Expect::Stats => self.show(buffer, |buffer| Listed::find(Expect::Stats, buffer), visit),
-            Expect::Values => self.show(buffer, |buffer| Listed::find(Expect::Values, buffer), visit),
+            Expect::Metadump => self.show(buffer, |buffer| Part::find(Expect::Metadump, buffer), visit),
+            Expect::Mgdump => self.show(buffer, |buffer| Part::find(Expect::Mgdump, buffer), visit),
+            Expect::Stats => self.show(buffer, |buffer| Part::find(Expect::Stats, buffer), visit),
+            Expect::Values => self.show(buffer, |buffer| Part::find(Expect::Values, buffer), visit),
             _ => return 0,
         };
         buffer.advance(bytes);
@@ -151,8 +151,8 @@ impl ClientCodec {
     fn show<'a>(
         &self,
         buffer: &'a [u8],
-        find: impl Fn(&'a [u8]) -> Option<(Listed<'a>, usize)>,
-        mut visit: impl FnMut(Listed<'a>) -> ControlFlow<()>,
+        find: impl Fn(&'a [u8]) -> Option<(Part<'a>, usize)>,
+        mut visit: impl FnMut(Part<'a>) -> ControlFlow<()>,
     ) -> (u64, usize) {
         let room = self.limits.items - self.in_flight.items();
         let mut rest = buffer;
@@ -174,9 +174,9 @@ impl ClientCodec {
 
     /// Whether an item of so many bytes is within the limits.
     #[inline]
-    fn allows(&self, item: Listed<'_>, length: usize) -> bool {
+    fn allows(&self, item: Part<'_>, length: usize) -> bool {
         match item {
-            Listed::Value(block) => {
+            Part::Value(block) => {
                 let data = block.data().len();
                 data <= self.limits.value && length - data - 2 <= self.limits.line
             }
@@ -205,7 +205,7 @@ impl ClientCodec {
     #[inline]
     fn whole_value(&mut self, buffer: &mut BytesMut) -> Option<Reply> {
         let (block, length) = ValueBlock::new(buffer)?;
-        if !self.allows(Listed::Value(block), length) {
+        if !self.allows(Part::Value(block), length) {
             return None;
         }
         let (header, data) = (block.header(), block.data().len());
@@ -324,10 +324,10 @@ impl ClientCodec {
                 self.one_more(buffer)?;
                 let line = buffer.split_to(extent.line).freeze();
                 let data = buffer.split_to(extent.data).freeze();
-                let Some((config, _)) = Config::parse(&line.slice(..without_end(&line).len())) else {
+                let Some((config, _)) = ClusterConfig::parse(&line.slice(..without_end(&line).len())) else {
                     return Err(self.lines.malformed(&line));
                 };
-                self.spelled(Reply::Config(Config { data, ..config }), Role::Part, line)
+                self.spelled(Reply::Config(ClusterConfig { data, ..config }), Role::Part, line)
             }
         };
         buffer.advance(2);

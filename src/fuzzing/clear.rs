@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::address::ServerAddr;
 use crate::connection::Connection;
 use crate::connection::wait;
-use crate::ops::clear::{Options, clear};
+use crate::ops::clear::{ClearOptions, clear};
 use crate::ops::flush::{Flush, flush};
 use crate::ops::{Chance, Connector, Context};
 use crate::scope::{Prefix, Scope};
@@ -94,7 +94,7 @@ pub(super) fn operation(data: &[u8]) {
             let prefix = Prefix::new("shop:");
             assert!(prefix.is_ok());
             let scope = Scope::of(prefix);
-            let options = Options { verify, keep_new, ..Options::default() };
+            let options = ClearOptions { verify, keep_new, ..ClearOptions::default() };
             let done = Box::pin(clear(&server, &scope, &options, &context)).await;
             assert!(done.proof.is_some() != done.error.is_some(), "{done:?}");
             assert!(done.proof.is_none() || has_end, "complete, without the end of a listing: {done:?}");

@@ -20,10 +20,10 @@ use values::Bag;
 const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
 
 /// A fuzz target: its name and its body.
-pub type Target = (&'static str, fn(&[u8]));
+pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [FuzzTarget; 7] = [
     ("address", address),
     ("binary_codec", binary_codec),
     ("client_codec", client_codec),
@@ -40,7 +40,7 @@ pub fn operation(data: &[u8]) {
 
 /// What a decoder made of some bytes: the frames, how it failed, and how many bytes it left.
 #[derive(Debug, PartialEq)]
-struct Outcome<T> {
+struct Decoded<T> {
     frames: Vec<T>,
     error: Option<String>,
     left: usize,
@@ -51,9 +51,9 @@ fn decode<D: Decoder<Error = CodecError>>(
     mut decoder: D,
     bytes: &[u8],
     mut chunk: impl FnMut() -> usize,
-) -> Outcome<D::Item> {
+) -> Decoded<D::Item> {
     let mut buffer = BytesMut::new();
-    let mut outcome = Outcome { frames: Vec::new(), error: None, left: 0 };
+    let mut outcome = Decoded { frames: Vec::new(), error: None, left: 0 };
     let mut rest = bytes;
     loop {
         let (now, later) = rest.split_at(chunk().clamp(1, rest.len().max(1)).min(rest.len()));

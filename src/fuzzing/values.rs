@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::codec::{Answer, Role};
 use crate::protocol::admin::{CacheMemlimit, FlushAll, ServerVersion, Shutdown, Verbosity};
 use crate::protocol::cachedump::{Cachedump, CachedumpItem};
-use crate::protocol::config::{Config, ConfigGet};
+use crate::protocol::config::{ClusterConfig, ConfigGet};
 use crate::protocol::crawler::{Classes, CrawlTarget, CrawlerControl, Metadump, MetadumpItem, Mgdump, MgdumpItem};
 use crate::protocol::item::{Arithmetic, Delete, Direction, Touch};
 use crate::protocol::meta::{
@@ -395,7 +395,7 @@ impl<'a> Bag<'a> {
             Expect::Config => {
                 return (
                     self.some(|bag| {
-                        Some(Reply::Config(Config { name: bag.key(), flags: bag.number32(), data: bag.bytes() }))
+                        Some(Reply::Config(ClusterConfig { name: bag.key(), flags: bag.number32(), data: bag.bytes() }))
                     }),
                     Reply::End,
                 );

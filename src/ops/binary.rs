@@ -4,7 +4,7 @@ use super::retry::Retries;
 use super::{Context, figure};
 use crate::address::ServerAddr;
 use crate::binary_client::BinaryClient;
-use crate::error::{Error, Kind, Problem};
+use crate::error::{Error, FailureKind, Problem};
 use crate::protocol::Key;
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::stats::{Stat, StatsGroup};
@@ -33,7 +33,7 @@ pub(super) async fn flush(server: &ServerAddr, delay: u32, context: &Context) ->
             let flushed = match before(&mut client).await {
                 Ok(flushed) => flushed,
                 // A relative may know no statistics; the flush itself has to be tried.
-                Err(error) if matches!(error.kind(), Kind::Timeout | Kind::Auth) => return Err(error),
+                Err(error) if matches!(error.kind(), FailureKind::Timeout | FailureKind::Auth) => return Err(error),
                 Err(_) => {
                     client = connect(server, context).await?;
                     BinaryFlushed { items_before: None, version: None, has_cas: false }
@@ -72,8 +72,8 @@ pub(super) async fn store(server: &ServerAddr, key: &Key, context: &Context) -> 
 /// # Errors
 /// As [`store`].
 pub(super) async fn has(server: &ServerAddr, key: &Key, context: &Context) -> Result<bool, Error> {
-    let look = || async { connect(server, context).await?.has(key.clone()).await };
-    Retries::new(context).until_done(server, look).await
+    let is_there = || async { connect(server, context).await?.has(key.clone()).await };
+    Retries::new(context).until_done(server, is_there).await
 }
 
 /// As [`stats`](super::stats::stats).

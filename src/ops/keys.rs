@@ -10,7 +10,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use self::top::Ranking;
 pub use self::top::{Order, Top};
 use super::backlog::{BATCH, Filler, Opener, backlog};
-use super::listing::{self, Coverage, Filter, Listed, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way};
+use super::listing::{
+    self, Coverage, Filter, ListedItem, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way,
+};
 use super::nearest::Nearest;
 pub use super::pages::{NobodyReads, PageReceiver, PageSender, pages};
 use super::retry::Retries;
@@ -26,7 +28,7 @@ use crate::setters::setters;
 /// Which keys beside those of the scope, and how.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
-pub struct Options {
+pub struct KeysOptions {
     /// The strategy for one who knows better; none chooses what is complete and safe for others.
     pub strategy: Option<Strategy>,
     /// Only items that meet this.
@@ -35,7 +37,7 @@ pub struct Options {
     pub top: Option<Top>,
 }
 
-setters!(Options { with_strategy: strategy: Option<Strategy>, with_filter: filter: Filter, with_top: top: Option<Top> });
+setters!(KeysOptions { with_strategy: strategy: Option<Strategy>, with_filter: filter: Filter, with_top: top: Option<Top> });
 
 /// Some of a server's keys.
 ///
@@ -81,9 +83,9 @@ impl Page {
             // One listing may have both kinds: what a dump leaves out is looked for in a cachedump.
             let listed = if line.starts_with(b"ITEM ") {
                 cachedump = CachedumpItem::new(self.lines.slice_ref(line)).ok_or_else(|| bad(line))?;
-                Listed::Cachedump(&cachedump)
+                ListedItem::Cachedump(&cachedump)
             } else {
-                Listed::Metadump(MetadumpLine::new(line).ok_or_else(|| bad(line))?)
+                ListedItem::Metadump(MetadumpLine::new(line).ok_or_else(|| bad(line))?)
             };
             listed.append_key(&mut key).map_err(|_| bad(line))?;
             show(&Item { key: &key, listed });
@@ -102,7 +104,7 @@ impl Page {
 #[derive(Debug)]
 pub struct Item<'a> {
     key: &'a [u8],
-    listed: Listed<'a>,
+    listed: ListedItem<'a>,
 }
 
 impl Item<'_> {
@@ -198,7 +200,7 @@ pub struct Shown {
 ///
 /// ```no_run
 /// use mcflush::ops::Context;
-/// use mcflush::ops::keys::{Options, Page, keys};
+/// use mcflush::ops::keys::{KeysOptions, Page, keys};
 /// use mcflush::scope::Scope;
 ///
 /// # async fn example() -> Result<(), mcflush::error::Error> {
@@ -210,7 +212,7 @@ pub struct Shown {
 ///         shown.expect("it is a listing");
 ///     }
 /// });
-/// keys(&server, &Scope::everything(), &Options::default(), &Context::default(), &pages).await?;
+/// keys(&server, &Scope::everything(), &KeysOptions::default(), &Context::default(), &pages).await?;
 /// drop(pages);
 /// printer.await.expect("it prints");
 /// # Ok(())
@@ -223,7 +225,7 @@ pub struct Shown {
 pub async fn keys(
     server: &ServerAddr,
     scope: &Scope,
-    options: &Options,
+    options: &KeysOptions,
     context: &Context,
     pages: &PageSender,
 ) -> Result<Shown, Error> {
@@ -235,7 +237,7 @@ async fn by_way_of(
     open: Opener,
     server: &ServerAddr,
     scope: &Scope,
-    options: &Options,
+    options: &KeysOptions,
     context: &Context,
     pages: &PageSender,
 ) -> Result<Shown, Error> {
@@ -244,7 +246,7 @@ async fn by_way_of(
     let mut way = listing::choose(server, asked, context, &mut retries).await?;
     let wanted = Wanted { scope, sieve: Sieve::learn(&options.filter, server, context).await?, top: options.top };
     loop {
-        let mut found = Found { matched: 0, nearest: Nearest::to(scope), sampling: Sampling::new() };
+        let mut found = InScope { matched: 0, nearest: Nearest::to(scope), sampling: Sampling::new() };
         let (walked, sent) = match attempt(open, server, wanted, way, context, pages, &mut found).await? {
             Some(ended) => ended,
             None => return Ok(found.shown(way.strategy, false, None)),
@@ -275,13 +277,13 @@ struct Wanted<'a> {
 }
 
 /// What a listing found in scope.
-struct Found {
+struct InScope {
     matched: u64,
     nearest: Nearest,
     sampling: Sampling,
 }
 
-impl Found {
+impl InScope {
     fn shown(self, strategy: Strategy, taken: bool, uncertainty: Option<Uncertainty>) -> Shown {
         let nearest = if self.matched == 0 { self.nearest.prefixes() } else { Vec::new() };
         Shown { strategy, taken, matched: self.matched, nearest, uncertainty }
@@ -306,7 +308,7 @@ async fn attempt(
     way: Way,
     context: &Context,
     pages: &PageSender,
-    found: &mut Found,
+    found: &mut InScope,
 ) -> Result<Ended, Error> {
     let (filler, drainer) = backlog(open);
     let (key, lines) = (BytesMut::new(), BytesMut::new());
@@ -386,7 +388,7 @@ struct Pager<'a> {
     filler: Filler,
     /// Since the last batch: keys, and those in scope.
     listed: (u64, u64),
-    found: &'a mut Found,
+    found: &'a mut InScope,
     /// Whether the listing can miss and repeat keys.
     samples: bool,
 }
@@ -427,7 +429,7 @@ impl Pager<'_> {
 }
 
 impl Visitor for Pager<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed.0 += 1;
         if self.samples {
@@ -463,7 +465,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::error::Kind;
+    use crate::error::FailureKind;
 
     static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
 
@@ -519,10 +521,10 @@ mod tests {
             keys
         });
         let (scope, context) = (Scope::everything(), Context::default());
-        let result = by_way_of(on_a_busy_disk, &server, &scope, &Options::default(), &context, &pages).await;
+        let result = by_way_of(on_a_busy_disk, &server, &scope, &KeysOptions::default(), &context, &pages).await;
         drop(pages);
         let error = result.expect_err("it is not all of it");
-        assert_eq!(error.kind(), Kind::Io);
+        assert_eq!(error.kind(), FailureKind::Io);
         assert!(error.to_string().contains("more slowly than the server lists them"), "{error}");
         assert!(reading.await.unwrap() > 10_000, "what was listed is shown");
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use bytes::BytesMut;
 
-use super::listing::{self, KEYS_PER_EVENT, Listed, Looked, Strategy, Uncertainty, Visitor};
+use super::listing::{self, KEYS_PER_EVENT, ListedItem, Strategy, Uncertainty, Visited, Visitor};
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::Error;
@@ -77,7 +77,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    fn of(item: Listed<'_>) -> Self {
+    fn of(item: ListedItem<'_>) -> Self {
         Self {
             keys: 1,
             bytes: item.size(),
@@ -220,7 +220,7 @@ pub async fn namespaces(
 ) -> Result<Counted, Error> {
     let counter =
         || Counter { server, division, context, key: BytesMut::new(), namespaces: Namespaces::default(), untold: 0 };
-    let Looked { strategy, visitor, uncertainty } = listing::look(server, asked, context, counter).await?;
+    let Visited { strategy, visitor, uncertainty } = listing::visit_all(server, asked, context, counter).await?;
     Ok(Counted { strategy, namespaces: visitor.namespaces, uncertainty })
 }
 
@@ -235,7 +235,7 @@ struct Counter<'a> {
 }
 
 impl Visitor for Counter<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
         self.untold += 1;

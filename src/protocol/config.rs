@@ -12,7 +12,7 @@ use nom::sequence::{preceded, terminated};
 use super::key::Key;
 use super::line::{Grammar, key, keyword, number, put_decimal, whole};
 
-/// `config get NAME`: answered by a [`Config`] block and `END` where it is known (managed services), by `ERROR` on a
+/// `config get NAME`: answered by a [`ClusterConfig`] block and `END` where it is known (managed services), by `ERROR` on a
 /// plain memcached.
 ///
 /// ```
@@ -42,15 +42,15 @@ impl ConfigGet {
 /// `CONFIG NAME FLAGS LENGTH` with its data block: a version line, then `host|ip|port` words.
 ///
 /// ```
-/// use mcflush::protocol::{Key, Reply, config::Config};
-/// let config = Config { name: Key::new("cluster")?, flags: 0, data: "1\nhost|10.0.0.1|11211\n".into() };
+/// use mcflush::protocol::{Key, Reply, config::ClusterConfig};
+/// let config = ClusterConfig { name: Key::new("cluster")?, flags: 0, data: "1\nhost|10.0.0.1|11211\n".into() };
 /// let mut wire = bytes::BytesMut::new();
 /// Reply::Config(config).encode(&mut wire);
 /// assert_eq!(wire, &b"CONFIG cluster 0 22\r\n1\nhost|10.0.0.1|11211\n\r\n"[..]);
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
+pub struct ClusterConfig {
     /// What was asked for.
     pub name: Key,
     /// 0 so far.
@@ -62,8 +62,8 @@ pub struct Config {
 /// A node of a cluster.
 ///
 /// ```
-/// use mcflush::protocol::{Key, config::{Config, Node}};
-/// let config = Config { name: Key::new("cluster")?, flags: 0, data: "1\n|10.0.0.1|11211\n".into() };
+/// use mcflush::protocol::{Key, config::{ClusterConfig, Node}};
+/// let config = ClusterConfig { name: Key::new("cluster")?, flags: 0, data: "1\n|10.0.0.1|11211\n".into() };
 /// assert_eq!(config.nodes(), Some(vec![Node { host: "10.0.0.1".into(), address: None, port: 11211 }]));
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
@@ -77,13 +77,13 @@ pub struct Node {
     pub port: u16,
 }
 
-impl Config {
+impl ClusterConfig {
     /// The nodes that the block lists; None when it is something else. A block with no node in it is a list too.
     ///
     /// ```
-    /// use mcflush::protocol::{Key, config::Config};
+    /// use mcflush::protocol::{Key, config::ClusterConfig};
     /// let data = "12\ncache1.example.org|10.0.0.1|11211 cache2.example.org|10.0.0.2|11211\n".into();
-    /// let nodes = Config { name: Key::new("cluster")?, flags: 0, data }.nodes().unwrap_or_default();
+    /// let nodes = ClusterConfig { name: Key::new("cluster")?, flags: 0, data }.nodes().unwrap_or_default();
     /// assert_eq!((nodes[1].host.as_str(), nodes[1].port), ("cache2.example.org", 11211));
     /// # Ok::<(), mcflush::protocol::KeyError>(())
     /// ```
@@ -145,17 +145,17 @@ mod tests {
     #[test]
     fn blocks() {
         let name = Key::new("cluster").unwrap();
-        let config = Config { name, flags: 0, data: Bytes::new() };
-        assert_eq!(Config::parse(&"CONFIG cluster 0 26".into()), Some((config, 26)));
+        let config = ClusterConfig { name, flags: 0, data: Bytes::new() };
+        assert_eq!(ClusterConfig::parse(&"CONFIG cluster 0 26".into()), Some((config, 26)));
         for line in ["CONFIG", "CONFIG cluster", "CONFIG cluster 0", "CONFIG cluster 0 -1", "CONFIG cluster 0 1 2"] {
-            assert_eq!(Config::parse(&line.into()), None, "{line}");
+            assert_eq!(ClusterConfig::parse(&line.into()), None, "{line}");
         }
     }
 
     #[test]
     fn nodes() {
         let nodes = |data: &'static str| {
-            let config = Config { name: Key::new("cluster").unwrap(), flags: 0, data: data.into() };
+            let config = ClusterConfig { name: Key::new("cluster").unwrap(), flags: 0, data: data.into() };
             let node = |node: Node| format!("{} {}", node.host, node.port);
             config.nodes().map(|nodes| nodes.into_iter().map(node).collect::<Vec<_>>().join(", "))
         };

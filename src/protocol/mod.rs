@@ -37,7 +37,7 @@ pub use expect::Expect;
 pub use key::{BASE64_KEY_MAX, BinaryKey, KEY_MAX, Key, KeyError, MetaKey};
 pub use percent::{PercentError, decode_percent};
 pub(crate) use reply::{BlockLine, Take};
-pub use reply::{Listed, OtherLine, Reply};
+pub use reply::{OtherLine, Part, Reply};
 pub(crate) use request::Quiet;
 pub use request::{Request, UnknownLine};
 pub use scalar::{Cas, Exptime, Fraction, ItemFlags, Opaque};

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::admin::ServerVersion;
 use super::cachedump::CachedumpItem;
-use super::config::Config;
+use super::config::ClusterConfig;
 use super::crawler::{MetadumpItem, MetadumpLine, MgdumpItem, MgdumpLine};
 use super::error::ErrorReply;
 use super::expect::Expect;
@@ -30,7 +30,7 @@ pub enum Reply {
     /// A line of a cachedump.
     Cachedump(CachedumpItem),
     /// A `CONFIG` block.
-    Config(Config),
+    Config(ClusterConfig),
     /// `DELETED`.
     Deleted,
     /// `END`.
@@ -124,24 +124,26 @@ impl BlockLine {
             Expect::Meta(verb) if verb.has_values() => {
                 MetaValue::parse(line).map(|(length, flags_start)| (Self::MetaValue(flags_start), length))
             }
-            Expect::Config => Config::parse(&Bytes::copy_from_slice(line)).map(|(_, length)| (Self::Config, length)),
+            Expect::Config => {
+                ClusterConfig::parse(&Bytes::copy_from_slice(line)).map(|(_, length)| (Self::Config, length))
+            }
             _ => None,
         }
     }
 }
 
-/// An item that comes by the million, whole and in its usual spelling, borrowed from where it was read.
+/// A part of an answer that comes by the million, whole and in its usual spelling, borrowed from where it was read.
 ///
 /// ```
-/// use mcflush::protocol::Listed;
-/// # let listed = |buffer| Listed::Stat(mcflush::protocol::stats::StatLine::new(buffer).unwrap());
-/// if let Listed::Stat(stat) = listed(b"STAT pid 1") {
+/// use mcflush::protocol::Part;
+/// # let listed = |buffer| Part::Stat(mcflush::protocol::stats::StatLine::new(buffer).unwrap());
+/// if let Part::Stat(stat) = listed(b"STAT pid 1") {
 ///     assert_eq!(stat.value(), b"1");
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Listed<'a> {
+pub enum Part<'a> {
     /// A line of a metadump.
     Metadump(MetadumpLine<'a>),
     /// A line of an mgdump.
@@ -152,7 +154,7 @@ pub enum Listed<'a> {
     Value(ValueBlock<'a>),
 }
 
-impl<'a> Listed<'a> {
+impl<'a> Part<'a> {
     /// Looks at what a buffer begins with; says how many bytes it has.
     #[inline]
     pub(crate) fn find(expect: Expect, buffer: &'a [u8]) -> Option<(Self, usize)> {

@@ -8,7 +8,7 @@ use mcflush::client::{
     AddOutcome, Call, CasOutcome, Client, DeleteOutcome, MetaArithmeticOutcome, MetaDeleteOutcome, MetaSetOutcome,
     NewItem, Recache, ReplaceOutcome, TouchOutcome,
 };
-use mcflush::error::Kind;
+use mcflush::error::FailureKind;
 use mcflush::protocol::admin::FlushAll;
 use mcflush::protocol::item::Delete;
 use mcflush::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet, MetaSetMode};
@@ -55,7 +55,7 @@ fn each_classic_command(version: Version) {
         assert_eq!(client.cas(item("9"), cas).await.unwrap(), CasOutcome::Exists);
         let cas = client.gats(key("k"), minute).await.unwrap().unwrap().cas().unwrap();
         assert_eq!(client.cas(item("word"), cas).await.unwrap(), CasOutcome::Stored);
-        assert_eq!(client.incr(key("k"), 5).await.unwrap_err().kind(), Kind::Server);
+        assert_eq!(client.incr(key("k"), 5).await.unwrap_err().kind(), FailureKind::Server);
         assert_eq!(client.touch(key("k"), minute).await.unwrap(), TouchOutcome::Touched);
         assert_eq!(client.touch(key("none"), minute).await.unwrap(), TouchOutcome::Missing);
         assert_eq!(client.gat(key("k"), minute).await.unwrap().unwrap().data(), "word");
@@ -68,7 +68,7 @@ fn each_classic_command(version: Version) {
         assert_eq!(client.get(key("k")).await.unwrap(), None);
         // Its answer comes behind the data, so that the connection is in step.
         let large = NewItem::new(key("large"), vec![b'x'; 2 << 20]);
-        assert_eq!(client.set(large).await.unwrap_err().kind(), Kind::Server);
+        assert_eq!(client.set(large).await.unwrap_err().kind(), FailureKind::Server);
         client.verbosity(0).await.unwrap();
         client.flush_all(FlushAll { delay: Some(Exptime::new(0)), noreply: false }).await.unwrap();
         assert!(client.version().await.unwrap().numbers().is_some() && !client.is_poisoned());

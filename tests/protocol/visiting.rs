@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use bytes::{BufMut, BytesMut};
 use mcflush::codec::{ClientCodec, Limits, ServerCodec};
-use mcflush::protocol::{Listed, Reply};
+use mcflush::protocol::{Part, Reply};
 use tokio_util::codec::{Decoder, Encoder};
 
 fn asked(request: &str, limits: Limits) -> ClientCodec {
@@ -15,18 +15,18 @@ fn asked(request: &str, limits: Limits) -> ClientCodec {
 }
 
 /// As the wire would say it.
-fn spelled(item: Listed<'_>, out: &mut BytesMut) {
+fn spelled(item: Part<'_>, out: &mut BytesMut) {
     match item {
-        Listed::Metadump(line) => {
+        Part::Metadump(line) => {
             out.put_slice(line.as_bytes());
             out.put_slice(b"\n");
         }
-        Listed::Mgdump(line) => {
+        Part::Mgdump(line) => {
             out.put_slice(line.as_bytes());
             out.put_slice(b"\r\n");
         }
-        Listed::Stat(stat) => out.put_slice(&[b"STAT ", stat.name(), b" ", stat.value(), b"\r\n"].concat()),
-        Listed::Value(value) => {
+        Part::Stat(stat) => out.put_slice(&[b"STAT ", stat.name(), b" ", stat.value(), b"\r\n"].concat()),
+        Part::Value(value) => {
             let cas = value.cas().map(|cas| format!(" {}", cas.0)).unwrap_or_default();
             let (flags, length) = (value.flags().0, value.data().len());
             out.put_slice(&[b"VALUE ", value.key(), format!(" {flags} {length}{cas}\r\n").as_bytes()].concat());

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mcflush::ops::Filter;
-use mcflush::ops::clear::Options;
+use mcflush::ops::clear::ClearOptions;
 use mcflush::ops::flush::Flush;
 
 use crate::chance::Chance;
@@ -15,7 +15,7 @@ use crate::world::key;
 /// What mcflush is asked to do.
 #[derive(Debug, Clone, Copy)]
 pub enum Job {
-    Clear(Options),
+    Clear(ClearOptions),
     Flush(Flush),
     /// Exactly the keys of [`Plan::named`].
     Delete(Option<NonZeroU32>),
@@ -23,7 +23,10 @@ pub enum Job {
 
 impl Job {
     pub const fn keeps_new(self) -> bool {
-        matches!(self, Self::Clear(Options { keep_new: true, .. }) | Self::Flush(Flush::Exact { keep_new: true, .. }))
+        matches!(
+            self,
+            Self::Clear(ClearOptions { keep_new: true, .. }) | Self::Flush(Flush::Exact { keep_new: true, .. })
+        )
     }
 
     /// What is asked of items, beside their keys.
@@ -139,7 +142,9 @@ impl Plan {
             Job::Flush(Flush::Exact { verify: it.percent(25), keep_new: it.percent(30) })
         } else {
             let rate = if it.percent(10) { NonZeroU32::new(it.within(20, 2_000) as u32) } else { None };
-            Job::Clear(Options::default().with_rate(rate).with_verify(it.percent(20)).with_keep_new(it.percent(30)))
+            Job::Clear(
+                ClearOptions::default().with_rate(rate).with_verify(it.percent(20)).with_keep_new(it.percent(30)),
+            )
         };
         let is_calm = it.percent(15);
         let happens = |it: &mut Chance, percent| !is_calm && it.percent(percent);
@@ -238,8 +243,9 @@ impl Plan {
             && (!self.has_cas || self.version < [1, 5, 0] || (has_both && self.version < [1, 6, 13]));
         let is_confused = self.server.moves_pages_at.is_some() && self.job.compares() && self.version < [1, 6, 24];
         // Without CAS nothing tells what is stored meanwhile from what was left.
-        let is_told =
-            self.has_cas || self.traffic.is_empty() || !matches!(self.job, Job::Clear(Options { verify: true, .. }));
+        let is_told = self.has_cas
+            || self.traffic.is_empty()
+            || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
         let is_settled = walks || (self.traffic.is_empty() && self.server.moves_pages_at.is_none());
         self.is_connected()
             && self.wire.busy == 0

@@ -8,7 +8,7 @@ use mcflush::ops::hot;
 
 use super::namespaces::DivisionArgs;
 use super::{Common, seconds};
-use crate::cli::hot::Options;
+use crate::cli::hot::HotCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +19,7 @@ Examples:
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Hot {
+pub struct HotArgs {
     /// How long to read the server's log
     ///
     /// The log (memcached's "watch") has a line for each get, set, delete and eviction, which costs a busy server some of its
@@ -48,12 +48,12 @@ pub struct Hot {
     pub common: Common,
 }
 
-impl Hot {
-    pub fn resolve(self) -> (Options, Common) {
-        let hot = hot::Options::default()
+impl HotArgs {
+    pub fn resolve(self) -> (HotCommand, Common) {
+        let hot = hot::HotOptions::default()
             .with_division(self.division.division())
             .with_time(self.seconds)
             .with_keys(self.keys.into());
-        (Options { hot, top: self.top, html: self.html }, self.common)
+        (HotCommand { hot, top: self.top, html: self.html }, self.common)
     }
 }

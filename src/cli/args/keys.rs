@@ -9,7 +9,7 @@ use mcflush::scope::Scope;
 
 use super::filter::FilterArgs;
 use super::{Common, Listing, globs, prefixes};
-use crate::cli::keys::{Format, Options};
+use crate::cli::keys::{KeysCommand, KeysFormat};
 use crate::cli::text::terminal_width;
 
 const EXAMPLES: &str = "\
@@ -23,7 +23,7 @@ Examples:
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Keys {
+pub struct KeysArgs {
     /// List only the keys that begin with P (repeatable)
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     prefix: Vec<OsString>,
@@ -79,8 +79,8 @@ pub struct Keys {
     pub common: Common,
 }
 
-impl Keys {
-    pub fn resolve(self) -> Result<(Options, Common), String> {
+impl KeysArgs {
+    pub fn resolve(self) -> Result<(KeysCommand, Common), String> {
         let include = prefixes("--prefix", self.prefix, self.escaped)?;
         let keep = prefixes("--keep", self.keep, self.escaped)?;
         let matching = globs("--match", self.globs, self.escaped)?;
@@ -92,15 +92,16 @@ impl Keys {
         };
         let scope = scope.keeping(keep).keeping_matches(keep_matching);
         let format = match (self.common.json, self.null) {
-            (true, _) => Format::Json { long: self.long },
-            (false, true) => Format::Null,
-            (false, false) if self.long && terminal_width().is_some() => Format::Columns,
-            (false, false) => Format::Lines { long: self.long },
+            (true, _) => KeysFormat::Json { long: self.long },
+            (false, true) => KeysFormat::Null,
+            (false, false) if self.long && terminal_width().is_some() => KeysFormat::Columns,
+            (false, false) => KeysFormat::Lines { long: self.long },
         };
         let strategy = self.strategy.and_then(Listing::strategy);
         let top = self.top.map(|most| Top { order: self.sort.order(), most });
-        let listing = keys::Options::default().with_strategy(strategy).with_filter(self.filter.filter()).with_top(top);
-        Ok((Options { scope, listing, format }, self.common))
+        let listing =
+            keys::KeysOptions::default().with_strategy(strategy).with_filter(self.filter.filter()).with_top(top);
+        Ok((KeysCommand { scope, listing, format }, self.common))
     }
 }
 

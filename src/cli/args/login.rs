@@ -21,7 +21,7 @@ const VARIABLES: [[&str; 2]; 3] =
     [[USER, PASSWORD], ["MEMCACHE_USERNAME", "MEMCACHE_PASSWORD"], ["MEMCACHIER_USERNAME", "MEMCACHIER_PASSWORD"]];
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Login {
+pub struct LoginArgs {
     /// The user for servers that want a login (-Y, SASL) [default: $MCFLUSH_USER]
     ///
     /// A user in a server's URL goes before it. If $MCFLUSH_USER is not set either, mcflush reads $MEMCACHE_USERNAME or
@@ -37,24 +37,24 @@ pub struct Login {
 
     /// How to log in
     #[arg(long, hide_short_help = true, value_name = "FORM", value_enum, default_value = "auto", help_heading = super::heading::SERVERS)]
-    pub login: Form,
+    pub login: LoginForm,
 }
 
 /// What --login takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum LoginForm {
     /// What each server asks for: the text login (-Y), SASL, or none; MemCachier's if the host ends in memcachier.com
     Auto,
     /// MemCachier's text login; any other server would store the password as an item
     Memcachier,
 }
 
-impl Login {
+impl LoginArgs {
     /// Which login the servers take.
     pub const fn form(&self) -> connection::Login {
         match self.login {
-            Form::Auto => connection::Login::Auto,
-            Form::Memcachier => connection::Login::Memcachier,
+            LoginForm::Auto => connection::Login::Auto,
+            LoginForm::Memcachier => connection::Login::Memcachier,
         }
     }
 
@@ -65,11 +65,11 @@ impl Login {
     pub fn credentials(self, config: &Config) -> Result<Option<Credentials>, String> {
         let [of_user, of_password] = in_environment();
         let from_config = |name: &str| {
-            let found = config.text(name)?.map(|text| Found { text, source: format!("{name} in the config file") });
+            let found = config.text(name)?.map(|text| LoginPart { text, source: format!("{name} in the config file") });
             Ok::<_, String>(found)
         };
         let user = match (self.user, of_user) {
-            (Some(text), _) => Some(Found { text, source: "--user".into() }),
+            (Some(text), _) => Some(LoginPart { text, source: "--user".into() }),
             (None, Some(variable)) => Some(from_environment(variable)?),
             (None, None) => from_config("user")?,
         };
@@ -109,13 +109,13 @@ impl Login {
 }
 
 /// A user or a password.
-struct Found {
+struct LoginPart {
     text: String,
     /// Who gave it, in the words of a message.
     source: String,
 }
 
-impl Found {
+impl LoginPart {
     /// Checks that a server can know it, without saying what it is.
     fn check(&self) -> Result<(), String> {
         let Self { text, source } = self;
@@ -145,13 +145,13 @@ pub fn known_to_environment() -> (Option<String>, bool) {
     (user.and_then(|name| env::var(name).ok()), password.is_some())
 }
 
-fn from_environment(variable: &str) -> Result<Found, String> {
+fn from_environment(variable: &str) -> Result<LoginPart, String> {
     let text = env::var(variable).map_err(|_| format!("{variable} is not UTF-8: set it again, or unset it"))?;
-    Ok(Found { text, source: variable.into() })
+    Ok(LoginPart { text, source: variable.into() })
 }
 
 /// The only line of a file.
-fn from_file(file: &Path) -> Result<Found, String> {
+fn from_file(file: &Path) -> Result<LoginPart, String> {
     let source = format!("--password-file {}", one_line(&file.display().to_string()));
     let failed = |error| format!("{source}: {error}: give a file with the password in it");
     let mut text = String::new();
@@ -161,5 +161,5 @@ fn from_file(file: &Path) -> Result<Found, String> {
     secret::warn_if_open(&opened, file);
     opened.by_ref().take(most).read_to_string(&mut text).map_err(failed)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(Found { text, source })
+    Ok(LoginPart { text, source })
 }

@@ -1,11 +1,11 @@
 //! The command line: its options, and what they mean. Everything is checked here, before anything is sent.
 
+mod appearance;
 mod filter;
 mod help;
 mod hot;
 mod keys;
 pub mod login;
-mod look;
 mod namespaces;
 mod prefixes;
 mod refusal;
@@ -29,9 +29,9 @@ use mcflush::ops::flush::Flush;
 use mcflush::ops::{Strategy, clear};
 use mcflush::scope::Scope;
 
+pub use self::appearance::{Appearance, color_asked};
 use self::filter::FilterArgs;
-use self::login::Login;
-pub use self::look::{Look, color_asked};
+use self::login::LoginArgs;
 pub use self::prefixes::unescape;
 use self::prefixes::{globs, prefixes};
 pub use self::refusal::Refusal;
@@ -242,13 +242,13 @@ impl Listing {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Show the servers' statistics
-    Stats(stats::Stats),
+    Stats(stats::StatsArgs),
     /// List keys, one a line
-    Keys(keys::Keys),
+    Keys(keys::KeysArgs),
     /// Show keys and bytes by prefix
-    Namespaces(namespaces::Namespaces),
+    Namespaces(namespaces::NamespacesArgs),
     /// Show which prefixes and keys are read and written now
-    Hot(hot::Hot),
+    Hot(hot::HotArgs),
     /// Check the config file
     Config {
         #[command(subcommand)]
@@ -313,7 +313,7 @@ struct Common {
     config: Option<PathBuf>,
 
     #[command(flatten)]
-    login: Login,
+    login: LoginArgs,
 
     #[command(flatten)]
     tls: TlsArgs,
@@ -361,7 +361,7 @@ struct Common {
     verbose: u8,
 
     #[command(flatten)]
-    look: Look,
+    appearance: Appearance,
 }
 
 /// Seconds. A server takes more than thirty days for a date.
@@ -405,7 +405,7 @@ pub struct Invocation {
     pub quiet: bool,
     pub json: bool,
     pub verbose: u8,
-    pub look: Look,
+    pub appearance: Appearance,
     /// The hosts in the config file, to guess what a misspelt host was meant to be.
     pub hosts: Vec<String>,
     /// Prefixes are spelt byte by byte.
@@ -415,14 +415,14 @@ pub struct Invocation {
 #[derive(Debug)]
 pub enum Command {
     Flush(Flush),
-    Clear(Scope, clear::Options),
-    Survey(Scope, clear::Options),
+    Clear(Scope, clear::ClearOptions),
+    Survey(Scope, clear::ClearOptions),
     /// With the deletes a second and server.
     Delete(KeysFrom, Option<NonZeroU32>),
-    Stats(super::stats::Options),
-    Keys(super::keys::Options),
-    Namespaces(super::namespaces::Options),
-    Hot(super::hot::Options),
+    Stats(super::stats::StatsCommand),
+    Keys(super::keys::KeysCommand),
+    Namespaces(super::namespaces::NamespacesCommand),
+    Hot(super::hot::HotCommand),
 }
 
 /// Reads the process's arguments.
@@ -522,13 +522,13 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
         quiet: common.quiet,
         json: common.json,
         verbose: common.verbose,
-        look: Look {
-            progress: if common.quiet && common.look.progress == When::Auto {
+        appearance: Appearance {
+            progress: if common.quiet && common.appearance.progress == When::Auto {
                 When::Never
             } else {
-                common.look.progress
+                common.appearance.progress
             },
-            ..common.look
+            ..common.appearance
         },
         hosts: config.hosts(),
         is_escaped,
@@ -554,7 +554,7 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
         if file == Path::new("-") && args.common.servers_from.as_deref() == Some(Path::new("-")) {
             return Err("--keys-from - and --servers-from - cannot both read stdin: give one of them a file".into());
         }
-        let form = if args.raw { keys_from::Form::Null } else { keys_from::Form::Lines };
+        let form = if args.raw { keys_from::KeysForm::Null } else { keys_from::KeysForm::Lines };
         return Ok(Command::Delete(KeysFrom::read(file, form)?, args.rate));
     }
     if args.raw {
@@ -599,7 +599,7 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
     if !args.all && (args.delay.is_some() || args.stagger.is_some()) {
         return Err("--delay and --stagger have no effect without --all: leave them out".into());
     }
-    let options = clear::Options::default().with_strategy(strategy).with_filter(filter);
+    let options = clear::ClearOptions::default().with_strategy(strategy).with_filter(filter);
     Ok(if args.dry_run {
         Command::Survey(scope, options)
     } else if whole {

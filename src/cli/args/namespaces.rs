@@ -7,7 +7,7 @@ use std::time::Duration;
 use mcflush::ops::namespaces::Division;
 
 use super::{Common, Listing, seconds};
-use crate::cli::namespaces::Options;
+use crate::cli::namespaces::NamespacesCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +43,7 @@ impl DivisionArgs {
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Namespaces {
+pub struct NamespacesArgs {
     #[command(flatten)]
     division: DivisionArgs,
 
@@ -72,11 +72,11 @@ pub struct Namespaces {
     pub common: Common,
 }
 
-impl Namespaces {
-    pub fn resolve(self) -> (Options, Common) {
+impl NamespacesArgs {
+    pub fn resolve(self) -> (NamespacesCommand, Common) {
         let division = self.division.division();
         let strategy = self.strategy.and_then(Listing::strategy);
-        (Options { division, strategy, top: self.top, html: self.html, hot: self.hot }, self.common)
+        (NamespacesCommand { division, strategy, top: self.top, html: self.html, hot: self.hot }, self.common)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Common, seconds};
-use crate::cli::stats::{Format, Group, Options};
+use crate::cli::stats::{Group, StatsCommand, StatsFormat};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +14,7 @@ Examples:
 /// What the command takes beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Stats {
+pub struct StatsArgs {
     /// Which statistics (repeatable) [default: general]
     ///
     /// A group of which a server has no figures stays empty. A group that the server does not know is an error.
@@ -25,7 +25,7 @@ pub struct Stats {
     ///
     /// On a terminal, a table groups digits and adds units. Elsewhere mcflush prints the figures as the server sent them.
     #[arg(long, value_name = "FORMAT", value_enum)]
-    format: Option<Format>,
+    format: Option<StatsFormat>,
 
     /// Repeat every SECONDS, and show what has changed since the last look, and the hit ratio
     ///
@@ -37,20 +37,20 @@ pub struct Stats {
     pub common: Common,
 }
 
-impl Stats {
-    pub fn resolve(mut self) -> Result<(Options, Common), String> {
+impl StatsArgs {
+    pub fn resolve(mut self) -> Result<(StatsCommand, Common), String> {
         let format = match (self.format, self.common.json) {
-            (Some(Format::Table | Format::Prometheus), true) => {
+            (Some(StatsFormat::Table | StatsFormat::Prometheus), true) => {
                 return Err("--json and another --format: leave one of them out".into());
             }
-            (Some(Format::Json), _) | (None, true) => Format::Json,
+            (Some(StatsFormat::Json), _) | (None, true) => StatsFormat::Json,
             (Some(format), false) => format,
-            (None, false) => Format::Table,
+            (None, false) => StatsFormat::Table,
         };
-        if self.watch.is_some() && format == Format::Prometheus {
+        if self.watch.is_some() && format == StatsFormat::Prometheus {
             return Err("--watch has no use for Prometheus, which asks by itself: leave it out".into());
         }
-        self.common.json = format == Format::Json;
+        self.common.json = format == StatsFormat::Json;
         let mut groups = self.group;
         let mut seen = Vec::new();
         groups.retain(|group| {
@@ -62,6 +62,6 @@ impl Stats {
         if groups.is_empty() {
             groups.push(Group::General);
         }
-        Ok((Options { groups, format, watch: self.watch }, self.common))
+        Ok((StatsCommand { groups, format, watch: self.watch }, self.common))
     }
 }

@@ -36,7 +36,7 @@ struct Contents {
     #[serde(default)]
     defaults: BTreeMap<Spanned<String>, toml::Value>,
     #[serde(default)]
-    groups: BTreeMap<String, Group>,
+    groups: BTreeMap<String, ServerGroup>,
     #[serde(default)]
     apps: BTreeMap<String, App>,
 }
@@ -44,7 +44,7 @@ struct Contents {
 /// Servers that `@NAME` stands for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Group {
+pub struct ServerGroup {
     pub servers: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Config {
         })
     }
 
-    pub fn groups(&self) -> &BTreeMap<String, Group> {
+    pub fn groups(&self) -> &BTreeMap<String, ServerGroup> {
         &self.contents.groups
     }
 

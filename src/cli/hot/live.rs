@@ -50,7 +50,7 @@ impl Live {
     }
 
     /// Takes note of what a server has shown so far. The code that reads the log calls it, so it does not wait for the terminal.
-    pub fn look(&self, server: &ServerAddr) -> impl Fn(&Traffic) + Send + use<> {
+    pub fn note(&self, server: &ServerAddr) -> impl Fn(&Traffic) + Send + use<> {
         let shown = self.0.as_ref().map(|(shown, ..)| Arc::clone(shown));
         let server = server.clone();
         move |traffic| {

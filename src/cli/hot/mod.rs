@@ -11,13 +11,13 @@ use mcflush::protocol::Escaped;
 
 pub use self::live::Live;
 use super::namespaces::{Sighting, fitted, title};
-use super::page::{self, Cell, Column, Page, ROWS_MAX, Share};
+use super::page::{self, Cell, Column, HtmlPage, ROWS_MAX, Share};
 use super::text::{aligned, count, grouped, rate, widths};
 
 /// What to look at, and how much to show.
 #[derive(Debug, Clone)]
-pub struct Options {
-    pub hot: hot::Options,
+pub struct HotCommand {
+    pub hot: hot::HotOptions,
     pub top: Option<NonZeroUsize>,
     /// Where a page is written.
     pub html: Option<PathBuf>,
@@ -55,21 +55,21 @@ impl Together {
 
 /// A row: a prefix as it is printed, or `(none)` or `(others)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct HotRow {
     pub prefix: String,
     pub uses: Uses,
 }
 
 /// The most used first; keys without a prefix and what is summed up are the last, where there are any.
-pub fn rows(traffic: &Traffic, top: Option<NonZeroUsize>) -> Vec<Row> {
+pub fn rows(traffic: &Traffic, top: Option<NonZeroUsize>) -> Vec<HotRow> {
     let sorted = traffic.sorted();
     let (shown, summed) = sorted.split_at(top.map_or(sorted.len(), |top| top.get().min(sorted.len())));
     let mut others = *traffic.others();
     summed.iter().for_each(|(_, uses)| others.add(uses));
-    let row = |(prefix, uses): &(&[u8], &Uses)| Row { prefix: Escaped(prefix).to_string(), uses: **uses };
+    let row = |(prefix, uses): &(&[u8], &Uses)| HotRow { prefix: Escaped(prefix).to_string(), uses: **uses };
     let last = [("(none)", *traffic.none()), ("(others)", others)].into_iter();
     let last = last.filter(|(_, uses)| *uses != Uses::default());
-    shown.iter().map(row).chain(last.map(|(name, uses)| Row { prefix: name.into(), uses })).collect()
+    shown.iter().map(row).chain(last.map(|(name, uses)| HotRow { prefix: name.into(), uses })).collect()
 }
 
 /// 98.1%, or a dash where there were no gets.
@@ -85,9 +85,9 @@ fn summary(uses: &Uses) -> String {
 }
 
 /// The lines of the prefixes, no wider than a terminal.
-fn lines(rows: &[Row], sighting: &Sighting, width: Option<usize>) -> Vec<String> {
+fn lines(rows: &[HotRow], sighting: &Sighting, width: Option<usize>) -> Vec<String> {
     let mut table = vec![["prefix", "gets/s", "hits", "sets/s", "deletes/s", "evictions/s"].map(String::from)];
-    table.extend(rows.iter().map(|Row { prefix, uses }| {
+    table.extend(rows.iter().map(|HotRow { prefix, uses }| {
         let per_second = |number| rate(sighting.per_second(number));
         let [gets, sets, deletes, evictions] = [uses.gets, uses.sets, uses.deletes, uses.evictions].map(per_second);
         [prefix.clone(), gets, hits(uses), sets, deletes, evictions]
@@ -109,7 +109,7 @@ fn fit<const COLUMNS: usize>(table: &mut [[String; COLUMNS]], width: Option<usiz
 }
 
 /// What was seen, for people.
-pub fn table(together: &Together, rows: &[Row], most: usize, width: Option<usize>) -> String {
+pub fn table(together: &Together, rows: &[HotRow], most: usize, width: Option<usize>) -> String {
     let Together { servers, sighting, .. } = together;
     let total = sighting.traffic.total();
     let mut text = format!("{}: {} in {:.1} s", title(servers), summary(&total), sighting.time.as_secs_f64());
@@ -137,18 +137,18 @@ pub fn page(together: &Together, failed: &[ServerAddr], top: usize) -> String {
     let Together { servers, sighting, skipped, .. } = together;
     let listed = rows(&sighting.traffic, top.min(ROWS_MAX).try_into().ok());
     let column = |heading, name, is_wide| Column { heading, name, is_wide, is_sorted: name == "gets" };
-    let row = |Row { prefix, uses }: &Row| {
+    let row = |HotRow { prefix, uses }: &HotRow| {
         let cell = |number| {
             let value = sighting.per_second(number);
             Cell { text: rate(value), value }
         };
         let hits = Cell { text: hits(uses), value: uses.hit_ratio().unwrap_or(-1.0) };
-        page::Row {
+        page::HtmlRow {
             name: prefix.clone(),
             cells: vec![cell(uses.gets), hits, cell(uses.sets), cell(uses.deletes), cell(uses.evictions)],
         }
     };
-    let share = |Row { prefix, uses }: &Row| Share {
+    let share = |HotRow { prefix, uses }: &HotRow| Share {
         name: prefix.clone(),
         size: uses.total() as f64,
         words: format!("{} uses/s", rate(sighting.per_second(uses.total()))),
@@ -161,7 +161,7 @@ pub fn page(together: &Together, failed: &[ServerAddr], top: usize) -> String {
     if *skipped > 0 {
         notes.push(format!("Too low: {} log lines were left out.", grouped(*skipped)));
     }
-    Page {
+    HtmlPage {
         heading: format!("Reads and writes on {}", title(servers)),
         summary: format!("{} in {:.1} s", summary(&sighting.traffic.total()), sighting.time.as_secs_f64()),
         notes,
@@ -190,7 +190,8 @@ mod tests {
     fn no_line_is_wider_than_the_terminal() {
         let sighting = Sighting { time: Duration::from_secs(2), ..Sighting::default() };
         let uses = Uses { gets: 20_000, hits: 19_000, sets: 3, ..Uses::default() };
-        let rows = [Row { prefix: "long".repeat(30), uses }, Row { prefix: "shop:".into(), uses: Uses::default() }];
+        let rows =
+            [HotRow { prefix: "long".repeat(30), uses }, HotRow { prefix: "shop:".into(), uses: Uses::default() }];
         for width in [60, 80, 120] {
             let lines = lines(&rows, &sighting, Some(width));
             assert!(lines.iter().all(|line| line.chars().count() <= width), "{lines:?}");

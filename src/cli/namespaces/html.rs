@@ -3,8 +3,8 @@
 use mcflush::address::ServerAddr;
 use mcflush::ops::namespaces::Namespaces;
 
-use super::{Row, Sighting, rows, title};
-use crate::cli::page::{self, Cell, Column, Page, ROWS_MAX, Share, now};
+use super::{NamespaceRow, Sighting, rows, title};
+use crate::cli::page::{self, Cell, Column, HtmlPage, ROWS_MAX, Share, now};
 use crate::cli::text::{age, binary, count, grouped, rate};
 
 /// What the page says beside the counts, because its reader has not seen the command run.
@@ -58,7 +58,7 @@ pub fn page(
     }
     columns.extend([column("expiring", "expiring", true), column("oldest access", "access", true)]);
     let now = now();
-    let row = |Row { prefix, usage, uses }: &Row| {
+    let row = |NamespaceRow { prefix, usage, uses }: &NamespaceRow| {
         let share = usage.bytes as f64 / total.bytes.max(1) as f64;
         let access = usage.oldest_access.map(|time| now.saturating_sub(time));
         let cell = |text, value| Cell { text, value };
@@ -79,9 +79,9 @@ pub fn page(
                 access.map_or(-1.0, |access| access as f64),
             ),
         ]);
-        page::Row { name: prefix.clone(), cells }
+        page::HtmlRow { name: prefix.clone(), cells }
     };
-    let share = |Row { prefix, usage, uses }: &Row| {
+    let share = |NamespaceRow { prefix, usage, uses }: &NamespaceRow| {
         let mut words = binary(usage.bytes);
         if let Some(sighting) = sighting {
             let uses = uses.unwrap_or_default();
@@ -92,7 +92,7 @@ pub fn page(
     };
     let summary = format!("{} in {}", count(total.keys, "key"), binary(total.bytes));
     let seconds = |sighting: &Sighting| format!("; reads and writes of {:.0} s", sighting.time.as_secs_f64());
-    Page {
+    HtmlPage {
         heading: format!("Keys on {}", title(servers)),
         summary: summary + &sighting.map(seconds).unwrap_or_default(),
         notes: lacks.notes(namespaces),

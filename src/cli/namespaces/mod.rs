@@ -19,7 +19,7 @@ use super::text::{self, age, binary, count, grouped, rate};
 
 /// How to count, and how much to show.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct NamespacesCommand {
     pub division: Division,
     pub strategy: Option<Strategy>,
     pub top: Option<NonZeroUsize>,
@@ -45,7 +45,7 @@ impl Sighting {
 
 /// A row: a prefix as it is printed, or `(none)` or `(others)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct NamespaceRow {
     pub prefix: String,
     pub usage: Usage,
     /// Where they were looked at, and there were some.
@@ -54,7 +54,7 @@ pub struct Row {
 
 /// The largest first, then those that are used and have no key; keys without a prefix and what is summed up are the last,
 /// where there are any.
-pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<NonZeroUsize>) -> Vec<Row> {
+pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<NonZeroUsize>) -> Vec<NamespaceRow> {
     let mut sorted: Vec<(&[u8], Usage)> =
         namespaces.sorted().into_iter().map(|(prefix, usage)| (prefix, *usage)).collect();
     let known: HashSet<&[u8]> = sorted.iter().map(|(prefix, _)| *prefix).collect();
@@ -73,19 +73,25 @@ pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<No
         others_uses.add(traffic.others());
         none_uses = *traffic.none();
     }
-    let row = |(prefix, usage): &(&[u8], Usage)| Row {
+    let row = |(prefix, usage): &(&[u8], Usage)| NamespaceRow {
         prefix: Escaped(prefix).to_string(),
         usage: *usage,
         uses: uses(prefix),
     };
     let last = [("(none)", *namespaces.none(), none_uses), ("(others)", others, others_uses)];
     let last = last.into_iter().filter(|(_, usage, uses)| usage.keys > 0 || *uses != Uses::default());
-    let last = last.map(|(name, usage, uses)| Row { prefix: name.into(), usage, uses: sighting.map(|_| uses) });
+    let last =
+        last.map(|(name, usage, uses)| NamespaceRow { prefix: name.into(), usage, uses: sighting.map(|_| uses) });
     shown.iter().map(row).chain(last).collect()
 }
 
 /// Keys on these servers, for people. A terminal has a width, and gets bars.
-pub fn table(servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>, width: Option<usize>) -> String {
+pub fn table(
+    servers: &[ServerAddr],
+    rows: &[NamespaceRow],
+    sighting: Option<&Sighting>,
+    width: Option<usize>,
+) -> String {
     let mut total = Usage::default();
     rows.iter().for_each(|row| total.add(&row.usage));
     let servers = title(servers);
@@ -97,10 +103,10 @@ pub fn table(servers: &[ServerAddr], rows: &[Row], sighting: Option<&Sighting>, 
 
     let headings = |headings: &[&str]| headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>();
     let mut cells = vec![headings(&["prefix", "keys", "bytes", "share"])];
-    cells.extend(rows.iter().map(|Row { prefix, usage, .. }| {
+    cells.extend(rows.iter().map(|NamespaceRow { prefix, usage, .. }| {
         vec![prefix.clone(), grouped(usage.keys), binary(usage.bytes), format!("{:.1}%", 100.0 * share(usage))]
     }));
-    let mut put = |heading: &str, cell: &dyn Fn(&Row) -> String| {
+    let mut put = |heading: &str, cell: &dyn Fn(&NamespaceRow) -> String| {
         let column = std::iter::once(heading.to_owned()).chain(rows.iter().map(cell));
         cells.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
     };
@@ -173,8 +179,8 @@ fn bar_piece() -> &'static str {
 mod tests {
     use super::*;
 
-    fn some() -> Vec<Row> {
-        let row = |prefix: &str, keys, bytes, oldest_access| Row {
+    fn some() -> Vec<NamespaceRow> {
+        let row = |prefix: &str, keys, bytes, oldest_access| NamespaceRow {
             prefix: prefix.into(),
             usage: Usage { keys, bytes, expiring: 3, oldest_access },
             uses: None,

@@ -13,7 +13,7 @@ const AREAS_MAX: usize = 40;
 
 /// What stands on a page.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct HtmlPage {
     pub heading: String,
     pub summary: String,
     /// Notes on the figures.
@@ -23,7 +23,7 @@ pub struct Page {
     pub shares: Vec<Share>,
     /// The name of the first, and what it is called in the page's address.
     pub columns: Vec<Column>,
-    pub rows: Vec<Row>,
+    pub rows: Vec<HtmlRow>,
 }
 
 /// A column of the table.
@@ -40,7 +40,7 @@ pub struct Column {
 
 /// A row of the table.
 #[derive(Debug)]
-pub struct Row {
+pub struct HtmlRow {
     pub name: String,
     pub cells: Vec<Cell>,
 }
@@ -61,7 +61,7 @@ pub struct Share {
     pub words: String,
 }
 
-impl Page {
+impl HtmlPage {
     /// The page as HTML.
     pub fn render(&self) -> String {
         let mut page = String::with_capacity(PAGE.len() + 256 * self.rows.len());
@@ -97,7 +97,7 @@ impl Page {
     }
 
     fn table(&self, page: &mut String) {
-        for Row { name, cells } in &self.rows {
+        for HtmlRow { name, cells } in &self.rows {
             let _ = write!(page, "<tr><td>{}</td>", escaped(name));
             for (Cell { text, value }, column) in cells.iter().zip(self.columns.iter().skip(1)) {
                 let wide = if column.is_wide { " class=\"wide\"" } else { "" };
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn nothing_that_is_put_in_is_looked_at_again() {
         let hostile = "/tmp/{{rows}}<script>";
-        let page = Page { heading: hostile.into(), notes: vec![hostile.into()], ..Page::default() }.render();
+        let page = HtmlPage { heading: hostile.into(), notes: vec![hostile.into()], ..HtmlPage::default() }.render();
         assert!(page.contains("<h1>/tmp/{{rows}}&lt;script&gt;</h1>"));
         assert!(page.contains("<p class=\"note\">/tmp/{{rows}}&lt;script&gt;</p>"));
         assert_eq!(page.matches("<script>").count(), 1);

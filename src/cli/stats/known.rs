@@ -4,7 +4,7 @@ use super::Group;
 
 /// How a number behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatKind {
     /// It goes up until the server is started again.
     Counter,
     /// It goes up and down, or stays.
@@ -19,108 +19,108 @@ pub struct Metric<'a> {
     /// Without `memcached_`.
     pub name: String,
     pub labels: Vec<(&'static str, &'a str)>,
-    pub kind: Kind,
+    pub kind: StatKind,
 }
 
 /// Statistics of the server as a whole: memcached's name, the metric's, its kind.
-const GENERAL: &[(&str, &str, Kind)] = &[
-    ("accepting_conns", "accepting_connections", Kind::Gauge),
-    ("auth_cmds", "auth_commands_total", Kind::Counter),
-    ("auth_errors", "auth_errors_total", Kind::Counter),
-    ("bytes", "current_bytes", Kind::Gauge),
-    ("bytes_read", "read_bytes_total", Kind::Counter),
-    ("bytes_written", "written_bytes_total", Kind::Counter),
-    ("cmd_get", "gets_total", Kind::Counter),
-    ("cmd_meta", "meta_commands_total", Kind::Counter),
-    ("cmd_set", "sets_total", Kind::Counter),
-    ("cmd_touch", "touches_total", Kind::Counter),
-    ("conn_yields", "connections_yielded_total", Kind::Counter),
-    ("crawler_items_checked", "lru_crawler_items_checked_total", Kind::Counter),
-    ("crawler_reclaimed", "lru_crawler_reclaimed_total", Kind::Counter),
-    ("curr_connections", "current_connections", Kind::Gauge),
-    ("curr_items", "current_items", Kind::Gauge),
-    ("direct_reclaims", "direct_reclaims_total", Kind::Counter),
-    ("evicted_active", "items_evicted_active_total", Kind::Counter),
-    ("evicted_unfetched", "items_evicted_unfetched_total", Kind::Counter),
-    ("evictions", "items_evicted_total", Kind::Counter),
-    ("expired_unfetched", "items_expired_unfetched_total", Kind::Counter),
-    ("get_expired", "gets_expired_total", Kind::Counter),
-    ("get_flushed", "gets_flushed_total", Kind::Counter),
-    ("limit_maxbytes", "limit_bytes", Kind::Gauge),
-    ("listen_disabled_num", "connections_listener_disabled_total", Kind::Counter),
-    ("lru_crawler_starts", "lru_crawler_starts_total", Kind::Counter),
-    ("lru_maintainer_juggles", "lru_maintainer_juggles_total", Kind::Counter),
-    ("malloc_fails", "malloc_fails_total", Kind::Counter),
-    ("max_connections", "max_connections", Kind::Gauge),
-    ("moves_to_cold", "lru_crawler_moves_to_cold_total", Kind::Counter),
-    ("moves_to_warm", "lru_crawler_moves_to_warm_total", Kind::Counter),
-    ("moves_within_lru", "lru_crawler_moves_within_lru_total", Kind::Counter),
-    ("pid", "pid", Kind::Gauge),
-    ("read_buf_count", "read_buffers", Kind::Gauge),
-    ("reclaimed", "items_reclaimed_total", Kind::Counter),
-    ("rejected_connections", "connections_rejected_total", Kind::Counter),
-    ("response_obj_count", "response_objects", Kind::Gauge),
-    ("round_robin_fallback", "round_robin_fallback_total", Kind::Counter),
-    ("rusage_system", "process_system_cpu_seconds_total", Kind::Counter),
-    ("rusage_user", "process_user_cpu_seconds_total", Kind::Counter),
-    ("slabs_moved", "slabs_moved_total", Kind::Counter),
-    ("store_no_memory", "item_no_memory_total", Kind::Counter),
-    ("store_too_large", "item_too_large_total", Kind::Counter),
-    ("threads", "threads", Kind::Gauge),
-    ("time", "time_seconds", Kind::Gauge),
-    ("total_connections", "connections_total", Kind::Counter),
-    ("total_items", "items_total", Kind::Counter),
-    ("total_malloced", "malloced_bytes", Kind::Gauge),
-    ("unexpected_napi_ids", "unexpected_napi_ids_total", Kind::Counter),
+const GENERAL: &[(&str, &str, StatKind)] = &[
+    ("accepting_conns", "accepting_connections", StatKind::Gauge),
+    ("auth_cmds", "auth_commands_total", StatKind::Counter),
+    ("auth_errors", "auth_errors_total", StatKind::Counter),
+    ("bytes", "current_bytes", StatKind::Gauge),
+    ("bytes_read", "read_bytes_total", StatKind::Counter),
+    ("bytes_written", "written_bytes_total", StatKind::Counter),
+    ("cmd_get", "gets_total", StatKind::Counter),
+    ("cmd_meta", "meta_commands_total", StatKind::Counter),
+    ("cmd_set", "sets_total", StatKind::Counter),
+    ("cmd_touch", "touches_total", StatKind::Counter),
+    ("conn_yields", "connections_yielded_total", StatKind::Counter),
+    ("crawler_items_checked", "lru_crawler_items_checked_total", StatKind::Counter),
+    ("crawler_reclaimed", "lru_crawler_reclaimed_total", StatKind::Counter),
+    ("curr_connections", "current_connections", StatKind::Gauge),
+    ("curr_items", "current_items", StatKind::Gauge),
+    ("direct_reclaims", "direct_reclaims_total", StatKind::Counter),
+    ("evicted_active", "items_evicted_active_total", StatKind::Counter),
+    ("evicted_unfetched", "items_evicted_unfetched_total", StatKind::Counter),
+    ("evictions", "items_evicted_total", StatKind::Counter),
+    ("expired_unfetched", "items_expired_unfetched_total", StatKind::Counter),
+    ("get_expired", "gets_expired_total", StatKind::Counter),
+    ("get_flushed", "gets_flushed_total", StatKind::Counter),
+    ("limit_maxbytes", "limit_bytes", StatKind::Gauge),
+    ("listen_disabled_num", "connections_listener_disabled_total", StatKind::Counter),
+    ("lru_crawler_starts", "lru_crawler_starts_total", StatKind::Counter),
+    ("lru_maintainer_juggles", "lru_maintainer_juggles_total", StatKind::Counter),
+    ("malloc_fails", "malloc_fails_total", StatKind::Counter),
+    ("max_connections", "max_connections", StatKind::Gauge),
+    ("moves_to_cold", "lru_crawler_moves_to_cold_total", StatKind::Counter),
+    ("moves_to_warm", "lru_crawler_moves_to_warm_total", StatKind::Counter),
+    ("moves_within_lru", "lru_crawler_moves_within_lru_total", StatKind::Counter),
+    ("pid", "pid", StatKind::Gauge),
+    ("read_buf_count", "read_buffers", StatKind::Gauge),
+    ("reclaimed", "items_reclaimed_total", StatKind::Counter),
+    ("rejected_connections", "connections_rejected_total", StatKind::Counter),
+    ("response_obj_count", "response_objects", StatKind::Gauge),
+    ("round_robin_fallback", "round_robin_fallback_total", StatKind::Counter),
+    ("rusage_system", "process_system_cpu_seconds_total", StatKind::Counter),
+    ("rusage_user", "process_user_cpu_seconds_total", StatKind::Counter),
+    ("slabs_moved", "slabs_moved_total", StatKind::Counter),
+    ("store_no_memory", "item_no_memory_total", StatKind::Counter),
+    ("store_too_large", "item_too_large_total", StatKind::Counter),
+    ("threads", "threads", StatKind::Gauge),
+    ("time", "time_seconds", StatKind::Gauge),
+    ("total_connections", "connections_total", StatKind::Counter),
+    ("total_items", "items_total", StatKind::Counter),
+    ("total_malloced", "malloced_bytes", StatKind::Gauge),
+    ("unexpected_napi_ids", "unexpected_napi_ids_total", StatKind::Counter),
     // Microseconds, which a name may not say there.
-    ("time_in_listen_disabled_us", "time_in_listen_disabled", Kind::Untyped),
+    ("time_in_listen_disabled_us", "time_in_listen_disabled", StatKind::Untyped),
     // A counter there, but without the suffix that counters have to have.
-    ("uptime", "uptime_seconds", Kind::Untyped),
+    ("uptime", "uptime_seconds", StatKind::Untyped),
 ];
 
 /// How it was started.
-const SETTINGS: &[(&str, &str, Kind)] = &[
-    ("hot_lru_pct", "lru_crawler_hot_percent", Kind::Gauge),
-    ("hot_max_factor", "lru_crawler_hot_max_factor", Kind::Gauge),
-    ("lru_crawler", "lru_crawler_enabled", Kind::Gauge),
-    ("lru_crawler_sleep", "lru_crawler_sleep", Kind::Gauge),
-    ("lru_crawler_tocrawl", "lru_crawler_to_crawl", Kind::Gauge),
-    ("lru_maintainer_thread", "lru_crawler_maintainer_thread", Kind::Gauge),
-    ("warm_lru_pct", "lru_crawler_warm_percent", Kind::Gauge),
-    ("warm_max_factor", "lru_crawler_warm_max_factor", Kind::Gauge),
+const SETTINGS: &[(&str, &str, StatKind)] = &[
+    ("hot_lru_pct", "lru_crawler_hot_percent", StatKind::Gauge),
+    ("hot_max_factor", "lru_crawler_hot_max_factor", StatKind::Gauge),
+    ("lru_crawler", "lru_crawler_enabled", StatKind::Gauge),
+    ("lru_crawler_sleep", "lru_crawler_sleep", StatKind::Gauge),
+    ("lru_crawler_tocrawl", "lru_crawler_to_crawl", StatKind::Gauge),
+    ("lru_maintainer_thread", "lru_crawler_maintainer_thread", StatKind::Gauge),
+    ("warm_lru_pct", "lru_crawler_warm_percent", StatKind::Gauge),
+    ("warm_max_factor", "lru_crawler_warm_max_factor", StatKind::Gauge),
 ];
 
 /// Of a slab class: its items and its memory.
-const OF_CLASS: &[(&str, &str, Kind)] = &[
-    ("age", "slab_items_age_seconds", Kind::Gauge),
-    ("age_hot", "slab_hot_age_seconds", Kind::Gauge),
-    ("age_warm", "slab_warm_age_seconds", Kind::Gauge),
-    ("chunk_size", "slab_chunk_size_bytes", Kind::Gauge),
-    ("chunks_per_page", "slab_chunks_per_page", Kind::Gauge),
-    ("crawler_reclaimed", "slab_items_crawler_reclaimed_total", Kind::Counter),
-    ("evicted", "slab_items_evicted_total", Kind::Counter),
-    ("evicted_nonzero", "slab_items_evicted_nonzero_total", Kind::Counter),
-    ("evicted_time", "slab_items_evicted_time_seconds", Kind::Gauge),
-    ("evicted_unfetched", "slab_items_evicted_unfetched_total", Kind::Counter),
-    ("expired_unfetched", "slab_items_expired_unfetched_total", Kind::Counter),
-    ("free_chunks", "slab_chunks_free", Kind::Gauge),
-    ("free_chunks_end", "slab_chunks_free_end", Kind::Gauge),
-    ("mem_requested", "slab_mem_requested_bytes", Kind::Gauge),
+const OF_CLASS: &[(&str, &str, StatKind)] = &[
+    ("age", "slab_items_age_seconds", StatKind::Gauge),
+    ("age_hot", "slab_hot_age_seconds", StatKind::Gauge),
+    ("age_warm", "slab_warm_age_seconds", StatKind::Gauge),
+    ("chunk_size", "slab_chunk_size_bytes", StatKind::Gauge),
+    ("chunks_per_page", "slab_chunks_per_page", StatKind::Gauge),
+    ("crawler_reclaimed", "slab_items_crawler_reclaimed_total", StatKind::Counter),
+    ("evicted", "slab_items_evicted_total", StatKind::Counter),
+    ("evicted_nonzero", "slab_items_evicted_nonzero_total", StatKind::Counter),
+    ("evicted_time", "slab_items_evicted_time_seconds", StatKind::Gauge),
+    ("evicted_unfetched", "slab_items_evicted_unfetched_total", StatKind::Counter),
+    ("expired_unfetched", "slab_items_expired_unfetched_total", StatKind::Counter),
+    ("free_chunks", "slab_chunks_free", StatKind::Gauge),
+    ("free_chunks_end", "slab_chunks_free_end", StatKind::Gauge),
+    ("mem_requested", "slab_mem_requested_bytes", StatKind::Gauge),
     // As with uptime.
-    ("moves_to_cold", "slab_items_moves_to_cold", Kind::Untyped),
-    ("moves_to_warm", "slab_items_moves_to_warm", Kind::Untyped),
-    ("moves_within_lru", "slab_items_moves_within_lru", Kind::Untyped),
-    ("number", "slab_current_items", Kind::Gauge),
-    ("number_cold", "slab_cold_items", Kind::Gauge),
-    ("number_hot", "slab_hot_items", Kind::Gauge),
-    ("number_temp", "slab_temporary_items", Kind::Gauge),
-    ("number_warm", "slab_warm_items", Kind::Gauge),
-    ("outofmemory", "slab_items_outofmemory_total", Kind::Counter),
-    ("reclaimed", "slab_items_reclaimed_total", Kind::Counter),
-    ("tailrepairs", "slab_items_tailrepairs_total", Kind::Counter),
-    ("total_chunks", "slab_current_chunks", Kind::Gauge),
-    ("total_pages", "slab_current_pages", Kind::Gauge),
-    ("used_chunks", "slab_chunks_used", Kind::Gauge),
+    ("moves_to_cold", "slab_items_moves_to_cold", StatKind::Untyped),
+    ("moves_to_warm", "slab_items_moves_to_warm", StatKind::Untyped),
+    ("moves_within_lru", "slab_items_moves_within_lru", StatKind::Untyped),
+    ("number", "slab_current_items", StatKind::Gauge),
+    ("number_cold", "slab_cold_items", StatKind::Gauge),
+    ("number_hot", "slab_hot_items", StatKind::Gauge),
+    ("number_temp", "slab_temporary_items", StatKind::Gauge),
+    ("number_warm", "slab_warm_items", StatKind::Gauge),
+    ("outofmemory", "slab_items_outofmemory_total", StatKind::Counter),
+    ("reclaimed", "slab_items_reclaimed_total", StatKind::Counter),
+    ("tailrepairs", "slab_items_tailrepairs_total", StatKind::Counter),
+    ("total_chunks", "slab_current_chunks", StatKind::Gauge),
+    ("total_pages", "slab_current_pages", StatKind::Gauge),
+    ("used_chunks", "slab_chunks_used", StatKind::Gauge),
 ];
 
 /// What Prometheus is told of a statistic.
@@ -129,15 +129,15 @@ pub fn metric(group: Group, name: &str) -> Metric<'_> {
         (Group::Items | Group::Slabs, Some((class, of_class))) if is_number(class) => (Some(class), of_class),
         (Group::Conns, Some((connection, of))) if is_number(connection) => {
             let labels = vec![("connection", connection)];
-            return Metric { name: format!("connection_{}", plain(of)), labels, kind: Kind::Untyped };
+            return Metric { name: format!("connection_{}", plain(of)), labels, kind: StatKind::Untyped };
         }
         (Group::Detail, _) => {
             let (prefix, counter) = name.rsplit_once(':').unwrap_or((name, "number"));
             let labels = vec![("prefix", prefix), ("command", counter)];
-            return Metric { name: "prefix_commands_total".into(), labels, kind: Kind::Counter };
+            return Metric { name: "prefix_commands_total".into(), labels, kind: StatKind::Counter };
         }
         (Group::Sizes, None) if is_number(name) => {
-            return Metric { name: "items_of_size".into(), labels: vec![("bytes", name)], kind: Kind::Gauge };
+            return Metric { name: "items_of_size".into(), labels: vec![("bytes", name)], kind: StatKind::Gauge };
         }
         _ => (None, name),
     };
@@ -145,11 +145,11 @@ pub fn metric(group: Group, name: &str) -> Metric<'_> {
     if let Some((command, status)) = command(of_class) {
         labels.extend([("command", command), ("status", status)]);
         let name = if class.is_some() { "slab_commands_total" } else { "commands_total" };
-        return Metric { name: name.into(), labels, kind: Kind::Counter };
+        return Metric { name: name.into(), labels, kind: StatKind::Counter };
     }
     if let (Some(_), Some(lru)) = (class, of_class.strip_prefix("hits_to_")) {
         labels.push(("lru", lru));
-        return Metric { name: "slab_lru_hits_total".into(), labels, kind: Kind::Counter };
+        return Metric { name: "slab_lru_hits_total".into(), labels, kind: StatKind::Counter };
     }
     let (table, prefix) = match (group, class) {
         (_, Some(_)) => (OF_CLASS, "slab_"),
@@ -159,7 +159,7 @@ pub fn metric(group: Group, name: &str) -> Metric<'_> {
     let known = table.iter().find(|(known, ..)| *known == of_class);
     let (name, kind) = match known {
         Some((_, name, kind)) => ((*name).to_owned(), *kind),
-        None => (format!("{prefix}{}", plain(of_class)), Kind::Untyped),
+        None => (format!("{prefix}{}", plain(of_class)), StatKind::Untyped),
     };
     Metric { name, labels, kind }
 }
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn counters_are_named_as_counters() {
         for (_, name, kind) in GENERAL.iter().chain(SETTINGS).chain(OF_CLASS) {
-            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == StatKind::Counter, "{name}");
         }
     }
 }

@@ -13,18 +13,18 @@ use mcflush::protocol::stats::{Stat, StatsGroup};
 
 pub use self::prometheus::prometheus;
 pub use self::table::table;
-pub use self::watch::{Since, Watch};
+pub use self::watch::{LastStats, Since};
 
 /// What to ask for, and how to print it.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct StatsCommand {
     pub groups: Vec<Group>,
-    pub format: Format,
+    pub format: StatsFormat,
     pub watch: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum StatsFormat {
     /// For people
     Table,
     /// One document; with --watch one a line
@@ -90,7 +90,7 @@ impl Group {
 pub type Said = Vec<(Group, Vec<Stat>)>;
 
 /// A server and what it said.
-pub type Look = (ServerAddr, Said);
+pub type ServerStats = (ServerAddr, Said);
 
 /// A number as servers write them.
 pub fn number(value: &[u8]) -> Option<f64> {

@@ -6,37 +6,37 @@ use std::fmt::Write as _;
 use mcflush::address::ServerAddr;
 use mcflush::protocol::Escaped;
 
-use super::known::{Kind, metric};
-use super::{Group, Look, number};
+use super::known::{StatKind, metric};
+use super::{Group, ServerStats, number};
 
 /// All samples of a metric stand together, however many servers there are.
 #[derive(Debug)]
 struct Family {
     help: String,
-    kind: Kind,
+    kind: StatKind,
     samples: Vec<String>,
 }
 
 /// The text. A server that did not answer has `memcached_up` 0, and nothing else.
-pub fn prometheus(looks: &[Look], down: &[ServerAddr]) -> String {
+pub fn prometheus(servers: &[ServerStats], down: &[ServerAddr]) -> String {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
-    let mut put = |name: &str, kind: Kind, help: String, labels: &[(&str, &str)], value: &str| {
+    let mut put = |name: &str, kind: StatKind, help: String, labels: &[(&str, &str)], value: &str| {
         let family =
             families.entry(format!("memcached_{name}")).or_insert_with(|| Family { help, kind, samples: Vec::new() });
         let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", label(value))).collect();
         family.samples.push(format!("{{{}}} {value}", labels.join(",")));
     };
     let is_up = || "Whether the server answered.".to_owned();
-    for (server, said) in looks {
+    for (server, said) in servers {
         let server = server.to_string();
-        put("up", Kind::Gauge, is_up(), &[("server", &server)], "1");
+        put("up", StatKind::Gauge, is_up(), &[("server", &server)], "1");
         for (group, stats) in said {
             for stat in stats {
                 let name = Escaped(stat.name()).to_string();
                 if (*group, name.as_str()) == (Group::General, "version") {
                     let version = Escaped(stat.value()).to_string();
                     let labels = [("server", server.as_str()), ("version", &version)];
-                    put("version", Kind::Gauge, "The server's version.".into(), &labels, "1");
+                    put("version", StatKind::Gauge, "The server's version.".into(), &labels, "1");
                     continue;
                 }
                 let Some(value) = sample(stat.value()) else { continue };
@@ -57,14 +57,14 @@ pub fn prometheus(looks: &[Look], down: &[ServerAddr]) -> String {
         }
     }
     for server in down {
-        put("up", Kind::Gauge, is_up(), &[("server", &server.to_string())], "0");
+        put("up", StatKind::Gauge, is_up(), &[("server", &server.to_string())], "0");
     }
     let mut text = String::new();
     for (name, Family { help, kind, mut samples }) in families {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Untyped => "untyped",
+            StatKind::Counter => "counter",
+            StatKind::Gauge => "gauge",
+            StatKind::Untyped => "untyped",
         };
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         // Two groups may say the same thing.
@@ -105,8 +105,8 @@ mod tests {
     fn what_a_server_says_stays_in_its_place() {
         let hostile = Stat::new("evil\"name\\", "1").unwrap();
         let version = Stat::new("version", "1\"} 2").unwrap();
-        let looks = [("h:1".parse().unwrap(), vec![(Group::General, vec![version, hostile])])];
-        let text = prometheus(&looks, &["/a\"b".parse().unwrap()]) + "\n";
+        let servers = [("h:1".parse().unwrap(), vec![(Group::General, vec![version, hostile])])];
+        let text = prometheus(&servers, &["/a\"b".parse().unwrap()]) + "\n";
         assert!(text.contains("memcached_version{server=\"h:1\",version=\"1\\\"} 2\"} 1\n"), "{text}");
         assert!(text.contains("memcached_evil_name__{server=\"h:1\"} 1\n"), "{text}");
         assert!(text.contains("memcached_up{server=\"/a\\\"b\"} 0\n"), "{text}");

@@ -6,18 +6,18 @@ use mcflush::protocol::Escaped;
 use mcflush::protocol::stats::Stat;
 
 use super::known::{is_additive, is_bytes};
-use super::{Group, Look, number};
+use super::{Group, ServerStats, number};
 use crate::cli::text::{age, binary, grouped};
 
 /// The widest that a value is shown beside others on a terminal.
 const CELL: usize = 24;
 
 /// Several tables where a terminal is not wide enough for all servers beside each other; the total is in the last.
-pub fn table(looks: &[Look], width: Option<usize>) -> String {
+pub fn table(servers: &[ServerStats], width: Option<usize>) -> String {
     let mut text = String::new();
     let groups: Vec<Group> =
-        looks.first().map(|(_, said)| said.iter().map(|(group, _)| *group).collect()).unwrap_or_default();
-    if let [(server, said)] = looks {
+        servers.first().map(|(_, said)| said.iter().map(|(group, _)| *group).collect()).unwrap_or_default();
+    if let [(server, said)] = servers {
         text.push_str(&format!("{server}\n"));
         for (group, stats) in said {
             title(&mut text, *group, &groups);
@@ -37,7 +37,7 @@ pub fn table(looks: &[Look], width: Option<usize>) -> String {
     } else {
         for (at, group) in groups.iter().enumerate() {
             title(&mut text, *group, &groups);
-            side_by_side(&mut text, *group, at, looks, width);
+            side_by_side(&mut text, *group, at, servers, width);
         }
     }
     text.truncate(text.trim_end().len());
@@ -50,9 +50,9 @@ fn title(text: &mut String, group: Group, groups: &[Group]) {
     }
 }
 
-fn side_by_side(text: &mut String, group: Group, at: usize, looks: &[Look], width: Option<usize>) {
+fn side_by_side(text: &mut String, group: Group, at: usize, servers: &[ServerStats], width: Option<usize>) {
     let said: Vec<&[Stat]> =
-        looks.iter().map(|(_, said)| said.get(at).map(|(_, stats)| &stats[..]).unwrap_or_default()).collect();
+        servers.iter().map(|(_, said)| said.get(at).map(|(_, stats)| &stats[..]).unwrap_or_default()).collect();
     // In the order of the first server that has it.
     let mut seen = HashSet::new();
     let names: Vec<_> =
@@ -65,7 +65,7 @@ fn side_by_side(text: &mut String, group: Group, at: usize, looks: &[Look], widt
         Some(_) => in_units(name, &value).unwrap_or_else(|| readable(group, name, &value)),
         None => value,
     };
-    for ((server, _), stats) in looks.iter().zip(&said) {
+    for ((server, _), stats) in servers.iter().zip(&said) {
         let cells = names.iter().map(|name| {
             let value = find(stats, name).map(|value| Escaped(&value).to_string());
             value.map(|value| shown(&Escaped(name).to_string(), value)).unwrap_or_default()
@@ -150,7 +150,7 @@ fn fit(cell: &mut String) {
 mod tests {
     use super::*;
 
-    fn look(server: &str, items: &str) -> Look {
+    fn stats_of(server: &str, items: &str) -> ServerStats {
         let stats = [("pid", "7"), ("version", "1.6.45"), ("curr_items", items)];
         let stats = stats.map(|(name, value)| Stat::new(name.to_owned(), value.to_owned()).unwrap());
         (server.parse().unwrap(), vec![(Group::General, stats.to_vec())])
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_can_be_added_is() {
-        let text = table(&[look("cache1", "3"), look("cache2", "40")], None);
+        let text = table(&[stats_of("cache1", "3"), stats_of("cache2", "40")], None);
         let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[0], ["cache1:11211", "cache2:11211", "total"]);
         assert_eq!((&rows[1][..], &rows[3][..]), (&["pid", "7", "7"][..], &["curr_items", "3", "40", "43"][..]));
@@ -168,25 +168,25 @@ mod tests {
     fn a_terminal_gets_units_and_a_program_what_the_server_says() {
         let stats = [("pid", "12345"), ("uptime", "7265"), ("curr_items", "1234567"), ("bytes", "67108864")];
         let stats = stats.map(|(name, value)| Stat::new(name.to_owned(), value.to_owned()).unwrap());
-        let look: Look = ("cache1".parse().unwrap(), vec![(Group::General, stats.to_vec())]);
+        let one: ServerStats = ("cache1".parse().unwrap(), vec![(Group::General, stats.to_vec())]);
         let of = |text: &str| -> Vec<String> {
             text.lines().skip(1).map(|line| line.split_once("  ").unwrap().1.trim().to_owned()).collect()
         };
         assert_eq!(
-            of(&table(std::slice::from_ref(&look), Some(80))),
+            of(&table(std::slice::from_ref(&one), Some(80))),
             ["12345", "7265 (2 h)", "1,234,567", "67,108,864 (64.0 MiB)"]
         );
-        assert_eq!(of(&table(std::slice::from_ref(&look), None)), ["12345", "7265", "1234567", "67108864"]);
-        let two = table(&[look.clone(), look], Some(80));
+        assert_eq!(of(&table(std::slice::from_ref(&one), None)), ["12345", "7265", "1234567", "67108864"]);
+        let two = table(&[one.clone(), one], Some(80));
         assert!(two.contains("1,234,567     1,234,567  2,469,134\n"), "{two}");
         assert!(two.contains("64.0 MiB      64.0 MiB  128.0 MiB"), "{two}");
     }
 
     #[test]
     fn a_narrow_terminal_gets_several_tables() {
-        let looks: Vec<_> = (0..9).map(|n| look(&format!("cache{n}"), "1")).collect();
+        let servers: Vec<_> = (0..9).map(|n| stats_of(&format!("cache{n}"), "1")).collect();
         for width in [40, 60, 80, 200] {
-            let text = table(&looks, Some(width));
+            let text = table(&servers, Some(width));
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
             assert!((0..9).all(|n| text.contains(&format!("cache{n}:"))), "{text}");
             assert_eq!(text.matches("total").count(), 1);

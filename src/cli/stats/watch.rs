@@ -1,4 +1,4 @@
-//! What changed since the last look.
+//! What changed since the servers were last asked.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::{Group, Said, number};
 use crate::cli::text::{aligned, grouped};
 
-/// The last look at each server.
+/// What each server said last.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct LastStats {
     last: HashMap<ServerAddr, Last>,
 }
 
@@ -21,7 +21,7 @@ struct Last {
     values: HashMap<(Group, String), f64>,
 }
 
-/// What a server did between two looks.
+/// What a server did between two answers.
 #[derive(Debug, PartialEq)]
 pub struct Changes {
     pub seconds: f64,
@@ -31,7 +31,7 @@ pub struct Changes {
     pub hit_ratio: Option<f64>,
 }
 
-/// What two looks have in common.
+/// What two answers of a server have in common.
 #[derive(Debug, PartialEq)]
 pub enum Since {
     /// There was none before.
@@ -41,9 +41,9 @@ pub enum Since {
     Changes(Changes),
 }
 
-impl Watch {
-    /// Compares a look with the one before, which it replaces.
-    pub fn look(&mut self, server: &ServerAddr, said: &Said, at: Instant) -> Since {
+impl LastStats {
+    /// Compares what a server says with what it said before, which it replaces.
+    pub fn compare(&mut self, server: &ServerAddr, said: &Said, at: Instant) -> Since {
         let mut values = HashMap::new();
         let mut order = Vec::new();
         for (group, stats) in said {
@@ -69,7 +69,7 @@ impl Watch {
 /// Whether what only goes up went down.
 fn is_restarted(last: &Last, now: &Last) -> bool {
     ["uptime", "total_connections", "cmd_get", "cmd_set", "bytes_read"].into_iter().any(|name| {
-        let of = |look: &Last| look.values.get(&(Group::General, name.to_owned())).copied();
+        let of = |at: &Last| at.values.get(&(Group::General, name.to_owned())).copied();
         of(last).zip(of(now)).is_some_and(|(before, after)| after < before)
     })
 }
@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn what_changed_is_a_rate_and_a_ratio() {
-        let (mut watch, server, start) = (Watch::default(), "cache1".parse().unwrap(), Instant::now());
+        let (mut last, server, start) = (LastStats::default(), "cache1".parse().unwrap(), Instant::now());
         let first =
             said(&[("uptime", "9"), ("cmd_get", "10"), ("get_hits", "9"), ("get_misses", "1"), ("curr_items", "5")]);
-        assert_eq!(watch.look(&server, &first, start), Since::First);
+        assert_eq!(last.compare(&server, &first, start), Since::First);
         let second =
             said(&[("uptime", "11"), ("cmd_get", "20"), ("get_hits", "16"), ("get_misses", "4"), ("curr_items", "3")]);
-        let since = watch.look(&server, &second, start + Duration::from_secs(2));
+        let since = last.compare(&server, &second, start + Duration::from_secs(2));
         let text = since.text(&server, &second);
         let Since::Changes(changes) = since else { panic!("{since:?}") };
         assert_eq!((changes.seconds, changes.hit_ratio), (2.0, Some(0.7)));
@@ -160,6 +160,6 @@ mod tests {
         assert_eq!(names, [("cmd_get", 10.0), ("get_hits", 7.0), ("get_misses", 3.0), ("curr_items", -2.0)]);
         assert!(text.contains("70.0% hits, 5.0 gets/s") && text.contains("-2  -1.0/s"), "{text}");
         let third = said(&[("uptime", "1"), ("cmd_get", "30")]);
-        assert_eq!(watch.look(&server, &third, start + Duration::from_secs(4)), Since::Restarted);
+        assert_eq!(last.compare(&server, &third, start + Duration::from_secs(4)), Since::Restarted);
     }
 }

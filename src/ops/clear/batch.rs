@@ -4,19 +4,19 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::ops::backlog::BATCH;
-use crate::ops::listing::Listed;
+use crate::ops::listing::ListedItem;
 use crate::protocol::PercentError;
 
 /// Whether the records of a batch have a CAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum BatchFormat {
     /// Keys alone.
     Keys,
     /// Each key with the CAS that the listing says; 0 where it says none.
     KeysWithCas,
 }
 
-impl Format {
+impl BatchFormat {
     /// Bytes behind a key.
     const fn cas_bytes(self) -> usize {
         match self {
@@ -37,7 +37,7 @@ pub(super) struct Record {
 /// Some keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Batch {
-    format: Format,
+    format: BatchFormat,
     records: Bytes,
 }
 
@@ -52,7 +52,7 @@ impl Batch {
     }
 
     /// What [`Self::into_bytes`] gave of a batch of this format.
-    pub(super) const fn from_bytes(format: Format, records: Bytes) -> Self {
+    pub(super) const fn from_bytes(format: BatchFormat, records: Bytes) -> Self {
         Self { format, records }
     }
 
@@ -91,12 +91,12 @@ impl Batch {
 /// Gathers keys into a batch.
 #[derive(Debug)]
 pub(super) struct BatchBuilder {
-    format: Format,
+    format: BatchFormat,
     records: BytesMut,
 }
 
 impl BatchBuilder {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: BatchFormat) -> Self {
         Self { format, records: BytesMut::new() }
     }
 
@@ -106,7 +106,7 @@ impl BatchBuilder {
     /// The key is not encoded as a server would.
     pub(super) fn take(
         &mut self,
-        item: Listed<'_>,
+        item: ListedItem<'_>,
         is_wanted: impl FnOnce(&[u8]) -> bool,
     ) -> Result<bool, PercentError> {
         let start = self.records.len();
@@ -121,7 +121,7 @@ impl BatchBuilder {
             return length.map(|_| false);
         };
         *first = length;
-        if self.format == Format::KeysWithCas {
+        if self.format == BatchFormat::KeysWithCas {
             self.records.put_u64(item.cas().unwrap_or_default());
         }
         Ok(true)
@@ -132,7 +132,7 @@ impl BatchBuilder {
         if let Ok(length) = u8::try_from(key.len()) {
             self.records.put_u8(length);
             self.records.put_slice(key);
-            if self.format == Format::KeysWithCas {
+            if self.format == BatchFormat::KeysWithCas {
                 self.records.put_u64(0);
             }
         }
@@ -155,10 +155,10 @@ mod tests {
     use super::*;
     use crate::protocol::crawler::MetadumpLine;
 
-    fn batch(format: Format, lines: &[&'static str]) -> Batch {
+    fn batch(format: BatchFormat, lines: &[&'static str]) -> Batch {
         let mut builder = BatchBuilder::new(format);
         for line in lines {
-            let item = Listed::Metadump(MetadumpLine::new(line.as_bytes()).unwrap());
+            let item = ListedItem::Metadump(MetadumpLine::new(line.as_bytes()).unwrap());
             builder.take(item, |key| key.starts_with(b"a")).unwrap();
         }
         builder.finish().unwrap()
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn records_come_back_as_they_went_in() {
         let lines = ["key=a cas=7", "key=b cas=8", "key=a%20b cas=18446744073709551615", "key=ac exp=-1"];
-        let with_cas = batch(Format::KeysWithCas, &lines);
+        let with_cas = batch(BatchFormat::KeysWithCas, &lines);
         let keys = ["a", "a b", "ac"].map(Bytes::from);
         assert_eq!(pairs(&with_cas), [(keys[0].clone(), 7), (keys[1].clone(), u64::MAX), (keys[2].clone(), 0)]);
-        let alone = batch(Format::Keys, &lines);
+        let alone = batch(BatchFormat::Keys, &lines);
         assert_eq!(pairs(&alone), keys.map(|key| (key, 0)));
-        for (format, mut whole) in [(Format::KeysWithCas, with_cas), (Format::Keys, alone)] {
+        for (format, mut whole) in [(BatchFormat::KeysWithCas, with_cas), (BatchFormat::Keys, alone)] {
             let all = pairs(&whole);
             let (first, count) = whole.split(2);
             assert_eq!((count, pairs(&first), pairs(&whole)), (2, all[..2].to_vec(), all[2..].to_vec()));

@@ -95,7 +95,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::error::Kind;
+    use crate::error::FailureKind;
     use crate::ops::Connector;
     use crate::ops::scripted::address;
 
@@ -121,7 +121,7 @@ mod tests {
         let mut deleter = BinaryDeleter::default();
         for times in 1..=2 {
             let error = deleter.delete(&address(), &context, b"a b", 0).await.unwrap_err();
-            assert!(error.kind() == Kind::Lost && error.is_worth_a_retry(), "{error}");
+            assert!(error.kind() == FailureKind::Lost && error.is_worth_a_retry(), "{error}");
             assert_eq!(connections.load(SeqCst), times, "it is tried again");
         }
     }

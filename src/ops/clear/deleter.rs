@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::activity::Activity;
-use super::batch::{Batch, Format, Record};
+use super::batch::{Batch, BatchFormat, Record};
 use super::binary::BinaryDeleter;
 use super::watermark;
 use crate::client::Client;
@@ -39,7 +39,7 @@ pub(super) struct Deleter<'a> {
     /// By the server's version, until the server has shown that it knows them.
     commands: Commands,
     are_commands_known: bool,
-    format: Format,
+    format: BatchFormat,
     /// Whether a watermark is wanted where there is none yet.
     marks: bool,
     /// The key that gave the watermark, with the CAS that the mark gave it: its delete may have to go out again.

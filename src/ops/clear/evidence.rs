@@ -23,7 +23,7 @@ pub(super) const PASSES_MAX: usize = 40;
 
 /// What a pass found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Found {
+pub(super) struct PassFindings {
     /// When it began, since the first pass did.
     pub(super) began: Duration,
     /// Keys in scope that may have been stored before the clear began.
@@ -50,11 +50,11 @@ pub(super) enum Verdict {
 /// The passes of a clear so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Evidence {
-    passes: Vec<Found>,
+    passes: Vec<PassFindings>,
 }
 
 impl Evidence {
-    pub(super) fn add(&mut self, found: Found) {
+    pub(super) fn add(&mut self, found: PassFindings) {
         self.passes.push(found);
     }
 
@@ -70,7 +70,7 @@ impl Evidence {
         let mut worse = |bound: f64| rate = Some(rate.map_or(bound, |rate| rate.max(bound)));
         // What the second pass lists and the first did not may have been stored during the first, before the watermark was
         // taken. So the first is judged by no sample.
-        for Found { before, .. } in later.iter().skip(1) {
+        for PassFindings { before, .. } in later.iter().skip(1) {
             sample.there += before.there;
             sample.missed += before.missed;
             if before.there >= ENOUGH {
@@ -130,8 +130,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn busy(began: f64, old: u64, there: u64, missed: u64) -> Found {
-        Found {
+    fn busy(began: f64, old: u64, there: u64, missed: u64) -> PassFindings {
+        PassFindings {
             began: Duration::from_secs_f64(began),
             old,
             before: Recapture { there, missed },
@@ -140,15 +140,15 @@ mod tests {
         }
     }
 
-    fn quiet(began: f64, old: u64) -> Found {
-        Found { is_quiet: true, is_at_rest: began >= 1.5, ..busy(began, old, 0, 0) }
+    fn quiet(began: f64, old: u64) -> PassFindings {
+        PassFindings { is_quiet: true, is_at_rest: began >= 1.5, ..busy(began, old, 0, 0) }
     }
 
-    fn evidence(passes: &[Found]) -> Evidence {
+    fn evidence(passes: &[PassFindings]) -> Evidence {
         Evidence { passes: passes.to_vec() }
     }
 
-    fn verdict(passes: &[Found]) -> Verdict {
+    fn verdict(passes: &[PassFindings]) -> Verdict {
         let now = passes.last().map_or(Duration::ZERO, |pass| pass.began) + SECOND / 10;
         evidence(passes).verdict(GOAL, now)
     }
@@ -304,7 +304,7 @@ mod tests {
                 let before = Recapture { there, missed: self.missed(there) };
                 let began = Duration::from_millis(400 * pass);
                 let (is_quiet, is_at_rest) = (false, false);
-                evidence.add(Found { began, old: left - stays, before, is_quiet, is_at_rest });
+                evidence.add(PassFindings { began, old: left - stays, before, is_quiet, is_at_rest });
                 left = stays;
                 match evidence.verdict(GOAL, began + Duration::from_millis(400)) {
                     Verdict::Again(_) => {}

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::activity::Activity;
 use super::lister::Walk;
-use super::{Pass, Proof, Run};
+use super::{ClearProof, Pass, Run};
 use crate::error::{Error, Problem};
 use crate::ops::dialect::FlushBy;
 use crate::protocol::ErrorReply;
@@ -25,7 +25,7 @@ const BACK: &str = "reads that the server has not noted yet can bring flushed va
 
 impl Run<'_> {
     /// The inner error: the server does not list that way.
-    pub(super) async fn by_hash_walk(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+    pub(super) async fn by_hash_walk(&mut self) -> Result<Result<ClearProof, ErrorReply>, Error> {
         let began = self.activity().await?;
         if let Err(reply) = self.walk_past_flushes(began).await? {
             return Ok(Err(reply));
@@ -39,7 +39,7 @@ impl Run<'_> {
         if self.is_confused_by_moves() && self.activity().await?.map(rescued) != began.map(rescued) {
             return Err(self.moved());
         }
-        Ok(Ok(Proof::Walk))
+        Ok(Ok(ClearProof::Walk))
     }
 
     /// Walks until a walk counts.
@@ -109,7 +109,7 @@ impl Run<'_> {
 
     fn left(&self, which: &str, walk: &Walk) -> Error {
         // What cannot be deleted is listed every time.
-        if let Err(out_of_reach) = self.shared.check_reachable(Proof::Walk) {
+        if let Err(out_of_reach) = self.shared.check_reachable(ClearProof::Walk) {
             return out_of_reach;
         }
         let Walk { older, examples, .. } = walk;

@@ -10,7 +10,7 @@ use crate::error::{Error, Problem};
 use crate::ops::Event;
 use crate::ops::backlog::Filler;
 use crate::ops::listing::sample::Sample;
-use crate::ops::listing::{Listed, Visitor};
+use crate::ops::listing::{ListedItem, Visitor};
 use crate::ops::nearest::Nearest;
 use crate::protocol::{Escaped, Excerpt};
 
@@ -84,7 +84,7 @@ impl<'a> Lister<'a> {
         Err(self.shared.error(Problem::Spool(trouble)))
     }
 
-    fn note(&mut self, item: Listed<'_>) {
+    fn note(&mut self, item: ListedItem<'_>) {
         // Where the deletes ask for each key's CAS, they say which of them are old.
         if self.looks_up_age || !self.shared.is_older(item.cas()) {
             return;
@@ -97,7 +97,7 @@ impl<'a> Lister<'a> {
 }
 
 impl Visitor for Lister<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         let Shared { server, scope, options, sieve, .. } = *self.shared;
         if options.compares() {
             let why = match item.cas() {

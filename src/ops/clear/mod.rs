@@ -28,7 +28,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub(super) use self::activity::Instance;
-use self::batch::Format;
+use self::batch::BatchFormat;
 use self::deleter::Deleter;
 use self::evidence::Evidence;
 use self::lister::{Lister, Walk};
@@ -57,13 +57,13 @@ const GIVEN_UP_MAX: u32 = 100;
 /// How to clear.
 ///
 /// ```
-/// use mcflush::ops::clear::Options;
-/// let careful = Options::default().with_verify(true);
+/// use mcflush::ops::clear::ClearOptions;
+/// let careful = ClearOptions::default().with_verify(true);
 /// assert!(careful.rate.is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Options {
+pub struct ClearOptions {
     /// The strategy for one who knows better; none chooses what is complete and safe for others.
     pub strategy: Option<Strategy>,
     /// At most so many deletes a second.
@@ -80,7 +80,7 @@ pub struct Options {
     pub filter: Filter,
 }
 
-setters!(Options {
+setters!(ClearOptions {
     with_strategy: strategy: Option<Strategy>,
     with_rate: rate: Option<NonZeroU32>,
     with_verify: verify: bool,
@@ -88,7 +88,7 @@ setters!(Options {
     with_filter: filter: Filter,
 });
 
-impl Options {
+impl ClearOptions {
     /// Whether an item is deleted only if it is still the one that was listed.
     fn compares(&self) -> bool {
         self.keep_new || !self.filter.is_none()
@@ -99,10 +99,10 @@ impl Options {
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, clear::{Options, clear}};
+/// use mcflush::ops::{Context, clear::{ClearOptions, clear}};
 /// use mcflush::scope::{Prefix, Scope};
 /// let scope = Scope::of([Prefix::new("shop:")?]);
-/// let cleared = clear(&"cache1".parse()?, &scope, &Options::default(), &Context::default()).await;
+/// let cleared = clear(&"cache1".parse()?, &scope, &ClearOptions::default(), &Context::default()).await;
 /// println!("{} deleted of {} listed", cleared.deleted, cleared.listed);
 /// # Ok(())
 /// # }
@@ -133,7 +133,7 @@ pub struct Cleared {
     /// How keys were listed; none when it did not come to that.
     pub strategy: Option<Strategy>,
     /// What makes it complete; none when it is not, and then there is an error.
-    pub proof: Option<Proof>,
+    pub proof: Option<ClearProof>,
     /// How long it took.
     pub took: Duration,
     /// Why it is not complete.
@@ -143,7 +143,7 @@ pub struct Cleared {
 /// Why a clear may be called complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Proof {
+pub enum ClearProof {
     /// One walk of the hash table to its end line, every delete confirmed: complete by construction.
     Walk,
     /// Passes over lists that can miss keys found so few old keys, and found none so often, that none is expected to be
@@ -151,7 +151,7 @@ pub enum Proof {
     Passes,
 }
 
-impl Proof {
+impl ClearProof {
     /// The word for it in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -168,15 +168,15 @@ impl Proof {
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, clear::{Options, clear}};
+/// use mcflush::ops::{Context, clear::{ClearOptions, clear}};
 /// use mcflush::scope::{Prefix, Scope};
 /// let scope = Scope::of([Prefix::new("shop:")?]);
-/// let cleared = clear(&"cache1".parse()?, &scope, &Options::default(), &Context::default()).await;
+/// let cleared = clear(&"cache1".parse()?, &scope, &ClearOptions::default(), &Context::default()).await;
 /// assert!(cleared.proof.is_some() == cleared.error.is_none());
 /// # Ok(())
 /// # }
 /// ```
-pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Cleared {
+pub async fn clear(server: &ServerAddr, scope: &Scope, options: &ClearOptions, context: &Context) -> Cleared {
     let began = Instant::now();
     context.events.tell(Event::Started);
     let mut retries = Retries::new(context);
@@ -207,7 +207,7 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &Options, contex
 /// the server has noted the reads before it.
 pub(super) async fn sweep(
     server: &ServerAddr,
-    options: &Options,
+    options: &ClearOptions,
     context: &Context,
     way: Way,
     watermark: Option<u64>,
@@ -231,7 +231,7 @@ pub(super) async fn sweep(
 struct Shared<'a> {
     server: &'a ServerAddr,
     scope: &'a Scope,
-    options: &'a Options,
+    options: &'a ClearOptions,
     context: &'a Context,
     way: Way,
     sieve: Sieve,
@@ -252,7 +252,13 @@ struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
+    fn new(
+        server: &'a ServerAddr,
+        scope: &'a Scope,
+        options: &'a ClearOptions,
+        context: &'a Context,
+        way: Way,
+    ) -> Self {
         Self {
             server,
             scope,
@@ -315,11 +321,11 @@ impl<'a> Shared<'a> {
         !self.options.filter.is_none() && !self.options.keep_new
     }
 
-    fn format(&self) -> Format {
-        if self.options.compares() { Format::KeysWithCas } else { Format::Keys }
+    fn format(&self) -> BatchFormat {
+        if self.options.compares() { BatchFormat::KeysWithCas } else { BatchFormat::Keys }
     }
 
-    fn check_reachable(&self, proof: Proof) -> Result<Proof, Error> {
+    fn check_reachable(&self, proof: ClearProof) -> Result<ClearProof, Error> {
         match self.tally.unreachable() {
             None => Ok(proof),
             Some((count, example)) => Err(self.error(Problem::OutOfReach { count, example: Excerpt::of(&example) })),
@@ -362,7 +368,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(server: &'a ServerAddr, scope: &'a Scope, options: &'a Options, context: &'a Context, way: Way) -> Self {
+    fn new(
+        server: &'a ServerAddr,
+        scope: &'a Scope,
+        options: &'a ClearOptions,
+        context: &'a Context,
+        way: Way,
+    ) -> Self {
         Self {
             shared: Shared::new(server, scope, options, context, way),
             retries: Retries::new(context),
@@ -402,7 +414,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn prove(&mut self) -> Result<Proof, Error> {
+    async fn prove(&mut self) -> Result<ClearProof, Error> {
         self.check_age().await?;
         if !self.shared.options.filter.is_none() {
             let stats = self.ask(StatsGroup::General).await?;
@@ -446,7 +458,7 @@ impl<'a> Run<'a> {
     }
 
     /// The inner error: the server does not list that way.
-    async fn by(&mut self, strategy: Strategy) -> Result<Result<Proof, ErrorReply>, Error> {
+    async fn by(&mut self, strategy: Strategy) -> Result<Result<ClearProof, ErrorReply>, Error> {
         match strategy {
             Strategy::Hash => self.by_hash_walk().await,
             Strategy::Lru | Strategy::Cachedump => self.by_passes().await,

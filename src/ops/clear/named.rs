@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
-use super::batch::{Batch, BatchBuilder, Format};
+use super::batch::{Batch, BatchBuilder, BatchFormat};
 use super::deleter::Deleter;
-use super::{Options, Proof, Shared};
+use super::{ClearOptions, ClearProof, Shared};
 use crate::address::ServerAddr;
 use crate::error::Error;
 use crate::ops::backlog::Batches;
@@ -77,7 +77,7 @@ pub async fn delete(
     let began = Instant::now();
     context.events.tell(Event::Started);
     let ask = || async { Dialect::learn(&mut context.connect(server).await?).await };
-    let (scope, options) = (Scope::everything(), Options { rate, ..Options::default() });
+    let (scope, options) = (Scope::everything(), ClearOptions { rate, ..ClearOptions::default() });
     let deleted = match Retries::new(context).until_done(server, ask).await {
         Ok((_, dialect)) => {
             // The keys are all that there is to walk.
@@ -86,7 +86,7 @@ pub async fn delete(
             let (sender, batches) = channel(AHEAD);
             tokio::task::spawn_blocking(move || read(keys, &sender));
             let deletes = Box::pin(Deleter::new(&shared).run(Reader { batches, shared: &shared })).await;
-            let result = deletes.and_then(|()| shared.check_reachable(Proof::Walk));
+            let result = deletes.and_then(|()| shared.check_reachable(ClearProof::Walk));
             Deleted {
                 named: shared.tally.count_matched(),
                 deleted: shared.tally.count_deleted(),
@@ -109,7 +109,7 @@ type Portion = io::Result<(u64, Batch)>;
 
 /// Reads to the end, to the first error, or until nobody takes any more.
 fn read(keys: impl Iterator<Item = io::Result<Bytes>>, batches: &Sender<Portion>) {
-    let (mut batch, mut count) = (BatchBuilder::new(Format::Keys), 0);
+    let (mut batch, mut count) = (BatchBuilder::new(BatchFormat::Keys), 0);
     for key in keys {
         match key {
             Ok(key) if (1..=KEY_MAX).contains(&key.len()) => {

@@ -12,9 +12,9 @@ use super::Run;
 use crate::error::{Error, Problem};
 use crate::ops::Event;
 
-/// Between two looks at the server, the first time, and at most.
-const LOOK: Duration = Duration::from_millis(2);
-const LOOK_MAX: Duration = Duration::from_millis(20);
+/// Between two questions to the server, the first time, and at most.
+const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 
 /// What a turn of the maintainer takes at most on a server at rest.
 const TURN: Duration = Duration::from_secs(1);
@@ -34,14 +34,14 @@ impl Run<'_> {
     /// number of the turn that it is at then.
     pub(super) async fn wait_for_notes(&mut self, since: Option<u64>, why: &'static str) -> Result<Option<u64>, Error> {
         let began = Instant::now();
-        let (mut first, mut second_turn, mut is_told, mut look) = (since, None, false, LOOK);
+        let (mut first, mut second_turn, mut is_told, mut pause) = (since, None, false, PAUSE);
         loop {
             // Without a maintainer each read is noted at once.
             let Some(now) = self.activity().await?.and_then(|activity| activity.turns) else { return Ok(None) };
             let first = *first.get_or_insert(now);
             // A restarted server holds nothing old.
             let Some(turns) = now.checked_sub(first) else { return Ok(Some(now)) };
-            // The turn that was under way at the first look, one from its begin to its end, and another one.
+            // The turn that was under way at the first question, one from its begin to its end, and another one.
             let are_both_parts_taken =
                 turns == 2 && second_turn.get_or_insert_with(Instant::now).elapsed() >= SECOND_PART;
             if turns >= 3 || are_both_parts_taken {
@@ -54,8 +54,8 @@ impl Run<'_> {
             if began.elapsed() > LONG && !std::mem::replace(&mut is_told, true) {
                 self.shared.context.events.tell(Event::Waiting { why, after: TURN });
             }
-            self.shared.context.pause(self.shared.server, look).await?;
-            look = (look * 2).min(LOOK_MAX);
+            self.shared.context.pause(self.shared.server, pause).await?;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 }

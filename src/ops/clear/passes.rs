@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::activity::Activity;
-use super::evidence::{APART, Evidence, Found, GOAL, PASSES_MAX, VERIFIED_GOAL, Verdict};
+use super::evidence::{APART, Evidence, GOAL, PASSES_MAX, PassFindings, VERIFIED_GOAL, Verdict};
 use super::lister::Walk;
-use super::{Pass, Proof, Run, Shared};
-use crate::error::{Error, Kind, Problem};
+use super::{ClearProof, Pass, Run, Shared};
+use crate::error::{Error, FailureKind, Problem};
 use crate::ops::Event;
 use crate::ops::dialect::Dumps;
 use crate::ops::listing::sample::Sample;
@@ -27,14 +27,14 @@ const MOVING: Duration = Duration::from_millis(500);
 const HIDDEN: &str = "a key that was read a moment ago is not listed until the server has moved it";
 
 /// What was seen of the server's other clients.
-struct Watch {
-    /// The last look at the counters, with this clear's own uses at that time.
+struct OtherClients {
+    /// The counters when they were last read, with this clear's own uses at that time.
     last: Option<(Activity, u64)>,
     /// Since when nobody has used an item.
     quiet_since: Instant,
 }
 
-/// What changed between two looks.
+/// What changed between two readings of the counters.
 struct Changes {
     /// Another client read or stored an item, or the server does not say.
     is_used: bool,
@@ -46,12 +46,12 @@ struct Changes {
     is_restarted: bool,
 }
 
-impl Watch {
+impl OtherClients {
     fn new(activity: Option<Activity>, own_uses: u64) -> Self {
         Self { last: activity.map(|activity| (activity, own_uses)), quiet_since: Instant::now() }
     }
 
-    fn look(&mut self, activity: Option<Activity>, own_uses: u64) -> Changes {
+    fn changes(&mut self, activity: Option<Activity>, own_uses: u64) -> Changes {
         let now = activity.map(|activity| (activity, own_uses));
         let changes = match (self.last, now) {
             (Some((before, own_before)), Some((after, own_after))) => Changes {
@@ -72,9 +72,9 @@ impl Watch {
 
 impl Run<'_> {
     /// The inner error: the server does not list that way.
-    pub(super) async fn by_passes(&mut self) -> Result<Result<Proof, ErrorReply>, Error> {
+    pub(super) async fn by_passes(&mut self) -> Result<Result<ClearProof, ErrorReply>, Error> {
         let goal = if self.shared.options.verify { VERIFIED_GOAL } else { GOAL };
-        let mut watch = Watch::new(self.activity().await?, self.own_uses());
+        let mut others = OtherClients::new(self.activity().await?, self.own_uses());
         let mut first = Instant::now();
         let (mut hidden_passes, mut number) = (0, 0);
         // The turn of the LRU maintainer to which the last pause went on.
@@ -83,20 +83,20 @@ impl Run<'_> {
         let mut is_rescued = false;
         loop {
             let began = Instant::now();
-            let was_quiet_since = watch.quiet_since;
-            let turns = waited.take().or(watch.last.and_then(|(activity, _)| activity.turns));
+            let was_quiet_since = others.quiet_since;
+            let turns = waited.take().or(others.last.and_then(|(activity, _)| activity.turns));
             let (mut walk, mut coverage) = match self.whole_pass().await {
                 Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
                 Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
-                Err(error) if error.kind() == Kind::Deadline && number > 0 => {
+                Err(error) if error.kind() == FailureKind::Deadline && number > 0 => {
                     return Err(self.undecided("the deadline"));
                 }
                 Err(error) => return Err(error),
             };
             number += 1;
-            let changes = watch.look(self.activity().await?, self.own_uses());
+            let changes = others.changes(self.activity().await?, self.own_uses());
             if changes.is_restarted {
-                first = self.begin_anew(&mut watch);
+                first = self.begin_anew(&mut others);
                 continue;
             }
             is_rescued |= changes.is_rescued;
@@ -115,10 +115,10 @@ impl Run<'_> {
                     }
                     self.pause(MOVING, "the server moves items to other slab pages, and what it moved looks new")
                         .await?;
-                    let changes = watch.look(self.activity().await?, self.own_uses());
+                    let changes = others.changes(self.activity().await?, self.own_uses());
                     is_rescued = changes.is_rescued;
                     if changes.is_restarted {
-                        first = self.begin_anew(&mut watch);
+                        first = self.begin_anew(&mut others);
                     }
                     continue;
                 }
@@ -135,7 +135,7 @@ impl Run<'_> {
                 }
             }
             let is_quiet = !changes.is_used && !changes.is_moved;
-            self.evidence.add(Found {
+            self.evidence.add(PassFindings {
                 began: began.duration_since(first),
                 old,
                 before: self.sample.recapture(),
@@ -150,7 +150,7 @@ impl Run<'_> {
                 return Err(self.hidden(&coverage));
             }
             let wait = match self.evidence.verdict(goal, first.elapsed()) {
-                Verdict::Complete if coverage.is_whole() => return Ok(Ok(Proof::Passes)),
+                Verdict::Complete if coverage.is_whole() => return Ok(Ok(ClearProof::Passes)),
                 // The server's own moves may bring them to light.
                 Verdict::Complete if hidden_passes < HIDDEN_PASSES_MAX => {
                     hidden_passes += 1;
@@ -164,26 +164,26 @@ impl Run<'_> {
             if wait == Duration::ZERO {
                 // Else a key that hides until its read is noted would hide from both passes.
                 waited = match self.wait_for_notes(turns, HIDDEN).await {
-                    Err(error) if error.kind() == Kind::Deadline => return Err(self.undecided("the deadline")),
+                    Err(error) if error.kind() == FailureKind::Deadline => return Err(self.undecided("the deadline")),
                     result => result?,
                 };
             } else {
                 self.pause(wait, HIDDEN).await?;
-                let changes = watch.look(self.activity().await?, self.own_uses());
+                let changes = others.changes(self.activity().await?, self.own_uses());
                 is_rescued = changes.is_rescued;
                 if changes.is_restarted {
-                    first = self.begin_anew(&mut watch);
+                    first = self.begin_anew(&mut others);
                 }
             }
         }
     }
 
     /// Another server runs there now: its CAS begin anew, and what passes saw of the one before says nothing of it.
-    fn begin_anew(&mut self, watch: &mut Watch) -> Instant {
+    fn begin_anew(&mut self, others: &mut OtherClients) -> Instant {
         self.shared.watermark.store(0, Relaxed);
         self.sample = Sample::new();
         self.evidence = Evidence::default();
-        *watch = Watch::new(watch.last.map(|(activity, _)| activity), self.own_uses());
+        *others = OtherClients::new(others.last.map(|(activity, _)| activity), self.own_uses());
         Instant::now()
     }
 
@@ -201,7 +201,7 @@ impl Run<'_> {
     pub(super) async fn activity(&mut self) -> Result<Option<Activity>, Error> {
         match self.ask(StatsGroup::General).await {
             Ok(stats) => Ok(Activity::of(&stats)),
-            Err(error) if error.kind() == Kind::Server => Ok(None),
+            Err(error) if error.kind() == FailureKind::Server => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -215,13 +215,13 @@ impl Run<'_> {
         let Shared { server, context, .. } = self.shared;
         context.events.tell(Event::Waiting { why, after: time });
         match context.pause(server, time).await {
-            Err(error) if error.kind() == Kind::Deadline => Err(self.undecided("the deadline")),
+            Err(error) if error.kind() == FailureKind::Deadline => Err(self.undecided("the deadline")),
             result => result,
         }
     }
 
     fn gave_up(&self, walk: &Walk) -> Error {
-        if let Err(out_of_reach) = self.shared.check_reachable(Proof::Passes) {
+        if let Err(out_of_reach) = self.shared.check_reachable(ClearProof::Passes) {
             return out_of_reach;
         }
         if walk.older > 0 && self.shared.watermark.load(Relaxed) == 0 {

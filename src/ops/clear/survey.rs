@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Options, Strategy};
+use super::{ClearOptions, Strategy};
 use crate::address::ServerAddr;
 use crate::error::Error;
-use crate::ops::listing::{self, KEYS_PER_EVENT, Listed, Looked, Sieve, Uncertainty, Visitor};
+use crate::ops::listing::{self, KEYS_PER_EVENT, ListedItem, Sieve, Uncertainty, Visited, Visitor};
 use crate::ops::nearest::Nearest;
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
@@ -38,7 +38,12 @@ pub struct Survey {
 ///
 /// # Errors
 /// The server could not be reached, does not list its keys, or does not say of its items what the filter asks for.
-pub async fn survey(server: &ServerAddr, scope: &Scope, options: &Options, context: &Context) -> Result<Survey, Error> {
+pub async fn survey(
+    server: &ServerAddr,
+    scope: &Scope,
+    options: &ClearOptions,
+    context: &Context,
+) -> Result<Survey, Error> {
     let sieve = Sieve::learn(&options.filter, server, context).await?;
     let surveyor = || Surveyor {
         server,
@@ -51,7 +56,8 @@ pub async fn survey(server: &ServerAddr, scope: &Scope, options: &Options, conte
         found: vec![Found::default(); (scope.prefixes().len() + scope.globs().len()).max(1)],
         nearest: Nearest::to(scope),
     };
-    let Looked { strategy, visitor, uncertainty } = listing::look(server, options.strategy, context, surveyor).await?;
+    let Visited { strategy, visitor, uncertainty } =
+        listing::visit_all(server, options.strategy, context, surveyor).await?;
     let is_found = visitor.found.iter().any(|found| found.keys > 0);
     let nearest = if is_found { Vec::new() } else { visitor.nearest.prefixes() };
     Ok(Survey { strategy, listed: visitor.listed, found: visitor.found, nearest, uncertainty })
@@ -71,7 +77,7 @@ struct Surveyor<'a> {
 }
 
 impl Visitor for Surveyor<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed += 1;
         self.untold.0 += 1;

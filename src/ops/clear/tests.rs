@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cleared, Options, Proof, clear};
-use crate::error::{Kind, Problem};
+use super::{ClearOptions, ClearProof, Cleared, clear};
+use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
 use crate::ops::{Connector, Context};
 use crate::scope::{Prefix, Scope};
@@ -32,7 +32,7 @@ fn at_rest(version: &str, line: &str) -> Say {
     }
 }
 
-async fn clear_shop(context: &Context, options: Options) -> Cleared {
+async fn clear_shop(context: &Context, options: ClearOptions) -> Cleared {
     clear(&address(), &Scope::of([Prefix::new("shop:").unwrap()]), &options, context).await
 }
 
@@ -50,7 +50,7 @@ fn dumping_with(version: &'static str, answer: impl Fn(&str) -> Option<Say> + Se
     server(move |line| answer(line).unwrap_or_else(|| at_rest(version, line)))
 }
 
-fn kind(cleared: &Cleared) -> Option<Kind> {
+fn kind(cleared: &Cleared) -> Option<FailureKind> {
     cleared.error.as_ref().map(crate::error::Error::kind)
 }
 
@@ -58,8 +58,8 @@ fn kind(cleared: &Cleared) -> Option<Kind> {
 async fn a_crawler_that_is_never_free_is_given_up() {
     let (context, heard) = dumping("1.6.38", |_| text("BUSY currently processing crawler request\r\n"));
     let began = Instant::now();
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(kind(&cleared), Some(Kind::Busy));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(kind(&cleared), Some(FailureKind::Busy));
     assert!(began.elapsed() >= Duration::from_secs(60) && heard.count(HASH_DUMP) > 2);
 }
 
@@ -73,8 +73,8 @@ async fn within_a_deadline_a_taken_crawler_is_waited_for() {
         tokio::time::sleep_until(deadline).await;
         stop.cancel();
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(kind(&cleared), Some(Kind::Deadline));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(kind(&cleared), Some(FailureKind::Deadline));
     assert!(Instant::now() >= deadline);
 }
 
@@ -82,8 +82,8 @@ async fn within_a_deadline_a_taken_crawler_is_waited_for() {
 async fn a_server_at_rest_takes_two_passes() {
     let (context, heard) =
         dumping("1.6.18", |number| Say::Text(if number == 0 { item("shop:1", 2) } else { String::new() } + "END\r\n"));
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(Proof::Passes), 2, 1), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Passes), 2, 1), "{cleared:?}");
     assert_eq!((cleared.miss_rate, cleared.doubt), (Some(0.0), Some(0.0)));
     assert_eq!(heard.count(LRU_DUMP), 2);
 }
@@ -103,8 +103,8 @@ async fn a_server_that_waits_until_its_answers_are_read_goes_on() {
             line => at_rest("1.6.9", line),
         }
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), KEYS as u64), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), KEYS as u64), "{cleared:?}");
     assert!(heard.all().iter().filter(|line| line.starts_with("delete ")).count() >= KEYS);
 }
 
@@ -124,15 +124,15 @@ async fn keys_that_the_first_pass_does_not_list_are_waited_for() {
             line => at_rest("1.6.18", line),
         }
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), 1), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 1), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_never_goes_ends_incomplete() {
     let (context, heard) = dumping("1.6.18", |_| Say::Text(item("shop:1", 2) + "END\r\n"));
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, kind(&cleared)), (None, Some(Kind::Incomplete)));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)));
     assert_eq!(heard.count(LRU_DUMP), 40);
 }
 
@@ -142,8 +142,8 @@ async fn what_is_stored_meanwhile_does_not_count() {
     let (context, _) = dumping("1.6.18", |number| {
         Say::Text(item("shop:1", if number == 0 { 2 } else { 50 + number as u64 }) + "END\r\n")
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.passes), (Some(Proof::Passes), 2), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.passes), (Some(ClearProof::Passes), 2), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,8 +167,8 @@ async fn what_was_moved_to_another_page_may_be_old() {
                 line => at_rest("1.6.18", line),
             }
         });
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), 2), "{cleared:?}");
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 2), "{cleared:?}");
         assert!(heard.count(LRU_DUMP) >= 3, "one more after the one that found it");
     }
 }
@@ -192,8 +192,8 @@ async fn a_restarted_server_is_looked_at_anew() {
                 line => at_rest("1.6.18", line),
             }
         });
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!(cleared.proof, Some(Proof::Passes), "{cleared:?}");
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
         assert!(cleared.passes >= 3, "two of the new one: {cleared:?}");
     }
 }
@@ -201,16 +201,16 @@ async fn a_restarted_server_is_looked_at_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_walk_that_says_nothing_is_waited_for_while_the_server_answers() {
     let (context, _) = dumping("1.6.38", |_| Say::Later(Duration::from_secs(120), "END\r\n".into()));
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(cleared.proof, Some(Proof::Walk), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Walk), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_walk_that_never_ends_is_given_up() {
     let (context, _) = dumping("1.6.38", |_| Say::Silence);
     let began = Instant::now();
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(kind(&cleared), Some(Kind::Timeout));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(kind(&cleared), Some(FailureKind::Timeout));
     assert!(began.elapsed() >= Duration::from_secs(300));
 }
 
@@ -222,8 +222,8 @@ async fn a_server_that_stops_in_a_walk_is_a_timeout() {
         _ if began.elapsed() > Duration::from_secs(1) => Say::Silence,
         line => at_rest("1.6.38", line),
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(kind(&cleared), Some(Kind::Timeout));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(kind(&cleared), Some(FailureKind::Timeout));
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
@@ -243,8 +243,8 @@ async fn a_dump_without_end_is_ended_by_a_version() {
                 line => at_rest("1.4.33", line),
             }
         });
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), 1), "{cleared:?}");
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 1), "{cleared:?}");
         assert_eq!(heard.count("delete shop:1"), 1);
     }
 }
@@ -256,8 +256,8 @@ async fn a_garbled_walk_is_walked_again() {
         Say::Text(if number == 0 { garbled } else { item("shop:1", 2) } + "END\r\n")
     });
     context.patience.retries = 1;
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Walk), 1), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Walk), 1), "{cleared:?}");
     assert_eq!((heard.count(HASH_DUMP), heard.count("md shop:9 q")), (2, 0));
 }
 
@@ -272,8 +272,8 @@ async fn a_server_that_is_full_for_a_while_is_tried_again() {
         }
     });
     context.patience.retries = 5;
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Walk), 1), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Walk), 1), "{cleared:?}");
     assert!(!heard.all().iter().any(|line| line.starts_with("stats cachedump")));
 }
 
@@ -291,7 +291,7 @@ async fn a_failure_that_passes_is_tried_again_and_changes_nothing() {
                 line => at_rest(version, line),
             });
             context.patience.retries = 1;
-            async move { (clear_shop(&context, Options::default()).await, heard.all()) }
+            async move { (clear_shop(&context, ClearOptions::default()).await, heard.all()) }
         };
         let (undisturbed, commands) = with_failure_at(None).await;
         assert!(undisturbed.proof.is_some(), "{undisturbed:?}");
@@ -310,8 +310,8 @@ async fn a_listing_that_broke_off_is_not_counted() {
         _ => Say::Text(item("shop:1", 3) + "END\r\n"),
     });
     context.patience.retries = 1;
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, cleared.listed, cleared.deleted), (Some(Proof::Walk), 1, 1), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.listed, cleared.deleted), (Some(ClearProof::Walk), 1, 1), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,7 +319,7 @@ async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
     // Too long for the base64 form, and the server answers no binary protocol.
     let key = format!("shop:{}%20", "x".repeat(230));
     let (context, heard) = dumping("1.6.18", move |_| Say::Text(item(&key, 2).replace("%2520", "%20") + "END\r\n"));
-    let cleared = clear_shop(&context, Options::default()).await;
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert!(heard.count(LRU_DUMP) > 1, "{cleared:?}");
     let error = cleared.error.expect("the key is left");
     assert!(matches!(error.problem, Problem::OutOfReach { count: 1, .. }), "{error}");
@@ -327,7 +327,7 @@ async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
 
 #[tokio::test(start_paused = true)]
 async fn new_items_are_kept() {
-    let keep_new = Options { keep_new: true, ..Options::default() };
+    let keep_new = ClearOptions { keep_new: true, ..ClearOptions::default() };
     for (version, delete) in [("1.6.38", "md shop:2 C3 q"), ("1.6.9", "cas shop:2 0 -1 0 3")] {
         let (context, heard) = dumping(version, |number| {
             let old = item("shop:1", 2) + &item("shop:2", 3);
@@ -353,8 +353,8 @@ async fn a_marked_key_whose_delete_is_lost_is_deleted_by_the_cas_of_the_mark() {
         _ => None,
     });
     context.patience.retries = 1;
-    let cleared = clear_shop(&context, Options { keep_new: true, ..Options::default() }).await;
-    assert_eq!((cleared.proof, cleared.kept_new), (Some(Proof::Walk), Some(0)), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+    assert_eq!((cleared.proof, cleared.kept_new), (Some(ClearProof::Walk), Some(0)), "{cleared:?}");
     assert_eq!((heard.count("md shop:1 C50 q"), heard.count("md shop:1 C2 q")), (2, 0));
 }
 
@@ -364,8 +364,8 @@ async fn without_cas_nothing_can_be_kept() {
         "stats settings" => text("STAT cas_enabled no\r\nEND\r\n"),
         line => at_rest("1.6.38", line),
     });
-    let cleared = clear_shop(&context, Options { keep_new: true, ..Options::default() }).await;
-    assert_eq!(kind(&cleared), Some(Kind::Disabled));
+    let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+    assert_eq!(kind(&cleared), Some(FailureKind::Disabled));
     assert_eq!(heard.count(HASH_DUMP), 0, "before anything is listed");
 }
 
@@ -383,7 +383,7 @@ async fn a_stop_ends_a_clear_within_a_timeout() {
             })
         };
         let (context, heard) = silent_at(None);
-        assert!(clear_shop(&context, Options::default()).await.proof.is_some());
+        assert!(clear_shop(&context, ClearOptions::default()).await.proof.is_some());
         let commands: std::collections::BTreeSet<_> = heard.all().into_iter().collect();
         assert!(commands.len() > 5, "{commands:?}");
         for command in commands.into_iter().map(Some).chain([None]) {
@@ -397,8 +397,8 @@ async fn a_stop_ends_a_clear_within_a_timeout() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 stop.cancel();
             });
-            let cleared = clear_shop(&context, Options::default()).await;
-            assert_eq!(kind(&cleared), Some(Kind::Interrupted), "{version}, at {command:?}: {cleared:?}");
+            let cleared = clear_shop(&context, ClearOptions::default()).await;
+            assert_eq!(kind(&cleared), Some(FailureKind::Interrupted), "{version}, at {command:?}: {cleared:?}");
             let took = began.elapsed();
             assert!(took <= Duration::from_secs(1) + context.patience.timeout, "{version}, at {command:?}: {took:?}");
         }
@@ -413,8 +413,8 @@ async fn keys_that_another_client_deletes_meanwhile_cost_no_round_trip_each() {
         line if line.ends_with(" I") => text("NF\r\n"),
         line => at_rest("1.6.38", line),
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(cleared.proof, Some(Proof::Walk), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Walk), "{cleared:?}");
     let marks = heard.all().iter().filter(|line| line.ends_with(" I")).count();
     assert!(marks < 100, "{marks} marks were tried");
 }
@@ -431,8 +431,8 @@ async fn a_dump_waits_until_the_server_has_enlarged_its_hash_table() {
         LRU_DUMP => text("END\r\n"),
         line => at_rest("1.6.18", line),
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(cleared.proof, Some(Proof::Passes), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
     assert_eq!(heard.count(LRU_DUMP), 2);
 }
 
@@ -444,8 +444,8 @@ async fn a_hash_table_that_stays_full_is_no_reason_to_wait_for_ever() {
         line => at_rest("1.6.38", line),
     });
     let began = Instant::now();
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(cleared.proof, Some(Proof::Walk), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Walk), "{cleared:?}");
     assert!((3..=6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
@@ -461,15 +461,15 @@ async fn a_dump_is_not_asked_for_while_another_crawl_runs() {
         HASH_DUMP => text("END\r\n"),
         line => at_rest("1.6.38", line),
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), 1), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), 1), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left() {
-    let verify = Options { verify: true, ..Options::default() };
+    let verify = ClearOptions { verify: true, ..ClearOptions::default() };
     // The mark has CAS 50. The first walk had passed where the second key was stored before it.
-    for (listed_by, proof, walks) in [(1, Some(Proof::Walk), 3), (9, None, 3)] {
+    for (listed_by, proof, walks) in [(1, Some(ClearProof::Walk), 3), (9, None, 3)] {
         let (context, heard) = dumping("1.6.38", move |number| {
             let newer = item("shop:2", 40);
             Say::Text(
@@ -514,8 +514,8 @@ async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
             })
         });
         let began = Instant::now();
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), walks), "{version}: {cleared:?}");
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), walks), "{version}: {cleared:?}");
         assert_eq!(cleared.deleted, walks as u64, "{version}");
         assert_eq!(began.elapsed() >= Duration::from_millis(20), walks == 2, "{version}");
     }
@@ -532,8 +532,12 @@ async fn what_was_not_read_for_long_shows_that_no_flush_came_right_before() {
                 Say::Text(line + &item("shop:1", 2).replace("la=1764000000", "la=1764000101") + "END\r\n")
             })
         });
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(Proof::Walk), walks), "{last_access}: {cleared:?}");
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!(
+            (cleared.proof, heard.count(HASH_DUMP)),
+            (Some(ClearProof::Walk), walks),
+            "{last_access}: {cleared:?}"
+        );
     }
 }
 
@@ -542,8 +546,8 @@ async fn a_server_that_is_flushed_all_the_time_is_given_up() {
     let flushes = AtomicU32::new(0);
     let answer = flushed("1.6.38", move || flushes.fetch_add(1, SeqCst));
     let (context, heard) = server(move |line| answer(line).unwrap_or_else(|| text("END\r\n")));
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!((kind(&cleared), heard.count(HASH_DUMP)), (Some(Kind::Incomplete), 10), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((kind(&cleared), heard.count(HASH_DUMP)), (Some(FailureKind::Incomplete), 10), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -565,8 +569,8 @@ async fn passes_of_a_server_in_use_are_three_turns_of_its_lru_maintainer_apart()
         }
         line => at_rest("1.6.18", line),
     });
-    let cleared = clear_shop(&context, Options::default()).await;
-    assert_eq!(cleared.proof, Some(Proof::Passes), "{cleared:?}");
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
     let dumps = dumps.lock().unwrap();
     assert!(dumps.len() > 5 && dumps.windows(2).all(|pair| pair[1] >= pair[0] + 3), "{dumps:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::probe::Probe;
 use super::turn::Until;
-use super::{CAS_PAUSE, Flush, Flushed, Flushing, Proof, unchecked};
+use super::{CAS_PAUSE, Flush, FlushProof, Flushed, Flushing, unchecked};
 use crate::error::{Error, Problem};
 use crate::ops::binary::{self, BinaryFlushed};
 use crate::ops::dialect::{Dialect, FlushBy};
@@ -33,14 +33,14 @@ impl Flushing<'_> {
     }
 
     /// Flushes once more, for what the first flush may have left, and looks for what was stored before.
-    async fn again_by_binary(&self, first: &BinaryFlushed, probe: Option<&Key>) -> Result<Proof, Error> {
+    async fn again_by_binary(&self, first: &BinaryFlushed, probe: Option<&Key>) -> Result<FlushProof, Error> {
         let compares_cas = |version| Dialect::of(version).flush_by() == FlushBy::Cas;
         let proof = if first.has_cas && first.version.as_ref().is_some_and(compares_cas) {
             self.context.pause(self.server, CAS_PAUSE).await?;
-            Proof::Cas
+            FlushProof::Cas
         } else {
             self.turn(Until::TheFlushIsPast).await?;
-            Proof::Twice
+            FlushProof::Twice
         };
         binary::flush(self.server, 0, self.context).await?;
         match probe {

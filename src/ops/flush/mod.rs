@@ -19,11 +19,11 @@ use self::probe::Probe;
 use self::turn::Until;
 use super::clear::{self, Cleared};
 use super::dialect::Dialect;
-use super::listing::{self, Listed, Visitor, Walked, Way};
+use super::listing::{self, ListedItem, Visitor, Walked, Way};
 use super::retry::Retries;
 use super::{Context, Event, Strategy};
 use crate::address::ServerAddr;
-use crate::error::{Error, Kind, Problem};
+use crate::error::{Error, FailureKind, Problem};
 use crate::protocol::Meaning;
 use crate::protocol::admin::FlushAll;
 
@@ -49,7 +49,7 @@ pub enum Flush {
 /// Why a flush may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Proof {
+pub enum FlushProof {
     /// The server compares CAS, and was told twice: the second flush takes a value that was in the middle of an `incr` or
     /// `append` at the first.
     Cas,
@@ -59,7 +59,7 @@ pub enum Proof {
     Twice,
 }
 
-impl Proof {
+impl FlushProof {
     /// The word for it in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -84,7 +84,7 @@ pub struct Flushed {
     /// was not walked.
     pub kept_new: Option<u64>,
     /// Why nothing stored before is readable; none where that was not checked.
-    pub proof: Option<Proof>,
+    pub proof: Option<FlushProof>,
     /// Why the table could not be walked, where it should have been.
     pub walk_failed: Option<String>,
 }
@@ -235,9 +235,11 @@ impl Flushing<'_> {
                 Ok(cleared) => {
                     flushed.swept = Some(cleared.deleted);
                     flushed.kept_new = cleared.kept_new;
-                    flushed.proof = Some(Proof::Walk);
+                    flushed.proof = Some(FlushProof::Walk);
                 }
-                Err(error) if self.keeps_new() || matches!(error.kind(), Kind::Deadline | Kind::Interrupted) => {
+                Err(error)
+                    if self.keeps_new() || matches!(error.kind(), FailureKind::Deadline | FailureKind::Interrupted) =>
+                {
                     return Err(error);
                 }
                 Err(Error { problem: Problem::Incomplete(what), server }) if self.verifies() => {
@@ -245,7 +247,7 @@ impl Flushing<'_> {
                 }
                 Err(error) => {
                     self.twice().await?;
-                    flushed.proof = Some(Proof::Twice);
+                    flushed.proof = Some(FlushProof::Twice);
                     flushed.walk_failed = Some(error.problem.to_string());
                 }
             },
@@ -254,11 +256,11 @@ impl Flushing<'_> {
                     self.context.pause(self.server, CAS_PAUSE).await?;
                     self.again().await?;
                 }
-                flushed.proof = Some(Proof::Cas);
+                flushed.proof = Some(FlushProof::Cas);
             }
             Plan::Twice => {
                 self.twice().await?;
-                flushed.proof = Some(Proof::Twice);
+                flushed.proof = Some(FlushProof::Twice);
             }
         }
         if self.verifies() {
@@ -274,11 +276,11 @@ impl Flushing<'_> {
     /// Walks the hash table, and deletes what is in it.
     async fn sweep(&self, facts: &Facts, watermark: Option<u64>) -> Result<Cleared, Error> {
         let way = Way { strategy: Strategy::Hash, dialect: self.dialect().await? };
-        let options = clear::Options {
+        let options = clear::ClearOptions {
             strategy: Some(Strategy::Hash),
             verify: self.verifies(),
             keep_new: self.keeps_new(),
-            ..clear::Options::default()
+            ..clear::ClearOptions::default()
         };
         let by_time = facts.flushes_by_time();
         let mut cleared =
@@ -315,8 +317,8 @@ impl Flushing<'_> {
     /// are.
     async fn verify(&self, confirmed: &Confirmed) -> Result<(), Error> {
         let Some(probe) = &confirmed.probe else { return Ok(()) };
-        let look = || async { probe.is_there(&mut self.context.connect(self.server).await?).await };
-        if Retries::new(self.context).until_done(self.server, look).await? {
+        let is_there = || async { probe.is_there(&mut self.context.connect(self.server).await?).await };
+        if Retries::new(self.context).until_done(self.server, is_there).await? {
             let what = "an item stored before flush_all is still there after its OK";
             return Err(Error { server: self.server.clone(), problem: Problem::Incomplete(what.into()) });
         }
@@ -368,7 +370,7 @@ struct Older {
 }
 
 impl Visitor for Older {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         self.count += u64::from(item.cas().is_some_and(|cas| cas <= self.watermark));
         Ok(())
     }

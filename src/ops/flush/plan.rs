@@ -3,7 +3,7 @@
 use super::Flush;
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Kind, Problem};
+use crate::error::{Error, FailureKind, Problem};
 use crate::ops::clear::Instance;
 use crate::ops::dialect::{Dialect, Dumps, FlushBy};
 use crate::ops::{Context, figure};
@@ -90,7 +90,8 @@ impl Facts {
 
 /// To wait through a silence a second time would tell nothing new, nor would a flush without a login.
 fn is_final(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Timeout | Kind::Auth | Kind::Refused) || matches!(error.problem, Problem::BinaryOnly)
+    matches!(error.kind(), FailureKind::Timeout | FailureKind::Auth | FailureKind::Refused)
+        || matches!(error.problem, Problem::BinaryOnly)
 }
 
 /// How it is made sure that nothing stored before a flush is readable.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use super::{Flush, flush};
-use crate::error::Kind;
+use crate::error::FailureKind;
 use crate::ops::scripted::{Say, address, item, server, stats, text};
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +34,7 @@ async fn what_a_server_got_after_a_restart_is_new() {
     });
     context.patience.retries = 0;
     let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await;
-    assert_eq!(flushed.map_err(|error| error.kind()), Err(Kind::Incomplete));
+    assert_eq!(flushed.map_err(|error| error.kind()), Err(FailureKind::Incomplete));
     assert!(!heard.all().iter().any(|line| line.starts_with("md ")), "{:?}", heard.all());
 }
 

@@ -18,14 +18,14 @@ use super::namespaces::Division;
 use super::retry::Retries;
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Kind, Problem};
+use crate::error::{Error, FailureKind, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::watch::{LogStream, Watch};
 use crate::protocol::{ErrorKind, ErrorReply, Meaning, Reply, Request};
 use crate::setters::setters;
 
-/// Between two looks at what has come so far.
-const LOOK: Duration = Duration::from_millis(500);
+/// Between two calls with what has come so far.
+const EACH: Duration = Duration::from_millis(500);
 
 const DOING: &str = "watch";
 
@@ -33,13 +33,13 @@ const DOING: &str = "watch";
 ///
 /// ```
 /// use std::time::Duration;
-/// use mcflush::ops::hot::Options;
-/// let options = Options::default().with_time(Duration::from_secs(10)).with_keys(10);
+/// use mcflush::ops::hot::HotOptions;
+/// let options = HotOptions::default().with_time(Duration::from_secs(10)).with_keys(10);
 /// assert!(options.division.prefix(b"shop:1") == b"shop:");
 /// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Options {
+pub struct HotOptions {
     /// How keys are divided.
     pub division: Division,
     /// For how long the log is read.
@@ -48,14 +48,14 @@ pub struct Options {
     pub keys: usize,
 }
 
-setters!(Options { with_division: division: Division, with_time: time: Duration, with_keys: keys: usize });
+setters!(HotOptions { with_division: division: Division, with_time: time: Duration, with_keys: keys: usize });
 
 /// What was seen.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, hot::{Options, hot}};
-/// let seen = hot(&"cache1".parse()?, &Options::default(), &Context::default(), |_| {}).await?;
+/// use mcflush::ops::{Context, hot::{HotOptions, hot}};
+/// let seen = hot(&"cache1".parse()?, &HotOptions::default(), &Context::default(), |_| {}).await?;
 /// println!("{} gets in {:?}", seen.traffic.total().gets, seen.time);
 /// # Ok(())
 /// # }
@@ -83,8 +83,8 @@ pub struct Seen {
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, hot::{Options, hot}};
-/// let seen = hot(&"cache1".parse()?, &Options::default(), &Context::default(), |_| {}).await?;
+/// use mcflush::ops::{Context, hot::{HotOptions, hot}};
+/// let seen = hot(&"cache1".parse()?, &HotOptions::default(), &Context::default(), |_| {}).await?;
 /// for (prefix, uses) in seen.traffic.sorted() {
 ///     println!("{prefix:?} {}", uses.gets);
 /// }
@@ -96,9 +96,9 @@ pub struct Seen {
 /// The server could not be reached, shows no log, or was lost.
 pub async fn hot(
     server: &ServerAddr,
-    options: &Options,
+    options: &HotOptions,
     context: &Context,
-    look: impl Fn(&Traffic),
+    so_far: impl Fn(&Traffic),
 ) -> Result<Seen, Error> {
     let mut retries = Retries::new(context);
     let before = retries.until_done(server, || statistics(server, context)).await?;
@@ -110,7 +110,7 @@ pub async fn hot(
     let (mut client, logs_deletes) = retries.until_done(server, || watch(server, context)).await?;
     let mut counter = Counter::new(&options.division);
     let began = Instant::now();
-    read(&mut client, &mut counter, began + options.time, context, look).await?;
+    read(&mut client, &mut counter, began + options.time, context, so_far).await?;
     drop(client);
     counter.finish();
     let time = began.elapsed().min(options.time);
@@ -130,7 +130,7 @@ pub async fn hot(
 /// None where the server says none.
 async fn statistics(server: &ServerAddr, context: &Context) -> Result<Vec<Stat>, Error> {
     match context.connect(server).await?.stats(StatsGroup::General).await {
-        Err(error) if error.kind() == Kind::Server => Ok(Vec::new()),
+        Err(error) if error.kind() == FailureKind::Server => Ok(Vec::new()),
         stats => stats,
     }
 }
@@ -184,19 +184,19 @@ async fn read(
     counter: &mut Counter<'_>,
     end: Instant,
     context: &Context,
-    look: impl Fn(&Traffic),
+    so_far: impl Fn(&Traffic),
 ) -> Result<(), Error> {
-    let mut next_look = Instant::now() + LOOK;
+    let mut next_call = Instant::now() + EACH;
     loop {
         let now = Instant::now();
         if now >= end {
             return Ok(());
         }
-        if now >= next_look {
-            next_look = now + LOOK;
-            look(&counter.traffic);
+        if now >= next_call {
+            next_call = now + EACH;
+            so_far(&counter.traffic);
         }
-        let wait = end.min(next_look).saturating_duration_since(now);
+        let wait = end.min(next_call).saturating_duration_since(now);
         let Some(answer) = context.stop.run_until_cancelled(client.next_within(wait)).await else { return Ok(()) };
         let Some(answer) = answer? else { continue };
         let Reply::Log(line) = answer.reply else { return Err(client.refused(answer.reply)) };
@@ -209,8 +209,8 @@ mod tests {
     use super::*;
     use crate::ops::scripted::{Say, address, server, text};
 
-    fn second() -> Options {
-        Options { time: Duration::from_secs(1), keys: 3, ..Options::default() }
+    fn second() -> HotOptions {
+        HotOptions { time: Duration::from_secs(1), keys: 3, ..HotOptions::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,7 +244,7 @@ mod tests {
         }
         let (context, heard) = server(|_| text("STAT proxy_conn_requests 4\r\nEND\r\n"));
         let error = hot(&address(), &second(), &context, |_| {}).await.unwrap_err();
-        assert!(error.kind() == Kind::Disabled && heard.all() == ["stats"], "{error}");
+        assert!(error.kind() == FailureKind::Disabled && heard.all() == ["stats"], "{error}");
     }
 
     #[tokio::test(start_paused = true)]

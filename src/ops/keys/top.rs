@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use super::Item;
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
-use crate::ops::listing::Listed;
+use crate::ops::listing::ListedItem;
 
 /// What comes first. Where it decides nothing, the key does, byte by byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ impl Order {
     }
 
     /// None where the listing does not say it.
-    fn of(self, item: Listed<'_>) -> Option<u64> {
+    fn of(self, item: ListedItem<'_>) -> Option<u64> {
         match self {
             Self::Size => Some(u64::MAX - item.known_size()?),
             Self::Age => item.last_access(),
@@ -86,7 +86,7 @@ impl Ranking {
     ///
     /// # Errors
     /// The listing does not say what the order is about.
-    pub(super) fn offer(&mut self, key: &[u8], item: Listed<'_>, server: &ServerAddr) -> Result<(), Error> {
+    pub(super) fn offer(&mut self, key: &[u8], item: ListedItem<'_>, server: &ServerAddr) -> Result<(), Error> {
         let Top { order, most } = self.top;
         let rank = order
             .of(item)
@@ -124,7 +124,7 @@ mod tests {
         let mut ranking = Ranking::new(Top { order, most: most.try_into().unwrap() });
         for line in lines {
             let item = MetadumpLine::new(line.as_bytes()).unwrap();
-            ranking.offer(item.encoded_key(), Listed::Metadump(item), &address()).unwrap();
+            ranking.offer(item.encoded_key(), ListedItem::Metadump(item), &address()).unwrap();
         }
         let key = |line: Box<[u8]>| String::from_utf8(line[4..5].to_vec()).unwrap();
         ranking.into_lines().map(key).collect()
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_the_listing_does_not_say() {
         let mut ranking = Ranking::new(Top { order: Order::Age, most: NonZeroUsize::MIN });
-        let item = Listed::Metadump(MetadumpLine::new(b"key=a exp=-1 cas=1").unwrap());
+        let item = ListedItem::Metadump(MetadumpLine::new(b"key=a exp=-1 cas=1").unwrap());
         assert!(ranking.offer(b"a", item, &address()).unwrap_err().to_string().contains("last read"));
     }
 }

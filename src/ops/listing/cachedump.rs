@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Coverage, Cut, CutClass, Listed, Visitor, Walked};
+use super::{Coverage, Cut, CutClass, ListedItem, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::{Answer, CodecError};
 use crate::error::{Error, Problem};
@@ -135,7 +135,7 @@ pub(super) async fn walk(
     };
     let mut coverage = Coverage::default();
     for (class, before) in classes {
-        let dumped = match dump(client, class, 0, |item| visitor.visit(Listed::Cachedump(&item))).await? {
+        let dumped = match dump(client, class, 0, |item| visitor.visit(ListedItem::Cachedump(&item))).await? {
             Dumped::Whole(dumped) => dumped,
             Dumped::Broken(listed) => {
                 let unlisted = before.number.saturating_sub(listed).max(1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Listed;
+use super::ListedItem;
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::ops::Context;
@@ -78,7 +78,7 @@ impl Sieve {
     ///
     /// # Errors
     /// The listing does not say what matters.
-    pub(in crate::ops) fn admits(&self, item: Listed<'_>, server: &ServerAddr) -> Result<bool, Error> {
+    pub(in crate::ops) fn admits(&self, item: ListedItem<'_>, server: &ServerAddr) -> Result<bool, Error> {
         if let Some(larger) = self.larger {
             let size = item.known_size().ok_or_else(|| unsaid(server, "how large an item is"))?;
             if size <= larger {
@@ -110,7 +110,7 @@ mod tests {
         let stats = [Stat::new("time", "1000").unwrap()];
         let sieve = Sieve::of(&filter, &address(), &stats).unwrap();
         let line = MetadumpLine::new(line.as_bytes()).unwrap();
-        sieve.admits(Listed::Metadump(line), &address()).map_err(|error| error.to_string())
+        sieve.admits(ListedItem::Metadump(line), &address()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::cachedump::{self, Dumped};
 use super::metadump;
-use super::{Coverage, Listed, Visitor, Walked};
+use super::{Coverage, ListedItem, Visitor, Walked};
 use crate::client::Client;
 use crate::error::Error;
 use crate::ops::Context;
@@ -21,15 +21,16 @@ pub(super) async fn walk(
     visitor: &mut impl Visitor,
 ) -> Result<Walked, Error> {
     let before = cachedump::classes(client).await?;
-    let mut counted = Counted { visitor, by_class: BTreeMap::new() };
+    let mut counted = Counting { visitor, by_class: BTreeMap::new() };
     match metadump::walk(CrawlTarget::All, dialect, client, context, &mut counted).await? {
         Walked::Whole(_) => {}
         walked => return Ok(walked),
     }
-    let Counted { by_class, .. } = counted;
+    let Counting { by_class, .. } = counted;
     let mut coverage = Coverage::default();
     for (class, before) in before {
-        let newest = match cachedump::dump(client, class, 1, |item| visitor.visit(Listed::Cachedump(&item))).await? {
+        let newest = match cachedump::dump(client, class, 1, |item| visitor.visit(ListedItem::Cachedump(&item))).await?
+        {
             Dumped::Whole(dumped) => dumped.listed,
             Dumped::Broken(listed) => {
                 *client = context.connect(&client.server().clone()).await?;
@@ -45,13 +46,13 @@ pub(super) async fn walk(
 }
 
 /// Counts the items of each slab class on their way to the visitor.
-struct Counted<'a, V> {
+struct Counting<'a, V> {
     visitor: &'a mut V,
     by_class: BTreeMap<u64, u64>,
 }
 
-impl<V: Visitor> Visitor for Counted<'_, V> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+impl<V: Visitor> Visitor for Counting<'_, V> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         if let Some(class) = item.class() {
             *self.by_class.entry(class).or_default() += 1;
         }

@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 use tokio::time::Instant;
 
 use super::readiness::{self, Obstacle};
-use super::{Coverage, Listed, Visitor, Walked};
+use super::{Coverage, ListedItem, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::{Answer, CodecError};
 use crate::connection::wait;
@@ -210,7 +210,7 @@ impl<V: Visitor> Dump<'_, V> {
         if self.dialect.stalls_garble() && is_two(line, &self.begin) {
             return Err(self.client.error(Problem::Garbled { doing: DOING }));
         }
-        self.visitor.visit(Listed::Metadump(line)).map_err(|error| self.garbled(error))
+        self.visitor.visit(ListedItem::Metadump(line)).map_err(|error| self.garbled(error))
     }
 
     /// The lines that have come with one.
@@ -220,11 +220,11 @@ impl<V: Visitor> Dump<'_, V> {
         let mut verdict = Ok(());
         let (visitor, begin) = (&mut *self.visitor, &self.begin);
         self.client.visit(|item| {
-            if let protocol::Listed::Metadump(line) = item {
+            if let protocol::Part::Metadump(line) = item {
                 verdict = if garbles && is_two(line, begin) {
                     Err(Error { server: server.clone(), problem: Problem::Garbled { doing: DOING } })
                 } else {
-                    visitor.visit(Listed::Metadump(line))
+                    visitor.visit(ListedItem::Metadump(line))
                 };
             }
             if verdict.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

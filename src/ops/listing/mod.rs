@@ -4,10 +4,10 @@ mod cachedump;
 mod choice;
 mod filter;
 mod heads;
-mod look;
 mod metadump;
 mod readiness;
 pub(super) mod sample;
+mod visit_all;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,8 +17,8 @@ use bytes::{BufMut, BytesMut};
 pub(super) use self::choice::{Way, choose};
 pub use self::filter::Filter;
 pub(super) use self::filter::Sieve;
-pub use self::look::Uncertainty;
-pub(super) use self::look::{Looked, Sampling, look};
+pub use self::visit_all::Uncertainty;
+pub(super) use self::visit_all::{Sampling, Visited, visit_all};
 use super::dialect::Dumps;
 use super::{Context, Event};
 use crate::address::ServerAddr;
@@ -63,12 +63,12 @@ impl fmt::Display for Strategy {
 
 /// An item that a walk lists.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Listed<'a> {
+pub(super) enum ListedItem<'a> {
     Metadump(MetadumpLine<'a>),
     Cachedump(&'a CachedumpItem),
 }
 
-impl Listed<'_> {
+impl ListedItem<'_> {
     /// Appends the key, decoded.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ pub(super) trait Visitor {
     ///
     /// # Errors
     /// Why the walk is given up: it says nothing of the keys that are not visited then.
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error>;
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error>;
 }
 
 /// What a listing to its end leaves out by its nature, beside what it may miss.

@@ -6,7 +6,7 @@
 //! filled a moment ago, on busy processors). From 1.6.19 to 1.6.28 a dump of the hash table can stop the crawler for good in the same way.
 
 use crate::client::Client;
-use crate::error::{Error, Kind};
+use crate::error::{Error, FailureKind};
 use crate::ops::figure;
 use crate::protocol::crawler::CrawlTarget;
 use crate::protocol::stats::{Stat, StatsGroup};
@@ -39,7 +39,7 @@ impl Obstacle {
 pub(super) async fn obstacle(client: &mut Client, target: &CrawlTarget) -> Result<Option<Obstacle>, Error> {
     match client.stats(StatsGroup::General).await {
         Ok(stats) => Ok(find(&stats, target)),
-        Err(error) if error.kind() == Kind::Server => Ok(None),
+        Err(error) if error.kind() == FailureKind::Server => Ok(None),
         Err(error) => Err(error),
     }
 }

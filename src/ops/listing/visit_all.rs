@@ -1,7 +1,7 @@
-//! One look at all keys, changing nothing.
+//! A visit to all keys, changing nothing.
 
 use super::sample::Sample;
-use super::{Coverage, Listed, Strategy, Visitor, Walked, Way, choose, walk};
+use super::{Coverage, ListedItem, Strategy, Visitor, Walked, Way, choose, walk};
 use crate::address::ServerAddr;
 use crate::error::Error;
 use crate::ops::Context;
@@ -16,8 +16,8 @@ pub struct Uncertainty {
     pub repeated: u64,
 }
 
-/// What a look at all keys came to.
-pub(in crate::ops) struct Looked<V> {
+/// What a visit to all keys came to.
+pub(in crate::ops) struct Visited<V> {
     pub(in crate::ops) strategy: Strategy,
     pub(in crate::ops) visitor: V,
     /// None for a listing that shows every key, once.
@@ -29,12 +29,12 @@ pub(in crate::ops) struct Looked<V> {
 ///
 /// # Errors
 /// The server could not be reached, or does not list its keys.
-pub(in crate::ops) async fn look<V: Visitor>(
+pub(in crate::ops) async fn visit_all<V: Visitor>(
     server: &ServerAddr,
     asked: Option<Strategy>,
     context: &Context,
     visitor: impl Fn() -> V,
-) -> Result<Looked<V>, Error> {
+) -> Result<Visited<V>, Error> {
     let mut retries = Retries::new(context);
     let mut way = choose(server, asked, context, &mut retries).await?;
     loop {
@@ -54,7 +54,7 @@ pub(in crate::ops) async fn look<V: Visitor>(
                     Strategy::Hash => None,
                     _ => Some(sampling.uncertainty(server, way, context, &coverage).await?),
                 };
-                return Ok(Looked { strategy: way.strategy, visitor, uncertainty });
+                return Ok(Visited { strategy: way.strategy, visitor, uncertainty });
             }
             Err(error) => retries.after(error).await?,
         }
@@ -80,7 +80,7 @@ impl Sampling {
         Before { sampling: self, visitor }
     }
 
-    pub(in crate::ops) fn note(&mut self, item: Listed<'_>, watermark: Option<u64>) {
+    pub(in crate::ops) fn note(&mut self, item: ListedItem<'_>, watermark: Option<u64>) {
         self.listed += 1;
         self.highest_cas = self.highest_cas.max(item.cas().unwrap_or_default());
         self.sample.note(item.raw_key(), item.cas(), watermark);
@@ -117,7 +117,7 @@ struct Before<'a, V> {
 }
 
 impl<V: Visitor> Visitor for Before<'_, V> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         self.sampling.note(item, None);
         self.visitor.visit(item)
     }
@@ -129,7 +129,7 @@ struct Second<'a> {
 }
 
 impl Visitor for Second<'_> {
-    fn visit(&mut self, item: Listed<'_>) -> Result<(), Error> {
+    fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         self.sampling.note(item, self.watermark);
         Ok(())
     }

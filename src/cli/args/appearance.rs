@@ -1,4 +1,4 @@
-//! How it looks.
+//! How what mcflush prints appears.
 
 use std::env;
 
@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::cli::when::When;
 
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Look {
+pub struct Appearance {
     /// Colours: auto (on a terminal), always or never
     ///
     /// If NO_COLOR is set and not empty, auto means never.
@@ -21,7 +21,7 @@ pub struct Look {
     pub progress: When,
 }
 
-/// What --color says before the arguments are understood, as help and refusals have a look too.
+/// What --color says before the arguments are understood, as help and refusals have colours too.
 pub fn color_asked() -> When {
     let arguments: Vec<_> = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| match argument.strip_prefix("--color") {
