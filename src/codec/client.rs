@@ -228,13 +228,22 @@ impl ClientCodec {
         if self.after_client_error && line.is_empty() {
             return Ok(self.blank(length, buffer));
         }
-        // One that was not there as a whole when it was first looked for.
-        if let Some(expect) = self.in_flight.lists(self.limits.items)
-            && let Some(take) = Take::find(expect, line, length)
-        {
-            self.in_flight.more_listed(1);
-            self.lines.taken(length);
-            return Ok(Step::Answer(Answer::new(take.from(buffer), Role::Part)));
+        // What comes most, without a slice of the line.
+        if let Some(expect) = self.in_flight.lists(self.limits.items) {
+            if length == line.len() + 2
+                && let Some(reply) = Reply::of_word(line, expect)
+            {
+                self.in_flight.last(&Line::Other);
+                self.lines.taken(length);
+                self.after_client_error = false;
+                buffer.advance(length);
+                return Ok(Step::Answer(Answer::new(reply, Role::Last)));
+            }
+            if let Some(take) = Take::find(expect, line, length) {
+                self.in_flight.more_listed(1);
+                self.lines.taken(length);
+                return Ok(Step::Answer(Answer::new(take.from(buffer), Role::Part)));
+            }
         }
         if let Some((block, data)) = self.block_line(line) {
             return self.start_block(block, length, data, buffer);

@@ -234,17 +234,10 @@ impl Reply {
         }
         let last = |reply: Self| Some((reply, true));
         let part = |reply: Self| Some((reply, false));
+        if let Some(reply) = Self::of_word(line, expect) {
+            return last(reply);
+        }
         match (expect, &line[..]) {
-            (
-                Expect::Metadump
-                | Expect::Cachedump
-                | Expect::Stats
-                | Expect::StatsOther
-                | Expect::PrefixStats
-                | Expect::Values
-                | Expect::Config,
-                b"END",
-            ) => last(Self::End),
             // Since 1.6.43 a dump begins with this line.
             (Expect::Metadump | Expect::Mgdump, b"OK") if !begun => part(Self::Ok),
             (Expect::Watch, b"OK") => part(Self::Ok),
@@ -252,18 +245,8 @@ impl Reply {
             (Expect::Metadump, [b'V', ..]) => last(Self::Version(ServerVersion::parse(line)?)),
             (Expect::Metadump, _) => part(Self::Metadump(MetadumpItem::parse(line.clone())?)),
             (Expect::Mgdump, [b'm', b'g', b' ', ..]) => part(Self::Mgdump(MgdumpItem::parse(line.clone())?)),
-            (Expect::Mgdump, b"EN") => last(Self::MgdumpEnd),
             (Expect::Cachedump, _) => part(Self::Cachedump(CachedumpItem::parse(line.clone())?)),
-            (Expect::Store, b"STORED") => last(Self::Stored),
-            (Expect::Store, b"NOT_STORED") => last(Self::NotStored),
-            (Expect::Store, b"EXISTS") => last(Self::Exists),
-            (Expect::Store | Expect::Delete | Expect::Touch | Expect::Number, b"NOT_FOUND") => last(Self::NotFound),
-            (Expect::Delete, b"DELETED") => last(Self::Deleted),
-            (Expect::Touch, b"TOUCHED") => last(Self::Touched),
             (Expect::Number, _) => last(Self::Number(whole(number, line)?)),
-            (Expect::Noop, b"MN") => last(Self::Noop),
-            (Expect::Ok | Expect::StatsOther, b"OK") => last(Self::Ok),
-            (Expect::Reset | Expect::StatsOther, b"RESET") => last(Self::Reset),
             (Expect::SizesSwitch, _) => {
                 let stat = Stat::parse(line)?;
                 let more = *stat.name() == b"sizes_status"[..] && *stat.value() == b"error"[..];
@@ -284,6 +267,34 @@ impl Reply {
             (Expect::Unknown, _) => last(Self::Other(OtherLine::new(line.clone())?)),
             _ => None,
         }
+    }
+
+    /// Reads a line (without its end) that is one word: the last of an answer.
+    #[inline]
+    pub(crate) fn of_word(line: &[u8], expect: Expect) -> Option<Self> {
+        Some(match (expect, line) {
+            (
+                Expect::Metadump
+                | Expect::Cachedump
+                | Expect::Stats
+                | Expect::StatsOther
+                | Expect::PrefixStats
+                | Expect::Values
+                | Expect::Config,
+                b"END",
+            ) => Self::End,
+            (Expect::Mgdump, b"EN") => Self::MgdumpEnd,
+            (Expect::Store, b"STORED") => Self::Stored,
+            (Expect::Store, b"NOT_STORED") => Self::NotStored,
+            (Expect::Store, b"EXISTS") => Self::Exists,
+            (Expect::Store | Expect::Delete | Expect::Touch | Expect::Number, b"NOT_FOUND") => Self::NotFound,
+            (Expect::Delete, b"DELETED") => Self::Deleted,
+            (Expect::Touch, b"TOUCHED") => Self::Touched,
+            (Expect::Noop, b"MN") => Self::Noop,
+            (Expect::Ok | Expect::StatsOther, b"OK") => Self::Ok,
+            (Expect::Reset | Expect::StatsOther, b"RESET") => Self::Reset,
+            _ => return None,
+        })
     }
 
     /// Reads a line (without its end) as something that a quiet request says.
