@@ -36,7 +36,14 @@ pub struct Item {
     pub changed: u64,
     /// It has outlived a flush in the middle of a change, which happens to no item twice.
     was_in_the_middle: bool,
+    /// In milliseconds: until then a client that reads slowly holds it.
+    held_until: u64,
+    /// It was held for longer than passes over the lists can notice.
+    pub was_held_long: bool,
 }
+
+/// Milliseconds. What is held for a shorter time is not hidden from two passes in a row.
+const HELD_LONG: u64 = 1_000;
 
 /// What a server counts, as `stats` shows it.
 #[derive(Debug, Default, Clone)]
@@ -89,6 +96,8 @@ pub enum Outcome {
 pub struct Model {
     pub version: [u32; 3],
     pub has_cas: bool,
+    /// Whether it dumps its LRU lists: by default from 1.5.0 on, with an option from 1.4.31 on.
+    pub has_crawler: bool,
     /// In the order of the hash table.
     pub items: BTreeMap<(u64, Key), Item>,
     lists: BTreeMap<(u32, List), BTreeMap<u64, Key>>,
@@ -107,6 +116,9 @@ pub struct Model {
     /// The part of them that the next turn takes.
     next_notes: usize,
     pub is_moving_pages: bool,
+    /// The hash table has two to the power of this buckets.
+    pub hash_power: u32,
+    pub is_growing: bool,
 }
 
 fn hash(key: &[u8]) -> u64 {
@@ -122,6 +134,7 @@ impl Model {
         Self {
             version,
             has_cas,
+            has_crawler: version >= [1, 5, 0],
             items: BTreeMap::new(),
             lists: BTreeMap::new(),
             counters: Counters::default(),
@@ -135,6 +148,22 @@ impl Model {
             notes: [Vec::new(), Vec::new()],
             next_notes: 0,
             is_moving_pages: false,
+            hash_power: 16,
+            is_growing: false,
+        }
+    }
+
+    /// Whether the server is about to enlarge its hash table.
+    pub fn is_table_full(&self) -> bool {
+        self.items.len() * 2 > 3 << self.hash_power
+    }
+
+    /// A client begins to read an item's value, and is slow.
+    pub fn hold(&mut self, key: &[u8], time: u64) {
+        let until = self.now + time;
+        if let Some(item) = self.find(key) {
+            item.held_until = item.held_until.max(until);
+            item.was_held_long |= time > HELD_LONG;
         }
     }
 
@@ -150,8 +179,8 @@ impl Model {
 
     /// It comes back empty, and counts its CAS anew.
     pub fn restart(&mut self, pid: u64) {
-        let (stamp, now) = (self.stamp, self.now);
-        *self = Self { pid, stamp, ..Self::new(self.version, self.has_cas, now) };
+        let (stamp, now, has_crawler) = (self.stamp, self.now, self.has_crawler);
+        *self = Self { pid, stamp, has_crawler, ..Self::new(self.version, self.has_cas, now) };
     }
 
     fn fresh_cas(&mut self) -> u64 {
@@ -286,6 +315,8 @@ impl Model {
             born: self.stamp,
             changed: self.stamp,
             was_in_the_middle: false,
+            held_until: 0,
+            was_held_long: false,
         };
         if let (Verb::Append, Some(before)) = (verb, before) {
             item.value = [&before.value[..], value].concat();
@@ -446,7 +477,8 @@ impl Model {
 
     /// Takes the oldest item of a cold list out, as a full server does.
     pub fn evict(&mut self, class: u32) {
-        let tail = self.lists.get(&(class, List::Cold)).and_then(|list| list.values().next().cloned());
+        let is_free = |key: &&Key| self.items[&slot(key)].held_until <= self.now;
+        let tail = self.lists.get(&(class, List::Cold)).and_then(|list| list.values().find(is_free).cloned());
         if let Some(key) = tail {
             self.counters.evictions += 1;
             self.stamp += 1;
@@ -456,6 +488,9 @@ impl Model {
 
     /// Moves an item to another slab page, which gives it a new CAS before 1.6.24. What is gone is dropped.
     pub fn move_page(&mut self, key: &[u8]) -> bool {
+        if self.items.get(&slot(key)).is_some_and(|item| item.held_until > self.now) {
+            return false;
+        }
         let Some(mut item) = self.unlink(key).filter(|item| !self.is_gone(item)) else { return false };
         if self.version < [1, 6, 24] {
             item.cas = self.fresh_cas();
@@ -493,7 +528,9 @@ pub enum Dump {
 
 impl Dump {
     pub fn of_lists(model: &Model) -> Self {
-        Self::Lru(model.lengths().into_iter().map(|(list, length)| (list, 0, length)).collect())
+        // 1.5.5 and 1.5.6 end one too early.
+        let left_out = usize::from(matches!(model.version, [1, 5, 5 | 6]));
+        Self::Lru(model.lengths().into_iter().map(|(list, length)| (list, 0, length - left_out)).collect())
     }
 
     /// Visits some items; false at the end.
@@ -520,7 +557,8 @@ impl Dump {
             };
             // What is flushed stays linked: a late note can bring it back.
             let item = &model.items[&slot(&key)];
-            let is_hidden = model.is_gone(item) || (is_of_lists && item.is_noted_later);
+            let is_held = item.is_noted_later || item.held_until > model.now;
+            let is_hidden = model.is_gone(item) || (is_of_lists && is_held);
             if !is_hidden {
                 show(&key, item);
             }

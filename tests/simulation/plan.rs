@@ -10,7 +10,7 @@ use mcflush::ops::flush::Flush;
 
 use crate::chance::Chance;
 use crate::model::Key;
-use crate::world::key;
+use crate::world::{ODD, key};
 
 /// What mcflush is asked to do.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,8 @@ pub struct Traffic {
     pub in_scope: u64,
     /// It uses so many keys of each kind.
     pub keys: u64,
+    /// So many of a hundred reads are slow, and hold the item.
+    pub holds: u64,
 }
 
 /// What goes wrong with connections.
@@ -74,6 +76,8 @@ pub struct WireFaults {
     pub is_split: bool,
     /// Out of a thousand dumps.
     pub busy: u64,
+    /// The same: what a reader that stalls gets garbled from 1.6.19 to 1.6.43.
+    pub garbled: u64,
 }
 
 /// What happens to the server.
@@ -91,18 +95,25 @@ pub struct ServerFaults {
     pub evicts_every: Option<u64>,
     /// A flush meets a change in the middle, out of a hundred flushes.
     pub in_the_middle: u64,
+    /// How large the hash table is at first, where it is small enough to grow: its buckets as a power of two.
+    pub hash_power: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub version: [u32; 3],
     pub has_cas: bool,
+    pub has_crawler: bool,
     pub in_scope: u64,
     pub out_of_scope: u64,
+    /// So many of the keys have bytes that no text command can carry.
+    pub odd: u64,
     pub choice: Choice,
     /// The keys that are named, where they are.
     pub named: BTreeSet<Key>,
     pub job: Job,
+    /// Another mcflush does the same at the same time.
+    pub is_twice: bool,
     pub timeout: Duration,
     pub retries: u32,
     pub stops_at: Option<Duration>,
@@ -156,6 +167,7 @@ impl Plan {
             delayed: if happens(it, 30) { it.within(1, 300) } else { 0 },
             is_split: happens(it, 30),
             busy: if happens(it, 25) { it.within(10, 700) } else { 0 },
+            garbled: 0,
         };
         let server = ServerFaults {
             restarts_at: happens(it, 15).then(|| soon(it)),
@@ -166,19 +178,27 @@ impl Plan {
             moves_pages_at: happens(it, 20).then(|| soon(it)),
             evicts_every: happens(it, 20).then(|| it.within(3, 300)),
             in_the_middle: if happens(it, 50) { it.within(10, 100) } else { 0 },
+            hash_power: None,
         };
         let traffic: Vec<_> = (0..it.below(4))
             .map(|_| {
                 let reads = it.below(101);
                 let stores = it.below(101 - reads);
-                Traffic { pace: it.within(2, 60), reads, stores, in_scope: it.below(101), keys: it.within(5, 400) }
+                Traffic {
+                    pace: it.within(2, 60),
+                    reads,
+                    stores,
+                    in_scope: it.below(101),
+                    keys: it.within(5, 400),
+                    holds: 0,
+                }
             })
             .collect();
         // Of so many reads a pass misses many keys.
         let is_read_hard = it.percent(10);
         let traffic = if is_read_hard {
             (0..3)
-                .map(|_| Traffic { pace: 2, reads: 100, stores: 0, in_scope: it.within(50, 101), keys: 400 })
+                .map(|_| Traffic { pace: 2, reads: 100, stores: 0, in_scope: it.within(50, 101), keys: 400, holds: 0 })
                 .collect()
         } else {
             traffic
@@ -200,9 +220,12 @@ impl Plan {
             }
             job => job,
         };
-        Self {
+        let mut plan = Self {
             version,
             has_cas,
+            has_crawler: version >= [1, 5, 0],
+            odd: 0,
+            is_twice: false,
             in_scope,
             out_of_scope,
             choice,
@@ -220,7 +243,35 @@ impl Plan {
             wires: it.fork(),
             numbers: it.fork(),
             chance,
+        };
+        plan.add_rarities(&mut Chance::of(seed.reverse_bits()), is_calm);
+        plan
+    }
+
+    /// By a chance of their own, for the same reason.
+    fn add_rarities(&mut self, it: &mut Chance, is_calm: bool) {
+        if it.percent(15) {
+            self.version = it.pick(&[[1, 4, 33], [1, 5, 6]]);
+            self.has_crawler = self.version >= [1, 5, 0] || it.percent(60);
         }
+        if it.percent(15) {
+            self.odd = it.of_any_size(60);
+            if let Job::Delete(_) = self.job {
+                self.named.extend((0..it.below(self.odd + 1)).map(|number| key(it.percent(60), ODD + number)));
+            }
+        }
+        if it.percent(10) {
+            self.server.hash_power = Some(it.within(2, 9) as u32);
+        }
+        if it.percent(10) && !is_calm {
+            self.wire.garbled = it.within(10, 500);
+        }
+        if it.percent(10) && !is_calm {
+            for traffic in &mut self.traffic {
+                traffic.holds = it.within(1, 30);
+            }
+        }
+        self.is_twice = it.percent(10) && matches!(self.job, Job::Clear(_)) && !self.job.compares();
     }
 
     /// Whether the connections are good and nobody stops mcflush: then its counts are exact.
@@ -246,9 +297,13 @@ impl Plan {
         let is_told = self.has_cas
             || self.traffic.is_empty()
             || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
-        let is_settled = walks || (self.traffic.is_empty() && self.server.moves_pages_at.is_none());
+        let is_alone = self.traffic.is_empty() && self.server.moves_pages_at.is_none() && !self.is_twice;
+        let is_settled = walks || is_alone;
+        // What breaks or leaves out a part of every listing.
+        let hides = (!self.has_crawler && self.odd > 0) || self.version == [1, 5, 6];
         self.is_connected()
-            && self.wire.busy == 0
+            && self.wire.busy + self.wire.garbled == 0
+            && !hides
             && is_settled
             && is_told
             && !cannot_compare

@@ -91,6 +91,16 @@ async fn play(plan: Plan) -> Ran {
     let job = async {
         let server = "in-memory:11211".parse().unwrap();
         match plan.job {
+            Job::Clear(options) if plan.is_twice => {
+                let scope = scope(&plan);
+                let clear = || clear(&server, &scope, &options, &context);
+                let (one, other) = tokio::join!(clear(), clear());
+                // A proof of either has to be true; where nothing goes wrong, both have one.
+                let both = one.proof.and(other.proof);
+                let proof = if plan.has_to_be_complete() { both } else { one.proof.or(other.proof) };
+                let error = one.error.or(other.error).filter(|_| proof.is_none());
+                (proof.map(|proof| proof.as_str()), error, one.deleted + other.deleted)
+            }
             Job::Clear(options) => {
                 let cleared = clear(&server, &scope(&plan), &options, &context).await;
                 let proof = cleared.proof.map(|proof| proof.as_str());
@@ -116,6 +126,7 @@ async fn play(plan: Plan) -> Ran {
     let trace = std::mem::take(&mut *trace.lock().unwrap_or_else(PoisonError::into_inner));
     let what = match plan.job {
         Job::Clear(options) if !options.filter.is_none() => "clear by conditions",
+        Job::Clear(_) if plan.is_twice => "two clears",
         Job::Clear(_) => "clear",
         Job::Flush(_) => "flush",
         Job::Delete(_) => "delete",

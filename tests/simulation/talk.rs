@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use super::model::{Item, List, Model, Outcome, Verb};
 
 /// A command, with its data.
@@ -30,13 +33,26 @@ impl Command {
     }
 }
 
+/// What stands for a delete of the binary protocol, with its key and its CAS.
+pub const BINARY_DELETE: &str = "binary delete";
+
 /// The first command of a buffer, and how many bytes it has; none while it is not whole.
 pub fn first_command(buffer: &[u8]) -> Option<(Command, usize)> {
+    if buffer.starts_with(&[0x80, 4]) {
+        let (header, rest) = buffer.split_first_chunk::<24>()?;
+        let key = rest.get(..usize::from(u16::from_be_bytes([header[2], header[3]])))?;
+        let cas = u64::from_be_bytes(header[16..].try_into().ok()?).to_string();
+        let words = vec![BINARY_DELETE.into(), key.to_vec(), cas.into()];
+        return Some((Command { words, data: Vec::new() }, header.len() + key.len()));
+    }
     let end = buffer.iter().position(|byte| *byte == b'\n')?;
     let line = buffer[..end].strip_suffix(b"\r").unwrap_or(&buffer[..end]);
     let words: Vec<_> = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect();
     let mut command = Command { words, data: Vec::new() };
     let mut used = end + 1;
+    if command.word(0).starts_with('m') && command.flag('b').is_some() {
+        command.words[1] = BASE64_STANDARD.decode(command.key()).unwrap_or_default();
+    }
     if matches!(command.word(0), "set" | "add" | "append" | "cas") {
         let length: usize = command.number(4);
         command.data = buffer.get(used..used + length)?.to_vec();
@@ -89,6 +105,17 @@ pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
             }
             said.extend_from_slice(b"END\r\n");
             said
+        }
+        BINARY_DELETE => {
+            let wanted: u64 = command.number(2);
+            let (status, text) = match model.find(key).map(|item| item.cas) {
+                None => (1, "Not found"),
+                Some(cas) if wanted > 0 && wanted != cas => (2, "Data exists for key."),
+                Some(_) => (u8::from(!model.delete(key)), ""),
+            };
+            let mut said = vec![0; 24];
+            (said[0], said[1], said[7], said[11]) = (0x81, 4, status, text.len() as u8);
+            [&said, text.as_bytes()].concat()
         }
         "delete" if model.delete(key) => b"DELETED\r\n".to_vec(),
         "delete" => b"NOT_FOUND\r\n".to_vec(),
@@ -171,8 +198,8 @@ fn stats(model: &Model, command: &Command) -> Vec<u8> {
             stat("touch_hits", &counters.touch_hits);
             stat("evictions", &counters.evictions);
             stat("curr_items", &model.items.len());
-            stat("hash_power_level", &16);
-            stat("hash_is_expanding", &0);
+            stat("hash_power_level", &model.hash_power);
+            stat("hash_is_expanding", &u8::from(model.is_growing));
             if model.is_segmented() {
                 stat("lru_maintainer_juggles", &counters.juggles);
                 stat("moves_to_cold", &counters.moves_to_cold);
@@ -184,7 +211,7 @@ fn stats(model: &Model, command: &Command) -> Vec<u8> {
         }
         "settings" => {
             stat("cas_enabled", &yes(model.has_cas));
-            stat("lru_crawler", &yes(model.version >= [1, 5, 0]));
+            stat("lru_crawler", &yes(model.has_crawler));
             stat("lru_maintainer_thread", &yes(model.is_segmented()));
             if model.version >= [1, 5, 0] {
                 stat("lru_segmented", &yes(model.is_segmented()));
@@ -225,7 +252,8 @@ fn cachedump(model: &Model, command: &Command) -> Vec<u8> {
             break;
         }
         said.extend_from_slice(b"ITEM ");
-        said.extend_from_slice(key);
+        // The server copies a key as text, to its first NUL byte.
+        said.extend(key.iter().take_while(|byte| **byte > 0));
         said.extend_from_slice(end.as_bytes());
     }
     said.extend_from_slice(b"END\r\n");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::sleep;
 
@@ -139,11 +140,25 @@ impl Line {
 
     async fn dump(&mut self, world: &World, dump: &mut crate::world::Crawl) -> Result<(), Over> {
         self.write(dump.first_line()).await?;
+        let mut sent = Vec::new();
         while let Some(lines) = world.crawl(dump) {
             self.write(&lines).await?;
+            sent.extend(lines);
+            if dump.is_garbled && self.chance.percent(20) {
+                // The buffer once more from its start, behind a part of it.
+                let part = self.chance.below(sent.len() as u64) as usize;
+                self.write(&sent[..part]).await?;
+                self.write(&sent).await?;
+            }
+            // The server looks whether the client is still there, and loses a byte of what it sent.
+            if let Some(read) = self.stream.read(&mut [0]).now_or_never()
+                && read.map_or(true, |length| length == 0)
+            {
+                return Err(Over);
+            }
             sleep(Duration::from_millis(1)).await;
         }
-        self.write(b"END\r\n").await
+        self.write(dump.last_line()).await
     }
 }
 

@@ -23,12 +23,17 @@ pub struct Crawl {
     dump: Dump,
     number: u64,
     world: World,
-    has_first_line: bool,
+    version: [u32; 3],
+    pub is_garbled: bool,
 }
 
 impl Crawl {
-    pub const fn first_line(&self) -> &'static [u8] {
-        if self.has_first_line { b"OK\r\n" } else { b"" }
+    pub fn first_line(&self) -> &'static [u8] {
+        if self.version >= [1, 6, 43] { b"OK\r\n" } else { b"" }
+    }
+
+    pub fn last_line(&self) -> &'static [u8] {
+        if self.version >= [1, 5, 4] { b"END\r\n" } else { b"" }
     }
 }
 
@@ -67,6 +72,8 @@ impl World {
         let mut chance = plan.chance.clone();
         let epoch = 1_764_000_000_000 + chance.below(1_000);
         let mut model = Model::new(plan.version, plan.has_cas, epoch - 500_000);
+        model.has_crawler = plan.has_crawler;
+        model.hash_power = plan.server.hash_power.unwrap_or(model.hash_power);
         fill(&mut model, plan, &mut chance);
         if let Some(before) = plan.server.flushed_before {
             model.now = epoch - before;
@@ -139,12 +146,17 @@ impl World {
         let refused = |line: &str| Said::Text(format!("{line}\r\n").into_bytes());
         let version = state.model.version;
         let dump = match (command.word(1), command.word(2)) {
-            ("metadump", "all") if version >= [1, 5, 0] => Dump::of_lists(&state.model),
+            ("metadump", "all") if version >= [1, 4, 31] && !self.plan.has_crawler => {
+                return refused("CLIENT_ERROR lru crawler disabled");
+            }
+            ("metadump", "all") if version >= [1, 4, 31] => Dump::of_lists(&state.model),
             ("metadump", "hash") if version >= [1, 6, 9] => Dump::Hash(None),
             _ => return refused("ERROR"),
         };
-        if state.crawl.is_some() || state.chance.permille(self.plan.wire.busy) {
-            let is_locked = version >= [1, 6, 28] && matches!(dump, Dump::Hash(_)) && state.chance.percent(30);
+        let waits_for_table = state.model.is_growing && matches!(dump, Dump::Hash(_)) && version >= [1, 6, 28];
+        if state.crawl.is_some() || waits_for_table || state.chance.permille(self.plan.wire.busy) {
+            let is_locked =
+                version >= [1, 6, 28] && matches!(dump, Dump::Hash(_)) && (waits_for_table || state.chance.percent(30));
             return refused(if is_locked {
                 "ERROR locked try again later"
             } else {
@@ -153,7 +165,10 @@ impl World {
         }
         state.crawls += 1;
         state.crawl = Some(state.crawls);
-        Said::Dump(Crawl { dump, number: state.crawls, world: self.clone(), has_first_line: version >= [1, 6, 43] })
+        let is_garbled = (version >= [1, 6, 19] && version < [1, 6, 44])
+            && self.plan.wire.garbled > 0
+            && state.chance.permille(self.plan.wire.garbled);
+        Said::Dump(Crawl { dump, number: state.crawls, world: self.clone(), version, is_garbled })
     }
 
     /// Some lines of a dump; none at its end.
@@ -161,6 +176,9 @@ impl World {
         self.with(|state| {
             let version = state.model.version;
             let mut lines = Vec::new();
+            if state.model.is_growing && matches!(crawl.dump, Dump::Hash(_)) {
+                return Some(lines);
+            }
             let goes_on = crawl.dump.visit(&state.model, self.plan.dump_pace as usize, |key, item| {
                 dump_line(version, key, item, &mut lines);
             });
@@ -192,6 +210,9 @@ impl World {
         }
         if let Some(at) = plan.server.moves_pages_at {
             self.spawn(self.clone().move_pages(at, chance.fork()), true);
+        }
+        if plan.server.hash_power.is_some() {
+            self.spawn(self.clone().grow(chance.fork()), false);
         }
         if let Some(every) = plan.server.evicts_every {
             let world = self.clone();
@@ -226,6 +247,23 @@ impl World {
         }
     }
 
+    /// The hash table, once a second, and never while a dump holds it.
+    async fn grow(self, mut chance: Chance) {
+        loop {
+            sleep(Duration::from_secs(1)).await;
+            let begins = self.with(|state| {
+                state.model.is_growing = state.crawl.is_none() && state.model.is_table_full();
+                state.model.is_growing
+            });
+            if begins {
+                sleep(chance.millis(1, 300)).await;
+                self.with(|state| {
+                    (state.model.is_growing, state.model.hash_power) = (false, state.model.hash_power + 1)
+                });
+            }
+        }
+    }
+
     async fn use_keys(self, traffic: Traffic, mut chance: Chance) {
         loop {
             sleep(chance.millis(1, traffic.pace)).await;
@@ -234,12 +272,19 @@ impl World {
                 return;
             }
             let kind = chance.below(100);
-            let key = key(chance.percent(traffic.in_scope), chance.below(traffic.keys));
+            let in_scope = chance.percent(traffic.in_scope);
+            let is_odd = self.plan.odd > 0 && chance.percent(10);
+            let number = chance.below(if is_odd { self.plan.odd } else { traffic.keys });
+            let key = key(in_scope, if is_odd { ODD + number } else { number });
+            let held = (traffic.holds > 0 && chance.percent(traffic.holds)).then(|| chance.of_any_size(10_000));
             self.with(|state| {
                 let model = &mut state.model;
                 if kind < traffic.reads {
                     model.get(&key, true);
                     model.get(&key, true);
+                    if let Some(time) = held {
+                        model.hold(&key, time);
+                    }
                 } else if kind < traffic.reads + traffic.stores {
                     let verb = if chance.percent(80) { Verb::Set } else { Verb::Add };
                     let seconds = chance.pick(&[0, 0, 0, 100, 2]);
@@ -306,8 +351,22 @@ impl State {
     }
 }
 
+/// Keys from this number on have bytes that no text command can carry.
+pub const ODD: u64 = 1_000;
+
 /// A key in scope or out of it; some with bytes that a listing encodes.
 pub fn key(is_in_scope: bool, number: u64) -> Key {
+    if number >= ODD {
+        let app = if is_in_scope { "shop" } else { "blog" };
+        return match number % 4 {
+            0 => format!("{app}:a b:{number}"),
+            1 => format!("{app}:\r\nflush_all\r\n{number}"),
+            2 => format!("{app}:{number}\0z"),
+            // Too long for base64.
+            _ => format!("{app}:a b:{number:0200}"),
+        }
+        .into_bytes();
+    }
     match (is_in_scope, number % 7) {
         (true, 0) => format!("shop:a%b=c&{number}"),
         (true, _) => format!("shop:{number}"),
@@ -347,6 +406,9 @@ fn fill(model: &mut Model, plan: &Plan, chance: &mut Chance) {
         if chance.percent(10) {
             model.maintain();
         }
+    }
+    for number in 0..plan.odd {
+        model.store(Verb::Set, &key(chance.percent(50), ODD + number), b"9", 0, 0);
     }
     for _ in 0..20 {
         model.maintain();

@@ -54,6 +54,8 @@ pub(super) struct Deleter<'a> {
     again: VecDeque<Batch>,
     /// The first delete that the server refused.
     refusal: Option<ErrorReply>,
+    /// A key was left because there was no watermark, and no text command can name it to take one.
+    left_unmarked: bool,
     /// Before the backlog was at its end.
     is_stopped: bool,
 }
@@ -128,6 +130,7 @@ impl<'a> Deleter<'a> {
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
             again: VecDeque::new(),
             refusal: None,
+            left_unmarked: false,
             is_stopped: false,
         }
     }
@@ -157,6 +160,9 @@ impl<'a> Deleter<'a> {
         }
         match self.refusal {
             Some(reply) => Err(self.shared.error(Problem::Refusal { command: self.commands.name(), reply })),
+            None if self.left_unmarked => Err(self.shared.cannot_compare(
+                "one key has to show how old the others are, and no text command can name those that are left",
+            )),
             None => Ok(()),
         }
     }
@@ -297,8 +303,9 @@ impl<'a> Deleter<'a> {
                 _ => record,
             };
             if keeps_new && record.cas > watermark {
-                // Without a watermark no key of this batch is there any more.
+                // Without a watermark no key of this batch is there any more, of those that could be asked for.
                 sent.kept += u64::from(watermark > 0);
+                self.left_unmarked |= watermark == 0 && self.request(&record).is_none();
                 continue;
             }
             match self.request(&record) {

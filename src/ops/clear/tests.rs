@@ -342,6 +342,18 @@ async fn new_items_are_kept() {
     }
 }
 
+/// Only a key that a text command can name gives the mark by which old items are told from new ones.
+#[tokio::test(start_paused = true)]
+async fn without_a_key_to_mark_nothing_is_called_complete() {
+    for (version, key) in [("1.6.38", format!("shop:{}%20", "x".repeat(230))), ("1.6.9", "shop:a%20b".into())] {
+        let dump = item(&key, 2).replace("%2520", "%20") + "END\r\n";
+        let (context, _) = dumping(version, move |_| Say::Text(dump.clone()));
+        let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+        let error = cleared.error.expect("the key is left");
+        assert!(matches!(error.problem, Problem::NoAge { .. }), "{version}: {error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_marked_key_whose_delete_is_lost_is_deleted_by_the_cas_of_the_mark() {
     let lost = AtomicU32::new(0);
