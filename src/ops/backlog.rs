@@ -1,5 +1,5 @@
-//! What was listed and is not deleted or shown yet. The listing never waits here: what memory does not hold goes to an
-//! unlinked temporary file, and where that cannot take it the listing is told to give the walk up.
+//! The keys that are listed and not yet deleted or shown. The listing never waits here: an unlinked temporary file
+//! takes what memory does not hold. If the file cannot take it, the listing is told to give the walk up.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,21 +9,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// How many bytes a batch should have: large enough that handing it on costs nothing beside the work on it.
+/// How many bytes a batch should have: large enough that the cost of handing it on is small beside the work on it.
 pub(super) const BATCH: usize = 16 * 1024;
 
-/// Batches held for whoever takes them: half a megabyte, some 20,000 keys.
+/// Batches held in memory for the drainer: half a megabyte, some 20,000 keys.
 const HEAD: usize = 32;
 
-/// Batches held until the file has taken them: what a listing brings in a fifth of a second.
+/// Batches held in memory until the file has taken them: a fifth of a second of a listing.
 const TAIL: usize = 256;
 
-/// Where batches come from, one after the other.
+/// A source of batches.
 pub(super) trait Batches {
-    /// The next batch; none when no more will come. Nothing is lost when it is dropped while it waits.
+    /// The next batch, or `None` after the last. A caller may drop the future while it waits: no batch is lost.
     ///
     /// # Errors
-    /// What is still to come cannot be had.
+    /// The rest of the batches cannot be read.
     fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
 }
 
@@ -39,9 +39,9 @@ pub(super) type Opener = fn() -> io::Result<File>;
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// For the drainer: there is a batch, or there will be none.
+    /// Wakes the drainer: there is a batch, or there will be no more.
     ready: Notify,
-    /// For the spool's thread: there is something to move, or it is over.
+    /// Wakes the spool's thread: there is a batch to move, or the backlog has ended.
     work: Condvar,
 }
 
@@ -52,35 +52,35 @@ struct State {
     /// Batches in the file.
     spooled: usize,
     tail: VecDeque<Bytes>,
-    /// No batch will come any more.
+    /// The filler is gone: there will be no more batches.
     filled: bool,
-    /// Nobody takes batches any more.
+    /// The drainer is gone.
     abandoned: bool,
-    /// Why the file takes no more.
+    /// Why the file takes no more batches.
     unwritable: Option<io::Error>,
-    /// Why what is in the file cannot be had.
+    /// Why a batch in the file cannot be read.
     unreadable: Option<io::Error>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is whole between any two statements that hold the lock.
+        // The state is consistent between any two statements that hold the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The end where batches come in.
+/// The end that takes batches in.
 #[derive(Debug)]
 pub(super) struct Filler {
     shared: Arc<Shared>,
     open: Option<Opener>,
-    /// There was no room for the next batch.
+    /// A batch left no room for the next one.
     is_full: bool,
 }
 
 impl Filler {
-    /// Takes a batch without waiting; false when the next one could not be held any more ([`Self::trouble`] says why), or
-    /// nobody takes batches.
+    /// Takes a batch without waiting. Returns false if there is no room for the next one ([`Self::trouble`] says why),
+    /// or if the drainer is gone.
     pub(super) fn push(&mut self, batch: Bytes) -> bool {
         if self.shared.lock().abandoned {
             return false;
@@ -112,7 +112,7 @@ impl Filler {
         room
     }
 
-    /// Why the file could not be used, or there was no room for more; none when all went well.
+    /// Why the file could not be used or had no room for more; `None` if all went well.
     pub(super) fn trouble(&self) -> Option<String> {
         let slow = || self.is_full.then(|| "it takes keys more slowly than the server lists them".into());
         self.shared.lock().unwritable.as_ref().map(ToString::to_string).or_else(slow)
@@ -127,17 +127,17 @@ impl Drop for Filler {
     }
 }
 
-/// The end where batches go out.
+/// The end that gives batches out.
 #[derive(Debug)]
 pub(super) struct Drainer {
     shared: Arc<Shared>,
 }
 
 impl Drainer {
-    /// The next batch; none when all have gone out and no more will come.
+    /// The next batch, or `None` after the last.
     ///
     /// # Errors
-    /// What was in the file could not be read back.
+    /// A batch in the file cannot be read.
     pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             {
@@ -152,7 +152,7 @@ impl Drainer {
                     return Err(error);
                 }
                 if state.spooled == 0 {
-                    // Whatever the file does: the tail is next.
+                    // The file holds no batch that is older, so the tail is next.
                     let tail = std::mem::take(&mut state.tail);
                     state.head = tail;
                     if !state.head.is_empty() {
@@ -181,8 +181,8 @@ impl Drop for Drainer {
     }
 }
 
-/// Moves batches from the tail into the file, and from the file to the head. Runs on a thread of its own, so that a
-/// slow disk holds nobody up.
+/// Moves batches from the tail into the file, and from the file to the head. It runs on a thread of its own, so that
+/// only that thread waits for a slow disk.
 fn spool(shared: &Shared, open: Opener) {
     let opened = open();
     let mut state = shared.lock();
@@ -216,7 +216,7 @@ fn spool(shared: &Shared, open: Opener) {
         } else if state.unwritable.is_none()
             && let Some(batch) = state.tail.pop_front()
         {
-            // Counted before it is written, so that the drainer does not take the tail past it.
+            // It is counted before it is written, so that the drainer does not take a newer batch of the tail first.
             state.spooled += 1;
             drop(state);
             let written = file.put(&batch);
@@ -233,7 +233,7 @@ fn spool(shared: &Shared, open: Opener) {
     }
 }
 
-/// Batches in a file, a length before each, written at its end and read from its start.
+/// Batches in a file, each after its length: written at the end of the file, read from its start.
 #[derive(Debug)]
 struct Spool {
     file: File,
@@ -260,7 +260,7 @@ impl Spool {
         self.file.read_exact(&mut records)?;
         self.read += 4 + u64::from(length);
         if self.read == self.written {
-            // Everything was read: the space is given back.
+            // All batches are read: give the space back to the file system.
             self.file.set_len(0)?;
             (self.read, self.written) = (0, 0);
         }
@@ -276,14 +276,14 @@ mod tests {
 
     use super::*;
 
-    /// A batch that says which it is.
+    /// A batch that holds its own number.
     fn batch(number: u32) -> Bytes {
         let mut records = vec![0; 200 + number as usize % 100];
         records[..4].copy_from_slice(&number.to_le_bytes());
         Bytes::from(records)
     }
 
-    /// What comes out to the end, or to the first error.
+    /// The batches that come out before the end or the first error.
     fn drain(drainer: &mut Drainer) -> (Vec<Bytes>, Option<io::Error>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (mut out, mut failure) = (Vec::new(), None);
@@ -332,7 +332,7 @@ mod tests {
         let drained = std::thread::spawn(move || drain(&mut drainer).0);
         for number in 0..20_000 {
             filler.push(batch(number));
-            // Now and then the drainer comes level, so that the file is emptied and filled anew.
+            // Now and then the drainer catches up, so that the file is emptied and filled anew.
             if number % 1_000 == 0 {
                 let shared = Arc::clone(&filler.shared);
                 until(|| {
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_back_is_an_error() {
-        // It can be written, and not read.
+        // The file can be written but not read.
         let (mut filler, mut drainer) = backlog(|| OpenOptions::new().write(true).open("/dev/null"));
         for number in 0..1_000 {
             filler.push(batch(number));
@@ -400,7 +400,7 @@ mod tests {
             filler.push(batch(number));
         }
         drop(drainer);
-        // The filler's and the thread's.
+        // Only the filler holds it once the thread has ended.
         until(|| Arc::strong_count(&filler.shared) == 1);
     }
 }

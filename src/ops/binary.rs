@@ -1,4 +1,4 @@
-//! Servers that speak only the binary protocol (`-S`, `-B binary`): what can be done to one without listing its keys.
+//! Operations on servers that speak only the binary protocol (`-S`, `-B binary`), which lists no keys.
 
 use super::retry::Retries;
 use super::{Context, figure};
@@ -9,12 +9,12 @@ use crate::protocol::Key;
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::stats::{Stat, StatsGroup};
 
-/// A flush by the binary protocol that the server confirmed, and what the server said of itself before it.
+/// A flush by the binary protocol that the server confirmed, and what the server reported before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BinaryFlushed {
-    /// Items the server held; none when it does not say.
+    /// The number of items that the server held; none if it does not report that.
     pub items_before: Option<u64>,
-    /// The server's version, which says what its flush leaves; none when it does not say.
+    /// The server's version, which determines what its flush leaves; none if the server does not report it.
     pub version: Option<ServerVersion>,
     /// Whether items have a CAS.
     pub has_cas: bool,
@@ -23,7 +23,8 @@ pub(super) struct BinaryFlushed {
 /// Flushes a whole server, after a delay in seconds or now (0).
 ///
 /// # Errors
-/// The server could not be reached, refused, or died with the answer (which is said: the flush may have happened).
+/// The server could not be reached, or refused, or the connection was lost after the flush was sent: then the flush may
+/// have taken effect, and the error says so.
 pub(super) async fn flush(server: &ServerAddr, delay: u32, context: &Context) -> Result<BinaryFlushed, Error> {
     let mut retries = Retries::new(context);
     let mut sent = false;
@@ -32,7 +33,7 @@ pub(super) async fn flush(server: &ServerAddr, delay: u32, context: &Context) ->
             let mut client = connect(server, context).await?;
             let flushed = match before(&mut client).await {
                 Ok(flushed) => flushed,
-                // A relative may know no statistics; the flush itself has to be tried.
+                // A server that is not memcached may know no statistics; the flush itself still has to be tried.
                 Err(error) if matches!(error.kind(), FailureKind::Timeout | FailureKind::Auth) => return Err(error),
                 Err(_) => {
                     client = connect(server, context).await?;
@@ -79,7 +80,7 @@ pub(super) async fn has(server: &ServerAddr, key: &Key, context: &Context) -> Re
 /// As [`stats`](super::stats::stats).
 ///
 /// # Errors
-/// The server could not be reached or refused, or it was stopped.
+/// The server could not be reached or refused, or the operation was stopped.
 pub(super) async fn stats(
     server: &ServerAddr,
     groups: &[StatsGroup],
@@ -96,7 +97,7 @@ pub(super) async fn stats(
     Retries::new(context).until_done(server, ask).await
 }
 
-/// What a server says of itself before a flush.
+/// What the server reports before a flush.
 async fn before(client: &mut BinaryClient) -> Result<BinaryFlushed, Error> {
     let general = client.stats(StatsGroup::General).await?;
     let settings = client.stats(StatsGroup::Settings).await?;

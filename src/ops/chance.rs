@@ -4,19 +4,19 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-/// Where an operation's random numbers come from, for waits that differ from one client to the next and for a name that
-/// nobody else has: by default from the standard library's random hash keys, which are all the randomness that these need.
+/// The source of an operation's random numbers. They vary the waits between clients and make a name unique. By default
+/// they come from the standard library's random hash keys, which are random enough for both.
 ///
 /// ```
 /// use mcflush::ops::{Chance, Context};
-/// // A test whose waits are the same each time.
+/// // Every run of a test waits equally long.
 /// let context = Context::default().with_chance(Chance::by(|| 7));
 /// ```
 #[derive(Clone, Default)]
 pub struct Chance(Option<Arc<dyn Fn() -> u64 + Send + Sync>>);
 
 impl Chance {
-    /// Numbers come from a function.
+    /// Takes the numbers from a function.
     #[must_use]
     pub fn by(next: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(next)))

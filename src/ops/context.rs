@@ -1,4 +1,4 @@
-//! What every operation is given, and how it bounds what it waits for.
+//! The settings that every operation takes, and how they bound its waits.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::error::{Error, Problem};
 use crate::resolver::Resolver;
 use crate::setters::setters;
 
-/// What every operation is given.
+/// The settings that every operation takes.
 ///
 /// ```
 /// use mcflush::ops::Context;
@@ -25,22 +25,22 @@ use crate::setters::setters;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Context {
-    /// How patient to be.
+    /// How long to wait, and how often to try again.
     pub patience: Patience,
-    /// Where the addresses of names come from.
+    /// Resolves the names of servers.
     pub resolver: Resolver,
-    /// How the server is entered.
+    /// How to log in to the server, and whether over TLS.
     pub access: Access,
-    /// Cancelled when the operation should stop at the next safe point: no command is cut in half.
+    /// Cancelling it stops the operation at the next safe point: no command is cut in half.
     pub stop: Stop,
-    /// When the whole run has to be over: what is stopped from then on failed for that reason. Who sets it cancels
-    /// [`Self::stop`] at that time.
+    /// When the whole run has to end: an operation stopped from then on fails with that reason. The caller that sets it
+    /// also cancels [`Self::stop`] at that time.
     pub deadline: Option<std::time::Instant>,
-    /// Where events go.
+    /// Receives the events.
     pub events: Events,
-    /// Where connections come from.
+    /// Opens the connections.
     pub connector: Connector,
-    /// Where random numbers come from.
+    /// Gives the random numbers.
     pub chance: Chance,
 }
 
@@ -55,23 +55,23 @@ setters!(Context {
     with_chance: chance: Chance,
 });
 
-/// What opens a connection to a server.
+/// Opens a connection to a server.
 type Open = dyn Fn(&ServerAddr) -> Opening + Send + Sync;
 
 /// A connection that is being opened.
 type Opening = Pin<Box<dyn Future<Output = std::io::Result<Connection>> + Send>>;
 
-/// Where the connections of an operation come from: by default from the network, as [`Context::access`] says.
+/// Opens the connections of an operation: by default over the network, with [`Context::access`].
 #[derive(Clone, Default)]
 pub struct Connector(Option<Arc<Open>>);
 
 impl Connector {
-    /// Whether connections come from the network.
+    /// Whether connections go over the network.
     pub(super) const fn is_the_network(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Connections come from a function, as a test's in-memory streams do.
+    /// Takes the connections from a function, such as in-memory streams in a test.
     #[must_use]
     pub fn by<F>(open: impl Fn(&ServerAddr) -> F + Send + Sync + 'static) -> Self
     where
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Context {
-    /// A client on a fresh connection.
+    /// A client on a new connection.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -98,24 +98,25 @@ impl Context {
         Ok(if self.connector.is_the_network() { client.asking_by(&self.resolver, &self.access) } else { client })
     }
 
-    /// A fresh connection.
+    /// A new connection.
     ///
     /// # Errors
-    /// The server cannot be reached or does not let the caller in, or the operation was stopped.
+    /// The server cannot be reached or rejects the login, or the operation was stopped.
     pub(crate) async fn open(&self, server: &ServerAddr) -> Result<Connection, Error> {
         let connect = async {
             match &self.connector.0 {
                 Some(connector) => connector(server)
                     .await
                     .map_err(|source| Error { server: server.clone(), problem: Problem::Connect(source) }),
-                // On the heap: a handshake is large, and every operation holds the room for several of these.
+                // On the heap: a handshake is large, and every operation would otherwise reserve room for several of
+                // these.
                 None => Box::pin(connect(server, &self.resolver, &self.access, self.patience.timeout)).await,
             }
         };
         self.unless_stopped(server, connect).await
     }
 
-    /// Works within the time that a silence of the server may take, unless the operation is stopped before.
+    /// Runs `work` for as long as the server may be silent, unless the operation is stopped first.
     pub(crate) async fn within<T>(
         &self,
         server: &ServerAddr,
@@ -131,7 +132,7 @@ impl Context {
         self.unless_stopped(server, work).await
     }
 
-    /// Works until it is done, or the operation is stopped: by its caller, or because the deadline has come.
+    /// Runs `work` to its end, or until the operation is stopped, by its caller or at the deadline.
     ///
     /// # Errors
     /// The work's own, or the operation was stopped.
@@ -143,7 +144,7 @@ impl Context {
         self.stop.run_until_cancelled(work).await.unwrap_or_else(|| Err(self.stopped(server, false)))
     }
 
-    /// Waits.
+    /// Waits for this time.
     ///
     /// # Errors
     /// The operation was stopped.
@@ -155,7 +156,7 @@ impl Context {
         self.unless_stopped(server, waited).await
     }
 
-    /// Why an operation was stopped.
+    /// The error of a stopped operation, with its reason.
     pub(crate) fn stopped(&self, server: &ServerAddr, flush_sent: bool) -> Error {
         let problem = if self.deadline.is_some_and(|deadline| Instant::now().into_std() >= deadline) {
             Problem::Deadline { flush_sent }

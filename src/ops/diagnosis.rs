@@ -1,4 +1,4 @@
-//! What is behind a server that closes connections without a word.
+//! Finds out why a server closes connections without an answer.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use crate::connection::{speaks_only_binary, tls};
 use crate::error::{Error, Problem};
 use crate::protocol::stats::StatsGroup;
 
-/// How long a server that has just closed a connection gets to say whether it speaks the binary protocol.
+/// How long a server that has just closed a connection may take to show that it speaks the binary protocol.
 const SOON: Duration = Duration::from_secs(1);
 
 impl Context {
-    /// A connection that was closed at our first words may be one that wants TLS, or the binary protocol.
+    /// Looks for a better error if the server closed the connection at mcflush's first command: it may expect TLS or
+    /// the binary protocol, or be memcached's own proxy.
     pub(super) async fn diagnosed(&self, error: Error) -> Error {
         let is_closed_at_once = matches!(error.problem, Problem::Lost { like_a_proxy: true, .. });
         if !is_closed_at_once || !self.connector.is_the_network() {
@@ -36,9 +37,9 @@ impl Context {
         }
     }
 
-    /// Whether the server that closed a connection at a command is memcached's own proxy; gives the command.
+    /// If the server that closed the connection is memcached's own proxy: the command that it does not pass on.
     async fn is_built_in_proxy(&self, error: &Error) -> Option<&'static str> {
-        // What it does not pass on.
+        // The commands that the proxy does not pass on.
         let Problem::Lost { doing: doing @ ("flush_all" | "lru_crawler metadump"), .. } = error.problem else {
             return None;
         };

@@ -1,4 +1,4 @@
-//! What each version of memcached can do, and what it cannot: the one table that decides by version.
+//! What each version of memcached can do: the only table that decides by version.
 
 use super::listing::Strategy;
 use crate::client::Client;
@@ -17,31 +17,31 @@ pub(super) enum Language {
     Meta,
 }
 
-/// What `lru_crawler metadump` of a version is worth.
+/// What `lru_crawler metadump` lists in a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dumps {
-    /// The server knows no metadump.
+    /// The server has no metadump.
     Missing,
-    /// A dump of the LRU lists, with no line at its end.
+    /// A dump of the LRU lists, without an end line.
     WithoutEnd,
-    /// A dump of the LRU lists that leaves the newest entry of each list out.
+    /// A dump of the LRU lists that leaves out the newest entry of each list.
     WithoutHeads,
-    /// A dump of the LRU lists. A dump of the hash table does not exist, or can freeze other clients.
+    /// A dump of the LRU lists. A dump of the hash table is missing, or can freeze other clients.
     Lru,
     /// A dump of the hash table, safe for other clients.
     Hash,
 }
 
-/// What `flush_all` compares.
+/// What `flush_all` compares to decide which items it hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlushBy {
-    /// Times of whole seconds: values of the flush's own second may stay.
+    /// Times in whole seconds: items of the flush's own second may stay readable.
     Time,
-    /// The CAS, where the server has it.
+    /// The CAS, unless the server keeps none.
     Cas,
 }
 
-/// From a version on.
+/// The abilities of the versions from `since` on.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     since: Numbers,
@@ -50,8 +50,8 @@ struct Row {
     flush: FlushBy,
 }
 
-/// Oldest first; a version is served by the last row that is not newer. docs/PROTOCOL.md, "Versions", says how each row
-/// was seen.
+/// Oldest first. The last row that is not newer than a version applies to it. docs/PROTOCOL.md, "Versions", has the
+/// evidence for each row.
 const ROWS: [Row; 9] = {
     use Dumps::{Hash, Lru, Missing, WithoutEnd, WithoutHeads};
     use FlushBy::{Cas, Time};
@@ -72,10 +72,10 @@ const ROWS: [Row; 9] = {
     ]
 };
 
-/// A server whose version cannot be read: nothing is taken for granted.
+/// A server whose version cannot be read: mcflush assumes as little as possible.
 const UNKNOWN: Row = Row { since: [0, 0, 0], language: Language::Classic, dumps: Dumps::Lru, flush: FlushBy::Time };
 
-/// How a server has to be spoken to.
+/// What one server can do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dialect {
     numbers: Option<Numbers>,
@@ -83,7 +83,7 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
-    /// Of a server with this version.
+    /// The dialect of this version.
     pub(super) fn of(version: &ServerVersion) -> Self {
         let numbers = version.numbers();
         let row =
@@ -91,17 +91,17 @@ impl Dialect {
         Self { numbers, row }
     }
 
-    /// By version.
+    /// Asks the server for its version.
     ///
     /// # Errors
-    /// The connection breaks.
+    /// The connection is lost.
     pub(super) async fn learn(client: &mut Client) -> Result<(ServerVersion, Self), Error> {
         let version = client.version().await?;
         let dialect = Self::of(&version);
         Ok((version, dialect))
     }
 
-    /// The commands of its version; a relative of memcached may have a version of its own and not know them.
+    /// The commands of this version. A server that is not memcached may give its own version and not know them.
     pub(super) const fn language(self) -> Language {
         self.row.language
     }
@@ -114,17 +114,17 @@ impl Dialect {
         self.row.flush
     }
 
-    /// Whether `flush_all` takes what its time says, which a read can change.
+    /// Whether `flush_all` decides by time which items it hides; a read can change that time.
     pub(super) fn flushes_by_time(self, has_cas: bool) -> bool {
         self.row.flush == FlushBy::Time || !has_cas
     }
 
-    /// Whether `flush_all` also takes what is stored after it in the same second.
+    /// Whether `flush_all` also hides items stored after it in the same second.
     pub(super) fn flushes_whole_seconds(self, has_cas: bool) -> bool {
         self.flushes_by_time(has_cas) && self.numbers.is_none_or(|numbers| numbers < [1, 6, 25])
     }
 
-    /// The way to list keys that is the most complete one without harm to other clients.
+    /// The most complete strategy that is harmless to other clients.
     pub(super) const fn strategy(self) -> Strategy {
         match self.row.dumps {
             Dumps::Missing => Strategy::Cachedump,
@@ -133,7 +133,7 @@ impl Dialect {
         }
     }
 
-    /// Whether the version can list keys that way. One that cannot be read may.
+    /// Whether this version can list keys by a strategy. A version that cannot be read counts as able.
     pub(super) fn knows(self, strategy: Strategy) -> bool {
         let since = match strategy {
             Strategy::Hash => [1, 6, 9],
@@ -148,23 +148,23 @@ impl Dialect {
         self.numbers.is_none_or(|numbers| numbers < [1, 6, 24])
     }
 
-    /// Whether `md KEY C<cas>` deletes an item with that CAS: until 1.6.12 the server compares with another number.
+    /// Whether `md KEY C<cas>` deletes an item with that CAS: until 1.6.12 the server compares another number.
     pub(super) fn meta_compares(self) -> bool {
         self.row.language == Language::Meta && self.numbers.is_some_and(|numbers| numbers >= [1, 6, 13])
     }
 
-    /// Whether a dump whose reader stalls can come garbled, or, of the LRU lists, write past the end of a buffer in the
-    /// server.
+    /// Whether a dump can be garbled if its reader stalls, or, for a dump of the LRU lists, can write past the end of a
+    /// buffer in the server.
     pub(super) fn stalls_garble(self) -> bool {
         self.is_within([1, 6, 19], [1, 6, 43])
     }
 
-    /// Whether a reader that closes while the last part of a dump is written can crash the server.
+    /// Whether closing the connection while the server writes the last part of a dump can crash the server.
     pub(super) fn closing_crashes(self) -> bool {
         self.is_within([1, 6, 19], [1, 6, 25])
     }
 
-    /// Whether `stats cachedump` leaves out the keys that were stored as base64.
+    /// Whether `stats cachedump` leaves out keys that were stored as base64.
     pub(super) fn hides_base64(self) -> bool {
         self.numbers.is_none_or(|numbers| numbers >= [1, 6, 10])
     }

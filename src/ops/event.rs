@@ -1,74 +1,74 @@
-//! What an operation tells while it runs.
+//! Events that an operation reports while it runs.
 
 use std::time::Duration;
 
 use super::Strategy;
 
-/// Something an operation tells while it runs.
+/// Something that an operation reports while it runs.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A failed try is made again on a fresh connection.
+    /// A failed try is repeated over a new connection.
     Retry {
-        /// What had failed.
+        /// Why the last try failed.
         error: String,
-        /// The wait before.
+        /// The wait before the next try.
         after: Duration,
     },
-    /// How the keys are listed, and why so.
+    /// How mcflush lists the keys.
     Strategy {
-        /// The way.
+        /// The strategy.
         strategy: Strategy,
-        /// Why.
+        /// Why it was chosen.
         why: String,
     },
-    /// Keys were deleted, confirmed by the server.
+    /// The server confirmed this many deletes.
     Deleted(u64),
-    /// Keys were listed.
+    /// The server listed keys.
     Listed {
-        /// How many.
+        /// The number of keys.
         keys: u64,
-        /// How many of them in scope.
+        /// How many of them are in scope.
         in_scope: u64,
     },
-    /// It is over.
+    /// The operation has ended.
     Done {
-        /// Whether it may be called complete.
+        /// Whether its result is complete.
         complete: bool,
     },
     /// A pass begins; the first is 1.
     Pass(u32),
-    /// What the passes so far come to.
+    /// The evidence from the passes so far.
     Evidence {
-        /// Keys in scope that the last pass found and that may have been stored before the clear began.
+        /// Keys in scope that the last pass listed and that may have been stored before the clear began.
         old: u64,
-        /// The probability that a pass misses a key, as it is estimated so far.
+        /// The probability that a pass misses a key, as estimated so far.
         miss_rate: Option<f64>,
         /// How many old keys are expected to be left.
         doubt: Option<f64>,
     },
     /// The operation begins.
     Started,
-    /// Something that changes what the result means to others.
+    /// A fact that changes what the result means, or affects other clients.
     Warning(&'static str),
-    /// The temporary file for listed keys could not be used; the walk is given up, and made again when what is held has
-    /// been deleted.
+    /// The temporary file for listed keys could not be used. mcflush gives the walk up, deletes the keys that it holds,
+    /// and walks again.
     Spool(String),
-    /// The server is waited for.
+    /// mcflush waits for the server.
     Waiting {
         /// Why.
         why: &'static str,
-        /// How long.
+        /// How long at most.
         after: Duration,
     },
 }
 
-/// Takes the events of an operation. It is called in the middle of the work, so it must not wait.
+/// Receives the events of an operation. It is called in the middle of the work, so it must not block.
 #[derive(Clone, Default)]
 pub struct Events(Option<std::sync::Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl Events {
-    /// Events go to a function.
+    /// Passes the events to a function.
     #[must_use]
     pub fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(std::sync::Arc::new(listener)))
@@ -83,6 +83,6 @@ impl Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Events(to a listener)" } else { "Events(to nobody)" })
+        f.write_str(if self.0.is_some() { "Events(to a listener)" } else { "Events(to no listener)" })
     }
 }

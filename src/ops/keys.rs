@@ -1,7 +1,7 @@
-//! Listing keys, as they come.
+//! Lists keys while they arrive.
 //!
-//! Whoever shows them may be slow, the listing may not: a dump that is read slowly holds the server's crawler. What is not
-//! shown yet waits in memory, and beyond a bound in an unlinked file.
+//! The caller may show them slowly, but the listing must not be slow: a dump that is read slowly holds the server's
+//! crawler. Keys that are not yet shown wait in memory, and beyond a limit in an unlinked file.
 
 mod top;
 
@@ -14,7 +14,7 @@ use super::listing::{
     self, Coverage, Filter, ListedItem, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way,
 };
 use super::nearest::Nearest;
-pub use super::pages::{NobodyReads, PageReceiver, PageSender, pages};
+pub use super::pages::{PageReceiver, PageSender, ReceiverGone, pages};
 use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
@@ -25,15 +25,15 @@ use crate::protocol::{ErrorReply, Excerpt, PercentError};
 use crate::scope::Scope;
 use crate::setters::setters;
 
-/// Which keys beside those of the scope, and how.
+/// Which keys of the scope to list, and how.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct KeysOptions {
-    /// The strategy for one who knows better; none chooses what is complete and safe for others.
+    /// The strategy, for callers that know better; `None` chooses one that is complete and harmless to other clients.
     pub strategy: Option<Strategy>,
-    /// Only items that meet this.
+    /// Only items that meet this filter.
     pub filter: Filter,
-    /// Only the first of an order, in that order, when all are listed.
+    /// Only the first keys in some order, sent in that order after the whole listing.
     pub top: Option<Top>,
 }
 
@@ -49,12 +49,12 @@ setters!(KeysOptions { with_strategy: strategy: Option<Strategy>, with_filter: f
 #[derive(Debug, Clone)]
 pub struct Page {
     server: ServerAddr,
-    /// Lines as they came, each with an LF.
+    /// The listed lines as they came, each with an LF.
     lines: Bytes,
 }
 
 impl Page {
-    /// Whose they are.
+    /// The server that holds the keys.
     ///
     /// ```no_run
     /// fn is_local(page: &mcflush::ops::keys::Page) -> bool {
@@ -66,11 +66,10 @@ impl Page {
         &self.server
     }
 
-    /// Shows each item.
+    /// Calls `show` for each item.
     ///
-    /// # Errors
-    /// A line is none of a listing. Each was read once when it was listed, so this is a fault of this crate; what is shown is
-    /// not all of it then.
+    /// A line is not a line of a listing. Each line was parsed once when it was listed, so this is a fault of this
+    /// crate; the items after it are not shown.
     pub fn each(&self, mut show: impl FnMut(&Item<'_>)) -> Result<(), Error> {
         let bad = |line: &[u8]| Error {
             server: self.server.clone(),
@@ -80,7 +79,7 @@ impl Page {
         for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             key.clear();
             let cachedump;
-            // One listing may have both kinds: what a dump leaves out is looked for in a cachedump.
+            // One listing may have both kinds: a cachedump lists keys that a metadump leaves out.
             let listed = if line.starts_with(b"ITEM ") {
                 cachedump = CachedumpItem::new(self.lines.slice_ref(line)).ok_or_else(|| bad(line))?;
                 ListedItem::Cachedump(&cachedump)
@@ -94,7 +93,7 @@ impl Page {
     }
 }
 
-/// An item as a listing shows it.
+/// An item of a listing.
 ///
 /// ```no_run
 /// fn line(item: &mcflush::ops::keys::Item<'_>) -> String {
@@ -120,7 +119,7 @@ impl Item<'_> {
         self.key
     }
 
-    /// Bytes that it takes in the server: header, key and value (the value alone where a cachedump lists it).
+    /// The bytes that it takes on the server: header, key and value (only the value if a cachedump lists it).
     ///
     /// ```no_run
     /// fn size_of(item: &mcflush::ops::keys::Item<'_>) -> u64 {
@@ -132,7 +131,7 @@ impl Item<'_> {
         self.listed.size()
     }
 
-    /// When it expires, as a Unix time; none for never.
+    /// When it expires, as a Unix time; none if it never expires.
     ///
     /// ```no_run
     /// fn expires_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
@@ -144,7 +143,7 @@ impl Item<'_> {
         self.listed.expires()
     }
 
-    /// When it was last asked for, as a Unix time; none where the listing does not say it.
+    /// When it was last read, as a Unix time; none if the listing does not give that.
     ///
     /// ```no_run
     /// fn last_access_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
@@ -156,7 +155,7 @@ impl Item<'_> {
         self.listed.last_access()
     }
 
-    /// Its CAS; none where the listing does not say it.
+    /// Its CAS; none if the listing does not give that.
     ///
     /// ```no_run
     /// fn cas_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
@@ -168,7 +167,7 @@ impl Item<'_> {
         self.listed.cas()
     }
 
-    /// Its slab class; none where the listing does not say it.
+    /// Its slab class; none if the listing does not give that.
     ///
     /// ```no_run
     /// fn class_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
@@ -181,22 +180,22 @@ impl Item<'_> {
     }
 }
 
-/// A listing that went well.
+/// The result of [`keys`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// How keys were listed. Only a hash walk lists all of them.
+    /// How the keys were listed. Only a hash walk lists all of them.
     pub strategy: Strategy,
-    /// Whether all that was listed was taken; false when the receiver was closed before.
+    /// Whether the receiver took all keys; false if it was closed before.
     pub taken: bool,
-    /// How many keys were in scope, of those that were listed.
+    /// How many of the listed keys were in scope.
     pub matched: u64,
-    /// Where none was, the prefixes of other keys that are most like those that were asked for.
+    /// If none was: the prefixes of other keys most similar to those of the scope.
     pub nearest: Vec<Bytes>,
-    /// How many keys may be missing or repeated, where the strategy is no hash walk and that could be found out.
+    /// How many keys may be missing or repeated; none for a hash walk, or if mcflush could not find out.
     pub uncertainty: Option<Uncertainty>,
 }
 
-/// Sends the keys in scope, until all are sent or the receiver is closed.
+/// Sends the keys in scope to `pages`, until all are sent or the receiver is closed.
 ///
 /// ```no_run
 /// use mcflush::ops::Context;
@@ -220,8 +219,8 @@ pub struct Shown {
 /// ```
 ///
 /// # Errors
-/// The server could not be reached, does not list its keys, does not say of them what the filter or the order asks for, or
-/// was lost in the middle: what was sent by then is real, and is not sent again.
+/// The server could not be reached, does not list its keys, or does not list what the filter or the order needs; or the
+/// connection was lost after some keys were sent. Keys that were sent exist, and are not sent again.
 pub async fn keys(
     server: &ServerAddr,
     scope: &Scope,
@@ -232,7 +231,7 @@ pub async fn keys(
     by_way_of(tempfile::tempfile, server, scope, options, context, pages).await
 }
 
-/// As [`keys`], with a temporary file of the caller's.
+/// As [`keys`], with a temporary file that the caller opens.
 async fn by_way_of(
     open: Opener,
     server: &ServerAddr,
@@ -255,20 +254,20 @@ async fn by_way_of(
             Ok(End::Whole(coverage)) => {
                 let uncertainty = match way.strategy {
                     Strategy::Hash => None,
-                    // What was listed is real, whatever becomes of the second listing.
+                    // The keys listed so far are real, whether or not the second listing succeeds.
                     _ => found.sampling.uncertainty(server, way, context, &coverage).await.ok(),
                 };
                 return Ok(found.shown(way.strategy, true, uncertainty));
             }
             Ok(End::Refused(reply)) => way = way.after(reply, asked, server, context)?,
-            // What was shown would be shown again.
+            // A retry would send the same keys again.
             Err(error) if sent => return Err(error),
             Err(error) => retries.after(error).await?,
         }
     }
 }
 
-/// Which items are shown.
+/// Which items to send.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     scope: &'a Scope,
@@ -290,15 +289,15 @@ impl InScope {
     }
 }
 
-/// How a listing came to its end.
+/// How a listing ended.
 enum End {
     Whole(Coverage),
-    /// The server does not list that way.
+    /// The server does not list by this strategy.
     Refused(ErrorReply),
 }
 
-/// How the listing of [`list`] ended, and whether anything was sent; none when the receiver was closed, and the dump was left
-/// with its connection.
+/// How the listing of [`list`] ended, and whether any page was sent; none if the receiver was closed and the dump was
+/// abandoned with its connection.
 type Ended = Option<(Result<End, Error>, bool)>;
 
 async fn attempt(
@@ -324,9 +323,9 @@ async fn attempt(
         found,
         samples: way.strategy != Strategy::Hash,
     };
-    // Whether anything was sent; none when the receiver was closed.
+    // Returns whether any page was sent; none if the receiver was closed.
     let hand_on = async move {
-        // Gone with this, so that the listing sees that nobody takes its keys.
+        // It is dropped with this future, so that the listing sees that the receiver is gone.
         let mut drainer = drainer;
         let mut sent = false;
         while let Some(lines) = drainer.next().await.map_err(|error| unkept(server, error.to_string()))? {
@@ -346,7 +345,8 @@ async fn attempt(
             result = &mut walk, if walked.is_none() => walked = Some(result),
             sent = &mut hand_on => {
                 if walked.is_none() && way.dialect.closing_crashes() {
-                    // Dropped, it would close the connection; it finds that nobody takes its keys, and reads to the end.
+                    // Dropping the walk would close the connection. The walk finds that the drainer is gone, and reads
+                    // the dump to its end.
                     let _ = walk.await;
                 }
                 return Ok(walked.zip(sent?));
@@ -359,14 +359,15 @@ fn unkept(server: &ServerAddr, why: String) -> Error {
     Error { server: server.clone(), problem: Problem::Spool(why) }
 }
 
-/// Lists to the end, and hands on the last of it.
+/// Lists to the end, and puts the last lines into the backlog.
 async fn list(server: &ServerAddr, way: Way, context: &Context, mut pager: Pager<'_>) -> Result<End, Error> {
     let walk = async {
         let mut client = context.connect(server).await?;
         listing::walk(way, &mut client, context, &mut pager).await
     };
     let walked = walk.await;
-    // Also when the walk broke off: what it listed is shown. A last batch that leaves no room for another one is held.
+    // Also after the walk broke off: the keys that it listed are shown. The backlog holds a last batch even if it has
+    // no room for another one.
     let _ = pager.hand_on();
     Ok(match walked? {
         Walked::Whole(coverage) => {
@@ -380,24 +381,24 @@ async fn list(server: &ServerAddr, way: Way, context: &Context, mut pager: Pager
 struct Pager<'a> {
     server: &'a ServerAddr,
     wanted: Wanted<'a>,
-    /// Of the first of an order, which are shown at the end of the listing.
+    /// Keeps the first keys in some order, which are sent after the listing.
     ranking: Option<Ranking>,
     context: &'a Context,
     key: BytesMut,
     lines: BytesMut,
     filler: Filler,
-    /// Since the last batch: keys, and those in scope.
+    /// Listed since the last batch: keys, and keys in scope.
     listed: (u64, u64),
     found: &'a mut InScope,
-    /// Whether the listing can miss and repeat keys.
+    /// Whether the listing can miss or repeat keys.
     samples: bool,
 }
 
 impl Pager<'_> {
-    /// Hands on what is gathered.
+    /// Puts the gathered lines into the backlog.
     ///
     /// # Errors
-    /// There is no room for more: what is listed would not be all of it.
+    /// The backlog has no room for the next batch, or the receiver is gone: the listing would be incomplete.
     fn hand_on(&mut self) -> Result<(), Error> {
         let (keys, in_scope) = std::mem::take(&mut self.listed);
         self.context.events.tell(Event::Listed { keys, in_scope });
@@ -406,7 +407,7 @@ impl Pager<'_> {
         if lines.is_empty() || self.filler.push(lines) {
             return Ok(());
         }
-        let trouble = self.filler.trouble().unwrap_or_else(|| "nobody takes keys from it".into());
+        let trouble = self.filler.trouble().unwrap_or_else(|| "the receiver of the keys is gone".into());
         Err(unkept(self.server, trouble))
     }
 
@@ -422,7 +423,7 @@ impl Pager<'_> {
                 self.hand_on()?;
             }
         }
-        // A last batch that leaves no room for another one is held.
+        // The backlog holds a last batch even if it has no room for another one.
         let _ = self.hand_on();
         Ok(())
     }
@@ -469,7 +470,7 @@ mod tests {
 
     static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
 
-    /// A disk that is busy with something else until it is told not to be.
+    /// A disk that is busy until the test frees it.
     fn on_a_busy_disk() -> io::Result<File> {
         while !IS_DISK_FREE.load(SeqCst) {
             std::thread::yield_now();
@@ -477,7 +478,7 @@ mod tests {
         tempfile::tempfile()
     }
 
-    /// Keys that no memory here holds; says how many it sent before the client left.
+    /// Sends keys without end; returns how many it had sent when the client left.
     async fn dump_for_ever(stream: TcpStream) -> u64 {
         let mut stream = BufReader::new(stream);
         let mut request = String::new();
@@ -508,7 +509,7 @@ mod tests {
                 let (stream, _) = listener.accept().await.unwrap();
                 sent = dump_for_ever(stream).await;
             }
-            // The client has left the dump: what it holds can go its way.
+            // The client has left the dump: its keys can be written now.
             IS_DISK_FREE.store(true, SeqCst);
         });
         let (pages, mut shown) = super::pages(1);

@@ -1,5 +1,5 @@
-//! What is done to one server: [`flush`](mod@flush), [`clear`](mod@clear), [`stats`](mod@stats). Operations print
-//! nothing; they return what they did, and tell the rest as [`Event`]s.
+//! Operations on one server: [`flush`](mod@flush), [`clear`](mod@clear), [`stats`](mod@stats). Operations print
+//! nothing; they return their result, and report progress as [`Event`]s.
 
 mod backlog;
 mod binary;

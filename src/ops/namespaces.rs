@@ -1,4 +1,4 @@
-//! Who lives on a server: keys and bytes by the beginning of the keys.
+//! Counts a server's keys and bytes by the beginning of the keys.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -10,7 +10,7 @@ use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::Error;
 
-/// How keys are divided: at which bytes, and how often.
+/// How keys are divided into prefixes: at which bytes, and how many times.
 ///
 /// ```
 /// use mcflush::ops::namespaces::Division;
@@ -25,14 +25,14 @@ pub struct Division {
 }
 
 impl Default for Division {
-    /// Once, at any of `:`, `/`, `.` and `|`.
+    /// Divides once, at any of `:`, `/`, `.` and `|`.
     fn default() -> Self {
         Self::new(*b":/.|", NonZeroUsize::MIN)
     }
 }
 
 impl Division {
-    /// At any of these bytes, so many times.
+    /// Divides at any of these bytes, `depth` times.
     ///
     /// ```
     /// use std::num::NonZeroUsize;
@@ -46,7 +46,7 @@ impl Division {
         Self { separators: separators.into_iter().collect(), depth }
     }
 
-    /// The beginning of a key up to its last separator that counts, that one included; nothing where it has none.
+    /// The beginning of a key, up to and including the last separator that counts; empty if the key has no separator.
     #[must_use]
     pub fn prefix<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         let separators = key.iter().enumerate().filter(|(_, byte)| self.separators.contains(byte));
@@ -55,7 +55,7 @@ impl Division {
     }
 }
 
-/// What some keys take.
+/// The keys and bytes of some items.
 ///
 /// ```
 /// use mcflush::ops::namespaces::Usage;
@@ -65,14 +65,13 @@ impl Division {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Keys.
+    /// The number of keys.
     pub keys: u64,
-    /// Bytes that their items take in the server: header, key and value (of the value alone where a cachedump lists them).
+    /// The bytes that their items take on the server: header, key and value (only the value if a cachedump lists them).
     pub bytes: u64,
     /// Keys that will expire.
     pub expiring: u64,
-    /// The last access of the one that was not asked for longest, as a Unix time of the server's clock; none when the
-    /// listing does not say it.
+    /// The oldest last access of the items, as a Unix time by the server's clock; none if the listing does not give it.
     pub oldest_access: Option<u64>,
 }
 
@@ -86,7 +85,7 @@ impl Usage {
         }
     }
 
-    /// What both take together.
+    /// Adds the figures of `other` to these.
     ///
     /// ```
     /// use mcflush::ops::namespaces::Usage;
@@ -105,7 +104,7 @@ impl Usage {
     }
 }
 
-/// What each prefix takes, of as many prefixes as memory allows.
+/// Usage by prefix, for a limited number of prefixes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Namespaces {
@@ -115,8 +114,8 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// How many prefixes are told apart. A walk of the hash table lists keys in no order, so a prefix that has many of
-    /// them is met early; what is met beyond so many is summed as [`Self::others`].
+    /// How many prefixes are counted separately. A walk of the hash table lists keys in no order, so it meets a prefix
+    /// with many keys early. The keys of further prefixes are summed as [`Self::others`].
     pub const PREFIXES_MAX: usize = 20_000;
 
     fn count(&mut self, prefix: &[u8], usage: &Usage) {
@@ -131,7 +130,7 @@ impl Namespaces {
         }
     }
 
-    /// Adds those of another server.
+    /// Adds the figures of another server.
     ///
     /// ```
     /// use mcflush::ops::namespaces::Namespaces;
@@ -147,7 +146,7 @@ impl Namespaces {
         self.others.add(&other.others);
     }
 
-    /// Each prefix, the one that takes most bytes first.
+    /// All prefixes, those that take most bytes first.
     #[must_use]
     pub fn sorted(&self) -> Vec<(&[u8], &Usage)> {
         let mut rows: Vec<_> = self.by_prefix.iter().map(|(prefix, usage)| (&prefix[..], usage)).collect();
@@ -155,19 +154,19 @@ impl Namespaces {
         rows
     }
 
-    /// Keys without a separator.
+    /// The usage of keys without a separator.
     #[must_use]
     pub const fn none(&self) -> &Usage {
         &self.none
     }
 
-    /// Keys of prefixes beyond [`Self::PREFIXES_MAX`].
+    /// The usage of prefixes beyond [`Self::PREFIXES_MAX`].
     #[must_use]
     pub const fn others(&self) -> &Usage {
         &self.others
     }
 
-    /// All keys.
+    /// The usage of all keys.
     #[must_use]
     pub fn total(&self) -> Usage {
         let mut total = self.none;
@@ -176,7 +175,7 @@ impl Namespaces {
     }
 }
 
-/// What was found on a server.
+/// The result of [`namespaces`].
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -189,11 +188,11 @@ impl Namespaces {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counted {
-    /// How keys were listed. Only a hash walk lists all of them.
+    /// How the keys were listed. Only a hash walk lists all of them.
     pub strategy: Strategy,
-    /// By prefix.
+    /// Usage by prefix.
     pub namespaces: Namespaces,
-    /// How far these figures may be off; none where they are exact.
+    /// How far these figures may be off; none if they are exact.
     pub uncertainty: Option<Uncertainty>,
 }
 
@@ -218,8 +217,14 @@ pub async fn namespaces(
     asked: Option<Strategy>,
     context: &Context,
 ) -> Result<Counted, Error> {
-    let counter =
-        || Counter { server, division, context, key: BytesMut::new(), namespaces: Namespaces::default(), untold: 0 };
+    let counter = || Counter {
+        server,
+        division,
+        context,
+        key: BytesMut::new(),
+        namespaces: Namespaces::default(),
+        unreported: 0,
+    };
     let Visited { strategy, visitor, uncertainty } = listing::visit_all(server, asked, context, counter).await?;
     Ok(Counted { strategy, namespaces: visitor.namespaces, uncertainty })
 }
@@ -230,17 +235,17 @@ struct Counter<'a> {
     context: &'a Context,
     key: BytesMut,
     namespaces: Namespaces,
-    /// Keys that nobody was told of yet.
-    untold: u64,
+    /// Keys that no event has reported yet.
+    unreported: u64,
 }
 
 impl Visitor for Counter<'_> {
     fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.namespaces.count(self.division.prefix(&self.key), &Usage::of(item));
-        self.untold += 1;
-        if self.untold == KEYS_PER_EVENT {
-            let keys = std::mem::take(&mut self.untold);
+        self.unreported += 1;
+        if self.unreported == KEYS_PER_EVENT {
+            let keys = std::mem::take(&mut self.unreported);
             self.context.events.tell(Event::Listed { keys, in_scope: keys });
         }
         Ok(())

@@ -1,33 +1,33 @@
-//! Where a listing meets no key in scope, which prefixes it met that are most like those that were asked for.
+//! If a listing meets no key in scope: finds the listed prefixes most similar to those of the scope.
 
 use bytes::Bytes;
 
 use super::namespaces::Division;
 use crate::scope::Scope;
 
-/// The prefixes nearest to those of a scope, of the keys that were looked at.
+/// The listed prefixes nearest to the prefixes of a scope.
 ///
-/// It is a cheap look: it holds [`Nearest::MOST`] prefixes at most, and after [`Nearest::COMPARED_MAX`] comparisons it looks at
-/// nothing more.
+/// The search is cheap: it holds at most [`Nearest::MOST`] prefixes, and stops after [`Nearest::COMPARED_MAX`]
+/// comparisons.
 #[derive(Debug)]
 pub(super) struct Nearest {
     asked: Vec<Bytes>,
     division: Division,
-    /// What was found, nearest first.
+    /// The prefixes found, nearest first.
     found: Vec<(usize, Bytes)>,
-    /// The prefix that was compared last: neighbours often have the same one.
+    /// The last compared prefix: consecutive keys often have the same one.
     last: Vec<u8>,
     compared: usize,
 }
 
 impl Nearest {
-    /// Prefixes that are worth naming.
+    /// How many prefixes are named.
     const MOST: usize = 3;
 
-    /// Comparisons of a prefix with those that were asked for.
+    /// How many listed prefixes are compared.
     const COMPARED_MAX: usize = 100_000;
 
-    /// Prefixes that were asked for and are compared with.
+    /// How many prefixes of the scope are compared.
     const ASKED_MAX: usize = 8;
 
     pub(super) fn to(scope: &Scope) -> Self {
@@ -36,18 +36,18 @@ impl Nearest {
         Self { asked, division: Division::default(), found: Vec::new(), last: Vec::new(), compared: 0 }
     }
 
-    /// Whether it looks at further keys.
+    /// Whether it still compares keys.
     pub(super) const fn is_looking(&self) -> bool {
         !self.asked.is_empty() && self.compared < Self::COMPARED_MAX
     }
 
-    /// What was asked for is there, and it is left for another reason than its prefix.
+    /// A prefix of the scope exists, and the item is left for another reason than its key.
     pub(super) fn was_met(&mut self) {
         self.asked.clear();
         self.found.clear();
     }
 
-    /// Looks at a key (decoded) that is not in scope.
+    /// Compares a key (decoded) that is not in scope.
     pub(super) fn look_at(&mut self, key: &[u8]) {
         if !self.is_looking() {
             return;
@@ -60,7 +60,7 @@ impl Nearest {
         self.last.clear();
         self.last.extend_from_slice(prefix);
         self.compared += 1;
-        // What an app asks for behind a prefix that somebody else puts before it is as near as can be.
+        // A prefix of the scope that follows another prefix in the key is the nearest match.
         let distance = if inside.is_some() {
             0
         } else {
@@ -73,20 +73,20 @@ impl Nearest {
         }
     }
 
-    /// The nearest, nearest first.
+    /// The nearest prefixes, nearest first.
     pub(super) fn prefixes(self) -> Vec<Bytes> {
         self.found.into_iter().map(|(_, prefix)| prefix).collect()
     }
 }
 
-/// The beginning of a key up to the end of a text in it.
+/// The beginning of a key, up to the end of a text in it.
 fn up_to<'a>(key: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
     memchr::memmem::find(key, text).and_then(|at| key.get(..at + text.len()))
 }
 
-/// How many bytes have to be put in, taken out or changed to make one text of another, upper and lower case being the same.
+/// How many bytes have to be inserted, removed or changed to make one text from the other, ignoring ASCII case.
 fn distance(one: &[u8], other: &[u8]) -> usize {
-    // The row of the usual table for the bytes of `one` that were seen so far.
+    // The row of the usual table for the bytes of `one` seen so far.
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, byte) in one.iter().enumerate() {
         let (mut diagonal, mut left) = (at, at + 1);

@@ -1,49 +1,49 @@
-//! Pages of keys on their way from a listing to whatever shows them.
+//! Carries pages of keys from a listing to the caller that shows them.
 
 use tokio::sync::mpsc;
 
 use super::keys::Page;
 
-/// Where a listing puts its pages.
+/// The end into which a listing puts its pages.
 #[derive(Debug, Clone)]
 pub struct PageSender(mpsc::Sender<Page>);
 
-/// Where its pages come out, in their order.
+/// The end from which the pages come, in order.
 #[derive(Debug)]
 pub struct PageReceiver(mpsc::Receiver<Page>);
 
-/// A way for pages, with room for so many (at least one) that nobody has taken yet.
+/// A channel for pages, with room for this many (at least one) that the receiver has not taken.
 #[must_use]
 pub fn pages(room: usize) -> (PageSender, PageReceiver) {
     let (sender, receiver) = mpsc::channel(room.max(1));
     (PageSender(sender), PageReceiver(receiver))
 }
 
-/// Nobody takes pages any more.
+/// The receiver of the pages is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("nobody takes pages any more")]
-pub struct NobodyReads;
+#[error("the receiver of the pages is gone")]
+pub struct ReceiverGone;
 
 impl PageSender {
-    /// Puts a page in when there is room.
+    /// Sends a page, as soon as there is room.
     ///
     /// # Errors
     /// The receiver is gone.
-    pub async fn send(&self, page: Page) -> Result<(), NobodyReads> {
-        self.0.send(page).await.map_err(|_| NobodyReads)
+    pub async fn send(&self, page: Page) -> Result<(), ReceiverGone> {
+        self.0.send(page).await.map_err(|_| ReceiverGone)
     }
 }
 
 impl PageReceiver {
-    /// The next page; None when every sender is gone.
+    /// The next page, or `None` if every sender is gone.
     pub async fn recv(&mut self) -> Option<Page> {
         self.0.recv().await
     }
 
-    /// As [`Self::recv`], for a thread outside of the runtime.
+    /// As [`Self::recv`], for a thread outside the runtime.
     ///
     /// # Panics
-    /// Inside of an asynchronous task.
+    /// If called inside an asynchronous task.
     pub fn blocking_recv(&mut self) -> Option<Page> {
         self.0.blocking_recv()
     }

@@ -1,4 +1,4 @@
-//! Trying again on a fresh connection.
+//! Repeats failed tries over a new connection.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ impl<'a> Retries<'a> {
         Self { context, left: context.patience.retries, backoff: Backoff::new(Duration::from_millis(100)) }
     }
 
-    /// Tries until it works, each try for as long as the operation is not stopped.
+    /// Tries until a try succeeds. A stop of the operation ends the current try.
     ///
     /// # Errors
-    /// The last try's, when another one would not help or none is left; or the operation was stopped.
+    /// The error of the last try, if a further one would not help or none is left; or the operation was stopped.
     pub(crate) async fn until_done<T, F>(&mut self, server: &ServerAddr, attempt: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -35,13 +35,13 @@ impl<'a> Retries<'a> {
         }
     }
 
-    /// Waits before a further try.
+    /// Waits before the next try.
     ///
     /// # Errors
-    /// Gives the error back when another try would not help or none is left.
+    /// Returns the error if a further try would not help or none is left.
     pub(super) async fn after(&mut self, error: Error) -> Result<(), Error> {
         if self.left == 0 || !error.is_worth_a_retry() || self.context.stop.is_cancelled() {
-            // On the heap: it is rare and large, and every operation holds the room for several of these.
+            // On the heap: it is rare and large, and every operation would otherwise reserve room for several of these.
             return Err(Box::pin(self.context.diagnosed(error)).await);
         }
         self.left -= 1;
@@ -51,7 +51,7 @@ impl<'a> Retries<'a> {
     }
 }
 
-/// Growing waits, each between half and all of its nominal length, so that many clients do not come back at once.
+/// Growing waits. Each lasts between half and all of its nominal length, so that many clients do not come back at once.
 #[derive(Debug)]
 pub(super) struct Backoff {
     nominal: Duration,

@@ -1,4 +1,4 @@
-//! A server in memory that answers each line as a test says, on tokio's paused clock: waits of minutes take no time.
+//! A server in memory that answers each line as a test defines, on tokio's paused clock: waits of minutes take no time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use super::{Connector, Context};
 use crate::address::ServerAddr;
 use crate::connection::Connection;
 
-/// What a line is answered with.
+/// The answer to a line.
 pub(super) enum Say {
     Text(String),
-    /// After a time.
+    /// The answer comes after this time.
     Later(Duration, String),
-    /// The connection is closed behind this.
+    /// The server closes the connection after this answer.
     Last(String),
-    /// Nothing, now and later on this connection.
+    /// No answer, now or later, on this connection.
     Silence,
 }
 
@@ -24,11 +24,11 @@ pub(super) fn text(text: &str) -> Say {
     Say::Text(text.to_owned())
 }
 
-/// The lines that came, on all connections.
+/// The lines that the server received, over all connections.
 #[derive(Clone, Default)]
 pub(super) struct Heard(Arc<Mutex<Vec<String>>>);
 
-/// What a server counts of the lines that came.
+/// Placeholders for the counters that the server derives from the received lines.
 const HITS: &str = "@HITS";
 const SETS: &str = "@SETS";
 const CAS_HITS: &str = "@CAS";
@@ -47,12 +47,13 @@ pub(super) fn address() -> ServerAddr {
     "in-memory:11211".parse().unwrap()
 }
 
-/// A context whose connections lead to a server that answers by a function, a line at a time; without retries.
+/// A context whose connections lead to a server that answers each line by a function; without retries.
 pub(super) fn server(answer: impl FnMut(&str) -> Say + Send + 'static) -> (Context, Heard) {
     server_over(1 << 20, answer)
 }
 
-/// The same over a connection that holds so many bytes each way; a server that has more to say waits until it is read.
+/// The same over a connection that buffers this many bytes each way; a server with more to write waits until the client
+/// reads.
 pub(super) fn server_over(bytes: usize, answer: impl FnMut(&str) -> Say + Send + 'static) -> (Context, Heard) {
     let (heard, answer) = (Heard::default(), Arc::new(Mutex::new(answer)));
     let lines = heard.clone();
@@ -89,7 +90,7 @@ async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) 
                 said
             }
             Say::Last(said) => {
-                // The client may have gone.
+                // The client may already have closed the connection.
                 let _ = stream.write_all(said.as_bytes()).await;
                 return;
             }
@@ -113,12 +114,12 @@ pub(super) fn item(key: &str, cas: u64) -> String {
     format!("key={} exp=-1 la=1764000000 cas={cas} fetch=no cls=1 size=64\n", key.replace(':', "%3A"))
 }
 
-/// `stats` of a server that nobody else uses.
+/// The `stats` of a server without other clients.
 pub(super) fn stats(pid: u32, more: &str) -> String {
     stats_of_flushed(pid, 0, more)
 }
 
-/// `stats` of such a server that was flushed so often.
+/// The `stats` of a server without other clients that was flushed this many times.
 pub(super) fn stats_of_flushed(pid: u32, flushes: u32, more: &str) -> String {
     format!(
         "STAT pid {pid}\r\nSTAT uptime 100\r\nSTAT time 1764000100\r\nSTAT get_hits {HITS}\r\nSTAT cmd_set {SETS}\r\n\

@@ -1,4 +1,4 @@
-//! What a server says of itself.
+//! Asks a server for its statistics.
 
 use super::retry::Retries;
 use super::{Context, binary};
@@ -6,8 +6,8 @@ use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 
-/// Asks for groups of statistics, each in the server's order. What `stats detail` counts is named `PREFIX:get`, `PREFIX:hit`,
-/// `PREFIX:set` and `PREFIX:del`.
+/// Asks for groups of statistics; each group is in the server's order. Statistics of `stats detail` are named
+/// `PREFIX:get`, `PREFIX:hit`, `PREFIX:set` and `PREFIX:del`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +21,7 @@ use crate::protocol::stats::{Stat, StatsGroup};
 /// ```
 ///
 /// # Errors
-/// The server could not be reached or refused, or it was stopped.
+/// The server could not be reached or refused, or the operation was stopped.
 pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context) -> Result<Vec<Vec<Stat>>, Error> {
     let ask = || async {
         let mut client = context.connect(server).await?;

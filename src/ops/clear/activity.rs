@@ -1,9 +1,9 @@
-//! What a server's counters say of its other clients: whether anybody read, stored or moved an item.
+//! What a server's counters tell of its other clients: whether any of them read, stored or moved an item.
 
 use crate::ops::figure;
 use crate::protocol::stats::Stat;
 
-/// What tells a server from the one that runs there after a restart.
+/// Tells a server process from the one that replaced it at a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::ops) struct Instance {
     pid: u64,
@@ -11,12 +11,12 @@ pub(in crate::ops) struct Instance {
 }
 
 impl Instance {
-    /// Reads `stats`; None when the server does not say.
+    /// Reads `stats`; `None` if they lack the counters.
     pub(in crate::ops) fn of(stats: &[Stat]) -> Option<Self> {
         Activity::of(stats).map(|activity| activity.instance)
     }
 
-    /// Whether this one, looked at later, is another one than that.
+    /// Whether this instance, seen later, is another process than `before`.
     pub(super) const fn is_another_than(self, before: Self) -> bool {
         self.pid != before.pid || self.uptime < before.uptime
     }
@@ -26,27 +26,28 @@ impl Instance {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Activity {
     pub(super) instance: Instance,
-    /// Its clock of whole seconds, as a Unix time.
+    /// The server's clock in whole seconds, as a Unix time.
     pub(super) time: u64,
-    /// Calls of `flush_all`; none where the server does not count them.
+    /// How often `flush_all` was called; none if the server does not count that.
     pub(super) flushes: Option<u64>,
-    /// Turns of its LRU maintainer; none where there is no such thread.
+    /// How often the server's LRU maintainer has run; none if the server has no LRU maintainer.
     pub(super) turns: Option<u64>,
-    /// Reads and stores that met an item: what hides a key from a listing, or moves it, begins with one of them.
+    /// Reads and stores that met an item. Every change that hides a key from a listing, or moves it, begins with one of
+    /// them.
     pub(super) uses: u64,
     /// Items that the server moved between its LRU lists.
     pub(super) moves: u64,
-    /// Items that it moved to other slab pages, which it counts when it has done with a page.
+    /// Items that the server moved to other slab pages. The server counts them when it has finished a page.
     pub(super) rescued: u64,
-    /// Whether it is moving some now.
+    /// Whether the server is moving items to other slab pages now.
     pub(super) is_rescuing: bool,
 }
 
 impl Activity {
-    /// Reads `stats`; None when the server does not count.
+    /// Reads `stats`; `None` if they lack the counters.
     pub(super) fn of(stats: &[Stat]) -> Option<Self> {
         let number = |name: &str| figure::number(stats, name);
-        // Counters that came later are missing on older servers, which do not do what they count.
+        // An older server lacks newer counters, and does not do what they count.
         let sum = |names: &[&str]| names.iter().filter_map(|name| number(name)).fold(0_u64, u64::saturating_add);
         number("get_hits")?;
         number("cmd_set")?;
@@ -107,7 +108,7 @@ mod tests {
         assert!(!instance(7, 20).is_another_than(instance(7, 20)));
         assert!(!instance(7, 21).is_another_than(instance(7, 20)));
         assert!(instance(8, 21).is_another_than(instance(7, 20)));
-        // In a container every server has the same.
+        // In containers every server may have the same pid.
         assert!(instance(7, 2).is_another_than(instance(7, 20)));
     }
 

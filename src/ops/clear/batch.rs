@@ -1,5 +1,5 @@
-//! Keys on their way from the listing to the deletes: many in one buffer, a length byte before each, and the CAS behind it
-//! where it is needed.
+//! Keys on their way from the listing to the deletes: many in one buffer, each after a length byte and, where it is
+//! needed, before its CAS.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -12,12 +12,12 @@ use crate::protocol::PercentError;
 pub(super) enum BatchFormat {
     /// Keys alone.
     Keys,
-    /// Each key with the CAS that the listing says; 0 where it says none.
+    /// Each key with the CAS that the listing gave, or 0 if it gave none.
     KeysWithCas,
 }
 
 impl BatchFormat {
-    /// Bytes behind a key.
+    /// How many bytes follow a key.
     const fn cas_bytes(self) -> usize {
         match self {
             Self::Keys => 0,
@@ -42,21 +42,21 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Large enough that a fence costs nothing beside its deletes, small enough that what a lost connection leaves to
-    /// repeat is little.
+    /// Large enough that a fence costs little beside its deletes, small enough that a lost connection leaves little to
+    /// repeat.
     pub(super) const BYTES: usize = BATCH;
 
-    /// The records, for keeping them elsewhere.
+    /// The records, to be stored elsewhere.
     pub(super) fn into_bytes(self) -> Bytes {
         self.records
     }
 
-    /// What [`Self::into_bytes`] gave of a batch of this format.
+    /// A batch of this format from the bytes that [`Self::into_bytes`] gave.
     pub(super) const fn from_bytes(format: BatchFormat, records: Bytes) -> Self {
         Self { format, records }
     }
 
-    /// Splits off at most so many keys from its start; gives their number.
+    /// Splits off up to `most` keys from the start. Returns them with their number.
     pub(super) fn split(&mut self, most: usize) -> (Self, usize) {
         let mut end = 0;
         let mut count = 0;
@@ -73,7 +73,7 @@ impl Batch {
         self.records.is_empty()
     }
 
-    /// What is in it; the keys are slices of its buffer.
+    /// The records; their keys are slices of this batch's buffer.
     pub(super) fn records(&self) -> impl Iterator<Item = Record> + use<> {
         let mut rest = self.records.clone();
         let cas_bytes = self.format.cas_bytes();
@@ -100,10 +100,10 @@ impl BatchBuilder {
         Self { format, records: BytesMut::new() }
     }
 
-    /// Takes an item's key if it (decoded) is wanted, and says whether it was.
+    /// Adds an item's key if `is_wanted` accepts it (decoded). Returns whether it did.
     ///
     /// # Errors
-    /// The key is not encoded as a server would.
+    /// The key is not encoded as a server encodes keys.
     pub(super) fn take(
         &mut self,
         item: ListedItem<'_>,
@@ -112,7 +112,7 @@ impl BatchBuilder {
         let start = self.records.len();
         self.records.put_u8(0);
         let decoded = item.append_key(&mut self.records);
-        // Decoding sees to it that a key has 1 to 250 bytes; whatever has not is never deleted.
+        // Decoding ensures that a key has 1 to 250 bytes; an empty or longer one is never deleted.
         let key = decoded.ok().and_then(|()| self.records.get(start + 1..)).filter(|key| !key.is_empty());
         let length = key.and_then(|key| u8::try_from(key.len()).ok()).ok_or(PercentError);
         let is_wanted = key.is_some_and(is_wanted);
@@ -127,7 +127,7 @@ impl BatchBuilder {
         Ok(true)
     }
 
-    /// Takes a key; one that is longer than any is left out.
+    /// Adds a key; leaves it out if it is longer than a length byte can say.
     pub(super) fn put(&mut self, key: &[u8]) {
         if let Ok(length) = u8::try_from(key.len()) {
             self.records.put_u8(length);
@@ -142,7 +142,7 @@ impl BatchBuilder {
         self.records.len() >= Batch::BYTES
     }
 
-    /// What was gathered, if anything.
+    /// The batch gathered so far; `None` if it is empty.
     pub(super) fn finish(&mut self) -> Option<Batch> {
         let records = self.records.split().freeze();
         self.records.reserve(Batch::BYTES + 512);

@@ -1,4 +1,4 @@
-//! Deletes of keys that no text line can name, one by one: they are rare.
+//! Deletes of keys that no text command can name, one by one: these keys are rare.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +9,7 @@ use crate::error::{Error, Problem};
 use crate::ops::Context;
 use crate::protocol::binary::{Deletion, HEADER, decode_deletion, encode_delete};
 
-/// The longest text that a server puts into a response is a few words.
+/// Error texts in a server's responses are only a few words long.
 const BODY_MAX: u32 = 1024;
 
 const DOING: &str = "deleting by the binary protocol";
@@ -18,15 +18,16 @@ const DOING: &str = "deleting by the binary protocol";
 #[derive(Default)]
 pub(super) struct BinaryDeleter {
     connection: Option<Connection>,
-    /// The server has shown that it does not take such deletes.
+    /// The server has shown that it takes no binary deletes.
     is_refused: bool,
 }
 
 impl BinaryDeleter {
-    /// Deletes a key, where `cas` is not 0 only if its item has that CAS. None when the server does not do that.
+    /// Deletes a key; if `cas` is not 0, only if its item has that CAS. Returns `None` if the server takes no binary
+    /// deletes.
     ///
     /// # Errors
-    /// The server cannot be reached, or the connection breaks in the middle of an answer.
+    /// The server cannot be reached, or the connection is lost before the answer is complete.
     pub(super) async fn delete(
         &mut self,
         server: &ServerAddr,
@@ -34,7 +35,7 @@ impl BinaryDeleter {
         key: &[u8],
         cas: u64,
     ) -> Result<Option<Deletion>, Error> {
-        // A server with -Y never answers it.
+        // A server with -Y never answers a binary request.
         if context.access.credentials.is_some() || self.is_refused {
             return Ok(None);
         }
@@ -45,7 +46,7 @@ impl BinaryDeleter {
         let deletion = context.within(server, DOING, exchange(&mut connection, key, cas)).await;
         match deletion {
             Ok(Some(deletion)) if !matches!(deletion, Deletion::Refused(_)) => {
-                // Only a connection that is in step serves again.
+                // Only a connection that is in step can be used again.
                 self.connection = Some(connection);
                 Ok(Some(deletion))
             }
@@ -53,7 +54,7 @@ impl BinaryDeleter {
                 self.is_refused = true;
                 Ok(None)
             }
-            // A server with -B ascii waits for the end of a line.
+            // A server with -B ascii is still waiting for a line end.
             Err(Error { problem: Problem::Silence { .. }, .. }) if is_fresh => {
                 self.is_refused = true;
                 Ok(None)
@@ -63,7 +64,7 @@ impl BinaryDeleter {
     }
 }
 
-/// Sends a delete and reads its answer; None for an answer that is none.
+/// Sends a delete and reads its answer; `None` if the answer is not a binary response.
 async fn exchange(connection: &mut Connection, key: &[u8], cas: u64) -> Result<Option<Deletion>, Problem> {
     let lost = |source| Problem::Lost { doing: DOING, source: Some(source), like_a_proxy: false };
     let mut request = BytesMut::new();

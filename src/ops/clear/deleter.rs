@@ -28,35 +28,36 @@ use crate::protocol::stats::StatsGroup;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, ErrorReply, Exptime, Key, Meaning, MetaKey, Reply, Request};
 
-/// Batches sent and not confirmed: enough that the server never waits for the next, even 20 ms away. Before the connection
-/// was read while it is written, sixteen batches of `delete` over a unix socket had server and client each wait for the other.
+/// Batches sent and not confirmed: enough that the server never waits for the next one, even 20 ms away. mcflush reads
+/// answers while it writes; without that, sixteen batches of `delete` over a unix socket made server and client wait
+/// for each other.
 const IN_FLIGHT: usize = 16;
 
-/// Deletes what a backlog gives.
+/// Deletes the keys of a backlog.
 #[derive(Debug)]
 pub(super) struct Deleter<'a> {
     shared: &'a Shared<'a>,
-    /// By the server's version, until the server has shown that it knows them.
+    /// Chosen by the server's version, until the server has shown that it knows them.
     commands: Commands,
     are_commands_known: bool,
     format: BatchFormat,
-    /// Whether a watermark is wanted where there is none yet.
+    /// Whether a watermark is still to be taken.
     marks: bool,
-    /// The key that gave the watermark, with the CAS that the mark gave it: its delete may have to go out again.
+    /// The key that gave the watermark, with its new CAS: its delete may have to be sent again.
     marked: Option<Record>,
     binary: BinaryDeleter,
     pace: Option<Pace>,
-    /// What is left of a batch that the pace allowed only a part of.
+    /// The rest of a batch that the pace has split.
     rest: Option<Batch>,
-    /// Sent and not confirmed, oldest first.
+    /// Batches sent and not confirmed, oldest first.
     in_flight: VecDeque<Sent>,
-    /// What a lost connection left unconfirmed, oldest first: it goes out again before anything new.
+    /// Batches that a lost connection left unconfirmed, oldest first: they are sent again before any new one.
     again: VecDeque<Batch>,
     /// The first delete that the server refused.
     refusal: Option<ErrorReply>,
-    /// A key was left because there was no watermark, and no text command can name it to take one.
+    /// A key was left: there is no watermark, and no text command can name the key to take one from it.
     left_unmarked: bool,
-    /// Before the backlog was at its end.
+    /// The operation was stopped before the backlog was empty.
     is_stopped: bool,
 }
 
@@ -65,13 +66,13 @@ pub(super) struct Deleter<'a> {
 enum Commands {
     /// `md … q`, closed by `mn`.
     Meta,
-    /// The same, only where the item has the CAS that it was listed with.
+    /// The same, but only if the item has the CAS that it was listed with.
     MetaCompare,
-    /// `delete`, answered.
+    /// `delete`, each answered.
     Classic,
-    /// `cas` of an empty value that has expired already, answered: a delete of an item with that CAS.
+    /// `cas` with an empty value that has already expired, each answered: this deletes an item only if it has that CAS.
     ClassicCompare,
-    /// `gets`, then `delete`, both answered: where the listing does not say a key's CAS, and it matters.
+    /// `gets`, then `delete`, both answered: used if the age of each key matters and the listing does not give its CAS.
     ClassicLookUp,
 }
 
@@ -94,10 +95,10 @@ struct Sent {
     batch: Batch,
     /// Deletes that are not confirmed yet.
     open: u64,
-    /// Those of them, behind a fence, that the server has said something of: it did not delete them.
+    /// How many deletes before the next fence the server has answered: it did not delete those keys.
     excepted: u64,
     deleted: u64,
-    /// Left, because they were stored after the clear began.
+    /// Keys left because their items were stored after the clear began.
     kept: u64,
 }
 
@@ -135,13 +136,15 @@ impl<'a> Deleter<'a> {
         }
     }
 
-    /// Deletes until the backlog is at its end, or the operation is stopped; what was sent is confirmed either way.
+    /// Deletes until the backlog is empty or the operation is stopped. In both cases it then waits for the answers to
+    /// what it sent.
     ///
     /// # Errors
-    /// It was stopped, the connection is lost and stays so, or the server refused a delete: something in scope may be left.
+    /// The operation was stopped, the connection was lost and could not be restored, or the server refused a delete:
+    /// keys in scope may be left.
     pub(super) async fn run(mut self, mut backlog: impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
-        // Where there is nothing to delete there is nothing to connect for.
+        // Without a key to delete, no connection is needed.
         match context.unless_stopped(server, self.next(&mut backlog)).await? {
             Some(batch) => self.again.push_back(batch),
             None => return Ok(()),
@@ -150,7 +153,8 @@ impl<'a> Deleter<'a> {
         loop {
             match self.drain(&mut backlog).await {
                 Ok(()) => break,
-                // The key that was marked may have another CAS than it was listed with: it has to be listed again.
+                // The marked key may have another CAS than the one that it was listed with, so it has to be listed
+                // again.
                 Err(error) if self.may_have_marked() => return Err(error),
                 Err(error) => retries.after(error).await?,
             }
@@ -161,20 +165,20 @@ impl<'a> Deleter<'a> {
         match self.refusal {
             Some(reply) => Err(self.shared.error(Problem::Refusal { command: self.commands.name(), reply })),
             None if self.left_unmarked => Err(self.shared.cannot_compare(
-                "one key has to show how old the others are, and no text command can name those that are left",
+                "one key has to show how old the others are, and no text command can name the keys that are left",
             )),
             None => Ok(()),
         }
     }
 
-    /// Whether the connection may have been lost between a mark that compares and its answer, where new items are kept: then
-    /// the marked item would look new.
+    /// Whether a comparing mark may have been lost before its answer, while new items are kept: the marked item would
+    /// then look new.
     fn may_have_marked(&self) -> bool {
         let options = self.shared.options;
         self.marks && options.keep_new && !options.filter.is_none() && self.shared.wants_watermark()
     }
 
-    /// One connection's worth of it.
+    /// Deletes over one connection until it fails or the backlog is empty.
     async fn drain(&mut self, backlog: &mut impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         for sent in self.in_flight.drain(..).rev() {
@@ -203,8 +207,8 @@ impl<'a> Deleter<'a> {
         Ok(())
     }
 
-    /// Finds out whether the server knows the meta commands of its version; and after a lost connection whether it is still
-    /// the one whose items have the CAS that they were listed with.
+    /// Finds out whether the server knows the meta commands of its version. After a lost connection, also checks that
+    /// the server was not restarted, because a new one gives out other CAS.
     async fn learn(&mut self, client: &mut Client) -> Result<(), Error> {
         if !self.are_commands_known {
             if !client.speaks_meta().await? {
@@ -220,7 +224,7 @@ impl<'a> Deleter<'a> {
         Ok(())
     }
 
-    /// After the operation was stopped: what was sent is confirmed, as far as the server does it within one timeout.
+    /// After a stop, waits for the answers to what was sent, for at most one timeout.
     async fn confirm(&mut self, client: &mut Client) {
         let timeout = self.shared.context.patience.timeout;
         let answers = async {
@@ -231,11 +235,11 @@ impl<'a> Deleter<'a> {
                 }
             }
         };
-        // What is not confirmed by then is not counted.
+        // Deletes that are not confirmed by then are not counted.
         let _ = wait::at_most(timeout, answers).await;
     }
 
-    /// The next keys to delete, when it is time for them. Nothing is lost when it is dropped while it waits.
+    /// The next keys to delete, when the pace allows them. A caller may drop the future while it waits: no key is lost.
     async fn next(&mut self, backlog: &mut impl Batches) -> Result<Option<Batch>, Error> {
         if let Some(batch) = self.again.pop_front() {
             return Ok(Some(batch));
@@ -266,7 +270,8 @@ impl<'a> Deleter<'a> {
     async fn send(&mut self, client: &mut Client, batch: Batch) -> Result<(), Error> {
         let records = batch.records();
         let mut sent = Sent::new(batch);
-        // From here on the batch is in flight, whatever happens: it goes out again on the next connection.
+        // Whether or not sending succeeds, the batch is in flight from here on, so that the next connection sends it
+        // again.
         let marked = if self.marks { self.mark(client, &sent.batch).await } else { Ok(None) };
         match marked {
             Ok(Some(marked)) => self.marked = Some(marked),
@@ -297,13 +302,13 @@ impl<'a> Deleter<'a> {
         let watermark = self.shared.watermark.load(Relaxed);
         let keeps_new = self.shared.options.keep_new;
         for record in records {
-            // The mark gave it another CAS.
+            // The mark gave this key another CAS.
             let record = match &marked {
                 Some(marked) if marked.key == record.key => marked.clone(),
                 _ => record,
             };
             if keeps_new && record.cas > watermark {
-                // Without a watermark no key of this batch is there any more, of those that could be asked for.
+                // Without a watermark, the mark found on the server no key of this batch that a text command can name.
                 sent.kept += u64::from(watermark > 0);
                 self.left_unmarked |= watermark == 0 && self.request(&record).is_none();
                 continue;
@@ -328,7 +333,8 @@ impl<'a> Deleter<'a> {
         Ok(())
     }
 
-    /// Takes the watermark from a key of the batch, when everything before is answered; gives that key with its new CAS.
+    /// Takes the watermark from a key of the batch, after all earlier answers have come. Returns that key with its new
+    /// CAS.
     async fn mark(&mut self, client: &mut Client, batch: &Batch) -> Result<Option<Record>, Error> {
         while !self.in_flight.is_empty() {
             let answer = client.turn().await?;
@@ -338,7 +344,7 @@ impl<'a> Deleter<'a> {
         let marked = watermark::take(client, self.shared, language, batch).await?;
         client.begin("deleting");
         match &marked {
-            // Without CAS every item counts as old.
+            // Without CAS, every item counts as old.
             Some(Record { cas: 0, .. }) => self.marks = false,
             Some(Record { cas, .. }) => {
                 self.shared.watermark.store(*cas, Relaxed);
@@ -354,7 +360,7 @@ impl<'a> Deleter<'a> {
         }
     }
 
-    /// None when no text command can name the key.
+    /// `None` if no text command can name the key.
     fn request(&self, record: &Record) -> Option<Request> {
         let Record { key, cas } = record.clone();
         Some(match self.commands {
@@ -387,7 +393,7 @@ impl<'a> Deleter<'a> {
         Ok(())
     }
 
-    /// Takes an answer, if one came, and those that came with it.
+    /// Handles an answer, if one came, and the answers that arrived with it.
     fn heard(&mut self, client: &mut Client, answer: Option<Answer>) -> Result<(), Error> {
         let mut next = answer;
         while let Some(answer) = next {
@@ -401,7 +407,7 @@ impl<'a> Deleter<'a> {
         let Some(sent) = self.in_flight.front_mut() else { return Err(client.refused(answer.reply)) };
         let Answer { reply, role, .. } = answer;
         match reply {
-            // Quiet ones say what they did not delete, and the fence that the others are deleted.
+            // A quiet delete is answered only if it deleted nothing. The fence's answer confirms the others.
             Reply::Meta(reply) if role == Role::Quiet && matches!(reply.code, MetaCode::Nf | MetaCode::Ex) => {
                 sent.excepted += 1;
                 sent.kept += u64::from(reply.code == MetaCode::Ex);
@@ -412,7 +418,7 @@ impl<'a> Deleter<'a> {
                 sent.deleted += sent.open.saturating_sub(sent.excepted);
                 sent.open = 0;
             }
-            // What is in flight is sent again on a fresh connection.
+            // The batches in flight are sent again over a new connection.
             Reply::Error(reply) if reply.meaning() == Meaning::Transient => {
                 return Err(client.refused(Reply::Error(reply)));
             }
@@ -424,7 +430,7 @@ impl<'a> Deleter<'a> {
                 }
                 sent.open = sent.open.saturating_sub(1);
             }
-            // Each of the others is answered.
+            // The classic commands are all answered.
             Reply::Value(value) => {
                 self.shared.note_age(value.cas().map(u64::from));
                 return Ok(());
@@ -432,7 +438,7 @@ impl<'a> Deleter<'a> {
             Reply::End => return Ok(()),
             reply @ (Reply::Deleted | Reply::Stored | Reply::Exists | Reply::NotFound) => {
                 if self.commands == Commands::ClassicCompare {
-                    // The server counts each as a store, and one that met its CAS as a hit too.
+                    // The server counts each as a store, and counts one whose CAS matched as a hit too.
                     self.shared.own_uses.fetch_add(1 + u64::from(reply == Reply::Stored), Relaxed);
                 }
                 sent.deleted += u64::from(matches!(reply, Reply::Deleted | Reply::Stored));
@@ -450,7 +456,7 @@ impl<'a> Deleter<'a> {
         Ok(())
     }
 
-    /// Takes a batch into the counts, all of whose answers have come.
+    /// Adds a fully answered batch to the counts.
     fn confirmed(&self, sent: &Sent) {
         self.shared.tally.deleted(sent.deleted);
         self.shared.tally.kept_new(sent.kept);
@@ -458,18 +464,18 @@ impl<'a> Deleter<'a> {
     }
 }
 
-/// So many keys a second, in even portions.
+/// Limits the deletes to a number of keys a second, sent in even portions.
 #[derive(Debug)]
 struct Pace {
     rate: NonZeroU32,
-    /// Keys at a time.
+    /// Keys in a portion.
     portion: usize,
-    /// When the next portion may go.
+    /// When the next portion may be sent.
     next: Instant,
 }
 
 impl Pace {
-    /// Portions a second: even enough for any second to look like the others.
+    /// Portions a second: every second then looks alike.
     const PORTIONS: u32 = 50;
 
     fn new(rate: NonZeroU32) -> Self {
@@ -478,7 +484,7 @@ impl Pace {
 
     fn took(&mut self, keys: usize) {
         let time = Duration::from_secs_f64(keys as f64 / f64::from(self.rate.get()));
-        // What was not used while there was nothing to delete is gone; a late timer's delay is not.
+        // Time without anything to delete is not made up for later; the delay of a late timer is.
         self.next = self.next.max(Instant::now().checked_sub(Duration::from_millis(100)).unwrap_or(self.next)) + time;
     }
 }

@@ -1,49 +1,49 @@
-//! When passes over lists that miss keys may be believed: a decision without clock or connection.
+//! When passes that can miss keys are sufficient evidence: a decision without a clock or a connection.
 //!
-//! A pass that lists the LRU lists misses each key with a probability p, each pass another lot of keys. So what passes
-//! found and did not find gives the number of old keys that are expected to be left, and a clear is complete when that is
-//! next to nothing. docs/RELIABILITY.md has the figures behind the constants.
+//! A pass over the LRU lists misses each key with a probability p, and each pass misses different keys. The keys that
+//! the passes found and missed give the number of old keys expected to be left. A clear is complete when that number is
+//! close to zero. docs/RELIABILITY.md has the figures behind the constants.
 
 use std::time::Duration;
 
 use crate::ops::listing::sample::{ENOUGH, Recapture, UNKNOWN_RATE};
 
-/// Expected old keys that a clear may leave and be called complete.
+/// A clear is complete if at most this many old keys are expected to be left.
 pub(super) const GOAL: f64 = 1e-6;
 
-/// The same for a clear that is verified.
+/// The same for a clear with `verify`.
 pub(super) const VERIFIED_GOAL: f64 = 1e-9;
 
-/// A key that is read twice waits, unlisted, for the server's LRU maintainer, up to a second on a server at rest. So
-/// the last pass has to begin so long after the first one, whatever the figures say.
+/// A key that is read twice is in no LRU list until the LRU maintainer has moved it, which takes up to a second on a
+/// server at rest. So the last pass has to begin this long after the first one, whatever the other evidence.
 pub(super) const APART: Duration = Duration::from_millis(1500);
 
-/// Passes before what may be left is called incomplete.
+/// After this many passes without sufficient evidence, a clear is incomplete.
 pub(super) const PASSES_MAX: usize = 40;
 
 /// What a pass found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct PassFindings {
-    /// When it began, since the first pass did.
+    /// When the pass began, counted from the beginning of the first pass.
     pub(super) began: Duration,
     /// Keys in scope that may have been stored before the clear began.
     pub(super) old: u64,
-    /// What this pass's listing says of the pass before it.
+    /// How many keys of the pass before this one missed, by this pass's listing.
     pub(super) before: Recapture,
-    /// Nobody read, stored or moved an item during it.
+    /// No client read, stored or moved an item during the pass.
     pub(super) is_quiet: bool,
-    /// Nobody did from [`APART`] before it began until its end: it missed nothing.
+    /// No client did so from [`APART`] before the pass until its end, so the pass missed no key.
     pub(super) is_at_rest: bool,
 }
 
-/// What is to be done after a pass.
+/// What to do after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Another pass, after a time.
+    /// Start another pass after this time.
     Again(Duration),
-    /// So few old keys are expected to be left that there are none.
+    /// The expected number of old keys left is below the goal.
     Complete,
-    /// It cannot be shown in a reasonable number of passes.
+    /// Too many passes have not reached the goal.
     GiveUp,
 }
 
@@ -58,8 +58,8 @@ impl Evidence {
         self.passes.push(found);
     }
 
-    /// The probability that a pass misses a key: an upper bound, from the sample and from what the passes found,
-    /// whichever is worse; 0 for a server at rest. None before there are two passes.
+    /// An upper bound of the probability that a pass misses a key: the worse of the bounds from the sample and from the
+    /// keys that the passes found; 0 for a server at rest. `None` before the second pass.
     pub(super) fn miss_rate(&self) -> Option<f64> {
         let [_, later @ ..] = self.passes.as_slice() else { return None };
         let last = later.last()?;
@@ -68,8 +68,8 @@ impl Evidence {
         }
         let (mut sample, mut rate) = (Recapture::default(), None::<f64>);
         let mut worse = |bound: f64| rate = Some(rate.map_or(bound, |rate| rate.max(bound)));
-        // What the second pass lists and the first did not may have been stored during the first, before the watermark was
-        // taken. So the first is judged by no sample.
+        // A key that the second pass lists and the first did not may have been stored during the first, before the
+        // watermark was taken. So no sample is used for the first pass.
         for PassFindings { before, .. } in later.iter().skip(1) {
             sample.there += before.there;
             sample.missed += before.missed;
@@ -80,12 +80,13 @@ impl Evidence {
         if sample.there > 0 {
             worse(sample.upper_bound());
         }
-        // What later passes found, an earlier one missed.
+        // An earlier pass missed the keys that later passes found.
         let mut missed = 0;
         for (at, pass) in self.passes.iter().enumerate().rev() {
             let there = pass.old.saturating_add(missed);
-            // The last pass has none behind it; where few were found, most may have been hidden for a moment; and a burst of
-            // reads before the first pass hides keys from that one alone, which the passes behind it tell.
+            // Three passes are left out: the last, which no pass follows; one that found few keys, most of which may
+            // have been hidden for a moment; and a first pass after a burst of reads, which hides keys from that pass
+            // alone, as the later passes show.
             let is_told_by_later = at == 0 && missed > pass.old && self.passes.len() > 2;
             if at + 1 < self.passes.len() && pass.old >= ENOUGH && !is_told_by_later {
                 worse(Recapture { there, missed }.upper_bound());
@@ -95,18 +96,18 @@ impl Evidence {
         Some(rate.unwrap_or(UNKNOWN_RATE).min(1.0))
     }
 
-    /// How many old keys are expected to be left. None before there are two passes.
+    /// How many old keys are expected to be left. `None` before the second pass.
     pub(super) fn doubt(&self) -> Option<f64> {
         let rate = self.miss_rate()?;
         let last = self.passes.iter().rposition(|pass| pass.old > 0);
-        // Where no pass found anything, one key may be there that all of them missed.
+        // If no pass found any key, one key may exist that all of them missed.
         let found = last.and_then(|last| self.passes.get(last)).map_or(1, |pass| pass.old);
         let since = self.passes.get(last.unwrap_or(0)..)?;
         let missed = since.iter().map(|pass| if pass.is_at_rest { 0.0 } else { rate });
         Some(missed.fold(found as f64, |expected, rate| expected * rate))
     }
 
-    /// What is to be done, so long after the first pass began.
+    /// What to do, where `now` is the time since the first pass began.
     pub(super) fn verdict(&self, goal: f64, now: Duration) -> Verdict {
         let Some(last) = self.passes.last() else { return Verdict::Again(Duration::ZERO) };
         let is_enough = last.old == 0 && self.doubt().is_some_and(|doubt| doubt <= goal);
@@ -116,7 +117,7 @@ impl Evidence {
         if self.passes.len() >= PASSES_MAX {
             return Verdict::GiveUp;
         }
-        // While the server is used a pause shows nothing more: each pass misses other keys.
+        // While other clients use the server, a pause shows nothing more: each pass misses different keys.
         let waits = last.began < APART && (is_enough || last.is_quiet);
         Verdict::Again(if waits { APART.saturating_sub(now) } else { Duration::ZERO })
     }
@@ -159,16 +160,16 @@ mod tests {
         assert_eq!(verdict(&[quiet(0.0, 500), quiet(1.5, 0)]), Verdict::Complete);
         let two = evidence(&[quiet(0.0, 500), quiet(1.5, 0)]);
         assert_eq!((two.miss_rate(), two.doubt()), (Some(0.0), Some(0.0)));
-        // Nothing in scope is no reason to look less closely.
+        // A first pass without a key in scope needs the same pause.
         assert_eq!(verdict(&[quiet(0.0, 0)]), Verdict::Again(APART - SECOND / 10));
         assert_eq!(verdict(&[quiet(0.0, 0), quiet(1.5, 0)]), Verdict::Complete);
-        // A long first pass needs no pause behind it.
+        // A long first pass needs no pause after it.
         assert_eq!(verdict(&[quiet(0.0, 500), quiet(3.0, 0)]), Verdict::Complete);
     }
 
     #[test]
     fn keys_that_were_hidden_at_first() {
-        // They were read twice just before: the first pass lists none of them.
+        // Clients read the keys twice just before, so the first pass lists none of them.
         let passes = [quiet(0.0, 0), quiet(1.5, 5_000), quiet(1.7, 0)];
         assert_eq!(verdict(&passes[..2]), Verdict::Again(Duration::ZERO));
         assert_eq!(verdict(&passes), Verdict::Complete);
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_busy_server_takes_as_many_passes_as_its_rate_asks_for() {
-        // As it was recorded on 1.6.18, where a key was left behind the first clean pass.
+        // As recorded on 1.6.18, where the first clean pass had missed a key.
         let mut passes = vec![
             busy(0.0, 57_452, 0, 0),
             busy(0.4, 2_320, 30_000, 4_200),
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_was_found_says_more_than_a_sample_that_is_not_read() {
-        // All readers read old keys in scope: the sample of the others misses none.
+        // The readers read only old keys in scope, so the sample of other keys shows no miss.
         let passes = [busy(0.0, 10_000, 0, 0), busy(2.0, 1_500, 50_000, 0), busy(4.0, 0, 50_000, 0)];
         let rate = evidence(&passes).miss_rate().unwrap();
         assert!(rate > 0.13, "{rate}");
@@ -220,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_reads_before_the_first_pass_is_no_rate_of_the_others() {
-        // As it was recorded on 1.6.9: the keys had just been read, so the first pass missed two of three.
+        // As recorded on 1.6.9: clients had just read the keys, so the first pass missed two of three.
         let mut passes: Vec<_> = [7_692, 12_352, 1_948, 179, 3]
             .into_iter()
             .enumerate()
@@ -228,7 +229,7 @@ mod tests {
             .collect();
         passes.push(busy(2.5, 0, 0, 0));
         let rate = evidence(&passes).miss_rate().unwrap();
-        // What the second pass missed of what was there, and not what the burst hid from the first.
+        // The rate is what the second pass missed, not what the burst hid from the first.
         assert!((0.14..0.16).contains(&rate), "{rate}");
         while verdict(&passes) == Verdict::Again(Duration::ZERO) {
             passes.push(busy(0.5 * passes.len() as f64, 0, 0, 0));
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_was_stored_during_the_first_pass_is_none_that_it_missed() {
-        // As it was recorded on 1.6.9, whose other clients stored so much that most keys were new in each pass.
+        // As recorded on 1.6.9, where other clients stored so much that most keys were new in each pass.
         let mut passes = vec![busy(0.0, 5_000, 0, 0), busy(0.8, 0, 6_000, 4_316), busy(1.6, 0, 2_000, 100)];
         let rate = evidence(&passes).miss_rate().unwrap();
         assert!((0.05..0.07).contains(&rate), "{rate}");
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn little_evidence_is_made_up_for_by_passes() {
-        // A key and nothing to count, on a server that is used: 0.5^(n + 1) has to be a millionth.
+        // One key found and no sample, on a server in use: 0.5^(n + 1) has to be below a millionth.
         let mut passes = vec![busy(0.0, 1, 0, 0)];
         while verdict(&passes) != Verdict::Complete {
             passes.push(busy(passes.len() as f64, 0, 0, 0));
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!(verdict(&passes), Verdict::Again(APART - SECOND * 3 / 10));
     }
 
-    /// A server whose passes miss each key with some probability, and what a clear by this rule leaves on it.
+    /// A server whose passes miss each key with some probability, cleared by this rule.
     #[derive(Debug)]
     struct Simulated {
         random: u64,
@@ -294,7 +295,7 @@ mod tests {
             (0..of).filter(|_| self.chance() < self.rate).count() as u64
         }
 
-        /// Old keys that are left, and whether it was called complete.
+        /// How many old keys are left, and whether the clear was called complete.
         fn clear(mut self) -> (u64, bool) {
             let mut evidence = Evidence::default();
             let mut left = self.old;
@@ -325,7 +326,7 @@ mod tests {
             let shown = format!("{simulated:?}");
             let (left, is_complete) = simulated.clear();
             prop_assert!(!is_complete || left == 0, "{left} left: {shown}");
-            // The worst that was ever seen is 22 %.
+            // The worst rate ever measured is 22 %.
             prop_assert!(is_complete || rate > 0.23, "it cannot be shown: {shown}");
         }
     }

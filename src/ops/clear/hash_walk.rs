@@ -1,8 +1,9 @@
-//! A walk of the hash table, which lists every item that is there during all of it.
+//! A walk of the hash table, which lists every item that is in the table during the whole walk.
 //!
-//! One thing hides an item that is there: a `flush_all` that compares times. A read of the item which the server notes later
-//! than that flush makes the item readable again, behind the walk. So a walk counts only where no client flushed right before
-//! it or meanwhile; where that cannot be excluded, one more walk counts, begun when the server has noted all reads.
+//! One thing hides an item that is there: a `flush_all` that compares times. If the server notes a read of the item
+//! after that flush, the item becomes readable again, after the walk has passed it. So a walk counts only if no client
+//! flushed right before it or during it. Where mcflush cannot exclude that, it walks once more after the server has
+//! noted all reads.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,17 +15,17 @@ use crate::ops::dialect::FlushBy;
 use crate::protocol::ErrorReply;
 use crate::protocol::stats::StatsGroup;
 
-/// Walks that another client's `flush_all` may spoil, one after the other.
+/// How many walks in a row another client's `flush_all` may spoil.
 const WALKS_MAX: u32 = 10;
 
-/// Seconds in which a server notes a read. By measurement it takes up to two.
+/// Within how many seconds the server notes a read. Measured: up to two.
 const NOTED_WITHIN: u64 = 10;
 
-/// Why the walk waits for the server's notes.
+/// Why mcflush waits before a walk.
 const BACK: &str = "reads that the server has not noted yet can bring flushed values back";
 
 impl Run<'_> {
-    /// The inner error: the server does not list that way.
+    /// The inner error: the server does not list by a hash walk.
     pub(super) async fn by_hash_walk(&mut self) -> Result<Result<ClearProof, ErrorReply>, Error> {
         let began = self.activity().await?;
         if let Err(reply) = self.walk_past_flushes(began).await? {
@@ -42,7 +43,7 @@ impl Run<'_> {
         Ok(Ok(ClearProof::Walk))
     }
 
-    /// Walks until a walk counts.
+    /// Walks until one walk counts.
     async fn walk_past_flushes(&mut self, began: Option<Activity>) -> Result<Result<(), ErrorReply>, Error> {
         let mut before = began;
         let mut waits = self.is_behind_own_flush;
@@ -58,7 +59,7 @@ impl Run<'_> {
             };
             let after = self.activity().await?;
             let flushes = |activity: Option<Activity>| activity.and_then(|activity| activity.flushes);
-            // What nobody has read for long is not listed behind a flush, so there was none.
+            // After a flush, no item is listed that was last read long ago: if one is listed, there was no flush.
             let was_none_before = waits || walk.has_long_unread || flushes(before) == Some(0);
             if was_none_before && flushes(before) == flushes(after) {
                 return Ok(Ok(()));
@@ -76,7 +77,7 @@ impl Run<'_> {
         }))
     }
 
-    /// Whether `flush_all` takes what its time says on this server.
+    /// Whether this server's `flush_all` decides by time which items it hides.
     async fn flushes_by_time(&mut self) -> Result<bool, Error> {
         if self.shared.way.dialect.flush_by() == FlushBy::Time {
             return Ok(true);
@@ -85,10 +86,10 @@ impl Run<'_> {
     }
 
     async fn verify_by_walks(&mut self) -> Result<Result<(), ErrorReply>, Error> {
-        // Where there is no watermark the first walk met nothing in scope, and nothing there is older.
+        // Without a watermark, the first walk met no key in scope, and no key in scope is older.
         let had_any = self.shared.watermark.load(Relaxed) > 0 || self.shared.tally.count_matched() > 0;
-        // What others stored before the watermark was taken, where the first walk had passed already, looks old to the
-        // second walk, which deletes it. A third one lists none of it.
+        // Keys that other clients stored before the watermark was taken, behind the first walk, look old to the second
+        // walk, which deletes them. A third walk lists none of them.
         for is_last in [false, true] {
             match self.whole_pass().await? {
                 Pass::Whole(walk, _) if had_any && walk.older > 0 && is_last => {
@@ -102,13 +103,13 @@ impl Run<'_> {
         Ok(Ok(()))
     }
 
-    /// Whether old items that the server moves to another slab page would be left as new.
+    /// Whether an old item that the server moves to another slab page looks new, and would be left.
     fn is_confused_by_moves(&self) -> bool {
         self.shared.options.compares() && self.shared.way.dialect.moves_renew_cas()
     }
 
     fn left(&self, which: &str, walk: &Walk) -> Error {
-        // What cannot be deleted is listed every time.
+        // Keys that cannot be deleted are listed by every walk.
         if let Err(out_of_reach) = self.shared.check_reachable(ClearProof::Walk) {
             return out_of_reach;
         }
@@ -119,7 +120,7 @@ impl Run<'_> {
         )))
     }
 
-    /// Whether items have a CAS, as the server says.
+    /// Whether items have a CAS, by the server's settings.
     pub(super) async fn has_cas(&mut self) -> Result<bool, Error> {
         let settings = self.ask(StatsGroup::Settings).await?;
         Ok(!settings.iter().any(|stat| stat.name() == "cas_enabled" && stat.value() == "no"))

@@ -1,4 +1,4 @@
-//! Takes a listing's keys in scope to the backlog.
+//! Puts the listed keys in scope into the backlog.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +14,7 @@ use crate::ops::listing::{ListedItem, Visitor};
 use crate::ops::nearest::Nearest;
 use crate::protocol::{Escaped, Excerpt};
 
-/// Keys named in a report of what is left.
+/// How many keys the error about keys that are left names.
 const EXAMPLES: usize = 3;
 
 /// What a walk found.
@@ -23,13 +23,13 @@ pub(super) struct Walk {
     pub(super) listed: u64,
     /// Keys in scope.
     pub(super) matched: u64,
-    /// Those that may have been stored before the clear began.
+    /// Keys in scope that may have been stored before the clear began.
     pub(super) older: u64,
-    /// Some of them, escaped.
+    /// Some of the older keys, escaped.
     pub(super) examples: Vec<String>,
-    /// An item was listed whose last access was long before the walk.
+    /// Whether the walk listed an item whose last access was long before it.
     pub(super) has_long_unread: bool,
-    /// Of all keys, where their CAS are compared.
+    /// The highest CAS of all keys, if CAS are compared.
     pub(super) highest_cas: u64,
 }
 
@@ -37,14 +37,14 @@ pub(super) struct Lister<'a> {
     shared: &'a Shared<'a>,
     batch: BatchBuilder,
     filler: Filler,
-    /// Since the last batch.
+    /// Counted since the last batch, as are `matched` and `bytes`.
     listed: u64,
     matched: u64,
     bytes: u64,
     walk: &'a mut Walk,
-    /// Of the keys out of scope, where passes have to be judged.
+    /// A sample of the keys out of scope, if passes are judged.
     sample: Option<&'a mut Sample>,
-    /// Prefixes like those that were asked for, while none of these is met.
+    /// Prefixes similar to those of the scope, until a key in scope is met.
     nearest: &'a mut Nearest,
     /// A key out of scope, decoded.
     key: BytesMut,
@@ -65,10 +65,10 @@ impl<'a> Lister<'a> {
         Self { shared, batch, filler, listed: 0, matched: 0, bytes: 0, walk, sample, nearest, key, looks_up_age }
     }
 
-    /// Hands on what is gathered.
+    /// Puts the gathered keys into the backlog.
     ///
     /// # Errors
-    /// There is no room for more.
+    /// The backlog has no room for the next batch, or the deletes have ended.
     pub(super) fn hand_on(&mut self) -> Result<(), Error> {
         let (listed, matched) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.matched));
         self.walk.listed += listed;
@@ -79,13 +79,13 @@ impl<'a> Lister<'a> {
         if self.filler.push(batch.into_bytes()) {
             return Ok(());
         }
-        let trouble = self.filler.trouble().unwrap_or_else(|| "nobody takes keys from it".into());
+        let trouble = self.filler.trouble().unwrap_or_else(|| "the deletes have ended".into());
         self.shared.context.events.tell(Event::Spool(trouble.clone()));
         Err(self.shared.error(Problem::Spool(trouble)))
     }
 
     fn note(&mut self, item: ListedItem<'_>) {
-        // Where the deletes ask for each key's CAS, they say which of them are old.
+        // If the deletes look up the CAS of each key, they count the old ones.
         if self.looks_up_age || !self.shared.is_older(item.cas()) {
             return;
         }
@@ -110,7 +110,7 @@ impl Visitor for Lister<'_> {
             }
             self.walk.highest_cas = self.walk.highest_cas.max(item.cas().unwrap_or_default());
         }
-        // What the listing says of an item whose key is in scope.
+        // Whether the filter admits an item whose key is in scope.
         let mut admitted = None;
         let is_wanted =
             |key: &[u8]| scope.contains(key) && matches!(admitted.insert(sieve.admits(item, server)), Ok(true));
@@ -142,7 +142,7 @@ impl Visitor for Lister<'_> {
                 self.nearest.look_at(&self.key);
             }
         }
-        // So often that a count on a screen moves when little is in scope.
+        // The second limit keeps a count on a screen moving while few keys are in scope.
         let due = self.batch.is_full() || self.listed >= 65_536;
         if due { self.hand_on() } else { Ok(()) }
     }

@@ -1,7 +1,7 @@
-//! The clearing engine: every key in scope, and no other.
+//! The clearing engine: it deletes every key in scope, and no other.
 //!
-//! A listing and the deletes run side by side on connections of their own, with a backlog between them that
-//! never makes the listing wait.
+//! The listing and the deletes run at the same time on separate connections. A backlog between them ensures that the
+//! listing never waits.
 
 mod activity;
 mod batch;
@@ -51,10 +51,11 @@ use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
 use crate::setters::setters;
 
-/// Walks given up for want of room, each after deleting what was held, before the clear is.
+/// How often a clear gives up a walk for lack of room, each time after deleting the keys that it holds, before it
+/// fails.
 const GIVEN_UP_MAX: u32 = 100;
 
-/// How to clear.
+/// Options of a clear.
 ///
 /// ```
 /// use mcflush::ops::clear::ClearOptions;
@@ -64,19 +65,19 @@ const GIVEN_UP_MAX: u32 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ClearOptions {
-    /// The strategy for one who knows better; none chooses what is complete and safe for others.
+    /// The strategy, for callers that know better; `None` chooses one that is complete and harmless to other clients.
     pub strategy: Option<Strategy>,
-    /// At most so many deletes a second.
+    /// At most this many deletes a second.
     pub rate: Option<NonZeroU32>,
-    /// Walk once more at the end and find no key in scope that was stored before the clear began; where passes decide, ask
-    /// for stronger evidence.
+    /// Walk once more at the end and find no key in scope that was stored before the clear began. If the clear is
+    /// judged by passes, ask for stronger evidence instead.
     pub verify: bool,
-    /// Leave what other clients store after the clear began. A key is deleted only if its item has the CAS that it was
-    /// listed with, and that CAS is no newer than the clear. What was changed in place meanwhile (incr, append) counts as
-    /// new.
+    /// Leave items that other clients store after the clear began. mcflush deletes a key only if its item has the CAS
+    /// that it was listed with, and if that CAS is no newer than the clear. An item changed in place meanwhile (incr,
+    /// append) counts as new.
     pub keep_new: bool,
-    /// Of the keys in scope, only those whose items meet this as they are listed. A key is then deleted only if its item has
-    /// the CAS that it was listed with: one that is stored since stays. One that is only read since goes.
+    /// Of the keys in scope, delete only those whose items meet this filter as they are listed, and only if the item
+    /// still has the CAS that it was listed with: an item stored since stays, an item only read since is deleted.
     pub filter: Filter,
 }
 
@@ -110,33 +111,33 @@ impl ClearOptions {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Cleared {
-    /// Keys seen in the first pass, or in the last attempt at one where none came to its end.
+    /// Keys listed by the first pass that reached its end, or by the last attempt if none did.
     pub listed: u64,
     /// Keys in scope, over all passes.
     pub matched: u64,
     /// Keys deleted, over all passes.
     pub deleted: u64,
-    /// What the items in scope took in the server, over all passes: header, key and value (the value alone where a
-    /// cachedump lists them).
+    /// Bytes that the items in scope took on the server, over all passes: header, key and value (only the value if a
+    /// cachedump listed them).
     pub bytes: u64,
-    /// Keys in scope that were left because they were stored after the clear began, or where new keys are not kept but items
-    /// filtered, after they were listed; over all passes. None where neither is so.
+    /// Keys in scope left over all passes: with `keep_new`, those stored after the clear began; with a filter alone,
+    /// those stored after they were listed. `None` without either option.
     pub kept_new: Option<u64>,
-    /// The probability that a pass misses a key, as it was estimated; none where no passes were judged.
+    /// The estimated probability that a pass misses a key; none if the clear was not judged by passes.
     pub miss_rate: Option<f64>,
-    /// How many old keys are expected to be left by the passes; none where no passes were judged.
+    /// How many old keys are expected to be left; none if the clear was not judged by passes.
     pub doubt: Option<f64>,
-    /// Where no key in scope was met: the prefixes that are there and most like those that were asked for, nearest first.
+    /// If no key in scope was met: the prefixes on the server most similar to those of the scope, most similar first.
     pub nearest: Vec<Bytes>,
-    /// Listings made, the last one included if it broke off.
+    /// Listings made, including a last one that broke off.
     pub passes: u32,
-    /// How keys were listed; none when it did not come to that.
+    /// How keys were listed; none if the clear failed before it chose a strategy.
     pub strategy: Option<Strategy>,
-    /// What makes it complete; none when it is not, and then there is an error.
+    /// Why the clear is complete; none if it is not complete, and then `error` is set.
     pub proof: Option<ClearProof>,
     /// How long it took.
     pub took: Duration,
-    /// Why it is not complete.
+    /// Why the clear is not complete.
     pub error: Option<Error>,
 }
 
@@ -144,15 +145,16 @@ pub struct Cleared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClearProof {
-    /// One walk of the hash table to its end line, every delete confirmed: complete by construction.
+    /// One walk of the hash table reached its end line, and the server confirmed every delete: complete by
+    /// construction.
     Walk,
-    /// Passes over lists that can miss keys found so few old keys, and found none so often, that none is expected to be
-    /// left: a strong hint. (A key that another client's stalled read holds stays invisible.)
+    /// Passes that can miss keys found so few old keys, and found none so often, that none is expected to be left: a
+    /// strong hint. (A key held by another client's stalled read stays invisible.)
     Passes,
 }
 
 impl ClearProof {
-    /// The word for it in JSON.
+    /// The word for the proof in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -162,9 +164,10 @@ impl ClearProof {
     }
 }
 
-/// Deletes every key in scope that was stored before now.
+/// Deletes every key in scope that was stored before the call.
 ///
-/// What is stored meanwhile is deleted when it is met, and does not count against the clear.
+/// If the listing meets keys in scope that were stored meanwhile, they are deleted too; others do not count against the
+/// clear.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -202,9 +205,9 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &ClearOptions, c
     cleared
 }
 
-/// One walk of the hash table that deletes every key it lists, or, where new ones are kept, every key that is no newer than
-/// the watermark, which the instance gave out. For what `flush_all` leaves; where that compares times, the walk waits until
-/// the server has noted the reads before it.
+/// One walk of the hash table that deletes what `flush_all` left: every key that it lists, or, if new items are kept,
+/// every key no newer than the watermark, which `instance` gave out. If `flush_all` compares times on this server, the
+/// walk waits until the server has noted earlier reads.
 pub(super) async fn sweep(
     server: &ServerAddr,
     options: &ClearOptions,
@@ -226,7 +229,7 @@ pub(super) async fn sweep(
     run.run(began).await
 }
 
-/// What the listing and the deletes of a clear both know.
+/// The state that the listing and the deletes of a clear share.
 #[derive(Debug)]
 struct Shared<'a> {
     server: &'a ServerAddr,
@@ -236,18 +239,18 @@ struct Shared<'a> {
     way: Way,
     sieve: Sieve,
     tally: Tally,
-    /// A CAS that the server gave out after the clear began: whatever has one up to it was stored before. 0, which no item
-    /// has, until it is known.
+    /// A CAS that the server gave out after the clear began: an item with this CAS or a lower one was stored before. 0,
+    /// which no item has, until it is known.
     watermark: AtomicU64,
-    /// A Unix time by the server's clock: no read of an item that has a last access before it waits to be noted.
+    /// A Unix time by the server's clock: the server has noted every read of an item whose last access is before it.
     long_unread: AtomicU64,
-    /// Reads and stores by this clear, as the server counts them.
+    /// Reads and stores of this clear, as the server counts them.
     own_uses: AtomicU64,
-    /// Old keys that the deletes of this pass met, where they look each up.
+    /// Old keys that the deletes of this pass met, if they look up each key's CAS.
     old_met: AtomicU64,
-    /// Keys of this pass that its deletes did not find by the name that was listed.
+    /// Keys of this pass that the server did not find by their listed names when it was asked to delete them.
     not_found: AtomicU64,
-    /// The server that is cleared, where its CAS are compared.
+    /// The server process whose CAS are compared.
     instance: OnceLock<Instance>,
 }
 
@@ -276,7 +279,7 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Whether an item was stored before the clear began, as far as can be known: without CAS (-C) every one counts.
+    /// Whether an item may have been stored before the clear began: without CAS (-C) every item counts.
     fn is_older(&self, cas: Option<u64>) -> bool {
         match (self.watermark.load(Relaxed), cas) {
             (0, _) | (_, None) => true,
@@ -284,19 +287,20 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Where CAS are compared: a server that was restarted counts them anew, so what is new there looks old.
+    /// If CAS are compared, checks that the server was not restarted: a new process counts CAS anew, so new items would
+    /// look old.
     fn check_instance(&self, now: Option<Instance>) -> Result<(), Error> {
         let Some(now) = now else { return Ok(()) };
         if now.is_another_than(*self.instance.get_or_init(|| now)) {
             return Err(self.error(Problem::Unproven {
-                what: "the server was restarted meanwhile, so what it holds now is new".into(),
-                instead: "see whether anything is left to clear, and run it again then",
+                what: "the server was restarted meanwhile, so the items that it holds are new".into(),
+                instead: "check whether any keys in scope are left, and if so run it again",
             }));
         }
         Ok(())
     }
 
-    /// An item that the deletes of a pass looked up.
+    /// Counts an item that the deletes of a pass looked up.
     fn note_age(&self, cas: Option<u64>) {
         self.own_uses.fetch_add(1, Relaxed);
         if self.is_older(cas) {
@@ -304,19 +308,19 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Whether the deletes look up the CAS of each key, since the listing does not say it.
+    /// Whether the deletes look up the CAS of each key, because the listing does not give it.
     fn looks_up_age(&self) -> bool {
         self.way.strategy == Strategy::Cachedump && self.watermark.load(Relaxed) > 0
     }
 
-    /// Whether it matters which keys are old.
+    /// Whether the clear needs a watermark and has none yet.
     fn wants_watermark(&self) -> bool {
         let matters = self.way.strategy != Strategy::Hash || self.options.verify || self.options.keep_new;
         matters && !self.finds_watermark() && self.watermark.load(Relaxed) == 0
     }
 
-    /// Whether the highest CAS of the first listing is the watermark. It is one that was given out later than it could be,
-    /// which is enough where what is stored meanwhile need not stay, and no item is changed for it.
+    /// Whether the highest CAS of the first listing is the watermark. A mark would give a lower one, but would change
+    /// an item; the higher one suffices if items stored meanwhile need not stay.
     fn finds_watermark(&self) -> bool {
         !self.options.filter.is_none() && !self.options.keep_new
     }
@@ -332,7 +336,7 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The error of a server that cannot be asked to delete an item only if it is the one that was listed.
+    /// The error for a server that cannot delete an item on the condition that it is the listed one.
     fn cannot_compare(&self, why: &'static str) -> Error {
         self.error(if self.options.keep_new { Problem::NoAge { why } } else { Problem::NoCompare { why } })
     }
@@ -342,10 +346,10 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// How a listing to its end, with its deletes, ended.
+/// How a pass ended: a listing to its end, with its deletes.
 enum Pass {
     Whole(Walk, Coverage),
-    /// The server does not list that way.
+    /// The server does not list by this strategy.
     Refused(ErrorReply),
 }
 
@@ -353,7 +357,7 @@ struct Run<'a> {
     shared: Shared<'a>,
     retries: Retries<'a>,
     listed_first: Option<u64>,
-    /// By the last attempt at a pass.
+    /// Keys listed by the last attempt at a pass.
     listed_last: u64,
     passes: u32,
     sample: Sample,
@@ -361,9 +365,9 @@ struct Run<'a> {
     evidence: Evidence,
     /// A connection for questions between the passes.
     aside: Option<Client>,
-    /// It is a part of a flush, whose walks are no passes to those who watch.
+    /// The run is part of a flush, whose walks are not reported as passes.
     is_sweep: bool,
-    /// A flush that compares times came right before.
+    /// The caller flushed by time right before.
     is_behind_own_flush: bool,
 }
 
@@ -431,7 +435,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Where items are compared: whether they can be told from those that took their place.
+    /// If CAS are compared: checks that listed items can be told from items that replaced them.
     async fn check_age(&mut self) -> Result<(), Error> {
         if !self.shared.options.compares() {
             return Ok(());
@@ -446,7 +450,7 @@ impl<'a> Run<'a> {
         }
         let options = self.shared.options;
         if options.keep_new && !options.filter.is_none() && !self.shared.way.dialect.meta_compares() {
-            let why = "before 1.6.13 the item that shows how old the others are cannot be chosen by compare";
+            let why = "before 1.6.13 the server does not compare CAS when it marks the item that tells old from new";
             return Err(self.shared.cannot_compare(why));
         }
         let instance = self.activity().await?.map(|activity| activity.instance);
@@ -457,7 +461,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The inner error: the server does not list that way.
+    /// The inner error: the server does not list by this strategy.
     async fn by(&mut self, strategy: Strategy) -> Result<Result<ClearProof, ErrorReply>, Error> {
         match strategy {
             Strategy::Hash => self.by_hash_walk().await,
@@ -467,8 +471,7 @@ impl<'a> Run<'a> {
 
     fn moved(&self) -> Error {
         self.shared.error(Problem::Unproven {
-            what: "the server moved items to other slab pages meanwhile, and before 1.6.24 what it moved looks new"
-                .into(),
+            what: "the server moved items to other slab pages meanwhile, and before 1.6.24 moved items look new".into(),
             instead: if self.shared.options.keep_new {
                 "run it again, or clear without leaving new items"
             } else {
@@ -477,7 +480,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Lists and deletes, to the end of the listing, on fresh connections when one is lost.
+    /// Lists and deletes to the end of the listing, over new connections if one is lost.
     async fn whole_pass(&mut self) -> Result<Pass, Error> {
         let mut given_up = 0;
         self.sample.begin_pass();
@@ -485,7 +488,7 @@ impl<'a> Run<'a> {
             let mut walk = Walk::default();
             self.shared.old_met.store(0, Relaxed);
             self.shared.not_found.store(0, Relaxed);
-            // On the heap, as every operation holds the room for one or two of these.
+            // On the heap, because every operation would otherwise reserve room for one or two of these.
             let walked = Box::pin(self.pass(&mut walk)).await;
             self.listed_last = walk.listed;
             match walked {
@@ -504,7 +507,7 @@ impl<'a> Run<'a> {
                     return Err(self.shared.error(Problem::Incomplete(what)));
                 }
                 Ok(Walked::Refused(reply)) => {
-                    // Nothing was listed that way.
+                    // The server refused, so this was no pass.
                     self.passes -= 1;
                     return Ok(Pass::Refused(reply));
                 }
@@ -530,18 +533,18 @@ impl<'a> Run<'a> {
                 listing::walk(way, &mut client, context, &mut lister).await
             }
             .await;
-            // Also when the walk broke off: what it listed is there, and in scope. A last batch that leaves no room for
-            // another one is held.
+            // Also after the walk broke off: the keys that it listed exist and are in scope. The backlog holds a last
+            // batch even if it has no room for another one.
             let _ = lister.hand_on();
             walked
         };
         let deletes = Deleter::new(shared).run(drainer);
         let (walked, deleted) = both(listing, deletes, way.dialect.closing_crashes()).await;
-        // A broken connection is mended by a further try whichever side it broke on.
+        // A further try mends a broken connection, on either side.
         deleted.and(walked)
     }
 
-    /// Statistics, on a connection that is kept for such questions.
+    /// Asks for statistics, on a connection that is kept for further questions.
     async fn ask(&mut self, group: StatsGroup) -> Result<Vec<Stat>, Error> {
         let Shared { server, context, .. } = self.shared;
         loop {
@@ -564,8 +567,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Waits for both; a failure of the deletes ends the listing, which would have nowhere to go: at once, or where that can
-/// crash the server by the listing's own hand, which finds that nobody takes its keys.
+/// Waits for both. If the deletes fail, the listing has no receiver and is ended: at once, or, where closing the
+/// connection can crash the server, when the listing finds that the deletes have ended.
 async fn both<T>(
     listing: impl Future<Output = Result<T, Error>>,
     deletes: impl Future<Output = Result<(), Error>>,
@@ -574,7 +577,7 @@ async fn both<T>(
     let mut listing = std::pin::pin!(listing);
     let mut deletes = std::pin::pin!(deletes);
     tokio::select! {
-        // In the same order each time, so that a test that knows all else can be made again.
+        // In a fixed order, so that a test with a seed can be repeated.
         biased;
         walked = &mut listing => (walked, deletes.await),
         deleted = &mut deletes => match deleted {

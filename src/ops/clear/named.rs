@@ -1,4 +1,4 @@
-//! Deletes the keys that a caller names, and looks for no others.
+//! Deletes the keys that a caller names, without a listing.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -22,10 +22,10 @@ use crate::ops::{Context, Event};
 use crate::protocol::KEY_MAX;
 use crate::scope::Scope;
 
-/// Batches that are read and not taken yet.
+/// How many batches are read ahead of the deletes.
 const AHEAD: usize = 4;
 
-/// What became of keys that were named.
+/// The result of [`delete`].
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,10 +43,10 @@ pub struct Deleted {
     pub named: u64,
     /// Keys that were deleted, confirmed by the server.
     pub deleted: u64,
-    /// Keys that were not there. Those whose delete had to be sent again, over a fresh connection, may be among them though
-    /// it was this that deleted them.
+    /// Keys that were not there. If a lost connection made mcflush send a delete again, a key that the first one
+    /// deleted may be counted here.
     pub missing: u64,
-    /// Keys that no command can name on this server: they may be there still.
+    /// Keys that no command can name on this server: they may still be there.
     pub unreachable: u64,
     /// How long it took.
     pub took: Duration,
@@ -54,9 +54,9 @@ pub struct Deleted {
     pub error: Option<Error>,
 }
 
-/// Deletes these keys (each any bytes, 1 to 250 of them), and waits until the server has confirmed each. They are read on a
-/// thread of its own, as they are needed, so memory holds some of them only. One that was not there is no failure; one that
-/// no command can name is.
+/// Deletes these keys (each of 1 to 250 bytes, of any value), and waits until the server has confirmed each delete. The
+/// keys are read on a separate thread as they are needed, so memory holds only some of them. A key that is not there is
+/// no failure; a key that no command can name is one.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -80,7 +80,7 @@ pub async fn delete(
     let (scope, options) = (Scope::everything(), ClearOptions { rate, ..ClearOptions::default() });
     let deleted = match Retries::new(context).until_done(server, ask).await {
         Ok((_, dialect)) => {
-            // The keys are all that there is to walk.
+            // The named keys take the place of a walk.
             let way = Way { strategy: Strategy::Hash, dialect };
             let shared = Shared::new(server, &scope, &options, context, way);
             let (sender, batches) = channel(AHEAD);
@@ -107,7 +107,7 @@ pub async fn delete(
 /// Some keys, and how many.
 type Portion = io::Result<(u64, Batch)>;
 
-/// Reads to the end, to the first error, or until nobody takes any more.
+/// Reads until the end, the first error, or until the receiver is gone.
 fn read(keys: impl Iterator<Item = io::Result<Bytes>>, batches: &Sender<Portion>) {
     let (mut batch, mut count) = (BatchBuilder::new(BatchFormat::Keys), 0);
     for key in keys {
@@ -117,7 +117,7 @@ fn read(keys: impl Iterator<Item = io::Result<Bytes>>, batches: &Sender<Portion>
                 count += 1;
             }
             Ok(key) => {
-                let error = io::Error::other(format!("a key has 1 to {KEY_MAX} bytes, and one here has {}", key.len()));
+                let error = io::Error::other(format!("a key has 1 to {KEY_MAX} bytes, but this one has {}", key.len()));
                 _ = batches.blocking_send(Err(error));
                 return;
             }

@@ -1,4 +1,4 @@
-//! Passes over listings that can miss keys, until there is evidence enough that nothing old is left.
+//! Passes over listings that can miss keys, until there is sufficient evidence that no old key is left.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -17,32 +17,32 @@ use crate::ops::listing::{Coverage, Cut, Strategy};
 use crate::protocol::ErrorReply;
 use crate::protocol::stats::StatsGroup;
 
-/// Passes after which keys that the server hides from its listings are not waited for any more.
+/// After this many passes, the clear no longer waits for keys that the server hides from its listings.
 const HIDDEN_PASSES_MAX: u32 = 6;
 
-/// Between passes while the server moves items to other slab pages.
+/// The pause between passes while the server moves items to other slab pages.
 const MOVING: Duration = Duration::from_millis(500);
 
 /// Why there is a pause between passes.
 const HIDDEN: &str = "a key that was read a moment ago is not listed until the server has moved it";
 
-/// What was seen of the server's other clients.
+/// What the counters show of the server's other clients.
 struct OtherClients {
     /// The counters when they were last read, with this clear's own uses at that time.
     last: Option<(Activity, u64)>,
-    /// Since when nobody has used an item.
+    /// When another client last used an item.
     quiet_since: Instant,
 }
 
 /// What changed between two readings of the counters.
 struct Changes {
-    /// Another client read or stored an item, or the server does not say.
+    /// Another client read or stored an item, or the server does not count that.
     is_used: bool,
-    /// The server moved items between its LRU lists, or does not say.
+    /// The server moved items between its LRU lists, or does not count that.
     is_moved: bool,
-    /// It moved items to other slab pages.
+    /// The server moved items to other slab pages.
     is_rescued: bool,
-    /// It is another one: what it holds, it got after the clear began.
+    /// The server was restarted: every item that it holds was stored after the clear began.
     is_restarted: bool,
 }
 
@@ -71,15 +71,15 @@ impl OtherClients {
 }
 
 impl Run<'_> {
-    /// The inner error: the server does not list that way.
+    /// The inner error: the server does not list by this strategy.
     pub(super) async fn by_passes(&mut self) -> Result<Result<ClearProof, ErrorReply>, Error> {
         let goal = if self.shared.options.verify { VERIFIED_GOAL } else { GOAL };
         let mut others = OtherClients::new(self.activity().await?, self.own_uses());
         let mut first = Instant::now();
         let (mut hidden_passes, mut number) = (0, 0);
-        // The turn of the LRU maintainer to which the last pause went on.
+        // The run of the LRU maintainer that the last pause waited for.
         let mut waited = None;
-        // In the pause before a pass.
+        // Whether items were moved to other slab pages in the pause before a pass.
         let mut is_rescued = false;
         loop {
             let began = Instant::now();
@@ -104,17 +104,16 @@ impl Run<'_> {
                 if self.shared.options.keep_new {
                     return Err(self.moved());
                 }
-                // What was moved looks new: a later mark has to tell.
+                // Moved items look new, so a later mark has to decide.
                 let had_watermark = self.shared.watermark.swap(0, Relaxed) > 0;
                 if had_watermark && walk.matched > 0 {
-                    // Any of these may be old, or none. So the passes are judged anew from the later mark on: taken for old,
-                    // what is stored all the time would look like what each pass misses.
+                    // Any of these keys may be old. Counting them all as old would count items that clients store all
+                    // the time as keys that a pass missed. So the passes are judged anew, from the later mark on.
                     self.evidence = Evidence::default();
                     if number >= PASSES_MAX {
                         return Err(self.moved());
                     }
-                    self.pause(MOVING, "the server moves items to other slab pages, and what it moved looks new")
-                        .await?;
+                    self.pause(MOVING, "the server moves items to other slab pages, and moved items look new").await?;
                     let changes = others.changes(self.activity().await?, self.own_uses());
                     is_rescued = changes.is_rescued;
                     if changes.is_restarted {
@@ -124,11 +123,11 @@ impl Run<'_> {
                 }
                 walk.older = walk.matched;
             }
-            // A key that no command can name is listed every time.
+            // Each pass lists a key that no command can name.
             let mut old = walk.older.saturating_sub(self.shared.tally.count_out_of_reach());
             if number > 1 && self.lists_raw_keys() {
-                // The pass before has looked each of them up, which removes what has expired or was flushed: by the name that
-                // is listed there is no such key, as where a NUL byte cuts the name short.
+                // The pass before this one looked up each of these keys, which removes expired and flushed items. No
+                // item has the listed name, as if a NUL byte cut the name short.
                 coverage.unnamed = self.shared.not_found.load(Relaxed);
                 if !self.shared.looks_up_age() {
                     old = old.saturating_sub(coverage.unnamed);
@@ -151,7 +150,7 @@ impl Run<'_> {
             }
             let wait = match self.evidence.verdict(goal, first.elapsed()) {
                 Verdict::Complete if coverage.is_whole() => return Ok(Ok(ClearProof::Passes)),
-                // The server's own moves may bring them to light.
+                // The server may move hidden keys to where a listing shows them.
                 Verdict::Complete if hidden_passes < HIDDEN_PASSES_MAX => {
                     hidden_passes += 1;
                     APART
@@ -162,7 +161,7 @@ impl Run<'_> {
                 Verdict::Again(wait) => wait,
             };
             if wait == Duration::ZERO {
-                // Else a key that hides until its read is noted would hide from both passes.
+                // Without this wait, both passes could miss a key that is hidden until the server notes a read.
                 waited = match self.wait_for_notes(turns, HIDDEN).await {
                     Err(error) if error.kind() == FailureKind::Deadline => return Err(self.undecided("the deadline")),
                     result => result?,
@@ -178,7 +177,7 @@ impl Run<'_> {
         }
     }
 
-    /// Another server runs there now: its CAS begin anew, and what passes saw of the one before says nothing of it.
+    /// Begins anew after the server was restarted: its CAS begin anew, and earlier passes say nothing of its new items.
     fn begin_anew(&mut self, others: &mut OtherClients) -> Instant {
         self.shared.watermark.store(0, Relaxed);
         self.sample = Sample::new();
@@ -187,7 +186,7 @@ impl Run<'_> {
         Instant::now()
     }
 
-    /// Whether some keys are listed as they are, by a cachedump.
+    /// Whether a cachedump lists some keys, in raw form.
     fn lists_raw_keys(&self) -> bool {
         let way = self.shared.way;
         way.strategy == Strategy::Cachedump || way.dialect.dumps() == Dumps::WithoutHeads
@@ -197,7 +196,7 @@ impl Run<'_> {
         self.shared.own_uses.load(Relaxed)
     }
 
-    /// The server's counters; none when it does not say.
+    /// The server's counters; none if the server does not report them.
     pub(super) async fn activity(&mut self) -> Result<Option<Activity>, Error> {
         match self.ask(StatsGroup::General).await {
             Ok(stats) => Ok(Activity::of(&stats)),
@@ -227,17 +226,17 @@ impl Run<'_> {
         if walk.older > 0 && self.shared.watermark.load(Relaxed) == 0 {
             return self.shared.error(Problem::Unproven {
                 what: format!(
-                    "the last of {PASSES_MAX} passes still listed {} keys in scope, and without a CAS (-C) those that are \
+                    "the last of {PASSES_MAX} passes still listed {} keys in scope, and without CAS (-C) keys that are \
                      stored meanwhile cannot be told from old ones",
                     walk.older
                 ),
-                instead: "stop what stores these keys and run it again, or flush the whole instance",
+                instead: "stop the clients that store these keys and run it again, or flush the whole instance",
             });
         }
         self.undecided(&format!("{PASSES_MAX} passes"))
     }
 
-    /// The error of passes that ended before there was evidence enough.
+    /// The error of passes that ended before there was sufficient evidence.
     fn undecided(&self, at: &str) -> Error {
         let misses = match self.evidence.miss_rate() {
             Some(rate) if rate > 0.5 => "more than half of its keys".into(),
@@ -249,8 +248,8 @@ impl Run<'_> {
             |doubt| format!("at most {} may be left", count(doubt.ceil().max(1.0) as u64)),
         );
         self.shared.error(Problem::Unproven {
-            what: format!("while this server is being read its listings miss {misses}: at {at}, {left}"),
-            instead: "clear in a quieter moment, flush the whole instance, or run memcached 1.6.19 or later",
+            what: format!("while clients read from this server, each listing misses {misses}: at {at}, {left}"),
+            instead: "clear at a quieter time, flush the whole instance, or run memcached 1.6.19 or later",
         })
     }
 
@@ -265,14 +264,14 @@ impl Run<'_> {
         self.shared.error(Problem::Unproven { what: what.join("; "), instead })
     }
 
-    /// The error of a server that keeps keys where its listing does not look, or lists them by another name.
+    /// The error of a server whose listing leaves keys out, or lists them under another name.
     fn hidden(&self, coverage: &Coverage) -> Error {
         if coverage.hidden == 0 && !coverage.is_partial {
             let which = match coverage.unnamed {
-                1 => "1 key in scope is listed by a name that no command finds, as one with a NUL byte in it is: it is left"
+                1 => "1 key in scope is listed under a name that no command finds, as a key with a NUL byte is: it is left"
                     .into(),
                 keys => format!(
-                    "{keys} keys in scope are listed by names that no command finds, as those with a NUL byte in them are: \
+                    "{keys} keys in scope are listed under names that no command finds, as keys with a NUL byte are: \
                      they are left"
                 ),
             };
@@ -290,16 +289,14 @@ impl Run<'_> {
             )
         } else {
             (
-                format!(
-                    "this server lists only a part of its keys (stats cachedump): about {hidden} could not be seen"
-                ),
+                format!("this server lists only a part of its keys (stats cachedump): about {hidden} were not listed"),
                 self.without_cachedump(),
             )
         };
         self.shared.error(Problem::Unproven { what, instead })
     }
 
-    /// What helps where a cachedump shows too little.
+    /// Advice where a cachedump lists too little.
     fn without_cachedump(&self) -> &'static str {
         match self.shared.way.dialect.dumps() {
             _ if self.shared.options.strategy == Some(Strategy::Cachedump) => {
@@ -311,12 +308,12 @@ impl Run<'_> {
     }
 }
 
-/// What ended the listing of some classes, and how much it left out; none where it ended none.
+/// Says which slab classes were cut in this way, and how much that left out; none if no class was.
 fn describe_cut(coverage: &Coverage, by: Cut) -> Option<String> {
     let cut: Vec<_> = coverage.cut.iter().filter(|class| class.by == by).collect();
     let unlisted = count(cut.iter().map(|class| class.unlisted).sum());
     let classes: Vec<_> = cut.iter().map(|class| class.class.to_string()).collect();
-    let seen = format!("about {unlisted} could not be seen, and those in scope among them are left");
+    let seen = format!("about {unlisted} were not listed, and those in scope among them are left");
     Some(match (by, classes.as_slice()) {
         (_, []) => return None,
         (Cut::Limit, [class]) => format!("slab class {class} holds more keys than this server lists (2 MB): {seen}"),
@@ -326,19 +323,19 @@ fn describe_cut(coverage: &Coverage, by: Cut) -> Option<String> {
             classes.join(", ")
         ),
         (Cut::LineEnd, [class]) => format!(
-            "slab class {class} holds a key with a line end in it, behind which its listing (stats cachedump) cannot be \
-             read: {seen}"
+            "slab class {class} holds a key with a line end in it, and its listing (stats cachedump) cannot be read \
+             after that key: {seen}"
         ),
         (Cut::LineEnd, classes) => format!(
-            "{} slab classes ({}) hold a key with a line end in it, behind which their listing (stats cachedump) cannot be \
-             read: {seen}",
+            "{} slab classes ({}) hold a key with a line end in it, and their listings (stats cachedump) cannot be read \
+             after that key: {seen}",
             classes.len(),
             classes.join(", ")
         ),
     })
 }
 
-/// A number of keys, in words.
+/// A number of keys, with the word.
 fn count(keys: u64) -> String {
     if keys == 1 { "1 key".into() } else { format!("{keys} keys") }
 }

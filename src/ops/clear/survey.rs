@@ -1,4 +1,4 @@
-//! What a clear would delete, by the same listing, changing nothing.
+//! Counts what a clear would delete, by the same listing, without a change on the server.
 
 use bytes::{Bytes, BytesMut};
 
@@ -10,34 +10,35 @@ use crate::ops::nearest::Nearest;
 use crate::ops::{Context, Event};
 use crate::scope::Scope;
 
-/// What was found of a prefix.
+/// The keys found for one prefix or glob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Found {
-    /// Keys.
+    /// The number of keys.
     pub keys: u64,
-    /// Bytes that their items take in the server: header, key and value.
+    /// The bytes that their items take on the server: header, key and value.
     pub bytes: u64,
 }
 
-/// What is there.
+/// The result of [`survey`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// How keys were listed. Only a hash walk lists all of them.
+    /// How the keys were listed. Only a hash walk lists all of them.
     pub strategy: Strategy,
-    /// Keys on the server, as listed.
+    /// The number of keys listed.
     pub listed: u64,
-    /// For each of [`Scope::prefixes`] and behind them each of [`Scope::globs`], or one for every key.
+    /// One entry for each of [`Scope::prefixes`], then one for each of [`Scope::globs`]; a single entry if every key is
+    /// in scope.
     pub found: Vec<Found>,
-    /// Where no key in scope was met: the prefixes that are there and most like those that were asked for, nearest first.
+    /// If no key in scope was met: the prefixes on the server most similar to those of the scope, most similar first.
     pub nearest: Vec<Bytes>,
-    /// How far these figures may be off; none where they are exact.
+    /// How far these figures may be off; none if they are exact.
     pub uncertainty: Option<Uncertainty>,
 }
 
 /// Counts what a clear with these options would delete.
 ///
 /// # Errors
-/// The server could not be reached, does not list its keys, or does not say of its items what the filter asks for.
+/// The server could not be reached, does not list its keys, or does not list what the filter needs.
 pub async fn survey(
     server: &ServerAddr,
     scope: &Scope,
@@ -52,7 +53,7 @@ pub async fn survey(
         context,
         key: BytesMut::new(),
         listed: 0,
-        untold: (0, 0),
+        unreported: (0, 0),
         found: vec![Found::default(); (scope.prefixes().len() + scope.globs().len()).max(1)],
         nearest: Nearest::to(scope),
     };
@@ -70,8 +71,8 @@ struct Surveyor<'a> {
     context: &'a Context,
     key: BytesMut,
     listed: u64,
-    /// Those of them that are not told of yet, and how many of those are in scope.
-    untold: (u64, u64),
+    /// Listed keys that no event has reported yet, and how many of them are in scope.
+    unreported: (u64, u64),
     found: Vec<Found>,
     nearest: Nearest,
 }
@@ -80,19 +81,19 @@ impl Visitor for Surveyor<'_> {
     fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         item.decode_key(self.server, &mut self.key)?;
         self.listed += 1;
-        self.untold.0 += 1;
+        self.unreported.0 += 1;
         let place = self.scope.find(&self.key);
         if place.is_some() && !self.sieve.admits(item, self.server)? {
             self.nearest.was_met();
         } else if let Some(found) = place.and_then(|place| self.found.get_mut(place)) {
-            self.untold.1 += 1;
+            self.unreported.1 += 1;
             found.keys += 1;
             found.bytes += item.size();
         } else {
             self.nearest.look_at(&self.key);
         }
-        if self.untold.0 == KEYS_PER_EVENT {
-            let (keys, in_scope) = std::mem::take(&mut self.untold);
+        if self.unreported.0 == KEYS_PER_EVENT {
+            let (keys, in_scope) = std::mem::take(&mut self.unreported);
             self.context.events.tell(Event::Listed { keys, in_scope });
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What a clear has done so far. The listing and the deletes write it side by side.
+//! Counts what a clear has done so far. The listing and the deletes update it at the same time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,13 +12,13 @@ pub(super) struct Tally {
     bytes: AtomicU64,
     deleted: AtomicU64,
     kept_new: AtomicU64,
-    /// In this pass: such a key is listed in each.
+    /// Counted for this pass alone, because each pass lists these keys again.
     out_of_reach: AtomicU64,
     example: Mutex<Option<Bytes>>,
 }
 
 impl Tally {
-    /// Keys in scope, and the bytes of their items.
+    /// Adds keys in scope, and the bytes of their items.
     pub(super) fn matched(&self, keys: u64, bytes: u64) {
         self.matched.fetch_add(keys, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
@@ -28,7 +28,7 @@ impl Tally {
         self.out_of_reach.store(0, Relaxed);
     }
 
-    /// Keys that were left, because they were stored after the clear began.
+    /// Adds keys that were left because they were stored after the clear began.
     pub(super) fn kept_new(&self, count: u64) {
         self.kept_new.fetch_add(count, Relaxed);
     }
@@ -37,7 +37,7 @@ impl Tally {
         self.deleted.fetch_add(count, Relaxed);
     }
 
-    /// A key that no command here can name.
+    /// Adds a key that no command can name on this server.
     pub(super) fn out_of_reach(&self, key: &Bytes) {
         self.out_of_reach.fetch_add(1, Relaxed);
         if let Ok(mut example) = self.example.lock() {
@@ -65,7 +65,7 @@ impl Tally {
         self.deleted.load(Relaxed)
     }
 
-    /// How many keys nothing could name, with one of them.
+    /// How many keys no command could name, with an example.
     pub(super) fn unreachable(&self) -> Option<(u64, Bytes)> {
         let count = self.out_of_reach.load(Relaxed);
         let example = self.example.lock().ok()?.clone()?;

@@ -1,4 +1,4 @@
-//! The engine's rules, with a scripted server and without waiting.
+//! The engine's rules, with a scripted server and a paused clock.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::scope::{Prefix, Scope};
 const HASH_DUMP: &str = "lru_crawler metadump hash";
 const LRU_DUMP: &str = "lru_crawler metadump all";
 
-/// What a server of a version answers that is at rest, but for its dumps.
+/// The answer of a server at rest, of this version, to every command but its dumps.
 fn at_rest(version: &str, line: &str) -> Say {
     match line {
         "version" => Say::Text(format!("VERSION {version}\r\n")),
@@ -36,7 +36,7 @@ async fn clear_shop(context: &Context, options: ClearOptions) -> Cleared {
     clear(&address(), &Scope::of([Prefix::new("shop:").unwrap()]), &options, context).await
 }
 
-/// A server whose dumps are told by their number, from 0.
+/// A server whose dumps are made by their number, from 0.
 fn dumping(version: &'static str, dump: impl Fn(usize) -> Say + Send + 'static) -> (Context, Heard) {
     let number = AtomicUsize::new(0);
     server(move |line| match line {
@@ -45,7 +45,7 @@ fn dumping(version: &'static str, dump: impl Fn(usize) -> Say + Send + 'static) 
     })
 }
 
-/// A server at rest but for what a function answers otherwise.
+/// A server at rest, except where the function gives another answer.
 fn dumping_with(version: &'static str, answer: impl Fn(&str) -> Option<Say> + Send + 'static) -> (Context, Heard) {
     server(move |line| answer(line).unwrap_or_else(|| at_rest(version, line)))
 }
@@ -114,7 +114,7 @@ async fn keys_that_the_first_pass_does_not_list_are_waited_for() {
     let (context, _) = server({
         let deleted = AtomicU32::new(0);
         move |line| match line {
-            // Read twice a moment ago: hidden for a second.
+            // A client read the keys twice just before: they are hidden for a second.
             LRU_DUMP if began.elapsed() < Duration::from_secs(1) || deleted.load(SeqCst) > 0 => text("END\r\n"),
             LRU_DUMP => Say::Text(item("shop:1", 2) + "END\r\n"),
             line if line.starts_with("md shop:1 q") => {
@@ -138,7 +138,7 @@ async fn a_key_that_never_goes_ends_incomplete() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_stored_meanwhile_does_not_count() {
-    // The mark has CAS 50: these are newer.
+    // The mark has CAS 50: these items are newer.
     let (context, _) = dumping("1.6.18", |number| {
         Say::Text(item("shop:1", if number == 0 { 2 } else { 50 + number as u64 }) + "END\r\n")
     });
@@ -148,13 +148,13 @@ async fn what_is_stored_meanwhile_does_not_count() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_moved_to_another_page_may_be_old() {
-    // The looks at the counters: before and after the first pass, behind the pause, after the second pass. It is moved
-    // in the pause, or in the second pass.
+    // mcflush reads the counters before and after the first pass, after the pause, and after the second pass. The
+    // server moves the item in the pause or in the second pass.
     for moved_before in [2, 3] {
         let (context, heard) = server({
             let (dumps, looks) = (AtomicUsize::new(0), AtomicU32::new(0));
             move |line| match line {
-                // In the second pass it looks new, because the server has moved it.
+                // In the second pass the item looks new, because the server has moved it.
                 LRU_DUMP => match dumps.fetch_add(1, SeqCst) {
                     0 => Say::Text(item("shop:1", 2) + "END\r\n"),
                     1 => Say::Text(item("shop:2", 60) + "END\r\n"),
@@ -184,7 +184,7 @@ async fn a_restarted_server_is_looked_at_anew() {
                         let items = (0..500).map(|n| item(&format!("blog:{n}"), 1_000 + n));
                         Say::Text(items.collect::<String>() + "END\r\n")
                     }
-                    // It counts its CAS from 1 again.
+                    // The new process counts its CAS from 1.
                     _ => Say::Text(item("blog:1", 1) + "END\r\n"),
                 },
                 "stats" if looks.fetch_add(1, SeqCst) < restarted_before => Say::Text(stats(7, "")),
@@ -238,7 +238,7 @@ async fn a_dump_without_end_is_ended_by_a_version() {
                     dumping.store(1, SeqCst);
                     Say::Text(if dumps.fetch_add(1, SeqCst) == 0 { item("shop:1", 2) } else { String::new() })
                 }
-                // The server reads it when the dump is over, and may have eaten a part of it.
+                // The server reads it after the dump, and may have swallowed a part of it.
                 "version" if dumping.swap(0, SeqCst) == 1 => text(end),
                 line => at_rest("1.4.33", line),
             }
@@ -277,7 +277,7 @@ async fn a_server_that_is_full_for_a_while_is_tried_again() {
     assert!(!heard.all().iter().any(|line| line.starts_with("stats cachedump")));
 }
 
-/// Each command of a clear in turn is answered once by a server that has no memory for its answer.
+/// A server without memory for its answer fails each command of a clear in turn, once.
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_passes_is_tried_again_and_changes_nothing() {
     const FAILURE: &str = "SERVER_ERROR out of memory writing stats\r\n";
@@ -316,7 +316,7 @@ async fn a_listing_that_broke_off_is_not_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
-    // Too long for the base64 form, and the server answers no binary protocol.
+    // The key is too long for the base64 form, and the server does not answer the binary protocol.
     let key = format!("shop:{}%20", "x".repeat(230));
     let (context, heard) = dumping("1.6.18", move |_| Say::Text(item(&key, 2).replace("%2520", "%20") + "END\r\n"));
     let cleared = clear_shop(&context, ClearOptions::default()).await;
@@ -360,7 +360,7 @@ async fn a_marked_key_whose_delete_is_lost_is_deleted_by_the_cas_of_the_mark() {
     let (mut context, heard) = dumping_with("1.6.38", move |line| match line {
         HASH_DUMP => Some(Say::Text(item("shop:1", 2) + "END\r\n")),
         "md shop:1 C50 q" if lost.fetch_add(1, SeqCst) == 0 => Some(Say::Last(String::new())),
-        // What the mark changed has another CAS than the one that was listed.
+        // The mark gave the item another CAS than the listed one.
         "md shop:1 C2 q" => Some(text("EX\r\n")),
         _ => None,
     });
@@ -381,7 +381,7 @@ async fn without_cas_nothing_can_be_kept() {
     assert_eq!(heard.count(HASH_DUMP), 0, "before anything is listed");
 }
 
-/// The server falls silent at each command of a clear in turn, or while it is connected to.
+/// The server falls silent at each command of a clear in turn, or while mcflush connects.
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_a_clear_within_a_timeout() {
     for version in ["1.6.38", "1.6.18", "1.6.9"] {
@@ -480,7 +480,7 @@ async fn a_dump_is_not_asked_for_while_another_crawl_runs() {
 #[tokio::test(start_paused = true)]
 async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left() {
     let verify = ClearOptions { verify: true, ..ClearOptions::default() };
-    // The mark has CAS 50. The first walk had passed where the second key was stored before it.
+    // The mark has CAS 50. The second key was stored before the mark, where the first walk had passed.
     for (listed_by, proof, walks) in [(1, Some(ClearProof::Walk), 3), (9, None, 3)] {
         let (context, heard) = dumping("1.6.38", move |number| {
             let newer = item("shop:2", 40);
@@ -499,7 +499,7 @@ async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left()
     }
 }
 
-/// A server whose LRU maintainer makes a turn every 10 ms from now on, and that tells how often it was flushed.
+/// A server whose LRU maintainer runs every 10 ms from now on, and that reports how often it was flushed.
 fn flushed(version: &'static str, flushes: impl Fn() -> u32 + Send + 'static) -> impl Fn(&str) -> Option<Say> {
     let began = Instant::now();
     move |line| match line {
@@ -514,7 +514,7 @@ fn flushed(version: &'static str, flushes: impl Fn() -> u32 + Send + 'static) ->
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
-    // The second key was read, then flushed during the first walk, and came back when the server noted the read.
+    // The second key was read and then flushed during the first walk; it came back when the server noted the read.
     for (version, walks) in [("1.6.38", 2), ("1.6.20", 1)] {
         let dumps = std::sync::Arc::new(AtomicUsize::new(0));
         let seen = std::sync::Arc::clone(&dumps);

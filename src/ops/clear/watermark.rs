@@ -1,4 +1,5 @@
-//! The watermark: a CAS that the server gave out after the clear began. What has a CAS up to it was stored before.
+//! The watermark: a CAS that the server gave out after the clear began. An item with this CAS or a lower one was stored
+//! before.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,12 +11,13 @@ use crate::ops::dialect::Language;
 use crate::protocol::meta::{MetaDelete, MetaGet};
 use crate::protocol::{Cas, Key, MetaKey};
 
-/// Keys of a batch that are asked one after the other whether they are still there. When another client has deleted them
-/// all meanwhile, a later batch gives the watermark; what is stored until then counts as old.
+/// How many keys of a batch are tried, one after the other. If another client has deleted them all meanwhile, a later
+/// batch gives the watermark; items stored until then count as old.
 const TRIED: usize = 8;
 
-/// Gives a key of the batch a fresh CAS, without storing anything new; the key is deleted next. None when none of the keys
-/// tried is there any more: where new items are kept, these are all. The CAS is 0 on a server without (-C).
+/// Gives a key of the batch a new CAS, without storing anything new; the caller deletes the key next. Returns `None` if
+/// none of the tried keys is there any more; if new items are kept, all keys of the batch are tried. The CAS is 0 on a
+/// server without CAS (-C).
 pub(super) async fn take(
     client: &mut Client,
     shared: &Shared<'_>,
@@ -25,7 +27,7 @@ pub(super) async fn take(
     let tried = if shared.options.keep_new { usize::MAX } else { TRIED };
     let is_filtered = !shared.options.filter.is_none();
     for Record { key, cas } in batch.records().take(tried) {
-        // What was stored since it was listed may be none of those that are meant.
+        // With a filter, an item stored after the listing may not meet it, so the mark compares.
         let listed = is_filtered.then_some(cas);
         let cas = match language {
             Language::Meta => {
@@ -44,8 +46,8 @@ pub(super) async fn take(
     Ok(None)
 }
 
-/// `md KEY I` marks the item as stale and gives it a fresh CAS; it allocates nothing. `listed` is the CAS that the item has to
-/// have, if any.
+/// `md KEY I` marks the item as stale and gives it a new CAS; it allocates no memory. `listed` is the CAS that the item
+/// must have, if any.
 async fn by_meta(
     client: &mut Client,
     shared: &Shared<'_>,
@@ -59,14 +61,14 @@ async fn by_meta(
     let get = MetaGet { cas: true, no_bump: true, ..MetaGet::new(key) };
     let found = client.meta_get(get).await?;
     if found.is_some() {
-        // The server counts it among its reads.
+        // The server counts it as a read.
         shared.own_uses.fetch_add(1, Relaxed);
     }
     Ok(found.and_then(|item| item.flags().cas()).map(u64::from))
 }
 
-/// `append` of nothing leaves the value as it is and gives it a fresh CAS, which `gets` reads. It allocates an item: on a
-/// full server the oldest one of its slab class may be evicted for it.
+/// `append` of an empty value leaves the item's value as it is and gives the item a new CAS, which `gets` reads. It
+/// allocates an item: a full server may evict the oldest item of that slab class.
 async fn by_classic(client: &mut Client, shared: &Shared<'_>, key: Key) -> Result<Option<u64>, Error> {
     if client.append(key.clone(), "").await? == ReplaceOutcome::Missing {
         shared.own_uses.fetch_add(1, Relaxed);

@@ -1,4 +1,4 @@
-//! A server that speaks only the binary protocol: its flush is made sure of without a listing.
+//! Flushes a server that speaks only the binary protocol, and checks the flush without a listing.
 
 use super::probe::Probe;
 use super::turn::Until;
@@ -32,7 +32,7 @@ impl Flushing<'_> {
         Ok(key)
     }
 
-    /// Flushes once more, for what the first flush may have left, and looks for what was stored before.
+    /// Flushes once more, because the first flush may have left items, and checks that the probe is gone.
     async fn again_by_binary(&self, first: &BinaryFlushed, probe: Option<&Key>) -> Result<FlushProof, Error> {
         let compares_cas = |version| Dialect::of(version).flush_by() == FlushBy::Cas;
         let proof = if first.has_cas && first.version.as_ref().is_some_and(compares_cas) {
@@ -50,7 +50,7 @@ impl Flushing<'_> {
             }
             _ => {}
         }
-        // What others store once this is done has to stay.
+        // Items that other clients store after mcflush has returned have to stay.
         let takes_later = |version| Dialect::of(version).flushes_whole_seconds(first.has_cas);
         if first.version.as_ref().is_none_or(takes_later) {
             self.turn(Until::StoresStay).await?;

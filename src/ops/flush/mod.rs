@@ -1,8 +1,8 @@
-//! `flush_all`, and making sure: by itself it leaves values on current servers.
+//! `flush_all`, and the check after it: by itself it leaves items on current servers.
 //!
-//! From 1.6.25 on `flush_all` compares times of whole seconds, so what was stored or read in the second of the flush can stay
-//! readable, for as long as it lives. Before, it compares the CAS, and may leave a value that is in the middle of an `incr` or
-//! `append`. docs/PROTOCOL.md has the measurements.
+//! From 1.6.25 on, `flush_all` compares times in whole seconds, so an item that was stored or read in the second of the
+//! flush can stay readable until it expires. Earlier versions compare the CAS, and may leave an item that an `incr` or
+//! `append` is changing. docs/PROTOCOL.md has the measurements.
 
 mod binary;
 mod plan;
@@ -30,37 +30,38 @@ use crate::protocol::admin::FlushAll;
 /// How to flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// `flush_all` alone, sent once, not checked.
+    /// `flush_all` alone, sent once and not checked.
     Once,
-    /// `flush_all` with a delay in seconds, thirty days at most, after which the server flushes; it cannot be checked. A flush
-    /// that was still to come is replaced.
+    /// `flush_all` with a delay in seconds, at most thirty days, after which the server flushes. The flush cannot be
+    /// checked. It replaces an earlier delayed flush that is still to come.
     After(NonZeroU32),
-    /// `flush_all`, and then whatever makes sure that nothing stored before is readable.
+    /// `flush_all`, then the steps that ensure that no item stored before is readable.
     Exact {
-        /// Store an item before and see that it is gone after; walk once more where keys can be listed, and find nothing
-        /// older.
+        /// Store an item before the flush and check that it is gone afterwards. If keys can be listed, also walk once
+        /// more and find no older key.
         verify: bool,
-        /// Leave what other clients store after the flush began. What was changed in place meanwhile (incr, append) counts as
-        /// new.
+        /// Leave items that other clients store after the flush began. An item changed in place meanwhile (incr,
+        /// append) counts as new.
         keep_new: bool,
     },
 }
 
-/// Why a flush may be believed.
+/// Why no item stored before the flush is readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushProof {
-    /// The server compares CAS, and was told twice: the second flush takes a value that was in the middle of an `incr` or
-    /// `append` at the first.
+    /// The server compares CAS and was flushed twice: the second flush hides an item that an `incr` or `append` was
+    /// changing during the first.
     Cas,
-    /// A walk of the hash table behind the flush listed what survived it, and each of those was deleted.
+    /// A walk of the hash table after the flush listed every item that survived it, and each was deleted.
     Walk,
-    /// Nothing can be listed or compared: the server was told again when its clock had turned twice. A strong hint, no more.
+    /// The server's keys cannot be listed or compared. It was flushed again after its clock had turned twice: a strong
+    /// hint, not a proof.
     Twice,
 }
 
 impl FlushProof {
-    /// The word for it in JSON.
+    /// The word for the proof in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -74,22 +75,22 @@ impl FlushProof {
 /// A flush that the server confirmed with `OK`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flushed {
-    /// Items the server held before; none when it does not say (a proxy).
+    /// How many items the server held before; none if it does not report that (as a proxy).
     pub items_before: Option<u64>,
-    /// Seconds after which it flushes; 0 when it has.
+    /// In how many seconds the server flushes; 0 if it has already flushed.
     pub delay: u32,
-    /// Keys that `flush_all` had left, and that were deleted; none where the table was not walked.
+    /// How many keys `flush_all` had left and mcflush deleted; none if the hash table was not walked.
     pub swept: Option<u64>,
-    /// Keys that were left because they were stored after the flush began; none where new keys are not kept, or where the table
-    /// was not walked.
+    /// How many keys were left because they were stored after the flush began; none if new keys are not kept, or if the
+    /// hash table was not walked.
     pub kept_new: Option<u64>,
-    /// Why nothing stored before is readable; none where that was not checked.
+    /// Why no item stored before is readable; none if that was not checked.
     pub proof: Option<FlushProof>,
-    /// Why the table could not be walked, where it should have been.
+    /// Why the hash table could not be walked, if it should have been.
     pub walk_failed: Option<String>,
 }
 
-/// Between two flushes of a server that compares CAS: no `incr` or `append` takes as long.
+/// The pause between two flushes of a server that compares CAS: longer than any `incr` or `append` takes.
 const CAS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Flushes a whole instance.
@@ -105,8 +106,9 @@ const CAS_PAUSE: Duration = Duration::from_millis(200);
 /// ```
 ///
 /// # Errors
-/// The server could not be reached, refused, or died with the answer (which is said: the flush may have happened). Or the
-/// flush is confirmed, and what makes sure failed: then the error says that.
+/// The server could not be reached, or refused, or the connection was lost after `flush_all` was sent: then the flush
+/// may have taken effect, and the error says so. Or the server confirmed the flush and the check after it failed; the
+/// error says that too.
 pub async fn flush(server: &ServerAddr, how: Flush, context: &Context) -> Result<Flushed, Error> {
     context.events.tell(Event::Started);
     let flushed = Flushing { server, how, context }.run().await;
@@ -120,7 +122,7 @@ struct Flushing<'a> {
     context: &'a Context,
 }
 
-/// What the first flush came to.
+/// What is known once the server has confirmed the first flush.
 struct Confirmed {
     facts: Facts,
     plan: Plan,
@@ -156,7 +158,7 @@ impl Flushing<'_> {
         matches!(self.how, Flush::Exact { verify: true, .. })
     }
 
-    /// The first `flush_all`, to its `OK`.
+    /// The first `flush_all`, until the server has answered `OK`.
     async fn confirmed(&self) -> Result<Confirmed, Error> {
         let mut retries = Retries::new(self.context);
         let mut sent = None;
@@ -167,7 +169,8 @@ impl Flushing<'_> {
                 Some(Err(error)) => error,
                 None => return Err(self.context.stopped(self.server, sent.is_some())),
             };
-            // Sent again it would take what others have stored since; the walk deletes whatever it did not take.
+            // A repeated flush would delete items that other clients have stored since. The walk deletes whatever this
+            // flush left.
             if self.keeps_new()
                 && matches!(&sent, Some(Confirmed { plan: Plan::Walk, .. }))
                 && error.is_worth_a_retry()
@@ -190,7 +193,7 @@ impl Flushing<'_> {
         Error { server: self.server.clone(), problem: Problem::FlushUnknown { like_a_proxy } }
     }
 
-    /// One try; `sent` is what is known once `flush_all` is on its way.
+    /// One try. It sets `sent` just before it sends `flush_all`.
     async fn attempt(&self, sent: &mut Option<Confirmed>) -> Result<Confirmed, Error> {
         let (mut client, facts) = Facts::learn(self.server, self.context, self.how).await?;
         let plan = Plan::of(&facts);
@@ -225,12 +228,12 @@ impl Flushing<'_> {
         Ok(Confirmed { facts: facts.clone(), plan: *plan, probe: probe.clone() })
     }
 
-    /// Whatever shows that nothing stored before is readable.
+    /// Ensures that no item stored before the flush is readable.
     async fn make_sure(&self, confirmed: &Confirmed, flushed: &mut Flushed) -> Result<(), Error> {
         let Confirmed { plan, probe, facts } = confirmed;
         let watermark = probe.as_ref().and_then(Probe::cas);
         match plan {
-            // On the heap: a clear within a flush is too much for a thread's stack in a debug build.
+            // On the heap: a clear within a flush overflows a thread's stack in a debug build.
             Plan::Walk => match Box::pin(self.sweep(facts, watermark)).await {
                 Ok(cleared) => {
                     flushed.swept = Some(cleared.deleted);
@@ -266,14 +269,14 @@ impl Flushing<'_> {
         if self.verifies() {
             self.verify(confirmed).await?;
         }
-        // What others store once this is done has to stay.
+        // Items that other clients store after mcflush has returned have to stay.
         if facts.flushes_whole_seconds() {
             self.turn(Until::StoresStay).await?;
         }
         Ok(())
     }
 
-    /// Walks the hash table, and deletes what is in it.
+    /// Walks the hash table, and deletes the items in it.
     async fn sweep(&self, facts: &Facts, watermark: Option<u64>) -> Result<Cleared, Error> {
         let way = Way { strategy: Strategy::Hash, dialect: self.dialect().await? };
         let options = clear::ClearOptions {
@@ -300,21 +303,20 @@ impl Flushing<'_> {
         Ok(Retries::new(self.context).until_done(self.server, learn).await?.1)
     }
 
-    /// `flush_all` once more.
+    /// Sends `flush_all` once more.
     async fn again(&self) -> Result<(), Error> {
         let flush = || async { self.context.connect(self.server).await?.flush_all(FlushAll::default()).await };
         Retries::new(self.context).until_done(self.server, flush).await
     }
 
-    /// `flush_all` once more, when the server's clock has turned twice: what was noted late for the first one's second is of
-    /// the past then.
+    /// Sends `flush_all` once more after the server's clock has turned twice: reads of the first flush's second that
+    /// the server notes late are then in the past.
     async fn twice(&self) -> Result<(), Error> {
         self.turn(Until::TheFlushIsPast).await?;
         self.again().await
     }
 
-    /// Looks for the item that was stored before, and for anything else that is older where a listing says how old its keys
-    /// are.
+    /// Checks that the probe is gone and, if a listing gives each key's CAS, that no older key is listed.
     async fn verify(&self, confirmed: &Confirmed) -> Result<(), Error> {
         let Some(probe) = &confirmed.probe else { return Ok(()) };
         let is_there = || async { probe.is_there(&mut self.context.connect(self.server).await?).await };
@@ -332,7 +334,7 @@ impl Flushing<'_> {
     async fn find_nothing_older(&self, watermark: u64) -> Result<(), Error> {
         let dialect = self.dialect().await?;
         let strategy = dialect.strategy();
-        // A cachedump lists what is flushed too.
+        // A cachedump also lists flushed items.
         if strategy == Strategy::Cachedump {
             return Ok(());
         }
@@ -340,7 +342,7 @@ impl Flushing<'_> {
             let mut older = Older { watermark, count: 0 };
             let mut client = self.context.connect(self.server).await?;
             let walked = listing::walk(Way { strategy, dialect }, &mut client, self.context, &mut older).await?;
-            // No crawler: the probe has to do.
+            // Without a crawler, the probe alone has to suffice.
             Ok(if matches!(walked, Walked::Whole(_)) { older.count } else { 0 })
         };
         match Retries::new(self.context).until_done(self.server, count).await? {
@@ -353,17 +355,17 @@ impl Flushing<'_> {
     }
 }
 
-/// The error of what was to make sure of a confirmed flush.
+/// The error of a check that failed after the server had confirmed the flush.
 fn unchecked(Error { server, problem }: Error) -> Error {
     let problem = match problem {
-        // It was checked, and found wrong.
+        // The check itself was made, and it found an old item.
         Problem::Incomplete(_) => problem,
         problem => Problem::Unchecked(Box::new(problem)),
     };
     Error { server, problem }
 }
 
-/// Counts items that were stored before.
+/// Counts items that were stored before the flush.
 struct Older {
     watermark: u64,
     count: u64,

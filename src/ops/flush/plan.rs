@@ -1,4 +1,4 @@
-//! How a flush of a server can be made sure of: by what the server says of itself.
+//! Decides, by what the server reports, how to ensure that a flush left nothing.
 
 use super::Flush;
 use crate::address::ServerAddr;
@@ -10,24 +10,24 @@ use crate::ops::{Context, figure};
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::stats::{Stat, StatsGroup};
 
-/// What a server says of itself before it is flushed.
+/// What a server reports before it is flushed.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) items: Option<u64>,
     pub(super) is_proxy: bool,
-    /// What ran there before the flush; none where the server does not say.
+    /// The server process before the flush; none if the server does not report it.
     pub(super) instance: Option<Instance>,
     version: Option<ServerVersion>,
-    /// Not asked for where they decide nothing; none where the server does not say.
+    /// Asked for only if they matter; none if the server does not report them.
     settings: Option<Vec<Stat>>,
 }
 
 impl Facts {
-    /// Asks, and gives the connection on which the server can be flushed.
+    /// Asks the server. Also returns the connection on which the server can be flushed.
     ///
     /// # Errors
-    /// The server cannot be reached, is silent, or wants a login. That it closes or answers an error is no reason not to
-    /// try the flush: a proxy does so.
+    /// The server cannot be reached, is silent, or wants a login. If it closes the connection or answers an error, as a
+    /// proxy does, the flush is still tried.
     pub(super) async fn learn(server: &ServerAddr, context: &Context, how: Flush) -> Result<(Client, Self), Error> {
         let mut client = context.connect(server).await?;
         let stats = match client.stats(StatsGroup::General).await {
@@ -72,36 +72,36 @@ impl Facts {
         self.setting("cas_enabled") == Some("yes")
     }
 
-    /// Whether `flush_all` takes what its time says, which a read can change.
+    /// Whether `flush_all` decides by time which items it hides; a read can change that time.
     pub(super) fn flushes_by_time(&self) -> bool {
         self.version.as_ref().is_none_or(|version| Dialect::of(version).flushes_by_time(self.has_cas()))
     }
 
-    /// Whether `flush_all` also takes what is stored after it in the same second.
+    /// Whether `flush_all` also hides items stored after it in the same second.
     pub(super) fn flushes_whole_seconds(&self) -> bool {
         self.version.as_ref().is_none_or(|version| Dialect::of(version).flushes_whole_seconds(self.has_cas()))
     }
 
-    /// Whether the hash table can be walked, as far as the settings say.
+    /// Whether the hash table can be walked, by the server's settings.
     fn lists_keys(&self) -> bool {
         self.setting("lru_crawler") != Some("no") && self.setting("dump_enabled") != Some("no")
     }
 }
 
-/// To wait through a silence a second time would tell nothing new, nor would a flush without a login.
+/// Whether a retry is useless: a second silence would take as long, and a flush needs the login too.
 fn is_final(error: &Error) -> bool {
     matches!(error.kind(), FailureKind::Timeout | FailureKind::Auth | FailureKind::Refused)
         || matches!(error.problem, Problem::BinaryOnly)
 }
 
-/// How it is made sure that nothing stored before a flush is readable.
+/// How to ensure that no item stored before a flush is readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// A walk of the hash table, which deletes what it lists.
+    /// Walk the hash table and delete the listed items.
     Walk,
-    /// Two flushes that compare CAS.
+    /// Flush twice; the server compares CAS.
     Cas,
-    /// Two flushes, two turns of the server's clock apart.
+    /// Flush twice, two turns of the server's clock apart.
     Twice,
 }
 
@@ -117,11 +117,13 @@ impl Plan {
         }
     }
 
-    /// Why new items cannot be told from old ones, where they are to be kept.
+    /// If new items are to be kept: why they cannot be told from old ones.
     pub(super) fn check_age(self, facts: &Facts) -> Result<(), &'static str> {
         match self {
             _ if facts.setting("cas_enabled") == Some("no") => Err("the server keeps no CAS (-C)"),
-            Self::Twice => Err("the server's keys cannot be listed, and flush_all takes what is stored in its second"),
+            Self::Twice => {
+                Err("the server's keys cannot be listed, and flush_all also deletes items stored in the same second")
+            }
             Self::Walk | Self::Cas => Ok(()),
         }
     }

@@ -1,4 +1,5 @@
-//! An item that only this process knows: stored before a flush, it has to be gone after it, and its CAS tells what is older.
+//! An item with a key that only this process knows. It is stored before a flush and must be gone afterwards; its CAS
+//! shows which items are older.
 
 use crate::client::Client;
 use crate::error::{Error, Problem};
@@ -6,7 +7,7 @@ use crate::ops::Chance;
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Exptime, Key, KeyError, Reply, Request};
 
-/// Seconds after which the server drops the item, whatever happens.
+/// The item's time to live in seconds, in case mcflush is killed.
 const SECONDS: i64 = 60;
 
 #[derive(Debug, Clone)]
@@ -16,12 +17,12 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// A key for it.
+    /// A new key for a probe.
     pub(super) fn key(chance: &Chance) -> Result<Key, KeyError> {
         Key::new(format!("mcflush:probe:{:016x}{:016x}", chance.next(), chance.next()))
     }
 
-    /// Stores it, by commands that every version knows.
+    /// Stores a probe by commands that every version knows.
     pub(super) async fn store(client: &mut Client, chance: &Chance) -> Result<Self, Error> {
         let key = Self::key(chance).map_err(|error| client.error(Problem::Incomplete(error.to_string())))?;
         let store = Store { exptime: Exptime::new(SECONDS), ..Store::new(StoreVerb::Set, key.clone(), "x") };
@@ -34,7 +35,7 @@ impl Probe {
         Ok(Self { key, cas })
     }
 
-    /// Its CAS; none on a server without (-C).
+    /// The probe's CAS; none on a server without CAS (-C).
     pub(super) fn cas(&self) -> Option<u64> {
         Some(self.cas).filter(|cas| *cas > 0)
     }

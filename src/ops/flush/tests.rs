@@ -1,4 +1,4 @@
-//! What makes sure of a flush, with a scripted server and without waiting.
+//! The checks after a flush, with a scripted server and a paused clock.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -8,7 +8,8 @@ use crate::ops::scripted::{Say, address, item, server, stats, text};
 
 #[tokio::test(start_paused = true)]
 async fn what_a_server_got_after_a_restart_is_new() {
-    // Between the flush and the walk; it counts its CAS from 1 again, so what it holds looks older than the probe.
+    // The server restarts between the flush and the walk. It counts CAS from 1 again, so its new items look older than
+    // the probe.
     let (mut context, heard) = server({
         let is_flushed = AtomicBool::new(false);
         move |line| match line {

@@ -1,4 +1,4 @@
-//! Waiting until a server's clock of whole seconds has turned.
+//! Waits until a server's clock of whole seconds has turned.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::error::Error;
 use crate::ops::{Context, Event, figure};
 use crate::protocol::stats::StatsGroup;
 
-/// What a turn takes at most.
+/// The longest that one turn takes.
 const TURN: Duration = Duration::from_secs(1);
 
-/// Added to the turns where the server does not tell its time.
+/// Added to the turns if the server does not report its time.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// Between two looks at the server's clock.
+/// The time between two looks at the server's clock.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A clock that has not turned by then does not turn at all.
+/// If the clock has not turned by then, it does not turn at all.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What the server's clock is waited for.
+/// What mcflush waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// What was noted late for the second of the flush is of the past.
+    /// Reads of the flush's second that the server notes late are in the past.
     TheFlushIsPast,
-    /// The server keeps what is stored.
+    /// The server keeps items that are stored from then on.
     StoresStay,
 }
 
@@ -42,9 +42,9 @@ impl Until {
     const fn why(self) -> &'static str {
         match self {
             Self::TheFlushIsPast => {
-                "what was read or stored in the second of the flush may have outlived it: it is made again"
+                "items read or stored in the second of the flush may have outlived it: it is sent again"
             }
-            Self::StoresStay => "what is stored in the second of the flush is flushed too",
+            Self::StoresStay => "the flush also takes items stored later in the same second",
         }
     }
 }
@@ -53,7 +53,7 @@ pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -
     let longest = TURN * until.turns() + MARGIN;
     context.events.tell(Event::Waiting { why: until.why(), after: longest });
     let began = Instant::now();
-    // A proxy closes here, and a service may answer an error: then the time that the turns take has to do.
+    // A proxy closes the connection here, and a service may answer an error: then mcflush waits the whole time.
     if let Ok(mut client) = context.connect(server).await
         && let Some(first) = time(&mut client).await
     {
@@ -70,7 +70,7 @@ pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -
     Ok(())
 }
 
-/// The server's own clock; none when it does not say.
+/// The server's clock; none if the server does not report it.
 async fn time(client: &mut Client) -> Option<u64> {
     let stats = client.stats(StatsGroup::General).await.ok()?;
     figure::number(&stats, "time")

@@ -1,7 +1,7 @@
-//! Which keys are used now: what a server's log of look-ups, stores, deletes and evictions shows for some seconds.
+//! Which keys clients use now: for some seconds, reads the server's log of look-ups, stores, deletes and evictions.
 //!
-//! The log is read as fast as it comes, and nothing waits for it: what is not read in time the server leaves out, and says
-//! how much that was. So whoever reads it does nothing else.
+//! The server does not wait for a slow reader: it leaves out the lines that are not read in time, and reports how many.
+//! So the task that reads the log does nothing else.
 
 mod sketch;
 mod traffic;
@@ -24,7 +24,7 @@ use crate::protocol::watch::{LogStream, Watch};
 use crate::protocol::{ErrorKind, ErrorReply, Meaning, Reply, Request};
 use crate::setters::setters;
 
-/// Between two calls with what has come so far.
+/// The time between two calls of `so_far`.
 const EACH: Duration = Duration::from_millis(500);
 
 const DOING: &str = "watch";
@@ -40,17 +40,17 @@ const DOING: &str = "watch";
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct HotOptions {
-    /// How keys are divided.
+    /// How keys are divided into prefixes.
     pub division: Division,
-    /// For how long the log is read.
+    /// How long to read the log.
     pub time: Duration,
-    /// How many of the most used keys are named.
+    /// How many of the most used keys to name.
     pub keys: usize,
 }
 
 setters!(HotOptions { with_division: division: Division, with_time: time: Duration, with_keys: keys: usize });
 
-/// What was seen.
+/// The result of [`hot`].
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,24 +62,25 @@ setters!(HotOptions { with_division: division: Division, with_time: time: Durati
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
-    /// By prefix.
+    /// Uses by prefix.
     pub traffic: Traffic,
-    /// The most used keys, the first of them first; fewer than were asked for where no others stand out.
+    /// The most used keys, most used first; fewer than asked for if no others stand out.
     pub keys: Vec<HotKey>,
-    /// For how long the log was read: less than was asked for where the operation was stopped.
+    /// How long the log was read: less than asked for if the operation was stopped.
     pub time: Duration,
-    /// Log lines that came.
+    /// Log lines received.
     pub lines: u64,
-    /// Log lines that the server left out, here or before it wrote its log: all figures are too low by as much.
+    /// Log lines that the server left out, on this connection or before it wrote its log. The real figures are higher
+    /// by as much.
     pub skipped: u64,
-    /// Whether the server logs deletes; where not, they are among the gets.
+    /// Whether the server logs deletes; if not, they count as gets.
     pub logs_deletes: bool,
 }
 
-/// Reads a server's log for a time, and calls a function with what has come so far about twice a second, which must not
-/// wait. Stopped before, it gives what it has.
+/// Reads a server's log for a time, and calls `so_far` about twice a second with the counts so far; that function must
+/// not block. If the operation is stopped early, returns the counts until then.
 ///
-/// Servers log look-ups, stores and evictions since 1.4.26, deletes since 1.6.22.
+/// Servers log look-ups, stores and evictions since 1.4.26, and deletes since 1.6.22.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -93,7 +94,7 @@ pub struct Seen {
 /// ```
 ///
 /// # Errors
-/// The server could not be reached, shows no log, or was lost.
+/// The server could not be reached, offers no log, or the connection was lost.
 pub async fn hot(
     server: &ServerAddr,
     options: &HotOptions,
@@ -103,7 +104,7 @@ pub async fn hot(
     let mut retries = Retries::new(context);
     let before = retries.until_done(server, || statistics(server, context)).await?;
     if before.iter().any(|stat| stat.name() == "proxy_conn_requests") {
-        let what = "memcached's built-in proxy answers here, which holds no items and logs none";
+        let what = "this is memcached's built-in proxy, which holds no items and logs no use of them";
         let problem = Problem::Unsuited { what, instead: "name the servers behind it" };
         return Err(Error { server: server.clone(), problem });
     }
@@ -114,7 +115,7 @@ pub async fn hot(
     drop(client);
     counter.finish();
     let time = began.elapsed().min(options.time);
-    // What was lost before it reached the log; where that cannot be had, what is known is given.
+    // Lines lost before they reached the log. Without a second look at the statistics, they are not counted.
     let after = context.unless_stopped(server, statistics(server, context)).await.unwrap_or_default();
     let dropped = dropped(&after).zip(dropped(&before)).map_or(0, |(after, before)| after.saturating_sub(before));
     Ok(Seen {
@@ -127,7 +128,7 @@ pub async fn hot(
     })
 }
 
-/// None where the server says none.
+/// The server's statistics; empty if it reports none.
 async fn statistics(server: &ServerAddr, context: &Context) -> Result<Vec<Stat>, Error> {
     match context.connect(server).await?.stats(StatsGroup::General).await {
         Err(error) if error.kind() == FailureKind::Server => Ok(Vec::new()),
@@ -140,7 +141,7 @@ fn dropped(stats: &[Stat]) -> Option<u64> {
     std::str::from_utf8(stat.value()).ok()?.parse().ok()
 }
 
-/// A connection that the log comes on, and whether deletes are in it.
+/// A connection that carries the log, and whether the log has deletes.
 async fn watch(server: &ServerAddr, context: &Context) -> Result<(Client, bool), Error> {
     let streams = [LogStream::Fetchers, LogStream::Mutations, LogStream::Evictions, LogStream::Deletions];
     let mut client = context.connect(server).await?;
@@ -162,16 +163,16 @@ async fn watch(server: &ServerAddr, context: &Context) -> Result<(Client, bool),
     })
 }
 
-/// The error of a server that shows no log.
+/// The error of a server that offers no log.
 fn no_log(client: &Client, reply: ErrorReply) -> Error {
     let problem = match reply.meaning() {
         Meaning::Off => Problem::Disabled {
-            what: "the log of what is used",
+            what: "the log of item use",
             instead: "start memcached without -W, or look at its statistics",
             reply,
         },
         Meaning::Refused if reply.kind() == ErrorKind::Error => Problem::Unsuited {
-            what: "this server shows no log of what is used: memcached does since 1.4.26, most proxies and services do not",
+            what: "this server offers no log of item use: memcached does since 1.4.26, most proxies and services do not",
             instead: "look at its statistics",
         },
         _ => return client.refused(Reply::Error(reply)),

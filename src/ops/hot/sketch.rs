@@ -1,8 +1,8 @@
-//! Which keys are used most, of any number of keys, in bounded memory.
+//! Finds the most used of any number of keys, in bounded memory.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// A key that is used much.
+/// A much used key.
 ///
 /// ```
 /// use mcflush::ops::hot::HotKey;
@@ -13,9 +13,9 @@ use std::collections::{BTreeSet, HashMap};
 pub struct HotKey {
     /// The key, decoded: any bytes.
     pub key: Vec<u8>,
-    /// Its gets, stores and deletes, at most.
+    /// An upper bound of its gets, stores and deletes.
     pub uses: u64,
-    /// How many of these may be another key's.
+    /// How many of these may belong to another key.
     pub surplus: u64,
 }
 
@@ -25,12 +25,12 @@ struct Counter {
     surplus: u64,
 }
 
-/// Space-saving (Metwally, Agrawal and El Abbadi): so many counters, and a key that has none takes over the lowest one, with
-/// its count as what may be another's. A key that has more than one in so many of all uses always has a counter.
+/// The space-saving algorithm (Metwally, Agrawal and El Abbadi) with n counters. A key without a counter takes over the
+/// lowest one, and keeps its count as `surplus`. A key with more than one in n of all uses always has a counter.
 #[derive(Debug, Default)]
 pub(super) struct Sketch {
     counters: HashMap<Vec<u8>, Counter>,
-    /// The same by their counts.
+    /// The same counters, by count.
     by_uses: BTreeSet<(u64, Vec<u8>)>,
 }
 
@@ -39,7 +39,7 @@ impl Sketch {
 
     pub(super) fn note(&mut self, key: &[u8]) {
         if let Some(counter) = self.counters.get_mut(key) {
-            // The bytes of the key go on to its next place.
+            // The bytes of the key are moved to its next place.
             if let Some((uses, key)) = self.by_uses.take(&(counter.uses, key.to_vec())) {
                 self.by_uses.insert((uses + 1, key));
             }
@@ -57,13 +57,13 @@ impl Sketch {
         self.by_uses.insert((counter.uses, key.to_vec()));
     }
 
-    /// The most used first; of those that may be no more used than others, none.
+    /// The most used keys first. Leaves out keys that may be used no more than others.
     pub(super) fn first(&self, most: usize) -> Vec<HotKey> {
         let of = |(uses, key): &(u64, Vec<u8>)| {
             let surplus = self.counters.get(key).map_or(0, |counter| counter.surplus);
             HotKey { key: key.clone(), uses: *uses, surplus }
         };
-        // What is certain of a key is what it has above what may be others'.
+        // Only the uses above the surplus are certainly the key's own.
         let is_certain = |key: &HotKey| key.surplus * 2 <= key.uses;
         self.by_uses.iter().rev().map(of).filter(is_certain).take(most).collect()
     }

@@ -1,4 +1,4 @@
-//! What log lines come to: gets, stores, deletes and evictions by prefix.
+//! Counts log lines by prefix: gets, stores, deletes and evictions.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,7 +8,7 @@ use super::sketch::{HotKey, Sketch};
 use crate::ops::namespaces::Division;
 use crate::protocol::watch::LogLine;
 
-/// What was done with some keys.
+/// What clients and the server did with some keys.
 ///
 /// ```
 /// use mcflush::ops::hot::Uses;
@@ -18,21 +18,21 @@ use crate::protocol::watch::LogLine;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Uses {
-    /// Keys that were asked for. The server logs incr, decr and touch so too, and deletes of what was not there; before
-    /// 1.6.22 all deletes.
+    /// Keys that clients asked for. The server also logs incr, decr and touch as gets, and deletes of missing keys;
+    /// before 1.6.22, all deletes.
     pub gets: u64,
-    /// Those of them that were there.
+    /// How many of the gets found an item.
     pub hits: u64,
-    /// Items that were stored.
+    /// Items that clients stored.
     pub sets: u64,
-    /// Items that were deleted; none where the server does not log them, before 1.6.22.
+    /// Items that clients deleted; 0 before 1.6.22, which does not log them.
     pub deletes: u64,
-    /// Items that had to make room.
+    /// Items that the server evicted to make room.
     pub evictions: u64,
 }
 
 impl Uses {
-    /// What both are together.
+    /// Adds the counts of `other` to these.
     ///
     /// ```
     /// use mcflush::ops::hot::Uses;
@@ -48,20 +48,20 @@ impl Uses {
         self.evictions += other.evictions;
     }
 
-    /// The part of the gets that were hits; none where there were no gets.
+    /// The part of the gets that were hits; none if there were no gets.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
         (self.gets > 0).then(|| self.hits as f64 / self.gets as f64)
     }
 
-    /// Gets, stores and deletes.
+    /// The sum of gets, stores and deletes.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.gets + self.sets + self.deletes
     }
 }
 
-/// What was done with the keys of each prefix, of as many prefixes as memory allows.
+/// Uses by prefix, for a limited number of prefixes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Traffic {
     by_prefix: HashMap<Box<[u8]>, Uses>,
@@ -70,7 +70,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// How many prefixes are told apart; what is met beyond so many is summed as [`Self::others`].
+    /// How many prefixes are counted separately. Uses of any further prefix are summed as [`Self::others`].
     pub const PREFIXES_MAX: usize = 20_000;
 
     fn count(&mut self, prefix: &[u8], uses: &Uses) {
@@ -85,7 +85,7 @@ impl Traffic {
         }
     }
 
-    /// Adds that of another server.
+    /// Adds the traffic of another server.
     ///
     /// ```
     /// use mcflush::ops::hot::Traffic;
@@ -101,13 +101,13 @@ impl Traffic {
         self.others.add(&other.others);
     }
 
-    /// Of one prefix; none where it was not met.
+    /// The uses of one prefix; none if it was not met.
     #[must_use]
     pub fn of(&self, prefix: &[u8]) -> Option<&Uses> {
         self.by_prefix.get(prefix)
     }
 
-    /// Each prefix, the one that is used most first.
+    /// All prefixes, the most used first.
     #[must_use]
     pub fn sorted(&self) -> Vec<(&[u8], &Uses)> {
         let mut rows: Vec<_> = self.by_prefix.iter().map(|(prefix, uses)| (&prefix[..], uses)).collect();
@@ -115,19 +115,19 @@ impl Traffic {
         rows
     }
 
-    /// Of keys without a separator.
+    /// The uses of keys without a separator.
     #[must_use]
     pub const fn none(&self) -> &Uses {
         &self.none
     }
 
-    /// Of prefixes beyond [`Self::PREFIXES_MAX`].
+    /// The uses of prefixes beyond [`Self::PREFIXES_MAX`].
     #[must_use]
     pub const fn others(&self) -> &Uses {
         &self.others
     }
 
-    /// Of all keys.
+    /// The uses of all keys.
     #[must_use]
     pub fn total(&self) -> Uses {
         let mut total = self.none;
@@ -136,19 +136,19 @@ impl Traffic {
     }
 }
 
-/// A look-up that is in the log and may be a part of the store or delete that comes behind it.
+/// A look-up in the log. It may be the first step of a store or delete that follows.
 #[derive(Debug)]
 struct LookUp {
     key: Vec<u8>,
-    /// The connection, as the line says it.
+    /// The connection, if the line names it.
     by: Option<u64>,
     is_hit: bool,
 }
 
-/// Makes counts of log lines.
+/// Turns log lines into counts.
 ///
-/// The server looks an item up before it stores or deletes it, and logs that as it logs a get, right before. So a look-up is
-/// counted only when so many lines have come behind it that it is none of these.
+/// The server looks an item up right before it stores or deletes it, and logs that look-up like a get. So a look-up
+/// counts as a get only after so many further lines that it can belong to no store or delete.
 #[derive(Debug)]
 pub(super) struct Counter<'a> {
     division: &'a Division,
@@ -157,11 +157,11 @@ pub(super) struct Counter<'a> {
     waiting: VecDeque<LookUp>,
     key: BytesMut,
     pub(super) lines: u64,
-    /// Lines that the server did not send because they were not read fast enough.
+    /// Lines that the server left out because its log was read too slowly.
     pub(super) skipped: u64,
 }
 
-/// The lines of other threads that may come between a look-up and what it belongs to.
+/// How many lines of other threads may come between a look-up and its store or delete.
 const BETWEEN: usize = 64;
 
 impl<'a> Counter<'a> {
@@ -214,7 +214,7 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// No line comes behind.
+    /// Counts the last look-ups, after the end of the log.
     pub(super) fn finish(&mut self) {
         while let Some(look_up) = self.waiting.pop_front() {
             self.count_get(look_up);
@@ -236,7 +236,7 @@ impl<'a> Counter<'a> {
         self.sketch.note(&look_up.key);
     }
 
-    /// The last look-up of this key, by that connection where the line says it, was no get.
+    /// Drops the last look-up of this key (by connection `by`, if the line names it), since it was no get.
     fn forget_look_up(&mut self, by: Option<u64>) {
         let is_its = |look_up: &LookUp| look_up.key == self.key && (by.is_none() || look_up.by == by);
         if let Some(at) = self.waiting.iter().rposition(is_its) {
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_look_up_before_a_store_or_delete_is_no_get() {
         let traffic = counted(&[
-            // A miss, and the store that fills the cache; another connection's line comes between.
+            // A miss, and the store that fills the cache, with a line of another connection between them.
             "ts=1.1 gid=1 type=item_get key=a%3A1 status=not_found clsid=0 cfd=27 size=0",
             "ts=1.1 gid=2 type=item_get key=a%3A1 status=not_found clsid=0 cfd=27 size=0",
             "ts=1.1 gid=3 type=item_get key=a%3A1 status=found clsid=1 cfd=28 size=3",

@@ -1,4 +1,4 @@
-//! The first keys of an order, of a listing of any size.
+//! Keeps the first keys in some order, of a listing of any size.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -8,22 +8,23 @@ use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
 use crate::ops::listing::ListedItem;
 
-/// What comes first. Where it decides nothing, the key does, byte by byte.
+/// An order of items. Items that are equal in it are ordered by key, byte by byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Order {
-    /// The item that takes most bytes.
+    /// The largest item first.
     Size,
-    /// The item whose last access, as the server notes it, was longest ago.
+    /// The item first whose last access, as the server notes it, is oldest.
     Age,
-    /// The item that expires next; those that never expire are the last.
+    /// The item first that expires next; items that never expire come last.
     Expiry,
-    /// The key alone.
+    /// By key alone.
     Key,
 }
 
 impl Order {
-    /// The place of an item: a lower one comes first. What the listing does not say comes last.
+    /// The rank of an item: a lower rank comes first. If the listing does not give the needed figure, the item comes
+    /// last.
     ///
     /// ```no_run
     /// use mcflush::ops::keys::{Item, Order};
@@ -36,7 +37,7 @@ impl Order {
         self.of(item.listed).unwrap_or(u64::MAX)
     }
 
-    /// None where the listing does not say it.
+    /// The rank; none if the listing does not give the needed figure.
     fn of(self, item: ListedItem<'_>) -> Option<u64> {
         match self {
             Self::Size => Some(u64::MAX - item.known_size()?),
@@ -55,25 +56,25 @@ impl Order {
     }
 }
 
-/// Only the first of an order, in that order.
+/// Only the first keys in some order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Top {
     /// The order.
     pub order: Order,
-    /// How many at most: so many are held in memory.
+    /// The greatest number of keys; all of them are held in memory.
     pub most: NonZeroUsize,
 }
 
-/// A rank, and the key that it belongs to.
+/// A rank, and the key that has it.
 type Place = (u64, Box<[u8]>);
 
-/// The first lines so far.
+/// The lines of the first keys so far.
 #[derive(Debug)]
 pub(super) struct Ranking {
     top: Top,
-    /// By rank and key, so that a key that is listed twice, unchanged, counts once.
+    /// By rank and key, so that a key listed twice without a change counts once.
     lines: BTreeMap<Place, Box<[u8]>>,
-    /// The rank of the last of them, when there is no room for another one.
+    /// The rank of the last line, if the ranking is full.
     last: u64,
 }
 
@@ -82,10 +83,10 @@ impl Ranking {
         Self { top, lines: BTreeMap::new(), last: u64::MAX }
     }
 
-    /// Takes an item whose key (decoded) is in scope.
+    /// Adds an item whose key (decoded) is in scope, if it is among the first.
     ///
     /// # Errors
-    /// The listing does not say what the order is about.
+    /// The listing does not give the figure that the order needs.
     pub(super) fn offer(&mut self, key: &[u8], item: ListedItem<'_>, server: &ServerAddr) -> Result<(), Error> {
         let Top { order, most } = self.top;
         let rank = order

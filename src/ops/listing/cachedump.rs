@@ -1,11 +1,12 @@
-//! `stats cachedump`: one LRU list of each slab class, at most 2 MB of it; raw keys, none that were stored as base64.
+//! `stats cachedump`: at most 2 MB of one LRU list of each slab class, as raw keys, without keys that were stored as
+//! base64.
 //!
-//! A raw key can hold a line end, which breaks the lines of its class: what is behind it cannot be read. A NUL byte ends a key
-//! early, so that no command finds it by its listed name.
+//! A raw key can hold a line end, which breaks the listing of its class: the rest of it cannot be read. A NUL byte cuts
+//! a listed key short, so that no command finds it under its listed name.
 //!
-//! The server holds the list's lock while it copies the keys, and skips none for being read (upstream's `item_cachedump`):
-//! where a class has one list and its dump was not cut, the dump is the class. What can be missing is an item that is
-//! between two lists or two values at that instant, as in a dump of the LRU lists.
+//! The server holds the list's lock while it copies the keys, and leaves out none because a client reads it (upstream's
+//! `item_cachedump`). So if a class has one list and its dump was not cut, the dump has every key of the class, except
+//! an item that is between two lists or two values at that instant, as in a dump of the LRU lists.
 
 use std::collections::BTreeMap;
 
@@ -19,22 +20,22 @@ use crate::protocol::cachedump::{Cachedump, CachedumpItem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Meaning, Reply, Request};
 
-/// The server ends a dump before it has so many bytes (`memlimit` in upstream's `item_cachedump`).
+/// The server ends a dump before it reaches this many bytes (`memlimit` in upstream's `item_cachedump`).
 const LIMIT: usize = 2 << 20;
 
-/// The longest line that a dump can have: what did not fit may have been so long.
+/// The longest line that a dump can have. A line that did not fit may have been this long.
 const LINE_MAX: usize = 512;
 
-/// What `stats items` says of a slab class.
+/// What `stats items` reports of a slab class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Class {
-    /// Items in all of its lists.
+    /// Items in all lists of the class.
     pub(super) number: u64,
-    /// How many of its lists other than the cold one hold items.
+    /// How many lists of the class, except the cold one, hold items.
     pub(super) other_lists: u64,
 }
 
-/// Asks for the slab classes that hold items.
+/// Asks which slab classes hold items.
 pub(super) async fn classes(client: &mut Client) -> Result<BTreeMap<u32, Class>, Error> {
     Ok(read_classes(&client.stats(StatsGroup::Items).await?))
 }
@@ -60,22 +61,22 @@ fn read_classes(stats: &[Stat]) -> BTreeMap<u32, Class> {
     classes
 }
 
-/// What one dump of a class came to.
+/// The result of one dump of a class.
 pub(super) struct ClassDump {
     pub(super) listed: u64,
-    /// Whether the server may have ended it before the end of the list.
+    /// Whether the server may have ended the dump before the end of the list.
     pub(super) is_cut: bool,
 }
 
 /// How a dump of a class ended.
 pub(super) enum Dumped {
     Whole(ClassDump),
-    /// At a key with a line end in it, after so many keys. The connection is of no use any more.
+    /// The dump stopped after this many keys at a key with a line end in it. The connection can no longer be used.
     Broken(u64),
     Refused(ErrorReply),
 }
 
-/// Shows the newest items of a class's list to a function, so many at most, or all where that is 0; an error from it ends
+/// Calls `show` for the newest `limit` items of a class's list, or for all if `limit` is 0. An error from `show` ends
 /// the dump.
 pub(super) async fn dump(
     client: &mut Client,
@@ -104,7 +105,7 @@ pub(super) async fn dump(
             Answer { reply, .. } => return Err(client.refused(reply)),
         }
     }
-    // A key with a line end in it can look like the end of a dump. Then this is not answered by a version.
+    // A key with a line end in it can look like the end of a dump. Then the next line is not the answer to a `version`.
     match client.version().await {
         Err(error) if is_malformed(&error) => return Ok(Dumped::Broken(listed)),
         version => version?,
@@ -122,7 +123,7 @@ pub(super) async fn walk(
     context: &Context,
     visitor: &mut impl Visitor,
 ) -> Result<Walked, Error> {
-    // A server that does not say is taken for one that has several.
+    // A server that does not report its settings counts as one with several lists.
     let has_one_list = match client.stats(StatsGroup::Settings).await {
         Ok(settings) => has_one_list(&settings),
         Err(Error { problem: Problem::Refusal { .. }, .. }) => false,
@@ -158,7 +159,7 @@ pub(super) async fn walk(
     Ok(Walked::Whole(coverage))
 }
 
-/// Whether each slab class has one LRU list (`-o no_modern`, `lru mode flat`, servers before `-o lru_maintainer`).
+/// Whether each slab class has a single LRU list (`-o no_modern`, `lru mode flat`, servers before `-o lru_maintainer`).
 fn has_one_list(settings: &[Stat]) -> bool {
     let setting = |name: &str| settings.iter().find(|stat| stat.name() == name).map(Stat::value);
     match setting("lru_segmented") {

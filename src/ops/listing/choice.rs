@@ -1,4 +1,4 @@
-//! Which strategy fits a server.
+//! Chooses the strategy for a server.
 
 use super::Strategy;
 use crate::address::ServerAddr;
@@ -8,17 +8,18 @@ use crate::ops::retry::Retries;
 use crate::ops::{Context, Event};
 use crate::protocol::Escaped;
 
-/// How a server's keys are listed, and how the server is spoken to.
+/// How a server's keys are listed, and what the server can do.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ops) struct Way {
     pub(in crate::ops) strategy: Strategy,
     pub(in crate::ops) dialect: Dialect,
 }
 
-/// The strategy that the caller asked for, or the most complete one that is safe for the server's other clients.
+/// The strategy that the caller asked for, or else the most complete one that is harmless to the server's other
+/// clients.
 ///
 /// # Errors
-/// The server cannot be reached, or the strategy harms it, or its version does not know it.
+/// The server cannot be reached, or its version does not know the strategy or would be harmed by it.
 pub(in crate::ops) async fn choose(
     server: &ServerAddr,
     asked: Option<Strategy>,
@@ -41,7 +42,7 @@ pub(in crate::ops) async fn choose(
         return Err(Error {
             server: server.clone(),
             problem: Problem::Unsuited {
-                what: "from 1.6.19 to 1.6.43 a dump of the LRU lists whose reader stalls can write past the end of a buffer in the server",
+                what: "from 1.6.19 to 1.6.43 a dump of the LRU lists can write past the end of a buffer in the server if its reader stalls",
                 instead: "let mcflush choose: it walks the hash table, which lists every key",
             },
         });

@@ -1,4 +1,4 @@
-//! Conditions on what a listing says of an item, beside its key.
+//! Conditions on what a listing gives of an item beside its key.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::ops::Context;
 use crate::ops::retry::Retries;
 use crate::protocol::stats::{Stat, StatsGroup};
 
-/// Which items are meant, of those whose key is in scope: those that meet every condition.
+/// Which items are selected, of those whose key is in scope: those that meet every condition.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,38 +19,38 @@ use crate::protocol::stats::{Stat, StatsGroup};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Items that take more than so many bytes in the server: header, key and value (of the value alone where a cachedump
+    /// Items that take more than this many bytes on the server: header, key and value (only the value if a cachedump
     /// lists them).
     pub larger: Option<u64>,
-    /// Items whose last access, as the server notes it, was so long ago by the server's clock, or longer. The server notes
-    /// no first read behind a store, and later ones with delay.
+    /// Items whose last access, as the server notes it, is at least this long ago by the server's clock. The server
+    /// does not note the first read after a store, and notes later ones with delay.
     pub idle: Option<Duration>,
     /// Items that never expire.
     pub no_expiry: bool,
 }
 
 impl Filter {
-    /// Whether every item meets it.
+    /// Whether every item meets the filter.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A filter at work on the items of a server.
+/// A filter, prepared for the items of one server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::ops) struct Sieve {
     larger: Option<u64>,
-    /// The latest last access of an item that is idle, as a Unix time of the server's clock.
+    /// The latest last access of an idle item, as a Unix time by the server's clock.
     last_access: Option<u64>,
     no_expiry: bool,
 }
 
 impl Sieve {
-    /// For a listing alone.
+    /// Prepares a filter for a listing.
     ///
     /// # Errors
-    /// The server could not be reached, or does not say what time it is there, and it matters.
+    /// The server could not be reached, or does not report its time and the filter needs it.
     pub(in crate::ops) async fn learn(filter: &Filter, server: &ServerAddr, context: &Context) -> Result<Self, Error> {
         if filter.idle.is_none() {
             return Self::of(filter, server, &[]);
@@ -59,10 +59,10 @@ impl Sieve {
         Self::of(filter, server, &Retries::new(context).until_done(server, ask).await?)
     }
 
-    /// By the statistics of the server, which say what time it is there.
+    /// Prepares a filter by the server's statistics, which report its time.
     ///
     /// # Errors
-    /// They do not say it, and it matters.
+    /// The statistics lack the time and the filter needs it.
     pub(in crate::ops) fn of(filter: &Filter, server: &ServerAddr, stats: &[Stat]) -> Result<Self, Error> {
         let time = stats.iter().find(|stat| stat.name() == "time");
         let time = time.and_then(|stat| std::str::from_utf8(stat.value()).ok()?.parse::<u64>().ok());
@@ -74,10 +74,10 @@ impl Sieve {
         Ok(Self { larger: filter.larger, last_access, no_expiry: filter.no_expiry })
     }
 
-    /// Whether an item meets it.
+    /// Whether an item meets the filter.
     ///
     /// # Errors
-    /// The listing does not say what matters.
+    /// The listing does not give a figure that the filter needs.
     pub(in crate::ops) fn admits(&self, item: ListedItem<'_>, server: &ServerAddr) -> Result<bool, Error> {
         if let Some(larger) = self.larger {
             let size = item.known_size().ok_or_else(|| unsaid(server, "how large an item is"))?;
@@ -95,7 +95,7 @@ impl Sieve {
     }
 }
 
-/// The error of a server that does not say what matters.
+/// The error of a server that does not report what the filter needs.
 fn unsaid(server: &ServerAddr, what: &'static str) -> Error {
     Error { server: server.clone(), problem: Problem::Unsaid { what } }
 }

@@ -1,7 +1,7 @@
-//! The dump of 1.5.5 and 1.5.6, which leaves the newest entry of each LRU list out, joined with `stats cachedump`.
+//! The dump of 1.5.5 and 1.5.6, which leaves out the newest entry of each LRU list, together with `stats cachedump`.
 //!
-//! The first line of a class's cachedump is the newest entry of its cold list. Where all items of a class are in that list, as
-//! they are soon on a server at rest, nothing is missing then; `stats items` says whether it is so.
+//! The first line of a class's cachedump is the newest entry of its cold list. If all items of a class are in that
+//! list, as is soon the case on a server at rest, no key is missing; `stats items` tells whether they are.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub(super) async fn walk(
             Dumped::Refused(reply) => return Ok(Walked::Refused(reply)),
         };
         let listed = by_class.get(&u64::from(class)).copied().unwrap_or_default() + newest;
-        // At least the newest entry of each other list; more where they moved meanwhile.
+        // At least the newest entry of each other list is missing; more if entries moved meanwhile.
         coverage.hidden += before.number.saturating_sub(listed).max(before.other_lists);
     }
     Ok(Walked::Whole(coverage))

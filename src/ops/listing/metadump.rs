@@ -1,4 +1,5 @@
-//! `lru_crawler metadump`: waits until the server can dump without harm, and for a dump that says nothing for long.
+//! `lru_crawler metadump`: waits until the server can dump without harm, and waits for a dump that prints nothing for
+//! long.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -18,20 +19,21 @@ use crate::ops::{Context, Event};
 use crate::protocol::crawler::{CrawlTarget, Metadump, MetadumpLine};
 use crate::protocol::{self, ErrorKind, Meaning, Reply, Request};
 
-/// How long others may hold the crawler where the run has no deadline: a walk of fifty million keys takes about as long.
+/// How long other clients may hold the crawler if the run has no deadline: about as long as a walk of fifty million
+/// keys takes.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a server has for enlarging a hash table that is full: it checks for that once a second.
+/// How long to wait until a server enlarges a hash table that is full: it checks that once a second.
 const FULL_TABLE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a dump may say nothing while the server answers on another connection, where the run has no deadline. A walk
-/// over items that have expired or were flushed prints nothing; a hundred million buckets take about a minute.
+/// How long a dump may be silent while the server answers on another connection, if the run has no deadline. A walk
+/// over expired or flushed items prints nothing; a hundred million buckets take about a minute.
 const SILENT_PATIENCE: Duration = Duration::from_secs(300);
 
-/// The silence after which a server whose dumps have no end line is asked for its version behind the dump.
+/// If a server's dumps have no end line, a silence of this length makes mcflush send a `version` after the dump.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
 
-/// How long mcflush reads a dump on that it no longer needs, on servers that a close can crash.
+/// How long mcflush goes on reading a dump that it no longer needs, on servers that a close can crash.
 const READ_ON: Duration = Duration::from_secs(30);
 
 const DOING: &str = "lru_crawler metadump";
@@ -48,7 +50,7 @@ pub(super) async fn walk(
     let mut full_since = None;
     loop {
         let obstacle = match readiness::obstacle(client, &target).await? {
-            // Where it stays full, nothing that grows is being stored, or the table is as large as it gets.
+            // If the table stays full, either no new keys are being stored, or it has its greatest size.
             Some(Obstacle::FullTable)
                 if full_since.get_or_insert_with(Instant::now).elapsed() > FULL_TABLE_PATIENCE =>
             {
@@ -63,15 +65,15 @@ pub(super) async fn walk(
         let mut dump = Dump { dialect, client, context, visitor, any: false, begin: Finder::new(b"key=") };
         match dump.read(target.clone()).await? {
             Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole(Coverage::ALL)),
-            // In place of the first line or of the end line.
+            // In place of the first line, or of the end line.
             Walked::Refused(reply) if reply.meaning() == Meaning::Taken => {
                 if dump.any {
-                    // What the visitor has seen would be shown to it again.
+                    // A retry would show the visitor the same items again.
                     return Err(client.error(Problem::Garbled { doing: DOING }));
                 }
                 wait_for_crawler(Obstacle::Crawl, asked_first, &mut backoff, client, context).await?;
             }
-            // A dump that has begun is no dump that the server does not do.
+            // A server that has begun a dump does know the command.
             Walked::Refused(reply) if dump.any => return Err(client.refused(Reply::Error(reply))),
             walked => return Ok(walked),
         }
@@ -93,19 +95,19 @@ async fn wait_for_crawler(
     context.pause(client.server(), after).await
 }
 
-/// One dump, while it is read.
+/// One dump while mcflush reads it.
 struct Dump<'a, V> {
     dialect: Dialect,
     client: &'a mut Client,
     context: &'a Context,
     visitor: &'a mut V,
-    /// Whether the visitor has seen an item of it.
+    /// Whether the visitor has seen an item of this dump.
     any: bool,
-    /// Finds where a line begins.
+    /// Finds the beginning of a line.
     begin: Finder<'static>,
 }
 
-/// What a line of a dump that is no item means.
+/// What a line of a dump that lists no item means.
 enum End {
     Walked(Walked),
     /// The line before the first item, since 1.6.43.
@@ -151,7 +153,7 @@ impl<V: Visitor> Dump<'_, V> {
             Reply::Ok => End::Begins,
             Reply::End => End::Walked(Walked::Whole(Coverage::ALL)),
             Reply::Version(_) if !has_end => End::Walked(Walked::Whole(Coverage::ALL)),
-            // The dump ate a part of the `version` behind it; every refusal of a dump has more words.
+            // The dump swallowed a part of the `version` sent after it; every refusal of a dump has more words.
             Reply::Error(reply) if !has_end && reply.line() == "ERROR" => End::Walked(Walked::Whole(Coverage::ALL)),
             Reply::Error(reply) if matches!(reply.meaning(), Meaning::Full | Meaning::Transient) => {
                 return Err(self.client.refused(Reply::Error(reply)));
@@ -161,7 +163,7 @@ impl<V: Visitor> Dump<'_, V> {
         })
     }
 
-    /// The next reply, however long the server walks without printing anything.
+    /// The next reply, even if the server walks for long without printing anything.
     async fn next(&mut self) -> Result<Answer, Error> {
         if self.dialect.dumps() == Dumps::WithoutEnd {
             return self.next_or_end().await;
@@ -171,7 +173,7 @@ impl<V: Visitor> Dump<'_, V> {
         loop {
             match self.client.next_within(timeout).await {
                 Ok(Some(answer)) => return Ok(answer),
-                // A part of a line has come: this server does not walk, it hangs.
+                // A part of a line has come: the server is not walking, it hangs.
                 Ok(None) if self.client.is_inside_reply() => return Err(self.client.silence_of(timeout)),
                 Ok(None) => {}
                 Err(error) => return Err(self.garbled(error)),
@@ -188,7 +190,7 @@ impl<V: Visitor> Dump<'_, V> {
         }
     }
 
-    /// The next reply; when the dump falls silent, what answers a `version` behind it.
+    /// The next reply. If the dump falls silent, this is the answer to a `version` sent after it.
     async fn next_or_end(&mut self) -> Result<Answer, Error> {
         let timeout = self.context.patience.timeout;
         let mut waited = Duration::ZERO;
@@ -201,7 +203,7 @@ impl<V: Visitor> Dump<'_, V> {
             if waited >= timeout {
                 return Err(self.client.silence_of(waited));
             }
-            // While it dumps, the server may eat single bytes of this: then it is asked again.
+            // While it dumps, the server may swallow single bytes of this command: then mcflush sends it again.
             self.client.send(Request::Version).await?;
         }
     }
@@ -213,7 +215,7 @@ impl<V: Visitor> Dump<'_, V> {
         self.visitor.visit(ListedItem::Metadump(line)).map_err(|error| self.garbled(error))
     }
 
-    /// The lines that have come with one.
+    /// Shows the lines that arrived together with one.
     fn show_rest(&mut self) -> Result<(), Error> {
         let garbles = self.dialect.stalls_garble();
         let server = self.client.server().clone();
@@ -232,7 +234,7 @@ impl<V: Visitor> Dump<'_, V> {
         verdict.map_err(|error| self.garbled(error))
     }
 
-    /// On servers that garble what a stalled reader gets, a line that is no dump line is a broken walk.
+    /// On servers that garble the dump of a stalled reader, a malformed line means a broken walk.
     fn garbled(&self, error: Error) -> Error {
         let is_malformed = matches!(
             error.problem,
@@ -244,7 +246,7 @@ impl<V: Visitor> Dump<'_, V> {
         error
     }
 
-    /// Reads to the end of the dump, throwing it away; a server that takes too long keeps what it has.
+    /// Reads the dump to its end and drops its lines; gives up if the server takes too long.
     async fn read_on(&mut self) {
         let rest = async {
             loop {
@@ -255,12 +257,12 @@ impl<V: Visitor> Dump<'_, V> {
                 }
             }
         };
-        // A server that takes longer may be closed on: it is not at the last part of its dump.
+        // A server that takes longer is not at the last part of its dump, so closing is safe.
         let _ = wait::at_most(READ_ON, rest).await;
     }
 }
 
-/// Whether another line begins in the middle of this one. In a key `=` is encoded.
+/// Whether another line begins in the middle of this one. In a key, `=` is encoded.
 fn is_two(line: MetadumpLine<'_>, begin: &Finder<'_>) -> bool {
     begin.find_iter(line.as_bytes()).nth(1).is_some()
 }

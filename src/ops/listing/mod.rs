@@ -1,4 +1,4 @@
-//! Listing keys: a strategy a file, behind [`walk`].
+//! Lists keys, with one file for each strategy, through [`walk`].
 
 mod cachedump;
 mod choice;
@@ -28,7 +28,7 @@ use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{CrawlTarget, MetadumpLine};
 use crate::protocol::{ErrorReply, Excerpt, KEY_MAX, Meaning, PercentError};
 
-/// Keys that an operation which only looks puts into one event: an event for each would be too many.
+/// How many keys an operation that changes nothing reports in one event: one event for each key would be too many.
 pub(super) const KEYS_PER_EVENT: u64 = 4096;
 
 /// How the keys of a server are listed.
@@ -37,14 +37,14 @@ pub(super) const KEYS_PER_EVENT: u64 = 4096;
 pub enum Strategy {
     /// `lru_crawler metadump hash`: a walk of the hash table lists every key that is there during all of it.
     Hash,
-    /// `lru_crawler metadump all`: misses keys that are being read, so a clear takes several passes.
+    /// `lru_crawler metadump all`: misses keys that clients are reading, so a clear takes several passes.
     Lru,
-    /// `stats cachedump`: one list of each slab class, at most 2 MB of it; all keys only where a class has one list.
+    /// `stats cachedump`: at most 2 MB of one LRU list of each slab class; all keys only if each class has one list.
     Cachedump,
 }
 
 impl Strategy {
-    /// The word for it in options and JSON.
+    /// The word for the strategy in options and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// An item that a walk lists.
+/// An item that a listing gives.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ListedItem<'a> {
     Metadump(MetadumpLine<'a>),
@@ -72,7 +72,7 @@ impl ListedItem<'_> {
     /// Appends the key, decoded.
     ///
     /// # Errors
-    /// It is no key that a server would list; nothing was appended.
+    /// The server could not have listed this key; nothing was appended.
     pub(super) fn append_key(self, out: &mut BytesMut) -> Result<(), PercentError> {
         match self {
             Self::Metadump(item) => item.decode_key(out),
@@ -84,10 +84,10 @@ impl ListedItem<'_> {
         }
     }
 
-    /// Puts the key, decoded, in the place of what was there.
+    /// Replaces `key` with the key, decoded.
     ///
     /// # Errors
-    /// It is no key that a server would list.
+    /// The server could not have listed this key.
     pub(super) fn decode_key(self, server: &ServerAddr, key: &mut BytesMut) -> Result<(), Error> {
         key.clear();
         self.append_key(key).map_err(|source| Error {
@@ -112,7 +112,7 @@ impl ListedItem<'_> {
         }
     }
 
-    /// None where the listing does not say it.
+    /// The CAS; none if the listing does not give it.
     pub(super) fn cas(self) -> Option<u64> {
         match self {
             Self::Metadump(item) => item.cas().map(u64::from),
@@ -120,12 +120,12 @@ impl ListedItem<'_> {
         }
     }
 
-    /// Bytes: the whole item of a metadump, the value of a cachedump; 0 where the listing does not say it.
+    /// Size in bytes: of the whole item in a metadump, of the value in a cachedump; 0 if the listing does not give it.
     pub(super) fn size(self) -> u64 {
         self.known_size().unwrap_or_default()
     }
 
-    /// The same; none where the listing does not say it.
+    /// As [`Self::size`]; none if the listing does not give it.
     pub(super) fn known_size(self) -> Option<u64> {
         match self {
             Self::Metadump(item) => item.size(),
@@ -133,12 +133,12 @@ impl ListedItem<'_> {
         }
     }
 
-    /// When it expires, as a Unix time; none for never.
+    /// When it expires, as a Unix time; none if it never expires.
     pub(super) fn expires(self) -> Option<u64> {
         match self {
-            // Never is -1.
+            // -1 means never.
             Self::Metadump(item) => number(item.field("exp")?),
-            // Never is 0 there, or on old servers the time that the server was started.
+            // 0 means never, or on old servers the time of the server's start.
             Self::Cachedump(item) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Some(item.expires()).filter(|&time| time > now.as_secs())
@@ -146,7 +146,7 @@ impl ListedItem<'_> {
         }
     }
 
-    /// The last access as a Unix time; none where the listing does not say it.
+    /// The last access as a Unix time; none if the listing does not give it.
     pub(super) fn last_access(self) -> Option<u64> {
         match self {
             Self::Metadump(item) => number(item.field("la")?),
@@ -154,7 +154,7 @@ impl ListedItem<'_> {
         }
     }
 
-    /// The slab class; none where the listing does not say it.
+    /// The slab class; none if the listing does not give it.
     pub(super) fn class(self) -> Option<u64> {
         match self {
             Self::Metadump(item) => number(item.field("cls")?),
@@ -167,34 +167,34 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Takes what a walk lists.
+/// Receives the items of a listing.
 pub(super) trait Visitor {
-    /// An item.
+    /// Receives one item.
     ///
     /// # Errors
-    /// Why the walk is given up: it says nothing of the keys that are not visited then.
+    /// Why the walk is given up: it tells nothing of the keys that are not visited.
     fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error>;
 }
 
-/// What a listing to its end leaves out by its nature, beside what it may miss.
+/// What a listing to its end leaves out for certain, beside keys that it may miss.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Coverage {
     /// Slab classes that hold more keys than the server lists.
     pub(super) cut: Vec<CutClass>,
-    /// Keys that are in lists, or in a form, that the server does not list: about how many.
+    /// About how many keys are in lists, or in a form, that the server does not list.
     pub(super) hidden: u64,
-    /// The server never lists more than a part of its keys.
+    /// The server can list only a part of its keys.
     pub(super) is_partial: bool,
-    /// Keys that are listed by a name that no command finds.
+    /// Keys that are listed under a name that no command finds.
     pub(super) unnamed: u64,
 }
 
-/// What ends the listing of a slab class before its last key.
+/// Why the listing of a slab class ends before its last key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// The server lists the newest 2 MB of keys.
+    /// The server lists only the newest 2 MB of keys.
     Limit,
-    /// A key with a line end in it, behind which nothing can be read.
+    /// A key holds a line end; the listing cannot be read after it.
     LineEnd,
 }
 
@@ -205,12 +205,12 @@ pub(super) struct CutClass {
     pub(super) class: u32,
     /// About how many of its keys the server does not list.
     pub(super) unlisted: u64,
-    /// Why.
+    /// Why they are not listed.
     pub(super) by: Cut,
 }
 
 impl Coverage {
-    /// Nothing is left out.
+    /// No key is left out.
     pub(super) const ALL: Self = Self { cut: Vec::new(), hidden: 0, is_partial: false, unnamed: 0 };
 
     pub(super) fn is_whole(&self) -> bool {
@@ -221,18 +221,18 @@ impl Coverage {
 /// How a walk ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Walked {
-    /// To its end.
+    /// The listing came to its end.
     Whole(Coverage),
-    /// The server does not do this.
+    /// The server refused this listing.
     Refused(ErrorReply),
 }
 
 impl Way {
-    /// The way that is left where the server refused to list this way: a cachedump. None is left where the caller asked for
-    /// this way, where this is a cachedump, and where a proxy answered.
+    /// The next way after the server refused this one: a cachedump. There is none if the caller asked for the strategy,
+    /// if this is a cachedump, or if a proxy answered.
     ///
     /// # Errors
-    /// [`disabled`]: no way is left.
+    /// [`disabled`]: there is no other way.
     pub(super) fn after(
         self,
         refused: ErrorReply,
@@ -249,7 +249,7 @@ impl Way {
     }
 }
 
-/// The error of a server that lists its keys in no way.
+/// The error of a server that lists its keys by no strategy.
 fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
     let problem = match reply.meaning() {
         Meaning::Proxy => Problem::Refusal { command: "lru_crawler metadump", reply },
@@ -263,10 +263,11 @@ fn disabled(server: &ServerAddr, reply: ErrorReply) -> Error {
     Error { server: server.clone(), problem }
 }
 
-/// Lists the keys of a server on a connection of its own.
+/// Lists the keys of a server over a connection used for nothing else.
 ///
 /// # Errors
-/// The connection broke, the server is busy for too long, or what came is no listing. What was visited by then is real.
+/// The connection was lost, the crawler was busy for too long, or a line belongs to no listing. The keys visited until
+/// then exist.
 pub(super) async fn walk(
     way: Way,
     client: &mut Client,
@@ -286,7 +287,7 @@ pub(super) async fn walk(
         }
     };
     if dialect.closing_crashes() {
-        // The walk ends by itself when the operation is stopped: dropped, it would close the connection.
+        // The walk ends by itself if the operation is stopped. Dropping it would close the connection.
         walk.await
     } else {
         context.unless_stopped(&server, walk).await

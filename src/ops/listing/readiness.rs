@@ -1,9 +1,10 @@
-//! Whether a server can be asked for a dump without harm.
+//! Finds out whether a server can be asked for a dump without harm.
 //!
-//! Since 1.5.0 a server thread that is asked for a dump waits for the crawler's lock, and its other clients wait with it.
-//! The thread that replaces the hash table with a larger one takes the same lock and then waits for all other threads. When
-//! both happen at once, the server never answers anybody again (1.6.18, 3 of about 100 times with two clears of a server that was
-//! filled a moment ago, on busy processors). From 1.6.19 to 1.6.28 a dump of the hash table can stop the crawler for good in the same way.
+//! Since 1.5.0 a server thread that is asked for a dump waits for the crawler's lock, and the other clients of that
+//! thread wait with it. The thread that replaces the hash table with a larger one takes the same lock and then waits
+//! for all other threads. If both happen at once, the server never answers any client again (1.6.18: in 3 of about 100
+//! runs of two clears of a freshly filled server, on busy processors). From 1.6.19 to 1.6.28 a dump of the hash table
+//! can stop the crawler for good in the same way.
 
 use crate::client::Client;
 use crate::error::{Error, FailureKind};
@@ -11,14 +12,14 @@ use crate::ops::figure;
 use crate::protocol::crawler::CrawlTarget;
 use crate::protocol::stats::{Stat, StatsGroup};
 
-/// What a dump has to wait for.
+/// Why a dump has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Obstacle {
     /// Another crawl is running.
     Crawl,
-    /// The hash table has so many items that the server is about to enlarge it, which it checks once a second.
+    /// The hash table holds so many items that the server is about to enlarge it. The server checks that once a second.
     FullTable,
-    /// The hash table is being enlarged, and cannot be walked.
+    /// The server is enlarging the hash table, which cannot be walked meanwhile.
     GrowingTable,
 }
 
@@ -32,10 +33,10 @@ impl Obstacle {
     }
 }
 
-/// Asks the server; a server without statistics has no obstacle that can be seen.
+/// Asks the server. Without statistics, no obstacle is visible.
 ///
 /// # Errors
-/// The connection broke.
+/// The connection was lost.
 pub(super) async fn obstacle(client: &mut Client, target: &CrawlTarget) -> Result<Option<Obstacle>, Error> {
     match client.stats(StatsGroup::General).await {
         Ok(stats) => Ok(find(&stats, target)),

@@ -1,19 +1,19 @@
-//! A sample of the keys out of scope, listed pass after pass: those that were there all the time tell how many keys a pass
-//! misses.
+//! A sample of the keys out of scope, listed by pass after pass: those that existed all the time show how many keys a
+//! pass misses.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-/// Trials below which an estimate is worth little.
+/// Below this many keys, an estimate is worth little.
 pub(in crate::ops) const ENOUGH: u64 = 100;
 
-/// What a probability is taken for where hardly anything could be counted: twice the worst that was ever seen (22 %).
+/// The assumed miss rate if hardly any key could be counted: twice the worst rate ever measured (22 %).
 pub(in crate::ops) const UNKNOWN_RATE: f64 = 0.5;
 
-/// Standard deviations between an estimate and the upper bound that is used: one estimate in a hundred is worse.
+/// Standard deviations between an estimate and its upper bound: one estimate in a hundred is worse than its bound.
 const MARGIN: f64 = 2.33;
 
-/// Of keys that were there all the time, how many a pass listed and how many it missed.
+/// How many keys existed all the time, and how many of these a pass missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::ops) struct Recapture {
     pub(in crate::ops) there: u64,
@@ -21,13 +21,13 @@ pub(in crate::ops) struct Recapture {
 }
 
 impl Recapture {
-    /// The part that was missed. Not a number where nothing was counted.
+    /// The part that the pass missed. NaN if no key was counted.
     pub(in crate::ops) fn ratio(self) -> f64 {
         self.missed as f64 / self.there as f64
     }
 
-    /// An upper bound of the probability that a key is missed (of a Poisson mean by its normal approximation, which holds
-    /// where nothing was missed too). A small sample bounds nothing; then it is the worst that can be expected.
+    /// An upper bound of the probability that a pass misses a key (for a Poisson mean, by its normal approximation,
+    /// which also holds if no key was missed). For a small sample, at most the worst rate to be expected.
     pub(in crate::ops) fn upper_bound(self) -> f64 {
         let missed = self.missed as f64;
         let square = MARGIN * MARGIN;
@@ -37,29 +37,29 @@ impl Recapture {
     }
 }
 
-/// Keys in the sample: two megabytes.
+/// The greatest number of keys in the sample: two megabytes.
 const KEYS_MAX: usize = 1 << 16;
 
-/// What is known of a key.
+/// What the sample knows of a key.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// None where the listing does not say it.
+    /// None if the listing does not give the CAS.
     cas: Option<u64>,
-    /// The last pass that listed it, from 1.
+    /// The last pass that listed the key, counted from 1.
     pass: u32,
 }
 
-/// The keys whose hash is low enough, so that each pass takes the same ones.
+/// The keys with the lowest hashes, so that each pass samples the same keys.
 #[derive(Debug)]
 pub(in crate::ops) struct Sample {
     hasher: RandomState,
-    /// Keys with a hash above this are none of the sample. It falls when there are too many.
+    /// Keys with a hash above this are not in the sample. It is lowered when the sample is too large.
     highest: u64,
     keys: HashMap<u64, Seen>,
     pass: u32,
-    /// Of the pass before this one.
+    /// For the pass before this one.
     recapture: Recapture,
-    /// Lines of this pass that list a key of the sample again, unchanged.
+    /// How many lines of this pass repeat an unchanged key of the sample.
     repeated: u64,
 }
 
@@ -81,8 +81,8 @@ impl Sample {
         self.repeated = 0;
     }
 
-    /// Takes note of a key, in whatever form the server lists it. `watermark` is the CAS up to which items were stored
-    /// before the first pass ended, where that is known.
+    /// Adds a key, in the form in which the server lists it. `watermark`, if known, is the CAS up to which items were
+    /// stored before the first pass ended.
     pub(in crate::ops) fn note(&mut self, key: &[u8], cas: Option<u64>, watermark: Option<u64>) {
         let hash = self.hasher.hash_one(key);
         if hash > self.highest {
@@ -97,7 +97,7 @@ impl Sample {
                 self.recapture.there += 1;
                 self.recapture.missed += u64::from(before.pass + 1 < self.pass);
             }
-            // Stored again in between: whether it was there is not known.
+            // The key was stored again meanwhile, so it may have been missing before.
             Some(_) => {}
             None if was_there_before_all => {
                 self.recapture.there += 1;
@@ -112,12 +112,13 @@ impl Sample {
         }
     }
 
-    /// Of the keys that this pass listed and that were there during the pass before, how many that one missed.
+    /// How many of the keys that this pass listed existed during the pass before, and how many of these that pass
+    /// missed.
     pub(in crate::ops) const fn recapture(&self) -> Recapture {
         self.recapture
     }
 
-    /// How many lines of this pass say again what another line of it said, and how many keys of the sample it listed.
+    /// How many lines of this pass repeat another line of it, and how many keys of the sample it listed.
     pub(in crate::ops) fn repeated(&self) -> (u64, u64) {
         let listed = self.keys.values().filter(|seen| seen.pass == self.pass).count();
         (self.repeated, listed as u64)
@@ -150,9 +151,9 @@ mod tests {
     fn a_key_with_its_cas_was_there_all_the_time() {
         let mut sample = Sample::new();
         assert_eq!(pass(&mut sample, [(1, 1), (2, 2), (3, 3)], None), (0, 0));
-        // The third is missed, or gone: nobody knows yet.
+        // The third key was missed or is gone, which is not known yet.
         assert_eq!(pass(&mut sample, [(1, 1), (2, 2)], None), (2, 0));
-        // It was missed. The second was stored again, a fourth is new.
+        // The third key was missed. The second was stored again, and a fourth is new.
         assert_eq!(pass(&mut sample, [(1, 1), (2, 9), (3, 3), (4, 10)], None), (2, 1));
     }
 

@@ -1,4 +1,4 @@
-//! A visit to all keys, changing nothing.
+//! Visits all keys, without a change on the server.
 
 use super::sample::Sample;
 use super::{Coverage, ListedItem, Strategy, Visitor, Walked, Way, choose, walk};
@@ -10,22 +10,22 @@ use crate::ops::retry::Retries;
 /// How far the figures of a listing that can miss and repeat keys may be off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uncertainty {
-    /// Keys that the listing may have missed, at most.
+    /// At most this many keys may be missing.
     pub missing: u64,
-    /// Keys that it listed twice, about.
+    /// About this many keys are listed twice.
     pub repeated: u64,
 }
 
-/// What a visit to all keys came to.
+/// The result of [`visit_all`].
 pub(in crate::ops) struct Visited<V> {
     pub(in crate::ops) strategy: Strategy,
     pub(in crate::ops) visitor: V,
-    /// None for a listing that shows every key, once.
+    /// None if the listing gives every key once.
     pub(in crate::ops) uncertainty: Option<Uncertainty>,
 }
 
-/// Shows every key to a visitor, and gives it back with how they were listed. Where a listing breaks off, another one
-/// begins with a new visitor.
+/// Shows every key to a visitor. Returns the visitor, with the strategy of the listing. If a listing breaks off, a new
+/// one begins with a new visitor.
 ///
 /// # Errors
 /// The server could not be reached, or does not list its keys.
@@ -61,7 +61,7 @@ pub(in crate::ops) async fn visit_all<V: Visitor>(
     }
 }
 
-/// A sample of what a listing shows, for a second listing to be held against.
+/// A sample of a listing, to be compared with a second listing.
 pub(in crate::ops) struct Sampling {
     sample: Sample,
     listed: u64,
@@ -75,7 +75,7 @@ impl Sampling {
         Self { sample, listed: 0, highest_cas: 0 }
     }
 
-    /// Takes note of what is shown to a visitor.
+    /// A visitor that samples each item before it passes it to `visitor`.
     pub(in crate::ops) fn before<'a, V: Visitor>(&'a mut self, visitor: &'a mut V) -> impl Visitor + 'a {
         Before { sampling: self, visitor }
     }
@@ -86,7 +86,8 @@ impl Sampling {
         self.sample.note(item.raw_key(), item.cas(), watermark);
     }
 
-    /// Lists once more, and says what the first listing missed: what the second one shows of the keys that were there then.
+    /// Lists once more, and estimates how many keys the first listing missed, by those that the second one lists and
+    /// that existed then.
     pub(in crate::ops) async fn uncertainty(
         &mut self,
         server: &ServerAddr,
