@@ -1,5 +1,5 @@
-//! A server that speaks only the binary protocol (`-S`, `-B binary`): typed calls over one connection, each wait with a
-//! deadline.
+//! Talks to a server that speaks only the binary protocol (`-S`, `-B binary`): typed calls over one connection, with
+//! every wait bounded.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::protocol::stats::{PrefixStat, Stat, StatsGroup};
 use crate::protocol::{Excerpt, Key};
 use crate::resolver::Resolver;
 
-/// A connection to such a server, logged in where the server wants that.
+/// A connection to a server of the binary protocol, logged in if the server wants that.
 ///
-/// After an error it is out of step: drop it and connect again.
+/// After an error it may be out of step: drop it and connect again.
 pub struct BinaryClient {
     framed: Framed<Connection, BinaryCodec>,
     server: ServerAddr,
@@ -33,10 +33,10 @@ impl std::fmt::Debug for BinaryClient {
 }
 
 impl BinaryClient {
-    /// More statistics than any server has; past it something else is talking.
+    /// More statistics than any server has: a longer answer does not come from memcached.
     const STATS_MAX: usize = 100_000;
 
-    /// Connects, and logs in by SASL where the server wants it.
+    /// Connects, and logs in by SASL if the server wants it.
     ///
     /// # Errors
     /// As [`connect_binary`].
@@ -64,10 +64,10 @@ impl BinaryClient {
         ServerVersion::new(response.value).ok_or_else(|| self.error(Problem::Unexpected { command: COMMAND }))
     }
 
-    /// Flushes everything stored before now, or before a delay in seconds is over.
+    /// Flushes every item, now or after a delay in seconds.
     ///
     /// # Errors
-    /// As [`Self::version`]; with `-F` of kind disabled.
+    /// As [`Self::version`]. If the server was started with `-F`, the kind is disabled.
     pub async fn flush_all(&mut self, delay: u32) -> Result<(), Error> {
         const COMMAND: &str = "flush_all";
         let request = Request::Flush { delay };
@@ -75,13 +75,13 @@ impl BinaryClient {
         let response = self.next(COMMAND, &request).await?;
         match response.status {
             Status::OK => Ok(()),
-            // Who is not logged in does not come this far.
+            // A client that is not logged in does not get this far, so this status means `-F`.
             Status::AUTH => Err(self.error(Problem::FlushOff(Excerpt::of(&response.value)))),
             _ => Err(self.refused(COMMAND, &response)),
         }
     }
 
-    /// A group of statistics, as [`Client::stats`](crate::client::Client::stats) gives it.
+    /// A group of statistics, as from [`Client::stats`](crate::client::Client::stats).
     ///
     /// # Errors
     /// As [`Self::version`].
@@ -97,7 +97,7 @@ impl BinaryClient {
                 Status::OK if stats.len() >= Self::STATS_MAX => {
                     return Err(self.error(Problem::TooMany { what: "statistics", limit: Self::STATS_MAX }));
                 }
-                // The lines that the text protocol has, END included, in one value.
+                // The lines of the text protocol, including END, in one value.
                 Status::OK if response.key == "detailed" => stats.extend(counts(&response.value)),
                 Status::OK => match Stat::new(response.key, response.value) {
                     Some(stat) => stats.push(stat.detached()),
@@ -108,7 +108,7 @@ impl BinaryClient {
         }
     }
 
-    /// Stores an item of one byte for some seconds.
+    /// Stores an item of one byte that expires after `seconds`.
     ///
     /// # Errors
     /// As [`Self::version`].
@@ -116,7 +116,7 @@ impl BinaryClient {
         self.call("set", &Request::Set { key, seconds, value: Bytes::from_static(b"x") }).await.map(|_| ())
     }
 
-    /// Whether there is an item.
+    /// Whether an item exists.
     ///
     /// # Errors
     /// As [`Self::version`].
@@ -170,7 +170,7 @@ impl BinaryClient {
     }
 
     fn failed(&self, doing: &'static str, error: CodecError) -> Error {
-        // That it speaks the binary protocol is known: it is no proxy.
+        // A server that speaks the binary protocol is no proxy.
         let lost = |source| Problem::Lost { doing, source, like_a_proxy: false };
         self.error(match error {
             CodecError::Closed => lost(None),
@@ -180,7 +180,7 @@ impl BinaryClient {
     }
 }
 
-/// What `stats detail` counted, from the text that the server sends it in.
+/// The counts of `stats detail`, from the server's text.
 fn counts(text: &Bytes) -> Vec<Stat> {
     let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let prefixes = lines.filter_map(|line| PrefixStat::new(Bytes::copy_from_slice(line)));

@@ -1,4 +1,4 @@
-//! What can go wrong with a server, by kind, with what to do about it.
+//! The failures of a server, by kind, with advice for each.
 
 use std::fmt;
 use std::io;
@@ -9,27 +9,27 @@ use crate::codec::CodecError;
 use crate::protocol::binary::Status;
 use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentError};
 
-/// The kind of a failure: one word that scripts can match.
+/// The kind of a failure: a word that scripts can match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// The server wants a user and a password, or does not accept those it was given.
+    /// The server wants a user and a password, or does not accept the given ones.
     Auth,
     /// Another crawl holds the server's crawler.
     Busy,
-    /// The time for the whole run was over.
+    /// The deadline of the whole run passed.
     Deadline,
-    /// The server was started with this switched off.
+    /// The server was started with this command switched off.
     Disabled,
     /// The clear could not be shown to be complete.
     Incomplete,
-    /// Stopped by a signal.
+    /// The operation was stopped before its end.
     Interrupted,
-    /// Something local failed.
+    /// An operation of this machine failed, such as writing a file.
     Io,
     /// The server sent more than a limit allows.
     Limit,
-    /// The connection broke.
+    /// The connection was lost.
     Lost,
     /// The name does not resolve.
     Name,
@@ -67,7 +67,7 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// A failure on one server. Shown as `SERVER: KIND: what went wrong: what to do`.
+/// A failure on one server. It is shown as `SERVER: KIND: what went wrong: what to do`.
 ///
 /// ```
 /// use mcflush::error::{Error, FailureKind, Problem};
@@ -76,9 +76,9 @@ impl fmt::Display for FailureKind {
 /// ```
 #[derive(Debug)]
 pub struct Error {
-    /// Where.
+    /// The server.
     pub server: ServerAddr,
-    /// What.
+    /// The problem.
     pub problem: Problem,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The source is what is below the problem, where something is: what the system or the codec said.
+/// The source is the system's or the codec's error below the problem, if there is one.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.problem.source()
@@ -108,7 +108,8 @@ impl Error {
         self.problem.advice(&self.server)
     }
 
-    /// Whether a fresh connection may help: it was refused, or broke, or brought a garbled dump.
+    /// Whether a new connection may help: the last one was refused or lost, or its dump was garbled, or the server
+    /// failed for now.
     #[must_use]
     pub fn is_worth_a_retry(&self) -> bool {
         matches!(self.kind(), FailureKind::Refused | FailureKind::Lost)
@@ -116,58 +117,58 @@ impl Error {
     }
 }
 
-/// What went wrong.
+/// What went wrong, with its details.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// Nothing listens there, or the network lets no connection through.
+    /// No server listens at this address, or the network lets no connection through.
     #[error("{what} ({0})", what = not_connected(.0))]
     Connect(#[source] io::Error),
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
     Resolve(#[source] io::Error),
     /// A list of servers is empty.
-    #[error("it names no server")]
+    #[error("the list names no server")]
     EmptyList,
-    /// The server was asked for the nodes of its cluster, and knows of none.
+    /// The server was asked for the nodes of its cluster, and belongs to none.
     #[error("the server knows of no cluster")]
     NoCluster,
     /// The server was silent for too long.
     #[error("no answer for {} s during {doing}", .after.as_secs_f64())]
     Silence {
-        /// What was being done.
+        /// What mcflush was doing.
         doing: &'static str,
-        /// The wait that was allowed.
+        /// The longest wait allowed.
         after: Duration,
     },
-    /// The connection broke or was closed.
+    /// The connection was lost or closed.
     #[error("the connection was lost during {doing}{}", .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
     Lost {
-        /// What was being done.
+        /// What mcflush was doing.
         doing: &'static str,
-        /// What the system said; none when the peer closed.
+        /// The system's error; none if the peer closed the connection.
         source: Option<io::Error>,
-        /// Whether this is how proxies answer what they do not know.
+        /// Whether proxies answer unknown commands in this way.
         like_a_proxy: bool,
     },
-    /// As [`Problem::Lost`], but the flush had been sent.
+    /// As [`Problem::Lost`], after the flush was sent.
     #[error("the connection was lost after flush_all was sent: it is unknown whether it took effect")]
     FlushUnknown {
-        /// Whether this is how proxies answer what they do not know.
+        /// Whether proxies answer unknown commands in this way.
         like_a_proxy: bool,
     },
     /// The answer is not memcached's protocol.
     #[error("{source} during {doing}")]
     Codec {
-        /// What was being done.
+        /// What mcflush was doing.
         doing: &'static str,
-        /// Where and why.
+        /// The codec's error.
         source: CodecError,
     },
-    /// The server sent more of something than a limit allows.
+    /// The server sent more than a limit allows.
     #[error("more than {limit} {what}")]
     TooMany {
-        /// Of what.
+        /// What there is too much of.
         what: &'static str,
         /// The limit.
         limit: usize,
@@ -177,7 +178,7 @@ pub enum Problem {
     Refusal {
         /// The command.
         command: &'static str,
-        /// The server's words.
+        /// The server's answer.
         reply: ErrorReply,
     },
     /// The server had no memory for its answer, or a proxy got none from the server behind it.
@@ -185,7 +186,7 @@ pub enum Problem {
     Transient {
         /// The command.
         command: &'static str,
-        /// The server's words.
+        /// The server's answer.
         reply: ErrorReply,
     },
     /// The server takes no more connections for now.
@@ -205,30 +206,30 @@ pub enum Problem {
     BinaryRefusal {
         /// The command.
         command: &'static str,
-        /// What it means.
+        /// The status.
         status: Status,
-        /// The server's words.
+        /// The server's answer.
         words: Excerpt,
     },
-    /// As [`Problem::Disabled`], in the binary protocol's words, which are those of a failed login.
+    /// As [`Problem::Disabled`], for the binary protocol, which answers as it does to a failed login.
     #[error("flush_all is switched off on this server (it answered \"{0}\")")]
     FlushOff(Excerpt),
-    /// The server does not accept this user and password.
+    /// The server rejects this user and password.
     #[error("the server does not accept this user and password (it answered \"{0}\")")]
     Login(Excerpt),
     /// The server (`-S`) wants a SASL login, and offers no mechanism.
     #[error("the server wants a SASL login and offers no mechanism for it")]
     NoMechanism,
-    /// The server (`-S`) takes SASL logins, but not the one that mcflush can do.
+    /// The server (`-S`) takes SASL logins, but not by PLAIN, the only mechanism of mcflush.
     #[error("the server offers no SASL login by PLAIN, only by \"{0}\"")]
     NoPlain(Excerpt),
-    /// The server (`-Y`, `-S`) wants user and password first.
-    #[error("the server wants user and password")]
+    /// The server (`-Y`, `-S`) wants a user and a password first.
+    #[error("the server wants a user and a password")]
     Unauthenticated,
     /// TLS failed.
     #[error("{}", Escaped(.what.as_bytes()))]
     Tls {
-        /// How.
+        /// What went wrong.
         what: String,
         /// What would work.
         cure: TlsCure,
@@ -239,120 +240,120 @@ pub enum Problem {
         /// The command.
         command: &'static str,
     },
-    /// An earlier call on this connection did not finish.
+    /// An earlier call on this connection was dropped before its answer came.
     #[error("an earlier call on this connection, {command}, did not finish, so the next answer may belong to it")]
     Unfinished {
         /// The command of that call.
         command: &'static str,
     },
-    /// A dump with a line that is two lines in one: servers from 1.6.19 to 1.6.43 send a part again when their reader stalls.
+    /// A line of the dump is two lines in one: servers from 1.6.19 to 1.6.43 send a part again if their reader stalls.
     #[error("the server sent a garbled line during {doing}")]
     Garbled {
-        /// What was being done.
+        /// What mcflush was doing.
         doing: &'static str,
     },
-    /// This version of memcached cannot do it, or cannot do it without harm to itself or to other clients.
+    /// This version of memcached cannot do this, or cannot do it without harm to itself or to other clients.
     #[error("{what}")]
     Unsuited {
-        /// What is missing, or what would happen.
+        /// What is missing or would be harmed.
         what: &'static str,
-        /// What works, and does no harm.
+        /// What to do instead.
         instead: &'static str,
     },
-    /// A service that does not list its keys.
+    /// The service does not list its keys.
     #[error("this service lists no keys (it answered \"{}\")", Escaped(.0.line()))]
     NoListing(ErrorReply),
     /// The server takes no delayed flush.
     #[error("this server takes no delayed flush (it answered \"{}\")", Escaped(.0.line()))]
     NoDelay(ErrorReply),
-    /// New items cannot be told from old ones, so none can be left.
+    /// New items cannot be told from old ones, so new items cannot be kept.
     #[error("new items cannot be told from old ones: {why}")]
     NoAge {
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
-    /// An item cannot be deleted only if it is still the one that was listed.
+    /// The server cannot delete an item on the condition that it is still the listed one.
     #[error("items cannot be deleted by comparing their CAS: {why}")]
     NoCompare {
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
-    /// The caller chooses items by something that the server does not list.
-    #[error("the server does not say {what}")]
+    /// The caller filters or orders items by something that the server does not report.
+    #[error("the server does not report {what}")]
     Unsaid {
-        /// What.
+        /// What the server does not report.
         what: &'static str,
     },
     /// The clear or flush cannot be shown to be complete on this server.
     #[error("{what}")]
     Unproven {
-        /// What is not known, and why.
+        /// What is unknown, and why.
         what: String,
-        /// What would help.
+        /// What to do instead.
         instead: &'static str,
     },
-    /// `flush_all` was confirmed, and what came after it failed.
+    /// The server confirmed `flush_all`, and the check after it failed.
     #[error("flush_all was confirmed, but it is not known whether old values outlived it: {0}")]
     Unchecked(Box<Problem>),
-    /// The server's error means that this is switched off.
+    /// The server's answer means that this command is switched off.
     #[error("{what} is switched off on this server (it answered \"{}\")", Escaped(.reply.line()))]
     Disabled {
         /// What is switched off.
         what: &'static str,
-        /// What else would work.
+        /// What to do instead.
         instead: &'static str,
-        /// The server's words.
+        /// The server's answer.
         reply: ErrorReply,
     },
-    /// A listing with a key that no server would write.
+    /// A listing holds a key that a server would not write.
     #[error("{source}: \"{excerpt}\"")]
     BadKey {
-        /// Why.
+        /// What is wrong with the key.
         source: PercentError,
-        /// Its beginning.
+        /// The beginning of the key.
         excerpt: Excerpt,
     },
     /// Other crawls held the crawler for too long.
     #[error("another crawl held the server's crawler for {} s", .after.as_secs())]
     Busy {
-        /// How long it was waited for.
+        /// How long mcflush waited.
         after: Duration,
     },
     /// The clear is not complete.
     #[error("{0}")]
     Incomplete(String),
-    /// Keys that no command of this client can delete.
+    /// No command that mcflush knows can delete these keys.
     #[error(
         "{count} keys in scope cannot be deleted (over 186 bytes, with a space or line end in them, and the server does not \
          take the binary protocol), one of them is \"{example}\""
     )]
     OutOfReach {
-        /// How many.
+        /// The number of keys.
         count: u64,
-        /// The beginning of one.
+        /// The beginning of one of them.
         example: Excerpt,
     },
     /// The deadline of the run passed.
     #[error("the deadline passed before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
     Deadline {
-        /// Whether a flush was on its way.
+        /// Whether a flush had been sent.
         flush_sent: bool,
     },
-    /// A signal.
+    /// The operation was stopped by a signal or by its caller.
     #[error("stopped before the end{}", if *.flush_sent { ", after flush_all was sent: it is unknown whether it took effect" } else { "" })]
     Interrupted {
-        /// Whether a flush was on its way.
+        /// Whether a flush had been sent.
         flush_sent: bool,
     },
-    /// Listed keys that wait for their delete could not be kept.
+    /// Listed keys could not be kept until their delete.
     #[error("listed keys could not be kept in a temporary file: {0}")]
     Spool(String),
-    /// Something on this machine failed.
+    /// An operation of this machine failed.
     #[error("{doing}: {source}")]
     Local {
-        /// What was being done.
+        /// What mcflush was doing.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -361,23 +362,23 @@ pub enum Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsCure {
-    /// The authority that signed the server's certificate is to be trusted.
+    /// Trust the authority that signed the server's certificate.
     TrustSigner,
-    /// The server's certificate, an authority's, is to be trusted by itself.
+    /// Trust the server's certificate itself, which is an authority's.
     TrustItself,
-    /// Another host, or another name that its certificate is expected to have.
+    /// Use another host, or expect another name in its certificate.
     ExpectName,
-    /// A name that the certificate is expected to have, where the address has none.
+    /// Name what the certificate must be for, because the address has no host name.
     NameIt,
-    /// The name by which the server knows itself.
+    /// Expect the name by which the server knows itself.
     KnownName,
-    /// A client certificate and its key.
+    /// Give a client certificate and its key.
     ClientCertificate,
-    /// Such a pair that the server's authority has signed.
+    /// Give a client certificate that the server's authority has signed, and its key.
     SignedClientCertificate,
-    /// TLS, which the server speaks.
+    /// Use TLS, which the server speaks.
     UseTls,
-    /// Something that is not up to the caller, in words.
+    /// Something outside the caller's power, in words.
     Other(&'static str),
 }
 
@@ -388,7 +389,7 @@ impl TlsCure {
             Self::TrustItself => "trust that certificate itself, or give the server one of its own",
             Self::ExpectName => "check the host, or say which name to expect",
             Self::NameIt => "say which name to expect",
-            Self::KnownName => "ask for the name that it has",
+            Self::KnownName => "expect the name by which the server knows itself",
             Self::ClientCertificate => "give a client certificate and its key",
             Self::SignedClientCertificate => {
                 "give a client certificate that the server's ssl_ca_cert has signed, and its key"
@@ -440,7 +441,7 @@ impl Problem {
         match self {
             Self::Connect(error) => connect_advice(error, server),
             Self::Resolve(_) => "check the spelling of the host, and that this machine can resolve names",
-            Self::EmptyList => "check its name, or name the servers themselves",
+            Self::EmptyList => "check the list's name, or name the servers themselves",
             Self::NoCluster => "name the servers themselves, or by memcached+dns://",
             Self::Silence { doing: "connecting", .. } => {
                 "check host and port, and the network and firewalls on the way"
@@ -453,7 +454,7 @@ impl Problem {
             Self::Lost { .. } => "check the server and run it again",
             Self::FlushUnknown { .. } => "check the server and flush again",
             Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => {
-                "check that this port is a memcached's"
+                "check that a memcached listens on this port"
             }
             Self::TooMany { .. } => "check that this is a memcached",
             Self::Login(_) => "check the user and the password",
@@ -462,8 +463,8 @@ impl Problem {
             Self::Refusal { reply, .. } if reply.meaning() == Meaning::Proxy => {
                 "a proxy may be in front: name the memcached servers themselves"
             }
-            Self::Transient { .. } => "run it again; where a proxy is in front, check the servers behind it",
-            Self::Full(_) => "wait until other clients have closed theirs, or raise memcached's -c",
+            Self::Transient { .. } => "run it again; if a proxy is in front, check the servers behind it",
+            Self::Full(_) => "wait until other clients close connections, or raise memcached's -c",
             Self::NoMechanism => "install the SASL modules on the server's machine, and allow PLAIN (mech_list)",
             Self::NoPlain(_) => "allow PLAIN in the server's SASL configuration (mech_list)",
             Self::BinaryOnly => "empty the whole server, or start it without -S and -B binary",
@@ -471,18 +472,16 @@ impl Problem {
             Self::BinaryRefusal { status: Status::NOT_FOUND | Status::UNKNOWN_COMMAND, .. } => {
                 "name a memcached server that knows the command and has it switched on"
             }
-            Self::BinaryRefusal { .. } => "see the server's log",
+            Self::BinaryRefusal { .. } => "check the server's log",
             Self::Refusal { reply, .. } => match reply.kind() {
                 ErrorKind::Error => "name a memcached server that knows the command and has it switched on",
-                ErrorKind::Server => "see the server's log",
-                _ => "check that this port is a memcached's",
+                ErrorKind::Server => "check the server's log",
+                _ => "check that a memcached listens on this port",
             },
             Self::Disabled { instead, .. } | Self::Unsuited { instead, .. } | Self::Unproven { instead, .. } => instead,
             Self::Tls { cure, .. } => cure.as_str(),
-            Self::NoAge { .. } => "clear without leaving new items",
-            Self::NoCompare { .. } | Self::Unsaid { .. } => {
-                "choose keys without a condition on their items, and without an order by it"
-            }
+            Self::NoAge { .. } => "run it again without keeping new items",
+            Self::NoCompare { .. } | Self::Unsaid { .. } => "run it again without a filter, and without an order",
             Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
             Self::NoDelay(_) => "send the flush at that time, without a delay",
             Self::Unfinished { .. } => "connect again",
@@ -501,9 +500,9 @@ fn not_connected(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied { "no permission to connect" } else { "cannot connect" }
 }
 
-/// What can be done about a connection that could not be made.
+/// Advice for a connection that could not be opened.
 fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
-    // Linux: no more open files for this process, or for the system.
+    // On Linux: this process, or the system, has no more open files.
     const TOO_MANY_FILES: [Option<i32>; 2] = [Some(24), Some(23)];
     match (error.kind(), server) {
         _ if TOO_MANY_FILES.contains(&error.raw_os_error()) => {
@@ -518,7 +517,7 @@ fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
         (io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable, _) => {
             "check the address, and the network and firewalls on the way"
         }
-        _ => "check that memcached runs there, and host and port",
+        _ => "check host and port, and that memcached runs there",
     }
 }
 

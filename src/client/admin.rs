@@ -10,7 +10,7 @@ use crate::protocol::config::{ConfigGet, Node};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{Key, Reply, Request};
 
-/// More statistics than any server has; past it something else is talking.
+/// More statistics than any server has: a longer answer does not come from memcached.
 const STATS_MAX: usize = 100_000;
 
 impl Call<ServerVersion> {
@@ -51,7 +51,8 @@ impl Call<Vec<Stat>> {
     pub fn stats(group: StatsGroup) -> Self {
         Self::of_many(group.command(), Request::Stats(group), STATS_MAX, |heard| {
             let Heard::Said { parts, last } = heard else { return Err(Box::new(heard.one()?)) };
-            // What is switched or reset has no statistics to show; not every group ends with `END`.
+            // A command that switches or resets something is answered without statistics; not every group ends with
+            // `END`.
             let last = match last {
                 Reply::End | Reply::Ok | Reply::Reset => None,
                 last => Some(last),
@@ -65,7 +66,7 @@ impl Call<Vec<Stat>> {
     }
 }
 
-/// The whole server.
+/// Commands about the whole server.
 impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// `version`.
     ///
@@ -87,8 +88,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::verbosity(level)).await
     }
 
-    /// `flush_all`, always with an answer. By itself it does not make sure that nothing stored before is readable:
-    /// `ops::flush` does.
+    /// `flush_all`, always with an answer. It does not ensure that no item stored before is readable; `ops::flush`
+    /// does.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -98,8 +99,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::flush_all(flush)).await
     }
 
-    /// A group of statistics; what `stats detail` counted for a prefix is named `PREFIX:get` and so on. Groups that switch or
-    /// reset something (`reset`, `detail on`) are answered without any.
+    /// A group of statistics. Statistics of `stats detail` are named `PREFIX:get` and so on. Groups that switch or
+    /// reset something (`reset`, `detail on`) are answered without statistics.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -109,12 +110,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::stats(group)).await
     }
 
-    /// The nodes of the cluster that this server is one of (`config get cluster`, known to ElastiCache).
+    /// The nodes of the cluster that this server belongs to (`config get cluster`, known to ElastiCache).
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
     /// # Errors
-    /// As [`Self::run`], or the server does not know (a plain memcached).
+    /// As [`Self::run`], or the server does not know the command (a plain memcached).
     pub async fn cluster(&mut self) -> Result<Vec<Node>, Error> {
         let name = Key::new("cluster").map_err(|_| self.error(Problem::NoCluster))?;
         self.ask("config get cluster", Request::ConfigGet(ConfigGet { name }))?;

@@ -1,4 +1,4 @@
-//! A command with the type of its answer, and what has been heard of that answer.
+//! A command with the type of its answer, and the replies received so far.
 
 use crate::error::Problem;
 use crate::protocol::admin::{CacheMemlimit, FlushAll, Verbosity};
@@ -9,7 +9,7 @@ use crate::protocol::{ErrorKind, Key, Meaning, Reply, Request};
 /// A command with the type of its answer, for [`Client::run`](crate::client::Client::run) and
 /// [`Pipeline::push`](crate::client::Pipeline::push).
 ///
-/// Each method of [`Client`](crate::client::Client) is the call of the same name, run.
+/// Each method of [`Client`](crate::client::Client) runs the call of the same name.
 #[derive(Debug)]
 pub struct Call<A> {
     pub(super) request: Request,
@@ -17,10 +17,10 @@ pub struct Call<A> {
     pub(super) read: Read<A>,
 }
 
-/// How an answer is read. What it gives back is a reply that answers something else.
+/// Reads an answer. The error is a reply that does not answer the command.
 pub(super) type Read<A> = fn(Heard) -> Result<A, Other>;
 
-/// A reply that is not what was asked for. On the heap, because it is rare and large.
+/// A reply that does not answer the command. On the heap, because it is rare and large.
 pub(super) type Other = Box<Reply>;
 
 impl<A> Call<A> {
@@ -29,7 +29,7 @@ impl<A> Call<A> {
         Self::of_many(name, request, 0, read)
     }
 
-    /// A call whose answer has up to so many replies before its last.
+    /// A call whose answer has at most `parts_max` replies before its last.
     pub(super) fn of_many(name: &'static str, request: Request, parts_max: usize, read: Read<A>) -> Self {
         let quiet = match &request {
             request if !request.is_quiet() => Quiet::No,
@@ -42,7 +42,7 @@ impl<A> Call<A> {
         Self { request, asked: OpenCall { name, parts_max, only: None, quiet, has_data }, read }
     }
 
-    /// The values that answer it are all of one key.
+    /// Accepts only values of this key as an answer.
     pub(super) fn of_key(mut self, key: Key) -> Self {
         self.asked.only = Some(key);
         self
@@ -50,11 +50,11 @@ impl<A> Call<A> {
 }
 
 impl Call<()> {
-    /// A command that the server does not answer. Its answer here says only that it was sent, and that no error line came in
-    /// its place: whether a `delete` found its key, for one, nobody knows.
+    /// A command that the server does not answer. Its answer here shows only that it was sent and that no error line
+    /// came in its place, not, for example, whether a `delete` found its key.
     ///
-    /// It makes sense in a [`Pipeline`](crate::client::Pipeline); by itself it is followed by a `version`, so that an error is
-    /// not taken for the answer to the next call.
+    /// It is useful in a [`Pipeline`](crate::client::Pipeline). By itself it is followed by a `version`, so that an
+    /// error line is not taken for the answer to the next call.
     pub fn noreply(command: impl Noreply) -> Self {
         let (name, request) = command.into_request();
         Self::of_one(name, request, |heard| match heard {
@@ -119,55 +119,55 @@ impl sealed::Noreply for Touch {
     }
 }
 
-/// Whether a command is answered only when it did not go as usual.
+/// Whether the server answers a command only if it did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quiet {
     No,
-    /// `noreply`: only by error lines.
+    /// `noreply`: the server answers only with error lines.
     Noreply,
-    /// `q`: by a meta line that repeats the opaque, or by error lines.
+    /// `q`: the server answers with a meta line that repeats the opaque, or with error lines.
     Meta,
 }
 
-/// What has been heard of an answer.
+/// The replies of an answer received so far.
 #[derive(Debug, Default)]
 pub(super) enum Heard {
-    /// Nothing yet, or nothing at all.
+    /// No reply yet, or none at all.
     #[default]
     Nothing,
-    /// These replies, in their order.
+    /// These replies, in order.
     Said { parts: Vec<Reply>, last: Reply },
 }
 
 impl Heard {
-    /// The one reply of an answer that has but one.
+    /// The reply of an answer that has only one.
     pub(super) fn one(self) -> Result<Reply, Other> {
         match self {
             Self::Said { last, .. } => Ok(last),
-            // Only a quiet command ends so, and no reader of an answered one is asked about it.
+            // Only a quiet command ends without a reply, and this is not called for one.
             Self::Nothing => Err(Box::new(Reply::Blank)),
         }
     }
 }
 
-/// What is to be known of a command while its answer comes.
+/// The state of a command while its answer arrives.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     pub name: &'static str,
     parts_max: usize,
     only: Option<Key>,
     pub quiet: Quiet,
-    /// A server that refuses it may read its data block as commands.
+    /// Whether the request has a data block, which a server that refuses its line may read as commands.
     pub has_data: bool,
 }
 
 impl OpenCall {
-    /// How many parts to make room for.
+    /// How many parts to reserve room for.
     pub(super) const fn parts_likely(&self) -> usize {
         if self.parts_max < 1024 { self.parts_max } else { 0 }
     }
 
-    /// A part of the answer has come, behind others.
+    /// Adds a part of the answer to the earlier ones.
     pub(super) fn part(&self, parts: &mut Vec<Reply>, reply: Reply) -> Result<(), Problem> {
         if let (Some(key), Reply::Value(value)) = (&self.only, &reply)
             && value.key() != key.as_bytes()
@@ -175,7 +175,7 @@ impl OpenCall {
             return Err(Problem::Unexpected { command: self.name });
         }
         match reply {
-            // Copies, so that a few short lines do not hold the whole read buffer.
+            // Copied, so that a few short lines do not keep the whole read buffer in memory.
             Reply::Stat(stat) => parts.push(Reply::Stat(stat.detached())),
             Reply::Prefix(prefix) => parts.extend(prefix.counts().into_iter().flatten().map(Reply::Stat)),
             reply => parts.push(reply),
@@ -186,13 +186,13 @@ impl OpenCall {
         Ok(())
     }
 
-    /// Whether the connection may be out of step behind this answer: where the server refuses the line of a request with
-    /// data, it may read the data as commands. An error of its own (`SERVER_ERROR object too large`) comes behind the data.
+    /// Whether the connection may be out of step after this answer: a server that refuses the line of a request with
+    /// data may read the data as commands. A `SERVER_ERROR` (such as `object too large`) comes after the data was read.
     pub(super) fn leaves_data_behind(&self, reply: &Reply) -> bool {
         self.has_data && matches!(reply, Reply::Error(error) if error.kind() != ErrorKind::Server)
     }
 
-    /// What the answer means.
+    /// Turns the replies into the answer.
     pub(super) fn read<A>(&self, heard: Heard, read: Read<A>) -> Result<A, Problem> {
         match heard {
             Heard::Said { last: last @ Reply::Error(_), .. } => Err(refusal(self.name, last)),
@@ -201,7 +201,7 @@ impl OpenCall {
     }
 }
 
-/// What it means that a command was answered so.
+/// The problem that a reply means for a command that it does not answer.
 pub(super) fn refusal(command: &'static str, reply: Reply) -> Problem {
     match reply {
         Reply::Error(reply) => match reply.meaning() {

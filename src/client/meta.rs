@@ -12,7 +12,7 @@ use crate::protocol::meta::{
 };
 use crate::protocol::{MetaKey, Reply, Request};
 
-/// What an `mg` found: what its flags asked for.
+/// The item that an `mg` found: the parts that the request's flags asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaItem {
     flags: ReturnFlags,
@@ -20,31 +20,31 @@ pub struct MetaItem {
 }
 
 impl MetaItem {
-    /// What is said of it: CAS, time to live, size, client flags and so on.
+    /// The flags of the answer: CAS, time to live, size, client flags and so on.
     #[must_use]
     pub const fn flags(&self) -> &ReturnFlags {
         &self.flags
     }
 
-    /// Its data, where the request asked for the value (`v`).
+    /// The item's data, if the request asked for the value (`v`).
     #[must_use]
     pub const fn data(&self) -> Option<&Bytes> {
         self.data.as_ref()
     }
 
-    /// Its data without a copy, where the request asked for the value (`v`).
+    /// The item's data without a copy, if the request asked for the value (`v`).
     #[must_use]
     pub fn into_data(self) -> Option<Bytes> {
         self.data
     }
 
-    /// Whether it was marked as stale (`X`): its data is old, and somebody is to make it anew.
+    /// Whether the item is marked as stale (`X`): its data is old, and a client is to store it anew.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.flags.iter().any(|flag| flag == ReturnFlag::Stale)
     }
 
-    /// Who is to make it anew, where somebody is.
+    /// Which client is to store the item anew, if any.
     #[must_use]
     pub fn recache(&self) -> Recache {
         let said = self.flags.iter().find_map(|flag| match flag {
@@ -56,10 +56,11 @@ impl MetaItem {
     }
 }
 
-/// Who is to make an item anew: one that is stale, that expires within the time of `R`, or that `N` has just made.
+/// Which client is to store an item anew: one that is stale, that expires within the time of `R`, or that `N` has just
+/// made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recache {
-    /// Nobody: the item is fresh.
+    /// No client: the item is fresh.
     NotDue,
     /// This client (`W`).
     Won,
@@ -67,52 +68,52 @@ pub enum Recache {
     Taken,
 }
 
-/// What came of an `ms`, with what its flags asked for.
+/// The result of an `ms`, with the flags that the request asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum MetaSetOutcome {
     /// `HD`: the item was stored.
     Stored(ReturnFlags),
-    /// `NS`: the mode did not fit what is there, or is not there.
+    /// `NS`: the mode needs an item and there is none, or needs none and there is one.
     NotStored(ReturnFlags),
-    /// `EX`: the item that is there has another CAS.
+    /// `EX`: the item has another CAS.
     Exists(ReturnFlags),
-    /// `NF`: no item is there, and the mode or the CAS wants one.
+    /// `NF`: there is no item, and the mode or the CAS needs one.
     Missing(ReturnFlags),
 }
 
-/// What came of an `md`, with what its flags asked for.
+/// The result of an `md`, with the flags that the request asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum MetaDeleteOutcome {
     /// `HD`: the item was deleted, marked as stale (`I`) or emptied (`x`).
     Deleted(ReturnFlags),
-    /// `EX`: the item that is there has another CAS.
+    /// `EX`: the item has another CAS.
     Exists(ReturnFlags),
-    /// `NF`: no item is there.
+    /// `NF`: there is no item.
     Missing(ReturnFlags),
 }
 
-/// What came of an `ma`, with what its flags asked for.
+/// The result of an `ma`, with the flags that the request asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum MetaArithmeticOutcome {
     /// `HD` or `VA`: the number was changed.
     Counted {
-        /// The new number, where the request asked for the value (`v`) and was not quiet.
+        /// The new number, if the request asked for the value (`v`) and was not quiet.
         number: Option<u64>,
-        /// What else was asked for.
+        /// The other flags that the request asked for.
         flags: ReturnFlags,
     },
     /// `NS`: the item could not be stored.
     NotStored(ReturnFlags),
-    /// `EX`: the item that is there has another CAS.
+    /// `EX`: the item has another CAS.
     Exists(ReturnFlags),
-    /// `NF`: no item is there.
+    /// `NF`: there is no item.
     Missing(ReturnFlags),
 }
 
-/// An answer to a meta command: its code, its flags, its data. Silence is the usual outcome of a quiet one.
+/// The code, flags and data of an answer to a meta command. `silence` is the code that a quiet command hides.
 fn read(heard: Heard, silence: MetaCode) -> Result<(MetaCode, ReturnFlags, Option<Bytes>), Other> {
     match heard {
         Heard::Nothing => Ok((silence, ReturnFlags::default(), None)),
@@ -123,7 +124,7 @@ fn read(heard: Heard, silence: MetaCode) -> Result<(MetaCode, ReturnFlags, Optio
 }
 
 impl Call<Option<MetaItem>> {
-    /// `mg`. A quiet one says nothing of a miss.
+    /// `mg`. The server does not answer a quiet one that misses.
     #[must_use]
     pub fn meta_get(get: MetaGet) -> Self {
         Self::of_one("mg", Request::MetaGet(get), |heard| match read(heard, MetaCode::En)? {
@@ -134,7 +135,7 @@ impl Call<Option<MetaItem>> {
 }
 
 impl Call<MetaSetOutcome> {
-    /// `ms`. A quiet one says nothing when it stored.
+    /// `ms`. The server does not answer a quiet one that stores.
     #[must_use]
     pub fn meta_set(set: MetaSet) -> Self {
         Self::of_one("ms", Request::MetaSet(set), |heard| {
@@ -150,7 +151,7 @@ impl Call<MetaSetOutcome> {
 }
 
 impl Call<MetaDeleteOutcome> {
-    /// `md`. A quiet one says nothing when it deleted.
+    /// `md`. The server does not answer a quiet one that deletes.
     #[must_use]
     pub fn meta_delete(delete: MetaDelete) -> Self {
         Self::of_one("md", Request::MetaDelete(delete), |heard| {
@@ -165,7 +166,7 @@ impl Call<MetaDeleteOutcome> {
 }
 
 impl Call<MetaArithmeticOutcome> {
-    /// `ma`. A quiet one says nothing when it counted.
+    /// `ma`. The server does not answer a quiet one that counts.
     #[must_use]
     pub fn meta_arithmetic(count: MetaArithmetic) -> Self {
         Self::of_one("ma", Request::MetaArithmetic(count), |heard| {
@@ -188,7 +189,7 @@ impl Call<MetaArithmeticOutcome> {
     }
 }
 
-/// A number as a server prints it; one that was counted down may have spaces behind it.
+/// A number as a server prints it; after a decrement, spaces may follow it.
 fn number(data: &[u8]) -> Option<u64> {
     std::str::from_utf8(data).ok()?.trim_end_matches(' ').parse().ok()
 }
@@ -216,10 +217,10 @@ impl Call<()> {
     }
 }
 
-/// The meta commands (since 1.6.0; with base64 keys since 1.6.10). A quiet one is followed by `mn`, so that its silence has an
-/// end; in a [`Pipeline`](super::Pipeline) many share one.
+/// The meta commands (since 1.6.0; with base64 keys since 1.6.10). A quiet one is followed by `mn`, which ends the wait
+/// for its answer; in a [`Pipeline`](super::Pipeline) many share one `mn`.
 impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
-    /// `mg`: what its flags ask for of an item, or None for a miss.
+    /// `mg`: the parts of an item that the request's flags ask for, or `None` for a miss.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -254,13 +255,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// A call that is dropped before it returns poisons the client.
     ///
     /// # Errors
-    /// As [`Self::run`]; the item is no number.
+    /// As [`Self::run`]; the item's data is not a number.
     pub async fn meta_arithmetic(&mut self, count: MetaArithmetic) -> Result<MetaArithmeticOutcome, Error> {
         self.run(Call::meta_arithmetic(count)).await
     }
 
-    /// `me`: what the server knows of an item, or None where no item is. With a key that travels as base64, 1.6.45 always
-    /// says that none is.
+    /// `me`: debugging facts of an item, or `None` if there is no item. For a key sent as base64, 1.6.45 always answers
+    /// that there is none.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -270,7 +271,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::meta_debug(key)).await
     }
 
-    /// `mn`, which does nothing: the server has done all that came before.
+    /// `mn`, which does nothing: its answer shows that the server has done every earlier command.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -280,12 +281,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::meta_noop()).await
     }
 
-    /// Whether the server knows the meta commands (since 1.6), by trying the one that does nothing.
+    /// Whether the server knows the meta commands (since 1.6); tries the one that does nothing.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
     /// # Errors
-    /// As [`Self::run`], but for an error line, which says that it does not.
+    /// As [`Self::run`], except for an error line, which means that the server does not know them.
     pub async fn speaks_meta(&mut self) -> Result<bool, Error> {
         match self.call("mn", Request::MetaNoop).await? {
             Reply::Noop => Ok(true),

@@ -1,8 +1,8 @@
-//! One server: typed calls over one connection, each wait with a deadline.
+//! Talks to one server: typed calls over one connection, with every wait bounded.
 //!
-//! [`Client`] has a method for each command, with an answer of its own type; [`Call`] is the same as a value, for a
-//! [`Pipeline`] of many. There is no pool here and no distribution of keys over several servers: `examples/pool.rs` keeps
-//! clients in a pool of another crate.
+//! [`Client`] has a method for each command, with an answer of its own type. [`Call`] is the same as a value, for a
+//! [`Pipeline`] of many. This crate has no pool and does not distribute keys over several servers: `examples/pool.rs`
+//! keeps clients in the pool of another crate.
 
 mod admin;
 mod arithmetic;
@@ -40,13 +40,13 @@ use crate::protocol::{Part, Reply, Request};
 use crate::resolver::Resolver;
 use crate::setters::setters;
 
-/// How patient to be with a server.
+/// How long to wait for a server, and how often to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Patience {
-    /// For connecting, and for any silence of the server.
+    /// The longest time for connecting, and for any silence of the server.
     pub timeout: Duration,
-    /// Fresh connections after a refused or lost one.
+    /// How many new connections to try after a refused or lost one.
     pub retries: u32,
 }
 
@@ -61,12 +61,12 @@ impl Default for Patience {
 /// A connection to a server.
 ///
 /// # Cancellation
-/// A call that is dropped before it returns poisons the client: the answer to it is still to come, so every later call fails
-/// with [`Problem::Unfinished`], and sends nothing. So does an error other than an error line of the server. Drop such a client
-/// and connect again.
+/// A call that is dropped before it returns poisons the client: its answer may still come, so every later call fails
+/// with [`Problem::Unfinished`] and sends nothing. An error other than an error line of the server poisons it too. Drop
+/// a poisoned client and connect again.
 ///
 /// # Runtime
-/// A client waits by the timer of the tokio runtime that it was first used on, and is to be used on that one.
+/// A client waits by the timer of the tokio runtime on which it was first used; use it on that runtime only.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -93,11 +93,11 @@ pub struct Client<T = Connection> {
     timer: Timer,
     doing: &'static str,
     answered: bool,
-    /// Whether the connection may hold something back of what was put into the write buffer.
+    /// Whether the connection may hold back bytes that were put into the write buffer.
     is_flushed: bool,
     /// The call whose answer has not been read to its end.
     unfinished: Option<&'static str>,
-    /// By which way the server can be asked why it is silent; none where the connection came from elsewhere.
+    /// How to connect again to find out why the server is silent; none if the connection came from elsewhere.
     way: Option<(Resolver, Access)>,
 }
 
@@ -122,8 +122,8 @@ impl Client {
         Ok(client.asking_by(resolver, access))
     }
 
-    /// Where the server is silent at the first words it is asked, on connections of their own, whether it speaks only the
-    /// binary protocol.
+    /// Makes the client find out, over separate connections, whether a server that is silent at the first command
+    /// speaks only the binary protocol.
     #[must_use]
     pub(crate) fn asking_by(self, resolver: &Resolver, access: &Access) -> Self {
         Self { way: Some((resolver.clone(), access.clone())), ..self }
@@ -137,20 +137,20 @@ impl<T> Client<T> {
         &self.server
     }
 
-    /// Whether an earlier call did not end, so that every later one fails: a pool drops such a client.
+    /// Whether an earlier call did not end, so that every later one fails: a pool drops a poisoned client.
     #[must_use]
     pub const fn is_poisoned(&self) -> bool {
         self.unfinished.is_some()
     }
 }
 
-/// Calls, and what they are made of.
+/// Calls, and their parts.
 impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
-    /// Room for reading: large enough that a dump takes few calls, small enough for many servers at once.
+    /// The size of the read buffer: large enough that a dump takes few reads, small enough for many servers at once.
     const READ_BUFFER: usize = 64 * 1024;
 
-    /// A client over a connection that is open already, of any kind; `server` is the name that errors give it, and `timeout`
-    /// how long it may be silent.
+    /// A client over an open connection of any kind. Errors name the server by `server`; the server may be silent for
+    /// `timeout`.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -165,7 +165,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     #[must_use]
     pub fn new(connection: T, server: ServerAddr, timeout: Duration) -> Self {
         let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());
-        // Not by `reserve`: what a buffer was made with is what it takes anew when slices of it are still held.
+        // Not by `reserve`: while slices of the buffer are held, it grows by its first capacity.
         parts.read_buf = BytesMut::with_capacity(Self::READ_BUFFER);
         let mut framed = Framed::from_parts(parts);
         framed.set_backpressure_boundary(Self::READ_BUFFER);
@@ -182,20 +182,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// Says what the following requests are for, in the words of an error message.
+    /// Names the purpose of the following requests, for error messages.
     pub fn begin(&mut self, doing: &'static str) {
         self.doing = doing;
     }
 
-    /// Puts a request into the write buffer, which goes out when it is full or [flushed](Self::flush).
+    /// Puts a request into the write buffer, which is sent when it is full or [flushed](Self::flush).
     ///
-    /// This, [`Self::flush`], [`Self::send`] and [`Self::next`] are for conversations that no [`Call`] describes: it is the
-    /// caller who knows which answers are still to come. A server that cannot get its answers out takes no more requests, so
-    /// the caller reads between them, or [puts them in pipelines](Pipeline). Dropped before it returns, this has put nothing
-    /// in.
+    /// Use this, [`Self::flush`], [`Self::send`] and [`Self::next`] for conversations that no [`Call`] describes: the
+    /// caller then has to know which answers are still to come. A server whose answers are not read takes no more
+    /// requests, so the caller reads between them, or [uses a pipeline](Pipeline). If the future is dropped before it
+    /// returns, the request is not in the buffer.
     ///
     /// # Errors
-    /// The connection is lost, or takes nothing for too long.
+    /// The connection is lost, or takes no bytes for too long.
     pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
         let ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
         match self.timer.at_most(self.timeout, ready).await {
@@ -205,23 +205,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// Puts a request into the write buffer, however full it is. [`Self::turn`] sends it.
+    /// Puts a request into the write buffer, even if it is full. [`Self::turn`] sends it.
     pub(crate) fn put(&mut self, request: Request) -> Result<(), Error> {
         self.is_flushed = false;
         self.framed.start_send_unpin(request).map_err(|error| self.failed(error))
     }
 
-    /// Whether the write buffer has room for more, so that the next [turn](Self::turn) has enough to send.
+    /// Whether the write buffer has room for more requests, so that the next [turn](Self::turn) sends many at once.
     pub(crate) fn has_room(&self) -> bool {
         self.framed.write_buffer().len() < self.framed.backpressure_boundary()
     }
 
-    /// Sends what is in the write buffer and reads at the same time, because a server that cannot get its answers out takes no
-    /// more requests. Gives the next reply, or None when some of the buffer went out and no reply came. Dropped before it
-    /// returns, it has lost nothing.
+    /// Sends the write buffer and reads at the same time, because a server whose answers are not read takes no more
+    /// requests. Returns the next reply, or `None` if bytes were sent and no reply came. If the future is dropped
+    /// before it returns, nothing is lost.
     ///
     /// # Errors
-    /// The connection is lost or neither takes nor gives anything for too long, or what comes is not the protocol.
+    /// The connection is lost, neither takes nor gives bytes for too long, or gives bytes that are not the protocol.
     pub(crate) async fn turn(&mut self) -> Result<Option<Answer>, Error> {
         let Self { framed, timer, timeout, is_flushed, .. } = self;
         let turn = poll_fn(move |context| {
@@ -248,10 +248,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// Sends what is in the write buffer. Dropped before it returns, it leaves there what was not sent.
+    /// Sends the write buffer. If the future is dropped before it returns, the unsent bytes stay in the buffer.
     ///
     /// # Errors
-    /// The connection is lost, or takes nothing for too long.
+    /// The connection is lost, or takes no bytes for too long.
     pub async fn flush(&mut self) -> Result<(), Error> {
         match self.timer.at_most(self.timeout, self.framed.flush()).await {
             Some(Ok(())) => {
@@ -263,19 +263,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// Sends a request. Dropped before it returns, it may have left some of it in the write buffer, or all.
+    /// Sends a request. If the future is dropped before it returns, a part of the request, or all of it, may be left in
+    /// the write buffer.
     ///
     /// # Errors
-    /// The connection is lost, or takes nothing for too long.
+    /// The connection is lost, or takes no bytes for too long.
     pub async fn send(&mut self, request: Request) -> Result<(), Error> {
         self.feed(request).await?;
         self.flush().await
     }
 
-    /// The next reply. Dropped before it returns, it has lost nothing.
+    /// The next reply. If the future is dropped before it returns, nothing is lost.
     ///
     /// # Errors
-    /// The connection is lost or silent for too long, or what comes is not the protocol.
+    /// The connection is lost, silent for too long, or gives bytes that are not the protocol.
     pub async fn next(&mut self) -> Result<Answer, Error> {
         match self.next_within(self.timeout).await? {
             Some(answer) => Ok(answer),
@@ -283,16 +284,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// The next reply; None when none comes within a time, and then it may be asked for again.
+    /// The next reply, or `None` if none comes within this time; the caller may then ask again.
     ///
     /// # Errors
-    /// The connection is lost, or what comes is not the protocol.
+    /// The connection is lost, or gives bytes that are not the protocol.
     pub async fn next_within(&mut self, time: Duration) -> Result<Option<Answer>, Error> {
         let next = match self.way.as_ref().filter(|_| !self.answered) {
             None => self.timer.at_most(time, self.framed.next()).await,
             Some(way) => {
                 let is_mute = is_mute(&self.server, way, self.timeout);
-                // On the heap: this is for the first answer only.
+                // On the heap, because only the first answer needs it.
                 let first = Box::pin(or_mute(self.timer.at_most(time, self.framed.next()), is_mute));
                 first.await.map_err(|()| self.error(Problem::BinaryOnly))?
             }
@@ -308,7 +309,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
     }
 
-    /// The next reply, when it has come already: without what it takes to wait for one.
+    /// The next reply, if it has already arrived: without the cost of a wait.
     #[inline]
     pub(crate) fn next_here(&mut self) -> Result<Option<Answer>, Error> {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
@@ -319,20 +320,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         Ok(next)
     }
 
-    /// Whether a reply has begun and is not whole.
+    /// Whether a reply has begun and is incomplete.
     #[must_use]
     pub fn is_inside_reply(&self) -> bool {
         !self.framed.read_buffer().is_empty()
     }
 
-    /// Shows the items of a listing that have already come, as [`ClientCodec::visit`] does; [`Self::next`] brings more.
+    /// Shows the items of a listing that have already arrived, as [`ClientCodec::visit`] does; [`Self::next`] reads
+    /// more.
     pub fn visit(&mut self, visit: impl FnMut(Part<'_>) -> ControlFlow<()>) {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
         self.framed.codec_mut().visit(&mut buffer, visit);
         *self.framed.read_buffer_mut() = buffer;
     }
 
-    /// Begins a call, unless another one was not read to its end.
+    /// Begins a call, unless the answer to an earlier one was not read to its end.
     fn enter(&mut self, doing: &'static str) -> Result<(), Error> {
         if let Some(command) = self.unfinished {
             return Err(self.error(Problem::Unfinished { command }));
@@ -342,7 +344,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         Ok(())
     }
 
-    /// Ends a call whose answer has been read to its end.
+    /// Ends a call after its answer was read to its end.
     const fn leave(&mut self) {
         self.unfinished = None;
     }
@@ -352,9 +354,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// A call that is dropped before it returns poisons the client.
     ///
     /// # Errors
-    /// The server answered with an error: the client goes on behind it, unless what was refused is the line of a command with
-    /// data. Or the connection is lost, silent for too long or out of step, or what came is no answer to the command: the
-    /// client is poisoned then.
+    /// The server answered with an error: the client can be used further, unless the server refused the line of a
+    /// command with data. Or the connection is lost, silent for too long or out of step, or a reply does not answer the
+    /// command: then the client is poisoned.
     pub async fn run<A>(&mut self, call: Call<A>) -> Result<A, Error> {
         if call.request.is_quiet() {
             return self.run_quiet(call).await;
@@ -382,20 +384,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         answer.map_err(|problem| self.error(problem))
     }
 
-    /// As a pipeline of one, which has an end. On the heap, because it is rare and large.
+    /// Runs a quiet command as a pipeline of one, so that the wait has an end. On the heap, because it is rare and
+    /// large.
     async fn run_quiet<A>(&mut self, call: Call<A>) -> Result<A, Error> {
         let mut pipeline = self.pipeline();
         let ticket = pipeline.push(call);
         Box::pin(pipeline.send()).await?.take(ticket)
     }
 
-    /// Begins a call. Its request is in the buffer then, whatever else is there, so that no future has to hold it.
+    /// Begins a call. It puts the request into the buffer at once, so that no future has to hold it.
     fn ask(&mut self, doing: &'static str, request: Request) -> Result<(), Error> {
         self.enter(doing)?;
         self.put(request)
     }
 
-    /// The one reply to a request.
+    /// The single reply to a request.
     pub(crate) async fn call(&mut self, doing: &'static str, request: Request) -> Result<Reply, Error> {
         self.ask(doing, request)?;
         self.flush().await?;
@@ -410,7 +413,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         Error { server: self.server.clone(), problem }
     }
 
-    /// The error for a reply that is not what was asked for.
+    /// The error for a reply that does not answer the command.
     pub(crate) fn refused(&self, reply: Reply) -> Error {
         self.error(refusal(self.doing, reply))
     }
@@ -419,7 +422,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.silence_of(self.timeout)
     }
 
-    /// The error of a server that said nothing for so long.
+    /// The error of a server that was silent for this long.
     pub(crate) fn silence_of(&self, after: Duration) -> Error {
         self.error(Problem::Silence { doing: self.doing, after })
     }
@@ -438,7 +441,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 }
 
-/// Whether a server that is silent for a while speaks only the binary protocol. Boxed, since it is rare and large.
+/// Whether a server that is silent for a while speaks only the binary protocol. Boxed, because it is rare and large.
 fn is_mute<'a>(
     server: &'a ServerAddr,
     (resolver, access): &'a (Resolver, Access),
@@ -450,7 +453,7 @@ fn is_mute<'a>(
     })
 }
 
-/// What comes first: what is waited for, or that the server is mute.
+/// Waits for `work`, or until the server turns out to be mute.
 async fn or_mute<T>(work: impl Future<Output = T>, is_mute: impl Future<Output = bool>) -> Result<T, ()> {
     tokio::select! {
         done = work => Ok(done),

@@ -1,4 +1,4 @@
-//! Many commands at once: sent without waiting, each answer given to the command that it belongs to.
+//! Sends many commands at once without waiting, and gives each command its own answer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,12 +15,13 @@ use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
 
 /// Commands that are sent without waiting for the answers between them.
 ///
-/// [`Self::push`] gives a [`Ticket`] for each, by which [`Answers`] gives its answer, of its own type. The server does them
-/// in their order.
+/// [`Self::push`] returns a [`Ticket`] for each command, for which [`Answers`] gives the answer, with its own type. The
+/// server runs the commands in order.
 ///
-/// Quiet commands (`noreply`, and meta commands with `q`) are answered only when they do not go as usual. The answer to a
-/// quiet meta command is told by its opaque, which is always given here, in the place of its own; silence is its usual
-/// outcome. An error line does not say to which of the quiet commands it belongs: all that it may belong to fail with it.
+/// The server answers a quiet command (`noreply`, or a meta command with `q`) only if it did not succeed. The answer to
+/// a quiet meta command is recognised by its opaque, so the pipeline replaces the caller's opaque with its own; no
+/// answer is the usual outcome. An error line does not tell which quiet command it answers: all commands that it may
+/// answer fail with it.
 ///
 /// ```no_run
 /// use mcflush::client::{Call, Client, NewItem};
@@ -40,17 +41,17 @@ use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
 #[derive(Debug)]
 pub struct Pipeline<'c, T> {
     client: &'c mut Client<T>,
-    /// No other one of this process has it.
+    /// Unique within this process.
     id: u64,
     requests: VecDeque<Request>,
     slots: Vec<Slot>,
 }
 
-/// What the answer to a command of a [`Pipeline`] is fetched by.
-#[must_use = "it says whether the command succeeded"]
+/// Fetches the answer to one command of a [`Pipeline`].
+#[must_use = "it is needed to find out whether the command succeeded"]
 #[derive(Debug)]
 pub struct Ticket<A> {
-    /// Which pipeline.
+    /// The id of the pipeline.
     of: u64,
     at: usize,
     read: Read<A>,
@@ -68,10 +69,10 @@ impl Answers {
     /// The answer to a command of this pipeline.
     ///
     /// # Errors
-    /// The server answered it with an error, or with something else than an answer to it; the ticket is another
-    /// pipeline's.
+    /// The server answered the command with an error, or with a reply that does not answer it; or the ticket belongs to
+    /// another pipeline.
     pub fn take<A>(&mut self, ticket: Ticket<A>) -> Result<A, Error> {
-        // A ticket is spent by this, so that no answer is taken twice.
+        // This consumes the ticket, so that no answer is taken twice.
         let slot = self.slots.get_mut(ticket.at).filter(|_| ticket.of == self.of);
         let answer =
             slot.ok_or(Problem::Unexpected { command: "a pipeline" }).and_then(|slot| slot.answer(ticket.read));
@@ -79,12 +80,12 @@ impl Answers {
     }
 }
 
-/// A command of a pipeline, and what has been heard of its answer.
+/// A command of a pipeline, and the replies received so far.
 #[derive(Debug)]
 struct Slot {
     asked: OpenCall,
     heard: Heard,
-    /// An error line that may be the answer to this quiet command, or to another one beside it.
+    /// An error line that may answer this quiet command, or another one near it.
     doubt: Option<ErrorReply>,
 }
 
@@ -106,7 +107,7 @@ impl<T> Client<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
-    /// Adds a command. It is sent by [`Self::send`], with the others.
+    /// Adds a command. [`Self::send`] sends it together with the others.
     pub fn push<A>(&mut self, call: Call<A>) -> Ticket<A> {
         let Call { mut request, asked, read } = call;
         let at = self.slots.len();
@@ -123,13 +124,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         Ticket { of: self.id, at, read }
     }
 
-    /// Sends the commands, and reads their answers while it sends.
+    /// Sends the commands, and reads answers while it sends.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
     /// # Errors
-    /// As [`Client::run`], but for the errors that answer one command, which [`Answers::take`] gives. A refused line of a
-    /// command with data fails the whole, because nobody can say what the server makes of the data.
+    /// As [`Client::run`], except for errors that answer a single command, which [`Answers::take`] gives. If the server
+    /// refuses the line of a command with data, the whole pipeline fails, because the server may read the data as
+    /// commands.
     pub async fn send(mut self) -> Result<Answers, Error> {
         let commands = self.slots.len();
         self.close();
@@ -157,11 +159,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         Ok(Answers { of: id, server: client.server().clone(), slots: answers.slots })
     }
 
-    /// A fence behind quiet commands at the end: its answer is the end of their silence.
+    /// Adds a fence after quiet commands at the end: its answer ends the wait for theirs.
     fn close(&mut self) {
         let quiet = self.slots.iter().rev().map(|slot| slot.asked.quiet).take_while(|quiet| *quiet != Quiet::No);
         let (all, meta) = quiet.fold((0, 0), |(all, meta), quiet| (all + 1, meta + usize::from(quiet == Quiet::Meta)));
-        // Every server knows `version`; one that is sent meta commands is known to know `mn`.
+        // Every server knows `version`; a server that is sent meta commands knows `mn`.
         match all {
             0 => {}
             _ if all == meta => drop(self.push(Call::meta_noop())),
@@ -170,16 +172,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     }
 }
 
-/// The commands of a pipeline that was sent, and how far their answers have come.
+/// The commands of a sent pipeline, with the answers received so far.
 struct Hearing {
     slots: Vec<Slot>,
-    /// The next command that is always answered; behind the others a fence is.
+    /// The next command that is always answered; after the last of them, the fence.
     front: usize,
-    /// Up to here, every quiet command has had its turn.
+    /// All quiet commands before this one are settled.
     from: usize,
-    /// What has come of the answer that has begun.
+    /// The replies so far of an answer that has begun.
     parts: Vec<Reply>,
-    /// Error lines that are some quiet command's, from that place on.
+    /// Error lines that answer quiet commands from `from` on.
     errors: Vec<ErrorReply>,
 }
 
@@ -213,7 +215,7 @@ impl Hearing {
         Ok(())
     }
 
-    /// What a quiet command says: they speak in their order.
+    /// A reply to a quiet command. Quiet commands are answered in order.
     fn hear_quiet(&mut self, reply: Reply) -> Result<(), Problem> {
         let opaque = match reply {
             Reply::Error(error) => {
@@ -235,7 +237,7 @@ impl Hearing {
         Ok(())
     }
 
-    /// The quiet commands before this one have had their turn: error lines that came meanwhile are theirs.
+    /// Settles the quiet commands before this one: the error lines received meanwhile answer some of them.
     fn settle(&mut self, before: usize) -> Result<(), Problem> {
         let errors = std::mem::take(&mut self.errors);
         let Some(error) = errors.first() else { return Ok(()) };

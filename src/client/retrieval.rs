@@ -15,19 +15,19 @@ impl Call<Option<Value>> {
         Self::retrieve_one(Retrieve::new(key.clone()), key)
     }
 
-    /// `gets` of one key: with its CAS.
+    /// `gets` of one key: the item comes with its CAS.
     #[must_use]
     pub fn gets(key: Key) -> Self {
         Self::retrieve_one(Retrieve { with_cas: true, ..Retrieve::new(key.clone()) }, key)
     }
 
-    /// `gat` of one key: it is given a new expiry.
+    /// `gat` of one key: the item gets a new expiry.
     #[must_use]
     pub fn gat(key: Key, exptime: Exptime) -> Self {
         Self::retrieve_one(Retrieve { touch: Some(exptime), ..Retrieve::new(key.clone()) }, key)
     }
 
-    /// `gats` of one key: with its CAS, and it is given a new expiry.
+    /// `gats` of one key: the item comes with its CAS, and gets a new expiry.
     #[must_use]
     pub fn gats(key: Key, exptime: Exptime) -> Self {
         Self::retrieve_one(Retrieve { with_cas: true, touch: Some(exptime), ..Retrieve::new(key.clone()) }, key)
@@ -47,7 +47,7 @@ impl Call<Option<Value>> {
 }
 
 impl Call<Vec<Value>> {
-    /// Any of the four, of several keys at once.
+    /// Any of the four commands, for several keys at once.
     #[must_use]
     pub fn retrieve(retrieve: Retrieve) -> Self {
         let asked = retrieve.keys.as_slice().len();
@@ -77,9 +77,9 @@ const fn name(retrieve: &Retrieve) -> &'static str {
     }
 }
 
-/// Retrieval. A [`Value`] is a slice of what was read, which it keeps in memory: copy what is kept for long.
+/// Retrieval. A [`Value`] is a slice of the read buffer and keeps it in memory: copy a value that you keep for long.
 impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
-    /// `get`: the item, or None for a miss.
+    /// `get`: the item, or `None` for a miss.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -89,7 +89,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::get(key)).await
     }
 
-    /// `gets`: the item with its CAS, or None for a miss.
+    /// `gets`: the item with its CAS, or `None` for a miss.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -99,7 +99,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::gets(key)).await
     }
 
-    /// `gat` (since 1.5.3): the item, which gets a new expiry, or None for a miss.
+    /// `gat` (since 1.5.3): the item, or `None` for a miss. The item gets a new expiry.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -119,7 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::gats(key, exptime)).await
     }
 
-    /// `get` of several keys in one request: those that are there, each with its key, in the server's order.
+    /// `get` of several keys in one request: the items that exist, each with its key, in the server's order.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///

@@ -10,7 +10,7 @@ use crate::protocol::item::{Delete, Touch};
 use crate::protocol::storage::{Store, StoreVerb};
 use crate::protocol::{Cas, Exptime, ItemFlags, Key, Reply, Request};
 
-/// An item to be stored.
+/// An item to store.
 ///
 /// ```
 /// use mcflush::client::NewItem;
@@ -28,18 +28,18 @@ pub struct NewItem {
 }
 
 impl NewItem {
-    /// An item without flags, that does not expire.
+    /// An item without flags and without an expiry.
     pub fn new(key: Key, data: impl Into<Bytes>) -> Self {
         Self { key, data: data.into(), flags: ItemFlags::default(), exptime: Exptime::NEVER }
     }
 
-    /// With the 32 bits that a client stores beside its data.
+    /// Sets the 32 bits of flags that a client stores beside its data.
     #[must_use]
     pub fn flagged(self, flags: ItemFlags) -> Self {
         Self { flags, ..self }
     }
 
-    /// With an expiry.
+    /// Sets the expiry.
     #[must_use]
     pub fn expiring(self, exptime: Exptime) -> Self {
         Self { exptime, ..self }
@@ -51,60 +51,60 @@ impl NewItem {
     }
 }
 
-/// What came of an `add`.
+/// The result of an `add`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum AddOutcome {
     /// The item was stored.
     Stored,
-    /// An item is there already, and stays.
+    /// There is an item already; it stays.
     Exists,
 }
 
-/// What came of a `replace`, an `append` or a `prepend`.
+/// The result of a `replace`, an `append` or a `prepend`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum ReplaceOutcome {
     /// The item was stored.
     Stored,
-    /// No item is there, and none was stored.
+    /// There is no item, and none was stored.
     Missing,
 }
 
-/// What came of a `cas`.
+/// The result of a `cas`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum CasOutcome {
     /// The item was stored.
     Stored,
-    /// The item that is there has another CAS, and stays.
+    /// The item has another CAS; it stays.
     Exists,
-    /// No item is there, and none was stored.
+    /// There is no item, and none was stored.
     Missing,
 }
 
-/// What came of a `delete`.
+/// The result of a `delete`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum DeleteOutcome {
-    /// The item was there, and is gone.
+    /// The item was deleted.
     Deleted,
-    /// No item was there.
+    /// There was no item.
     Missing,
 }
 
-/// What came of a `touch`.
+/// The result of a `touch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum TouchOutcome {
     /// The item has the new expiry.
     Touched,
-    /// No item is there.
+    /// There is no item.
     Missing,
 }
 
 impl Call<()> {
-    /// `set`: stores an item, whatever is there.
+    /// `set`: stores an item, whether or not there is one.
     #[must_use]
     pub fn set(item: NewItem) -> Self {
         Self::of_one("set", item.store(StoreVerb::Set), |heard| match heard.one()? {
@@ -115,7 +115,7 @@ impl Call<()> {
 }
 
 impl Call<AddOutcome> {
-    /// `add`: stores an item where none is.
+    /// `add`: stores an item if there is none.
     #[must_use]
     pub fn add(item: NewItem) -> Self {
         Self::of_one("add", item.store(StoreVerb::Add), |heard| match heard.one()? {
@@ -127,19 +127,19 @@ impl Call<AddOutcome> {
 }
 
 impl Call<ReplaceOutcome> {
-    /// `replace`: stores an item where one is.
+    /// `replace`: stores an item if there is one.
     #[must_use]
     pub fn replace(item: NewItem) -> Self {
         Self::of_one("replace", item.store(StoreVerb::Replace), replaced)
     }
 
-    /// `append`: puts data behind that of the item that is there, whose flags and expiry stay.
+    /// `append`: adds data after that of the existing item, which keeps its flags and expiry.
     #[must_use]
     pub fn append(key: Key, data: impl Into<Bytes>) -> Self {
         Self::of_one("append", NewItem::new(key, data).store(StoreVerb::Append), replaced)
     }
 
-    /// `prepend`: puts data before that of the item that is there, whose flags and expiry stay.
+    /// `prepend`: adds data before that of the existing item, which keeps its flags and expiry.
     #[must_use]
     pub fn prepend(key: Key, data: impl Into<Bytes>) -> Self {
         Self::of_one("prepend", NewItem::new(key, data).store(StoreVerb::Prepend), replaced)
@@ -147,7 +147,7 @@ impl Call<ReplaceOutcome> {
 }
 
 impl Call<CasOutcome> {
-    /// `cas`: stores an item where one with this CAS is.
+    /// `cas`: stores an item if the existing one has this CAS.
     #[must_use]
     pub fn cas(item: NewItem, cas: Cas) -> Self {
         Self::of_one("cas", item.store(StoreVerb::Cas(cas)), |heard| match heard.one()? {
@@ -203,10 +203,10 @@ pub(super) const fn name(verb: StoreVerb) -> &'static str {
     }
 }
 
-/// Storage. A server that refuses the line of one of these (`CLIENT_ERROR`) may read its data as commands, so the client is
-/// poisoned then; behind an error of the server itself, such as `SERVER_ERROR object too large for cache`, it goes on.
+/// Storage. A server that refuses the line of one of these commands (`CLIENT_ERROR`) may read its data as commands, so
+/// the client is then poisoned. After a `SERVER_ERROR`, such as `object too large for cache`, it can be used further.
 impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
-    /// `set`: stores an item, whatever is there.
+    /// `set`: stores an item, whether or not there is one.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -216,7 +216,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::set(item)).await
     }
 
-    /// `add`: stores an item where none is.
+    /// `add`: stores an item if there is none.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -226,7 +226,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::add(item)).await
     }
 
-    /// `replace`: stores an item where one is.
+    /// `replace`: stores an item if there is one.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -236,7 +236,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::replace(item)).await
     }
 
-    /// `append`: puts data behind that of the item that is there.
+    /// `append`: adds data after that of the existing item.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -246,7 +246,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::append(key, data)).await
     }
 
-    /// `prepend`: puts data before that of the item that is there.
+    /// `prepend`: adds data before that of the existing item.
     ///
     /// A call that is dropped before it returns poisons the client.
     ///
@@ -256,7 +256,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.run(Call::prepend(key, data)).await
     }
 
-    /// `cas`: stores an item where one with this CAS is, which [`Self::gets`] says.
+    /// `cas`: stores an item if the existing one has this CAS, as given by [`Self::gets`].
     ///
     /// A call that is dropped before it returns poisons the client.
     ///

@@ -1,4 +1,4 @@
-//! Conversations in memory: what is sent, what is answered, what the caller gets.
+//! Conversations in memory: the bytes that the client sends, the server's answer, and the caller's result.
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -30,7 +30,7 @@ fn flags(text: &'static str) -> ReturnFlags {
     ReturnFlags::new(text).unwrap()
 }
 
-/// What a call gives when it is answered so; that exactly this is sent is checked.
+/// The result of a call for this answer. Checks that the client sends exactly `sent`.
 async fn answer_to<A>(call: Call<A>, sent: &str, answer: &str) -> Result<A, Error> {
     let (mut client, mut far) = pair();
     far.write_all(answer.as_bytes()).await.unwrap();
@@ -134,7 +134,7 @@ async fn the_whole_server() {
     assert!(matches!(error.problem, Problem::Disabled { what: "flush_all", .. }), "{error}");
     let said = "STAT pid 1\r\nSTAT uptime 2\r\nEND\r\n";
     assert_eq!(answer_to(Call::stats(StatsGroup::General), "stats\r\n", said).await.unwrap().len(), 2);
-    // These have no END to wait for.
+    // The answers to these have no END.
     for (group, sent, said, stats) in [
         (StatsGroup::Reset, "stats reset\r\n", "RESET\r\n", 0),
         (StatsGroup::DetailOn, "stats detail on\r\n", "OK\r\n", 0),
@@ -179,7 +179,7 @@ async fn meta() {
         assert_eq!(answer_to(Call::meta_delete(delete), sent, said).await.unwrap(), outcome);
     }
     for (said, outcome) in [
-        // What was counted down keeps its length, by a space.
+        // A number that was decremented keeps its length, filled with a space.
         ("VA 2\r\n9 \r\n", MetaArithmeticOutcome::Counted { number: Some(9), flags: flags("") }),
         ("HD\r\n", MetaArithmeticOutcome::Counted { number: None, flags: flags("") }),
         ("NS\r\n", MetaArithmeticOutcome::NotStored(flags(""))),
@@ -195,7 +195,7 @@ async fn meta() {
     answer_to(Call::meta_noop(), "mn\r\n", "MN\r\n").await.unwrap();
 }
 
-/// The silence of a quiet one is its usual outcome, and a fence says when it is over.
+/// A quiet command is usually not answered, and a fence ends the wait.
 #[tokio::test]
 async fn quiet_calls() {
     let get = || Call::meta_get(MetaGet { value: true, quiet: true, ..MetaGet::new(meta_key("k")) });
@@ -245,7 +245,7 @@ async fn a_pipeline_gives_each_command_its_answer() {
 
 #[tokio::test]
 async fn what_quiet_commands_say_goes_to_the_one_that_said_it() {
-    // An opaque of the caller's that is another command's place would mislead.
+    // A caller's opaque that equals another command's position would mislead.
     let opaque = crate::protocol::Opaque::new("1");
     let quiet_get = |name| {
         Call::meta_get(MetaGet { value: true, quiet: true, opaque: opaque.clone(), ..MetaGet::new(meta_key(name)) })
@@ -256,7 +256,7 @@ async fn what_quiet_commands_say_goes_to_the_one_that_said_it() {
     let gets = ["a", "b", "c"].map(|name| pipeline.push(quiet_get(name)));
     let middle = pipeline.push(Call::get(key("d")));
     let deletes = ["e", "f", "g", "h"].map(|name| pipeline.push(quiet_delete(name)));
-    // The error is f's or g's: e and h have spoken around it.
+    // The error answers f or g: e and h were answered before and after it.
     let said = "VA 1 O1\r\nx\r\nEND\r\nNF O4\r\nSERVER_ERROR out of memory\r\nNF O7\r\nMN\r\n";
     far.write_all(said.as_bytes()).await.unwrap();
     let mut answers = pipeline.send().await.unwrap();
@@ -275,7 +275,7 @@ async fn what_quiet_commands_say_goes_to_the_one_that_said_it() {
     assert_eq!(sent, lines.replace('|', "\r\n"));
 }
 
-/// Of several `noreply` commands nobody can say which one an error belongs to: none of them is said to be done.
+/// An error line after several `noreply` commands may answer any of them, so none of them counts as done.
 #[tokio::test]
 async fn noreply_commands_before_an_error_are_all_in_doubt() {
     let (mut client, mut far) = pair();
@@ -300,7 +300,7 @@ async fn a_ticket_of_another_pipeline_fetches_nothing() {
     assert!(pipeline.send().await.unwrap().take(foreign).is_err());
 }
 
-/// Neither side's buffer holds the whole: who only writes first waits for ever.
+/// Neither side's buffer holds everything: a client that writes without reading would wait for ever.
 #[tokio::test]
 async fn a_pipeline_reads_while_it_writes() {
     const COUNT: usize = 3_000;
@@ -321,7 +321,7 @@ async fn a_pipeline_reads_while_it_writes() {
     server.await.unwrap().unwrap();
 }
 
-/// What an echo makes of a line that this crate does not know.
+/// The answer of an echo server, whose lines this crate does not know.
 #[derive(Debug, PartialEq)]
 struct Echoed;
 
@@ -340,7 +340,7 @@ async fn a_call_that_was_dropped_takes_no_other_calls_answer() {
     let (mut client, mut far) = pair();
     let dropped = tokio::time::timeout(Duration::from_millis(1), client.version()).await;
     assert!(dropped.is_err() && client.is_poisoned());
-    // The answer to the call that was dropped.
+    // The answer to the dropped call.
     far.write_all(b"VERSION 1.6.45\r\n").await.unwrap();
     let error = client.flush_all(FlushAll::default()).await.unwrap_err();
     assert!(matches!(error.problem, Problem::Unfinished { command: "version" }), "{error}");
@@ -352,7 +352,7 @@ async fn a_call_that_was_dropped_takes_no_other_calls_answer() {
     assert_eq!(&sent[..length], b"version\r\n", "and nothing was sent");
 }
 
-/// Whatever is dropped while it waits, and wherever in its answer.
+/// Every kind of call is dropped at each point of its answer.
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_poisons_when_it_is_dropped() {
     async fn drops<A>(call: Call<A>, said: &str) {
@@ -371,7 +371,7 @@ async fn every_kind_of_call_poisons_when_it_is_dropped() {
     let (mut client, _far) = pair();
     assert!(tokio::time::timeout(Duration::from_millis(1), client.cluster()).await.is_err());
     assert!(client.is_poisoned());
-    // A pipeline that was not sent has asked for nothing.
+    // A pipeline that was not sent has sent no command.
     let (mut client, mut far) = pair();
     let mut pipeline = client.pipeline();
     let _ = pipeline.push(Call::set(item()));
@@ -389,7 +389,7 @@ async fn behind_an_error_line_a_connection_is_in_step() {
     assert_eq!(client.version().await.unwrap().numbers(), Some([1, 6, 45]));
 }
 
-/// A server that refuses the line of a `set` may read what was to be stored as commands, and answer those.
+/// A server that refuses the line of a `set` may read its data as commands, and answer those.
 #[tokio::test(start_paused = true)]
 async fn behind_a_refused_line_of_a_set_nothing_is_sure() {
     let refused = "CLIENT_ERROR bad command line format\r\n";
@@ -408,7 +408,7 @@ async fn behind_a_refused_line_of_a_set_nothing_is_sure() {
     assert!(client.meta_set(quiet).await.is_err() && client.is_poisoned());
 }
 
-/// An operation holds many of these, and a task its operations: what a call needs is a matter of its stack.
+/// An operation holds many of these, and a task holds its operations: small calls keep the stack small.
 #[test]
 fn calls_are_small() {
     let (mut client, _far) = pair();

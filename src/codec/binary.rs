@@ -1,4 +1,4 @@
-//! The binary protocol's frames, as a client sees them.
+//! The binary protocol's frames, from the client's side.
 
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
@@ -7,8 +7,8 @@ use super::{CodecError, Limit};
 use crate::protocol::Excerpt;
 use crate::protocol::binary::{Request, Response, Take};
 
-/// Sends requests of the binary protocol and reads responses. Every response answers one request, in their order; a
-/// [`Stat`](Request::Stat) has several, to the first that [is an end](Response::is_end).
+/// Sends requests of the binary protocol and reads responses. Each response answers one request, in order; a
+/// [`Stat`](Request::Stat) request has several, up to the first that [is an end](Response::is_end).
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -29,7 +29,7 @@ pub struct BinaryCodec {
 }
 
 impl BinaryCodec {
-    /// Bytes in the body of one response. The largest is the text of `stats detail dump`.
+    /// The largest body of one response in bytes. The longest is the text of `stats detail dump`.
     pub const BODY_MAX: usize = 8 * 1024 * 1024;
 }
 

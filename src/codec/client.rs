@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::in_flight::{InFlight, Line, Whose};
+use super::in_flight::{InFlight, Line, Owner};
 use super::lines::{Extent, Lines, put_back, without_end};
 use super::{Answer, Asked, CodecError, Limit, Limits, Role};
 use crate::protocol::config::ClusterConfig;
@@ -13,13 +13,14 @@ use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
 use crate::protocol::retrieval::{Value, ValueBlock};
 use crate::protocol::{BlockLine, ErrorKind, Expect, Part, Reply, Request, Spelling, Take};
 
-/// The client's side: encodes requests, decodes replies in the light of the requests in flight.
+/// The client's side: encodes requests, and decodes replies by the requests in flight.
 ///
-/// A run of quiet requests (`noreply`, `q`) in flight costs a counter. Close it with a fence that no server answers with an
-/// error when it knows it: `mn`, or `version`. Then what the quiet ones say is [`Role::Quiet`], and even on a server that
-/// answers each of them and the fence with `ERROR` the last error is the fence's. Before another request, a line that could
-/// be the quiet ones' or that request's is told by its opaque (`O`) where there is one. Where there is none, an error is the
-/// quiet ones', and a meta line is the request's: the framing is right all the same, the attribution may not be.
+/// A run of quiet requests (`noreply`, `q`) in flight is stored as a counter. Close it with a fence, `mn` or `version`,
+/// which a server that knows it never answers with an error. Then replies to the quiet requests have [`Role::Quiet`];
+/// even if a server answers each of them and the fence with `ERROR`, the last error answers the fence. If another
+/// request follows the run, a line that could answer either is assigned by its opaque (`O`). Without an opaque, an
+/// error is assigned to a quiet request and a meta line to the request that follows: the framing stays right, but the
+/// assignment may be wrong.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -45,39 +46,39 @@ pub struct ClientCodec {
     in_flight: InFlight,
     lines: Lines,
     block: Option<(BlockLine, Extent)>,
-    /// The line before was a `CLIENT_ERROR`, behind which some servers send an empty line.
+    /// The line before was a `CLIENT_ERROR`, which some servers follow with an empty line.
     after_client_error: bool,
     keep_blank_lines: bool,
     failed: bool,
-    /// Where replies are written to see whether they were spelled so.
+    /// A buffer for encoding a reply, to find out whether the server spelled it the same way.
     scratch: BytesMut,
 }
 
-/// What a step of decoding came to.
+/// The result of one step of decoding.
 enum Step {
     Answer(Answer),
-    /// Something was read that is not delivered.
+    /// A frame was read that is not delivered.
     Skipped,
     /// More bytes are needed.
     More,
 }
 
 impl ClientCodec {
-    /// A codec with limits of its own.
+    /// A codec with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
     }
 
-    /// Delivers the empty line that 1.6.45 sends behind some `CLIENT_ERROR` lines, as [`Reply::Blank`], instead of dropping
-    /// it: for who passes the replies on as they came.
+    /// Delivers the empty line that 1.6.45 sends after some `CLIENT_ERROR` lines, as [`Reply::Blank`], instead of
+    /// dropping it: for a caller that passes replies on unchanged.
     #[must_use]
     pub fn keep_blank_lines(mut self) -> Self {
         self.keep_blank_lines = true;
         self
     }
 
-    /// Writes a request as it was spelled: for who passes requests on.
+    /// Writes a request as it was spelled: for a caller that passes requests on.
     ///
     /// # Errors
     /// [`CodecError::Poisoned`].
@@ -100,9 +101,9 @@ impl ClientCodec {
         Ok(())
     }
 
-    /// Shows what a listing has in the buffer, whole items that no other line stands between, without a slice of its own
-    /// for each: dump lines, statistics, values. What was shown is gone from the buffer. `visit` may stop it, behind the
-    /// item that it was shown. Gives how many were shown; [`Decoder::decode`] says what comes next.
+    /// Shows the complete items of a listing that are next in the buffer (dump lines, statistics, values), without a
+    /// slice for each. Items that were shown leave the buffer. `visit` may stop after any item. Returns how many items
+    /// were shown; [`Decoder::decode`] gives what follows them.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -133,7 +134,7 @@ impl ClientCodec {
         };
         let Some(expect) = lists else { return 0 };
         let (items, bytes) = match expect {
-            // By kind, so that what is found is not looked at twice.
+            // One call for each kind, so that the kind of an item is examined only once.
             Expect::Metadump => self.show(buffer, |buffer| Part::find(Expect::Metadump, buffer), visit),
             Expect::Mgdump => self.show(buffer, |buffer| Part::find(Expect::Mgdump, buffer), visit),
             Expect::Stats => self.show(buffer, |buffer| Part::find(Expect::Stats, buffer), visit),
@@ -146,7 +147,7 @@ impl ClientCodec {
         items
     }
 
-    /// How many items were shown, and how many bytes they have.
+    /// Returns how many items were shown, and how many bytes they take.
     #[inline]
     fn show<'a>(
         &self,
@@ -160,7 +161,7 @@ impl ClientCodec {
         while items < room
             && let Some((item, length)) = find(rest)
             && self.allows(item, length)
-            // What is left stays where it is: nothing that came is passed over.
+            // A refused item stays in the buffer: none is skipped.
             && let Some((_, after)) = rest.split_at_checked(length)
         {
             rest = after;
@@ -172,7 +173,7 @@ impl ClientCodec {
         (items, buffer.len() - rest.len())
     }
 
-    /// Whether an item of so many bytes is within the limits.
+    /// Whether an item of this many bytes is within the limits.
     #[inline]
     fn allows(&self, item: Part<'_>, length: usize) -> bool {
         match item {
@@ -184,7 +185,7 @@ impl ClientCodec {
         }
     }
 
-    /// Takes an item that comes by the million: by itself, and short, because a dump is nothing but these.
+    /// A fast path for items that come by the million: a dump consists of nothing but these.
     #[inline]
     fn listed(&mut self, buffer: &mut BytesMut) -> Option<Reply> {
         let expect = self.in_flight.lists(self.limits.items)?;
@@ -201,7 +202,7 @@ impl ClientCodec {
         Some(take.from(buffer))
     }
 
-    /// Takes a value that is there as a whole, in its usual spelling.
+    /// Takes a value that is complete in the buffer and spelled as usual.
     #[inline]
     fn whole_value(&mut self, buffer: &mut BytesMut) -> Option<Reply> {
         let (block, length) = ValueBlock::new(buffer)?;
@@ -228,7 +229,7 @@ impl ClientCodec {
         if self.after_client_error && line.is_empty() {
             return Ok(self.blank(length, buffer));
         }
-        // What comes most, without a slice of the line.
+        // The most frequent lines are read without a slice of their own.
         if let Some(expect) = self.in_flight.lists(self.limits.items) {
             if length == line.len() + 2
                 && let Some(reply) = Reply::of_word(line, expect)
@@ -239,6 +240,7 @@ impl ClientCodec {
                 buffer.advance(length);
                 return Ok(Step::Answer(Answer::new(reply, Role::Last)));
             }
+            // Takes an item that was incomplete when the fast path looked for it.
             if let Some(take) = Take::find(expect, line, length) {
                 self.in_flight.more_listed(1);
                 self.lines.taken(length);
@@ -251,7 +253,7 @@ impl ClientCodec {
         self.line(length, buffer)
     }
 
-    /// The items limit, before an item is taken.
+    /// Checks the limit on items before one is taken.
     fn one_more(&mut self, buffer: &[u8]) -> Result<(), CodecError> {
         if self.in_flight.part() > self.limits.items {
             return Err(self.lines.too_long(Limit::Items, self.limits.items, buffer));
@@ -294,7 +296,7 @@ impl ClientCodec {
             return Err(self.lines.too_long(Limit::Value, self.limits.value as u64, buffer));
         };
         let extent = Extent { line, data };
-        // Once, so that a large value is not moved again and again while it comes.
+        // Reserved once, so that a large value is not moved again and again while it arrives.
         buffer.reserve(extent.total().saturating_sub(buffer.len()));
         self.block = Some((block, extent));
         self.finish_block(block, extent, buffer)
@@ -345,11 +347,11 @@ impl ClientCodec {
         Ok(Step::Answer(answer))
     }
 
-    /// Whose this meta reply is, and that it has come. It has been seen to be somebody's.
+    /// Assigns a meta reply, which is known to answer some request, and records it.
     fn meta_role(&mut self, line: &Line<'_>) -> Role {
         let fits =
             self.in_flight.front().is_some_and(|expect| matches!(expect, Expect::Meta(verb) if verb.has_values()));
-        if self.in_flight.whose(line, fits) == Some(Whose::Front) {
+        if self.in_flight.owner_of(line, fits) == Some(Owner::Front) {
             self.in_flight.last(line);
             Role::Last
         } else {
@@ -364,7 +366,7 @@ impl ClientCodec {
         Answer { reply, role, spelling }
     }
 
-    /// A line that no data block follows.
+    /// Reads a line without a data block.
     fn line(&mut self, length: usize, buffer: &mut BytesMut) -> Result<Step, CodecError> {
         let whole = buffer.split_to(length).freeze();
         let text = whole.slice(..without_end(&whole).len());
@@ -376,19 +378,19 @@ impl ClientCodec {
             Some(Reply::Meta(meta)) => Line::Meta(meta.code, &meta.flags),
             _ => Line::Other,
         };
-        let answer = match (self.in_flight.whose(&kind, front.is_some()), front, quiet.as_ref()) {
-            (Some(Whose::Front), Some((reply, true)), _) => {
+        let answer = match (self.in_flight.owner_of(&kind, front.is_some()), front, quiet.as_ref()) {
+            (Some(Owner::Front), Some((reply, true)), _) => {
                 self.in_flight.last(&kind);
                 (reply, Role::Last)
             }
-            (Some(Whose::Front), Some((reply, false)), _) => {
+            (Some(Owner::Front), Some((reply, false)), _) => {
                 if let Err(error) = self.one_more(&whole) {
                     put_back(&whole, buffer);
                     return Err(error);
                 }
                 (reply, Role::Part)
             }
-            (Some(Whose::Quiet), _, Some(reply)) => {
+            (Some(Owner::Quiet), _, Some(reply)) => {
                 self.in_flight.quiet_spoke();
                 (reply.clone(), Role::Quiet)
             }
@@ -458,7 +460,7 @@ mod tests {
     use crate::protocol::Key;
     use crate::protocol::retrieval::Retrieve;
 
-    /// The line is read once; behind it a byte costs a comparison of lengths, and the buffer grows no more.
+    /// The line is parsed once. After that, a further byte costs a comparison of lengths, and the buffer does not grow.
     #[test]
     fn a_value_that_comes_byte_by_byte_is_only_waited_for() {
         let mut codec = ClientCodec::default();

@@ -1,4 +1,4 @@
-//! What was asked and is not answered yet, and which of it a line answers.
+//! The requests in flight, and which of them a line answers.
 
 use std::collections::VecDeque;
 
@@ -8,11 +8,12 @@ use crate::protocol::{Expect, Opaque, Quiet, Request};
 /// A run of quiet requests: how many, and of which kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct QuietRun {
-    /// Requests that may still say something.
+    /// Requests that may still be answered.
     count: u64,
     /// A bit for each verb of the meta requests among them.
     verbs: u8,
-    /// An ambiguous line was taken for the answer to a request that may be answered by any code yet.
+    /// An ambiguous line was assigned to the request after this run, so a request of this run may still be answered
+    /// with any code.
     loose: bool,
 }
 
@@ -33,17 +34,17 @@ impl QuietRun {
         }
     }
 
-    /// Some quiet one of this verb may still speak.
+    /// Whether a quiet request of this verb may still be answered.
     fn has(self, verb: MetaVerb) -> bool {
         self.count > 0 && self.verbs & Self::bit(verb) != 0
     }
 
-    /// Some quiet one may still give a value.
+    /// Whether a quiet request may still be answered with a value.
     fn gives_values(self) -> bool {
         self.count > 0 && (self.loose || self.has(MetaVerb::Get) || self.has(MetaVerb::Arithmetic))
     }
 
-    /// The codes that `q` does not hide: `EN` is what `mg` hides, and `HD` what the others hide.
+    /// Whether a quiet request may still be answered with this code: `q` hides `EN` of `mg`, and `HD` of the others.
     fn says(self, code: MetaCode) -> bool {
         let says = |verb| self.has(verb) && verb_says(verb, code);
         self.count > 0
@@ -54,7 +55,7 @@ impl QuietRun {
                 || says(MetaVerb::Arithmetic))
     }
 
-    /// Behind this one, the other.
+    /// This run followed by the other.
     fn join(self, other: Self) -> Self {
         Self { count: self.count + other.count, verbs: self.verbs | other.verbs, loose: self.loose || other.loose }
     }
@@ -71,7 +72,7 @@ const fn verb_says(verb: MetaVerb, code: MetaCode) -> bool {
     match verb {
         MetaVerb::Get => matches!(code, MetaCode::Hd),
         MetaVerb::Set => matches!(code, MetaCode::Ns | MetaCode::Ex | MetaCode::Nf),
-        // `q` does not hide that an item was made (`N`): seen on 1.6.38.
+        // `q` does not hide that `N` made an item: seen on 1.6.38.
         MetaVerb::Arithmetic => matches!(code, MetaCode::Hd | MetaCode::Ns | MetaCode::Ex | MetaCode::Nf),
         MetaVerb::Delete => matches!(code, MetaCode::Ex | MetaCode::Nf),
     }
@@ -94,22 +95,22 @@ pub(super) enum Line<'a> {
     Other,
 }
 
-/// Whose a line is.
+/// The request that a line answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// A quiet request's.
+pub(super) enum Owner {
+    /// A quiet request.
     Quiet,
-    /// The oldest request's that is always answered.
+    /// The oldest request that is always answered.
     Front,
 }
 
-/// What was asked and is not answered yet, oldest first.
+/// The unanswered requests, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     entries: VecDeque<Awaited>,
-    /// The quiet ones behind all of them.
+    /// The quiet requests after all entries.
     tail: QuietRun,
-    /// Lines and values that have come of the oldest one's answer.
+    /// Lines and values received for the oldest request that is always answered.
     items: u64,
 }
 
@@ -124,12 +125,12 @@ impl InFlight {
         }
     }
 
-    /// What answers the oldest request that is always answered.
+    /// The kind of answer to the oldest request that is always answered.
     pub(super) fn front(&self) -> Option<Expect> {
         self.entries.front().map(|entry| entry.expect)
     }
 
-    /// Whether some of its answer has come.
+    /// Whether a part of its answer has come.
     pub(super) const fn has_begun(&self) -> bool {
         self.items > 0
     }
@@ -145,43 +146,43 @@ impl InFlight {
         }
     }
 
-    /// Whether a quiet request may still say something.
+    /// Whether a quiet request may still be answered.
     pub(super) fn quiet_may_speak(&self) -> bool {
         self.quiet().count > 0
     }
 
-    /// Whether a quiet `mg` or `ma` may still give a value.
+    /// Whether a quiet `mg` or `ma` may still be answered with a value.
     pub(super) fn quiet_may_give_values(&self) -> bool {
         self.quiet().gives_values()
     }
 
-    /// What is being listed, when no line can be anything else's, and fewer items than this have come.
+    /// What is being listed, if every line belongs to the listing and fewer items than `limit` have come.
     #[inline]
     pub(super) fn lists(&self, limit: u64) -> Option<Expect> {
         let entry = self.entries.front()?;
         (entry.before.count == 0 && self.items < limit).then_some(entry.expect)
     }
 
-    /// Lines and values that have come of the oldest one's answer.
+    /// Lines and values received for the oldest request that is always answered.
     #[inline]
     pub(super) const fn items(&self) -> u64 {
         self.items
     }
 
-    /// So many items have come of what is listed.
+    /// Counts items of a listing.
     #[inline]
     pub(super) const fn more_listed(&mut self, items: u64) {
         self.items += items;
     }
 
-    /// Whose the line is: None when it is nobody's. `fits` says whether it can be read as an answer to the oldest request
-    /// that is always answered.
+    /// The request that the line answers; `None` if it answers none. `fits` tells whether the line can answer the
+    /// oldest request that is always answered.
     ///
-    /// Where it can be either's, an error is a quiet one's as long as there are quiet ones that have not spoken: so the
-    /// fence behind n quiet requests gets the n + 1st error of a server that knows none of them. A meta line is the one's
-    /// whose opaque it repeats; without opaques it is taken for the answer, and what comes after it for the quiet one's,
-    /// which keeps the framing and never waits for what will not come.
-    pub(super) fn whose(&self, line: &Line<'_>, fits: bool) -> Option<Whose> {
+    /// If it can answer either, an error is assigned to a quiet request as long as one is unanswered: so the fence
+    /// after n quiet requests gets error number n + 1 of a server that knows none of them. A meta line is assigned by
+    /// its opaque. Without opaques it is assigned to the request that is always answered, and later lines to the quiet
+    /// ones: this keeps the framing right, and never waits for a line that will not come.
+    pub(super) fn owner_of(&self, line: &Line<'_>, fits: bool) -> Option<Owner> {
         let quiet = self.quiet();
         let can_be_quiet = match line {
             Line::Error => quiet.count > 0,
@@ -191,39 +192,39 @@ impl InFlight {
         };
         match (can_be_quiet, fits) {
             (false, false) => None,
-            (true, false) => Some(Whose::Quiet),
-            (false, true) => Some(Whose::Front),
+            (true, false) => Some(Owner::Quiet),
+            (false, true) => Some(Owner::Front),
             (true, true) => Some(match line {
-                Line::Meta(_, flags) | Line::Value(flags) if !self.repeats_opaque(flags) => Whose::Quiet,
-                Line::Meta(..) | Line::Value(_) | Line::Other => Whose::Front,
-                Line::Error => Whose::Quiet,
+                Line::Meta(_, flags) | Line::Value(flags) if !self.repeats_opaque(flags) => Owner::Quiet,
+                Line::Meta(..) | Line::Value(_) | Line::Other => Owner::Front,
+                Line::Error => Owner::Quiet,
             }),
         }
     }
 
-    /// Whether the reply's opaque, or its lack, is the oldest request's.
+    /// Whether the reply's opaque, or the lack of one, matches the oldest request that is always answered.
     fn repeats_opaque(&self, flags: &ReturnFlags) -> bool {
         let asked = self.entries.front().and_then(|entry| entry.opaque.as_ref()).map(Opaque::as_bytes);
         asked == flags.opaque()
     }
 
-    /// A quiet request has spoken.
+    /// Counts an answer to a quiet request.
     pub(super) fn quiet_spoke(&mut self) {
         self.quiet_mut().spoke();
     }
 
-    /// A part of the oldest one's answer has come; says how many there were.
+    /// Counts a part of the answer to the oldest request; returns the number of parts.
     pub(super) fn part(&mut self) -> u64 {
         self.items += 1;
-        // Answers come in order: the quiet ones before it are done.
+        // Answers come in order: the quiet requests before it will not be answered any more.
         if let Some(entry) = self.entries.front_mut() {
             entry.before = QuietRun::default();
         }
         self.items
     }
 
-    /// The last of the oldest one's answer has come. A meta line that a quiet request could have said as well may have been
-    /// its: then one more may come.
+    /// Ends the answer to the oldest request. A meta line may have answered a quiet request instead: then one more line
+    /// may come.
     pub(super) fn last(&mut self, line: &Line<'_>) {
         self.items = 0;
         let Some(entry) = self.entries.pop_front() else { return };
@@ -238,7 +239,8 @@ impl InFlight {
         }
     }
 
-    /// Whether the peer may close here: everything that is always answered is, or closes the connection.
+    /// Whether the peer may close the connection now: every request that is always answered was answered, or is
+    /// answered by the close.
     pub(super) fn may_close(&self) -> bool {
         self.front().is_none_or(|expect| match expect {
             Expect::Watch => self.has_begun(),

@@ -1,11 +1,11 @@
-//! Finding lines, and remembering how far the search went.
+//! Finds lines, and remembers how far it has searched.
 
 use bytes::{BufMut, BytesMut};
 
 use super::{CodecError, Limit};
 use crate::protocol::Excerpt;
 
-/// Where a stream of lines and blocks is.
+/// The position in a stream of lines and blocks.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Lines {
     /// Bytes of the buffer that hold no line end.
@@ -15,7 +15,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// How many bytes the first line of the buffer has, its end included; None when its end is not there yet.
+    /// The length of the first line in the buffer, including its end; `None` if its end has not arrived.
     pub(super) fn find(&mut self, buffer: &BytesMut, limit: usize) -> Result<Option<usize>, CodecError> {
         let Some(fresh) = buffer.get(self.scanned..) else { return Err(self.malformed(buffer)) };
         let length = memchr::memchr(b'\n', fresh).map(|at| self.scanned + at + 1);
@@ -33,7 +33,7 @@ impl Lines {
         self.scanned == 0
     }
 
-    /// These bytes of the buffer are a frame, and leave it.
+    /// Removes this many bytes, which are a frame, from the position.
     #[inline]
     pub(super) const fn taken(&mut self, length: usize) {
         self.scanned = 0;
@@ -53,20 +53,20 @@ impl Lines {
     }
 }
 
-/// Of the first line.
+/// An excerpt of the first line.
 fn excerpt(buffer: &[u8]) -> Excerpt {
     let line = memchr::memchr(b'\n', buffer).and_then(|end| buffer.get(..end)).unwrap_or(buffer);
     Excerpt::of(without_end(line))
 }
 
-/// A line without its CR LF, or its LF.
+/// The line without its CR LF or LF.
 #[inline]
 pub(super) fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// What cannot be read stays in the buffer.
+/// Puts a line that cannot be parsed back into the buffer.
 pub(super) fn put_back(line: &[u8], buffer: &mut BytesMut) {
     let mut restored = BytesMut::with_capacity(line.len() + buffer.len());
     restored.put_slice(line);
@@ -74,12 +74,12 @@ pub(super) fn put_back(line: &[u8], buffer: &mut BytesMut) {
     *buffer = restored;
 }
 
-/// A data block that is waited for.
+/// A data block that has not fully arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
-    /// Bytes in its line, the end included.
+    /// The length of the line before the data, including its end.
     pub line: usize,
-    /// Bytes in its data, without the CR LF that closes it.
+    /// The length of the data, without the CR LF after it.
     pub data: usize,
 }
 

@@ -1,9 +1,10 @@
 //! Framing: tokio-util codecs over the [protocol](crate::protocol)'s types.
 //!
-//! [`ClientCodec`] sends requests and reads replies in the light of the requests in flight; [`ServerCodec`] the reverse;
+//! [`ClientCodec`] sends requests, and reads replies by the requests in flight; [`ServerCodec`] does the reverse;
 //! [`BinaryCodec`] is a client of the binary protocol.
-//! Neither does I/O: they work on buffers, and any chunking of the bytes gives the same frames (but see
-//! [`ServerCodec::COMMAND_MAX`]). No byte is scanned twice for a line's end, and a data block is waited for by its length. Keys and values are slices of the read buffer.
+//! None of them does I/O: they work on buffers, and any chunking of the bytes gives the same frames (with one
+//! exception: [`ServerCodec::COMMAND_MAX`]). No byte is searched twice for a line end, and a codec waits for a data
+//! block by its length. Keys and values are slices of the read buffer.
 
 mod binary;
 mod client;
@@ -18,7 +19,7 @@ pub use server::{Asked, ServerCodec};
 use crate::protocol::{Excerpt, Reply, Spelling};
 use crate::setters::setters;
 
-/// How much of one thing a peer may send.
+/// How much a peer may send in one line, value or answer.
 ///
 /// ```
 /// use mcflush::codec::{ClientCodec, Limits};
@@ -28,34 +29,36 @@ use crate::setters::setters;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes in a line, its end included.
+    /// The length of a line, including its end.
     pub line: usize,
-    /// Bytes in a data block.
+    /// The length of a data block.
     pub value: usize,
-    /// Lines or values in one answer.
+    /// The number of lines or values in one answer.
     pub items: u64,
 }
 
 setters!(Limits { with_line: line: usize, with_value: value: usize, with_items: items: u64 });
 
 impl Limits {
-    /// The longest line of a healthy server is a metadump's: 750 bytes of encoded key and about 200 of fields; error
-    /// lines, statistics and log lines (4096 in upstream's logger) are shorter. Twice that still stops an endless line at once.
+    /// The longest lines of a healthy server are a metadump's: 750 bytes of encoded key and about 200 of fields. Error
+    /// lines, statistics and log lines (4096 in upstream's logger) are shorter. This limit leaves room, and still stops
+    /// an endless line at once.
     pub const LINE: usize = 8 * 1024;
 
-    /// The longest line of a request is a `get` of many keys. Memcached's own proxy takes no longer one
-    /// (`PARSER_MAXLEN`, proto_parser.c).
+    /// The longest request line is a `get` of many keys. Memcached's own proxy accepts no longer one (`PARSER_MAXLEN`,
+    /// proto_parser.c).
     pub const REQUEST_LINE: usize = 64 * 1024;
 
-    /// Sixteen times what a server stores in one item by default (`-I 1m`). Who talks to one that was started with more
-    /// says so; the memory for a value is taken when its line is read.
+    /// Sixteen times the largest item that a server stores by default (`-I 1m`). A caller that talks to a server with a
+    /// larger `-I` sets its own limit. The memory for a value is reserved when its line is read.
     pub const VALUE: usize = 16 * 1024 * 1024;
 
-    /// More than the largest hash table holds (`HASHPOWER_MAX` is 32, and it is full at one and a half items a bucket). An
-    /// answer's items take no memory here: this only ends an answer that is made up without end.
+    /// More than the largest hash table holds (`HASHPOWER_MAX` is 32, and a table is full at one and a half items a
+    /// bucket). The items of an answer take no memory here: this limit only ends an answer that a peer makes up without
+    /// end.
     pub const ITEMS: u64 = 1 << 33;
 
-    /// The limits for reading requests: those for replies, but with [`Self::REQUEST_LINE`].
+    /// The limits for reading requests: those for replies, except for [`Self::REQUEST_LINE`].
     #[must_use]
     pub const fn for_requests() -> Self {
         Self { line: Self::REQUEST_LINE, value: Self::VALUE, items: Self::ITEMS }
@@ -69,7 +72,7 @@ impl Default for Limits {
     }
 }
 
-/// Which of the [`Limits`].
+/// One of the [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -91,8 +94,8 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// What went wrong between the bytes and the frames. After any of these the codec refuses to go on; the bytes that could
-/// not be read are still in the buffer.
+/// A failure between the bytes and the frames. After any of these the codec can no longer be used; the bytes that it
+/// could not read are still in the buffer.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -104,7 +107,7 @@ impl std::fmt::Display for Limit {
 /// codec.encode(Request::Version, &mut BytesMut::new())?;
 /// let error = codec.decode(&mut BytesMut::from("SSH-2.0-OpenSSH\r\n")).unwrap_err();
 /// assert_eq!(error.fault(), Fault::Peer);
-/// assert_eq!(error.to_string(), "not an answer to what was asked, at byte 0: \"SSH-2.0-OpenSSH\"");
+/// assert_eq!(error.to_string(), "not an answer to the request, at byte 0: \"SSH-2.0-OpenSSH\"");
 /// # Ok::<(), mcflush::codec::CodecError>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -113,46 +116,46 @@ pub enum CodecError {
     /// The transport failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The peer closed inside a frame, or with requests unanswered.
+    /// The peer closed the connection inside a frame, or before it answered all requests.
     #[error("the connection was closed in the middle of an answer")]
     Closed,
     /// The peer sent more than a limit allows.
     #[error("more than {limit} {what}, at byte {offset}: \"{excerpt}\"")]
     TooLong {
-        /// Which limit.
+        /// The exceeded limit.
         what: Limit,
-        /// The limit.
+        /// Its value.
         limit: u64,
-        /// Where in the stream, in bytes from its start.
+        /// The position in the stream, in bytes from its start.
         offset: u64,
-        /// Its beginning.
+        /// The beginning of what exceeds the limit.
         excerpt: Excerpt,
     },
-    /// The peer sent what is no answer to what was asked.
-    #[error("not an answer to what was asked, at byte {offset}: \"{excerpt}\"")]
+    /// The peer sent a frame that does not answer the request.
+    #[error("not an answer to the request, at byte {offset}: \"{excerpt}\"")]
     Malformed {
-        /// Where in the stream, in bytes from its start.
+        /// The position in the stream, in bytes from its start.
         offset: u64,
-        /// Its beginning.
+        /// The beginning of the frame.
         excerpt: Excerpt,
     },
     /// A data block that does not end where its line says.
     #[error("a data block that does not end where its line says, at byte {offset}: \"{excerpt}\"")]
     BadBlock {
-        /// Where in the stream its line is, in bytes from its start.
+        /// The position of its line in the stream, in bytes from its start.
         offset: u64,
         /// The beginning of that line.
         excerpt: Excerpt,
     },
-    /// The peer speaks memcached's binary protocol, which this crate does not.
+    /// The peer speaks memcached's binary protocol, which this codec does not.
     #[error("the client speaks the binary protocol")]
     Binary,
-    /// Used after it had failed.
+    /// The codec was used after it had failed.
     #[error("the connection is out of step after an earlier error")]
     Poisoned,
 }
 
-/// Whose fault a [`CodecError`] is.
+/// The side that caused a [`CodecError`].
 ///
 /// ```
 /// use mcflush::codec::{CodecError, Fault};
@@ -162,14 +165,14 @@ pub enum CodecError {
 pub enum Fault {
     /// The program that uses this crate.
     Caller,
-    /// Who is at the other end.
+    /// The program at the other end.
     Peer,
-    /// What is between.
+    /// The connection between them.
     Transport,
 }
 
 impl CodecError {
-    /// Whose fault it is.
+    /// The side that caused the error.
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
@@ -182,19 +185,19 @@ impl CodecError {
     }
 }
 
-/// A reply, and its place in the answer it belongs to.
+/// A reply, and its place in the answer that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What the server said.
+    /// The server's reply.
     pub reply: Reply,
-    /// Its place.
+    /// Its place in the answer.
     pub role: Role,
     /// How its line was spelled.
     pub spelling: Spelling,
 }
 
 impl Answer {
-    /// In canonical spelling.
+    /// A reply in canonical spelling.
     #[must_use]
     pub const fn new(reply: Reply, role: Role) -> Self {
         Self { reply, role, spelling: Spelling::CANONICAL }
@@ -208,8 +211,8 @@ pub enum Role {
     Part,
     /// The answer ends here.
     Last,
-    /// Beside the answers: what a quiet request says when it did not go well, or, where they are
-    /// [kept](ClientCodec::keep_blank_lines), the empty line that some servers send behind an error. The answers to the
-    /// requests behind it are still to come.
+    /// The line is no part of an answer: it is the answer to a quiet request that did not succeed, or, if they are
+    /// [kept](ClientCodec::keep_blank_lines), the empty line that some servers send after an error. The answers to the
+    /// following requests are still to come.
     Quiet,
 }

@@ -8,17 +8,17 @@ use super::{Answer, CodecError, Limit, Limits, Role};
 use crate::protocol::storage::Credentials;
 use crate::protocol::{Reply, Request, Spelling};
 
-/// A request as it came.
+/// A request as it was spelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// What the client asks.
+    /// The client's request.
     pub request: Request,
     /// How its line was spelled.
     pub spelling: Spelling,
 }
 
 impl Asked {
-    /// In canonical spelling.
+    /// A request in canonical spelling.
     #[must_use]
     pub const fn new(request: Request) -> Self {
         Self { request, spelling: Spelling::CANONICAL }
@@ -27,12 +27,14 @@ impl Asked {
 
 /// The server's side: decodes requests, encodes replies.
 ///
-/// A line that is no known request is [`Request::Unknown`], not an error: a server answers it `ERROR`, a proxy passes it
-/// on. A request whose data block does not end where its line says is an error: nobody knows where the next one begins.
+/// A line that is no known request is [`Request::Unknown`], not an error: a server answers it with `ERROR`, a proxy
+/// passes it on. A request whose data block does not end where its line says is an error: the codec cannot know where
+/// the next one begins.
 ///
-/// Only the retrieval of many keys needs a long line. Of any other, more than [`Self::COMMAND_MAX`] bytes without a line end
-/// are refused at once, as memcached does, and not waited for until [`Limits::line`]. This is the one thing that depends on
-/// the reads in which the bytes come: a longer line that is there with its end is read.
+/// Only a retrieval of many keys needs a long line. For any other command, the codec refuses more than
+/// [`Self::COMMAND_MAX`] bytes without a line end at once, as memcached does, instead of waiting up to
+/// [`Limits::line`]. This alone depends on how the bytes are split into reads: a longer line that arrives together with
+/// its end is accepted.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -55,19 +57,19 @@ pub struct ServerCodec {
     limits: Limits,
     lines: Lines,
     block: Option<Block>,
-    /// Whether a `set` says who the client is.
+    /// Whether the next `set` is a login.
     unauthenticated: bool,
     failed: bool,
     given_back: bool,
-    /// Where requests are written to see whether they were spelled so.
+    /// A buffer for encoding a request, to find out whether the client spelled it the same way.
     scratch: BytesMut,
 }
 
-/// A request whose data is waited for.
+/// A request whose data has not fully arrived.
 #[derive(Debug)]
 struct Block {
     request: Request,
-    /// Its line, which is off the buffer already.
+    /// Its line, which is no longer in the buffer.
     line: Bytes,
     data: usize,
 }
@@ -82,11 +84,11 @@ impl ServerCodec {
     /// The first byte of a request of the binary protocol.
     const BINARY: u8 = 0x80;
 
-    /// How many bytes of a line may come without its end, unless it begins with `get` or `gets` (`try_read_command_ascii`,
-    /// proto_text.c).
+    /// How many bytes of a line may arrive without its end, unless it begins with `get` or `gets`
+    /// (`try_read_command_ascii`, proto_text.c).
     pub const COMMAND_MAX: usize = 2048;
 
-    /// A codec with limits of its own.
+    /// A codec with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -100,15 +102,15 @@ impl ServerCodec {
         }
     }
 
-    /// Reads a `set` as [`Request::Authenticate`] until one is answered by `STORED`, as a server with `-Y` does.
+    /// Reads each `set` as [`Request::Authenticate`] until one is answered with `STORED`, as a server with `-Y` does.
     #[must_use]
     pub fn with_authentication(mut self) -> Self {
         self.unauthenticated = true;
         self
     }
 
-    /// Puts a line that has been read, and whose data is waited for, back into the buffer: for who copies the rest of the
-    /// stream as it is. No request is read any more then; replies are still written.
+    /// Puts a line whose data has not fully arrived back into the buffer, for a caller that copies the rest of the
+    /// stream unchanged. The codec then reads no more requests, but still writes replies.
     pub fn give_back(&mut self, buffer: &mut BytesMut) {
         self.given_back = true;
         if let Some(block) = self.block.take() {
@@ -140,7 +142,7 @@ impl ServerCodec {
             put_back(&line, buffer);
             return Err(self.lines.too_long(Limit::Value, self.limits.value as u64, buffer));
         };
-        // Once, so that a large value is not moved again and again while it comes.
+        // Reserved once, so that a large value is not moved again and again while it arrives.
         buffer.reserve((data + 2).saturating_sub(buffer.len()));
         self.finish_block(Block { request, line, data }, buffer)
     }
@@ -175,7 +177,7 @@ impl ServerCodec {
         Asked { request, spelling: if spelled { Spelling::CANONICAL } else { Spelling::other(line) } }
     }
 
-    /// Writes a reply as it was spelled: for who passes replies on.
+    /// Writes a reply as it was spelled: for a caller that passes replies on.
     ///
     /// ```
     /// use bytes::BytesMut;
@@ -214,7 +216,7 @@ impl ServerCodec {
     }
 }
 
-/// Whether memcached waits for the end of a line that begins so.
+/// Whether memcached waits for the end of a line with this beginning.
 fn is_multiget(buffer: &[u8]) -> bool {
     const SPACES_MAX: usize = 100;
     let spaces = buffer.iter().take(SPACES_MAX + 1).take_while(|byte| **byte == b' ').count();

@@ -1,4 +1,5 @@
-//! The first words to a server, before any password: which protocol it speaks, and which login it wants.
+//! The first command to a server, before any password: it shows which protocol the server speaks, and which login it
+//! wants.
 
 use std::time::Duration;
 
@@ -12,32 +13,33 @@ use crate::error::Problem;
 use crate::protocol::binary::Request as BinaryRequest;
 use crate::protocol::{Meaning, Reply, Request};
 
-/// What the command says in an error message.
+/// The name of the command in error messages.
 const DOING: &str = "version";
 
-/// How long a server that takes text is given before [`greet`] says more. A healthy one answers within a round trip.
+/// How long [`greet`] waits for a text server's answer before it sends more. A healthy server answers within a round
+/// trip.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long a server that closes at text gets to say that it speaks the binary protocol. A proxy may wait for the end of a
-/// line that does not come.
+/// How long a server that closes the connection at text may take to show that it speaks the binary protocol. A proxy
+/// may wait for a line end that does not come.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What a server makes of a first `version`. The connection is there where it can still be used.
+/// A server's answer to a first `version`, with the connection if it can still be used.
 pub(super) enum Greeting {
-    /// It answered: it wants no login.
+    /// The server answered: it wants no login.
     Open(Option<Connection>),
-    /// It wants the login of the text protocol (`-Y`).
+    /// The server wants the login of the text protocol (`-Y`).
     Locked(Option<Connection>),
-    /// It closed the connection without a word, as a proxy may.
+    /// The server closed the connection without an answer, as a proxy may do.
     Closed,
-    /// It speaks the binary protocol, and no text.
+    /// The server speaks the binary protocol, and no text.
     Binary,
 }
 
-/// Says `version`, which asks for nothing and gives nothing away.
+/// Sends `version`, which changes nothing and reveals nothing.
 ///
-/// A server that speaks only the binary protocol waits until it has the 24 bytes of a header, and closes the connection when
-/// they are none. So what `version` leaves open after a wait, two more of it decide.
+/// A server that speaks only the binary protocol waits for the 24 bytes of a header, and closes the connection because
+/// these bytes are no header. So if one `version` is not answered, two more decide.
 pub(super) async fn greet(connection: Connection, pause: Duration) -> Result<Greeting, Problem> {
     let mut framed = Framed::new(connection, ClientCodec::default());
     let mut answer = say(&mut framed, 1, pause).await;
@@ -59,7 +61,7 @@ pub(super) async fn greet(connection: Connection, pause: Duration) -> Result<Gre
     }
 }
 
-/// Says `version` so many times, and waits for the next answer; None when none came in time.
+/// Sends `version` this many times, and waits for the next answer; `None` if none comes in time.
 async fn say(
     framed: &mut Framed<Connection, ClientCodec>,
     times: u32,
@@ -73,7 +75,8 @@ async fn say(
     wait::at_most(patience, framed.next()).await.map(|answer| answer.unwrap_or(Err(CodecError::Closed)))
 }
 
-/// Whether a server answers the binary protocol. Asked for what a server with `-S` says to anybody.
+/// Whether a server answers the binary protocol. Asks for the SASL mechanisms, which a server with `-S` gives before a
+/// login.
 pub(super) async fn speaks_binary(connection: Connection) -> bool {
     let mut framed = Framed::new(connection, BinaryCodec::default());
     let question = BinaryRequest::ListMechanisms;
@@ -124,7 +127,7 @@ mod tests {
         for (line, is_locked) in [("VERSION 1.6.18\r\n", false), ("CLIENT_ERROR unauthenticated\r\n", true)] {
             let (near, mut far) = duplex(1024);
             let server = async {
-                // Only one that has waited hears all three.
+                // Only a server that has waited receives all three.
                 assert_eq!(heard(&mut far, 27).await, b"version\r\n".repeat(3));
                 far.write_all(line.as_bytes()).await.unwrap();
             };

@@ -1,5 +1,5 @@
-//! User and password, in the three forms that servers take: each goes out only where it is known to be wanted, and nothing
-//! goes out behind it before the answer.
+//! Logs in by user and password, in the three ways that servers know. mcflush sends a password only to a server that
+//! wants it, and sends nothing after it before the answer.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_util::codec::{Decoder, Encoder, Framed};
@@ -18,12 +18,12 @@ const DOING: &str = "authentication";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Login {
-    /// What it says itself: that of the text protocol (`-Y`), SASL (`-S`), or none. A host in memcachier.com wants
-    /// MemCachier's.
+    /// The one that the server asks for: that of the text protocol (`-Y`), SASL (`-S`), or none. For a host in
+    /// memcachier.com: MemCachier's.
     #[default]
     Auto,
-    /// MemCachier's: the first command is a `set` whose key is the user and whose data is the password. Any other server
-    /// would store the password as an item.
+    /// MemCachier's: the first command is a `set` whose key is the user and whose data is the password. Any other
+    /// server would store the password as an item.
     Memcachier,
 }
 
@@ -58,7 +58,7 @@ async fn say(connection: Connection, login: Request) -> Result<Connection, Probl
     }
 }
 
-/// SASL PLAIN, where a server that speaks the binary protocol wants SASL.
+/// SASL PLAIN, for a server that speaks the binary protocol, if it wants SASL.
 pub(super) async fn by_sasl(connection: Connection, credentials: Option<&Credentials>) -> Result<Connection, Problem> {
     let mut framed = Framed::new(connection, BinaryCodec::default());
     let offer = ask(&mut framed, BinaryRequest::ListMechanisms).await?;
@@ -120,7 +120,7 @@ mod tests {
         [&wire, value].concat()
     }
 
-    /// What comes of it, and what the server got to hear.
+    /// The result, and the bytes that the server received.
     async fn sasl(said: &[u8], credentials: Option<&Credentials>) -> (Result<Connection, Problem>, Vec<u8>) {
         let (near, mut far) = duplex(1024);
         far.write_all(said).await.unwrap();

@@ -1,4 +1,4 @@
-//! Opening a connection: TCP and unix sockets, TLS over them, and what the server wants before it works, within one deadline.
+//! Opens connections: TCP and unix sockets, TLS over them, and the server's login, within one deadline.
 
 mod greeting;
 mod login;
@@ -23,14 +23,14 @@ use crate::protocol::storage::Credentials;
 use crate::resolver::Resolver;
 use crate::setters::setters;
 
-/// A byte stream to a server, whatever it goes over.
+/// A byte stream to a server, over any transport.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
 /// An open connection.
 pub type Connection = Box<dyn Transport>;
 
-/// How a server is entered.
+/// How to connect and log in to a server.
 ///
 /// ```
 /// use mcflush::connection::Access;
@@ -41,17 +41,17 @@ pub type Connection = Box<dyn Transport>;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Access {
-    /// For servers that ask for them (`-Y`, `-S`). No other gets to see them.
+    /// The user and the password, for servers that ask for them (`-Y`, `-S`). mcflush sends them to no other server.
     pub credentials: Option<Credentials>,
-    /// How they are said.
+    /// How to log in.
     pub login: Login,
-    /// For servers with `-Z`.
+    /// TLS, for servers with `-Z`.
     pub tls: Option<Tls>,
 }
 
 setters!(Access { with_credentials: credentials: Option<Credentials>, with_login: login: Login, with_tls: tls: Option<Tls> });
 
-/// Connects within a time, name resolution, TLS and authentication included; the addresses of a name are tried in turn.
+/// Connects within a time, including name resolution, TLS and login; tries the addresses of a name in turn.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), mcflush::error::Error> {
@@ -63,8 +63,8 @@ setters!(Access { with_credentials: credentials: Option<Credentials>, with_login
 /// ```
 ///
 /// # Errors
-/// The name does not resolve, nobody listens on any address, the server does not let us in, it speaks only the binary
-/// protocol (found out where there are credentials), or the time is over.
+/// The name does not resolve, no server listens on any address, the server rejects the login, it speaks only the binary
+/// protocol (found out only if there are credentials), or the time is up.
 pub async fn connect(
     server: &ServerAddr,
     resolver: &Resolver,
@@ -82,7 +82,7 @@ pub async fn connect(
     entered.await.map_err(|problem| Error { server: server.clone(), problem })
 }
 
-/// As [`connect`], to a server that is known to speak the binary protocol; with SASL where it wants that.
+/// As [`connect`], to a server known to speak the binary protocol; logs in by SASL if the server wants it.
 ///
 /// # Errors
 /// As [`connect`], or the server wants a SASL mechanism other than PLAIN.
@@ -100,7 +100,7 @@ pub async fn connect_binary(
     entered.await.map_err(|problem| Error { server: server.clone(), problem })
 }
 
-/// Whether a server speaks the binary protocol and no text, found out on connections of their own.
+/// Whether a server speaks the binary protocol and no text, found out over separate connections.
 pub(crate) async fn speaks_only_binary(
     server: &ServerAddr,
     resolver: &Resolver,
@@ -110,13 +110,13 @@ pub(crate) async fn speaks_only_binary(
     let way = Way::new(server, resolver, access, within);
     let asked = async {
         let connection = way.open().await?;
-        // Nothing else is said on these connections: no answer is worth a wait.
+        // These connections are used for nothing else, so there is no need to wait for an answer.
         Ok(matches!(way.greeted(connection, Duration::ZERO).await?, Greeting::Binary))
     };
     way.limit.keep("version", asked).await.unwrap_or(false)
 }
 
-/// The way to a server.
+/// How to reach a server.
 struct Way<'a> {
     server: &'a ServerAddr,
     resolver: &'a Resolver,
@@ -129,7 +129,8 @@ impl<'a> Way<'a> {
         Self { server, resolver, tls: access.tls.as_ref(), limit: TimeLimit::new(within) }
     }
 
-    /// A connection, TLS included. On the heap: a handshake is large, and who greets a server holds the room for several.
+    /// A connection, including TLS. On the heap, because a handshake is large and greeting a server needs room for
+    /// several.
     fn open(&self) -> Pin<Box<dyn Future<Output = Result<Connection, Problem>> + Send + '_>> {
         Box::pin(self.opened())
     }
@@ -144,7 +145,7 @@ impl<'a> Way<'a> {
         self.limit.keep("the TLS handshake", tls.over(connection, self.server)).await.map_err(silence)
     }
 
-    /// Logs in where the server wants it.
+    /// Logs in if the server wants it.
     async fn enter(
         &self,
         connection: Connection,
@@ -163,26 +164,27 @@ impl<'a> Way<'a> {
                 self.limit.keep(DOING, login::by_text(connection, credentials)).await
             }
             Greeting::Binary => Err(Problem::BinaryOnly),
-            // A proxy may close at words that it does not know; what it makes of others they will tell.
+            // A proxy may close the connection at a command that it does not know; the commands that follow will show
+            // what it makes of them.
             Greeting::Closed => self.open().await,
         }
     }
 
-    /// What a server makes of the first words.
+    /// How a server answers the first command.
     async fn greeted(&self, connection: Connection, pause: Duration) -> Result<Greeting, Problem> {
         let greeting = greet(connection, pause).await?;
         if !matches!(greeting, Greeting::Closed) {
             return Ok(greeting);
         }
         let is_binary = speaks_binary(self.open().await?).await;
-        // One close proves nothing: a server that is being restarted closes connections too.
+        // A single close proves nothing: a server that is being restarted also closes connections.
         match greet(self.open().await?, Duration::ZERO).await? {
             Greeting::Closed if is_binary => Ok(Greeting::Binary),
             greeting => Ok(greeting),
         }
     }
 
-    /// The connection, or a fresh one in its place.
+    /// The connection, or a new one if it can no longer be used.
     async fn or_another(&self, connection: Option<Connection>) -> Result<Connection, Problem> {
         match connection {
             Some(connection) => Ok(connection),

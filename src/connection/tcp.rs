@@ -1,4 +1,4 @@
-//! TCP: the addresses of a name in turn.
+//! TCP connections: tries the addresses of a name in turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,23 +10,23 @@ use tokio::net::TcpStream;
 use super::wait::{self, TimeLimit};
 use crate::error::Problem;
 
-/// How long a connection may say nothing before the system asks whether the other end is still there.
+/// How long a connection may be idle before the system checks that the other end is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Connects to the first address that takes it.
+/// Connects to the first address that accepts the connection.
 pub(super) async fn connect(addresses: Vec<SocketAddr>, limit: TimeLimit) -> Result<TcpStream, Problem> {
     let mut failure = None;
     let mut left = addresses.len();
     for address in addresses {
-        // An address that drops packets leaves its share of the time to those after it.
+        // An address that drops packets may use up only its share of the time.
         let share = limit.left() / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
         left = left.saturating_sub(1);
         match wait::at_most(share, TcpStream::connect(address)).await {
             Some(Ok(stream)) => {
-                // Commands go out in whole batches; waiting to fill a packet would only delay them.
+                // Commands are sent in whole batches; waiting to fill a packet would only delay them.
                 stream.set_nodelay(true).map_err(Problem::Connect)?;
-                // Behind a firewall that forgets, a long clear with little to delete would lose its second connection. Where
-                // it cannot be had, all the rest works.
+                // Without keepalive, a firewall that drops idle connections would cut the second connection of a long
+                // clear with little to delete. If it cannot be set, everything else works.
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
                 return Ok(stream);
             }

@@ -1,4 +1,4 @@
-//! TLS (`-Z`, since 1.5.13), by rustls.
+//! TLS (`-Z`, since 1.5.13), with rustls.
 
 mod fault;
 #[cfg(feature = "ops")]
@@ -24,18 +24,18 @@ use super::Connection;
 use crate::address::ServerAddr;
 use crate::error::{Problem, TlsCure};
 
-/// Whom to trust, and who we are.
+/// Which certificates are trusted, and the client's own certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// A file with the certificates of those who may sign a server's, in PEM; none for those that the system trusts.
+    /// A PEM file with the certificates of trusted authorities; none to trust those that the system trusts.
     pub authorities: Option<PathBuf>,
-    /// Files with our certificate and its key, in PEM, for servers that want one.
+    /// PEM files with the client's certificate and its key, for servers that ask for one.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// The name that a server's certificate has to have; none for the host that is connected to.
+    /// The name that the server's certificate must have; none for the host that is connected to.
     pub name: Option<String>,
 }
 
-/// Why there can be no TLS, in words that end in what to do.
+/// Why TLS cannot be set up, and what to do about it.
 ///
 /// ```
 /// use mcflush::connection::tls::{Tls, Trust};
@@ -46,7 +46,7 @@ pub struct Trust {
 #[error("{0}")]
 pub struct TrustError(String);
 
-/// TLS as a client, with what it needs read and understood.
+/// TLS as a client, with its files read and checked.
 ///
 /// ```no_run
 /// use mcflush::connection::tls::{Tls, Trust};
@@ -60,7 +60,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files and checks them.
     ///
     /// ```no_run
     /// use mcflush::connection::tls::{Tls, Trust};
@@ -70,16 +70,16 @@ impl Tls {
     /// ```
     ///
     /// # Errors
-    /// One of them cannot be read, or holds something else; or the system trusts nobody.
+    /// A file cannot be read or holds something else, or the system trusts no authority.
     pub fn new(trust: &Trust) -> Result<Self, TrustError> {
         let provider = Arc::new(crypto::ring::default_provider());
-        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check the authorities that are trusted"));
+        let unusable = |error: Error| TrustError(format!("no TLS: {error}: check the trusted authorities"));
         let verifier = match &trust.authorities {
             Some(file) => Verifier::trusting(file, Arc::clone(&provider)),
             None => Verifier::trusting_the_system(Arc::clone(&provider)),
         };
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        // The verifier is our own in what it takes beside what rustls takes, not in what it leaves out.
+        // The verifier accepts more than rustls does, and checks no less.
         let config = config.map_err(unusable)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier?));
         let mut config = match &trust.identity {
             Some((certificate, key)) => {
@@ -94,25 +94,26 @@ impl Tls {
             }
             None => config.with_no_client_auth(),
         };
-        // A server that wants client certificates refuses a resumed session with an alert (seen on 1.6.18: it has given OpenSSL
-        // no name for its sessions). A run makes a few connections to a server; each shakes hands in full.
+        // A server that wants client certificates refuses a resumed session with an alert (seen on 1.6.18, which gives
+        // OpenSSL no name for its sessions). A run opens only a few connections to a server, so each makes a full
+        // handshake.
         config.resumption = Resumption::disabled();
         let name = trust.name.as_deref().map(|name| {
             let wrong =
-                |_| TrustError(format!("{name:?} is no name that a certificate can have: give a host name or an IP"));
+                |_| TrustError(format!("{name:?} cannot be a name in a certificate: give a host name or an IP"));
             ServerName::try_from(name.to_owned()).map_err(wrong)
         });
         Ok(Self { config: Arc::new(config), name: name.transpose()? })
     }
 
-    /// The same with a name to expect, where none is set.
+    /// The same, expecting this name if none is set.
     #[must_use]
     pub fn expecting(mut self, name: &str) -> Self {
         self.name = self.name.or_else(|| ServerName::try_from(name.to_owned()).ok());
         self
     }
 
-    /// Shakes hands over an open connection.
+    /// Makes the handshake over an open connection.
     pub(super) async fn over(&self, connection: Connection, server: &ServerAddr) -> Result<Connection, Problem> {
         let name = match (&self.name, server) {
             (Some(name), _) => Some(name.clone()),
@@ -136,7 +137,7 @@ impl Tls {
     }
 }
 
-/// Nobody answered the handshake.
+/// The problem of a server that does not answer the handshake.
 pub(super) fn silence(after: Duration) -> Problem {
     let what = format!("no answer to the TLS handshake for {} s", after.as_secs_f64());
     problem(what, TlsCure::Other("check that the server was started with -Z, or write memcached:// without the s"))
@@ -151,7 +152,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
     let found: Vec<_> = CertificateDer::pem_file_iter(file).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
     if found.is_empty() {
         let file = file.display();
-        return Err(TrustError(format!("{file}: no certificate in it: give a file with certificates in PEM")));
+        return Err(TrustError(format!("{file}: it holds no certificate: give a file with certificates in PEM")));
     }
     Ok(found)
 }

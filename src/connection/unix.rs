@@ -1,4 +1,4 @@
-//! Unix sockets, where there are any.
+//! Unix sockets, on systems that have them.
 
 use std::io;
 use std::path::Path;

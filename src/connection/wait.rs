@@ -1,5 +1,5 @@
-//! The one place that bounds how long a server is waited for: [`at_most`] for a silence, [`Timer`] for the many waits of a
-//! client, [`TimeLimit`] for steps that have a time together. An operation that is stopped drops the wait.
+//! The one place that bounds waits for a server: [`at_most`] for a single wait, [`Timer`] for the many waits of a
+//! client, [`TimeLimit`] for several steps that share a time. Stopping an operation drops the wait.
 
 mod timer;
 
@@ -12,23 +12,23 @@ use tokio::time::Instant;
 pub(crate) use self::timer::Timer;
 use crate::error::Problem;
 
-/// Waits for so long at most; None when the time is up.
-// Everywhere else, clippy.toml denies tokio's own.
+/// Waits for at most `time`; `None` if the time is up.
+// clippy.toml denies tokio's own timeout everywhere else.
 #[allow(clippy::disallowed_methods)]
 pub(crate) async fn at_most<T>(time: Duration, wait: impl Future<Output = T>) -> Option<T> {
     let mut wait = pin!(wait);
-    // Most of what is waited for is there already, and needs no timer.
+    // Most results are there already, and need no timer.
     match wait.as_mut().now_or_never() {
         Some(done) => Some(done),
         None => tokio::time::timeout(time, wait).await.ok(),
     }
 }
 
-/// A time that several steps have together, as all that opening a connection takes.
+/// A time shared by several steps, such as those of opening a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimit {
     began: Instant,
-    /// How long they have.
+    /// The whole time.
     pub(crate) within: Duration,
 }
 
@@ -38,15 +38,15 @@ impl TimeLimit {
         Self { began: Instant::now(), within }
     }
 
-    /// How much of it is left.
+    /// The time left.
     pub(crate) fn left(self) -> Duration {
         self.within.saturating_sub(self.began.elapsed())
     }
 
-    /// Works until it is done, or the time is over.
+    /// Runs `work` until it is done or the time is up.
     ///
     /// # Errors
-    /// The work's own, or [`Problem::Silence`].
+    /// The error of `work`, or [`Problem::Silence`].
     pub(crate) async fn keep<T>(
         self,
         doing: &'static str,

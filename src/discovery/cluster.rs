@@ -1,4 +1,4 @@
-//! Which nodes a cluster has, by the words of one of them.
+//! Finds the nodes of a cluster by asking one of them.
 
 use std::net::IpAddr;
 
@@ -18,31 +18,31 @@ use crate::protocol::config::Node;
 /// ```
 ///
 /// # Errors
-/// It could not be reached, does not know (a plain memcached), or it was stopped.
+/// The server could not be reached, does not know the command (a plain memcached), or the operation was stopped.
 pub async fn cluster(endpoint: &ServerAddr, context: &Context) -> Result<Vec<Node>, Error> {
     let ask = || async { context.connect(endpoint).await?.cluster().await };
     Retries::new(context).until_done(endpoint, ask).await
 }
 
-/// The cluster that a server is a node of, as it says itself.
+/// The cluster that a server belongs to, by its own answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Siblings {
-    /// Its nodes, this one among them; more than one.
+    /// The nodes of the cluster: this one and at least one other.
     Nodes(Vec<Node>),
-    /// It does not say, but its name is that of a cluster's endpoint (ElastiCache gives these a `.cfg.`).
+    /// The server does not tell, but its name is that of a cluster's endpoint (ElastiCache gives these a `.cfg.`).
     Unknown,
 }
 
-/// Whether a server that was named by itself is one node of several. None for any other server.
+/// Finds out whether a server that was named alone is one node of several; `None` if it is not.
 ///
-/// Asks only a server that was given by name: a caller who gives an address has chosen one node.
+/// Asks only a server that was given by name: a caller that gives an address has chosen one node.
 pub async fn siblings(server: &ServerAddr, context: &Context) -> Option<Siblings> {
     let ServerAddr::Tcp { host, .. } = server else { return None };
     if host.parse::<IpAddr>().is_ok() || host == "localhost" {
         return None;
     }
-    // A question that a server may not know, on a connection of its own: a proxy closes it.
+    // Asked over a separate connection, because a proxy closes it at an unknown command.
     let ask = async { context.connect(server).await?.cluster().await };
     match context.stop.run_until_cancelled(ask).await? {
         Ok(nodes) if nodes.len() > 1 => Some(Siblings::Nodes(nodes)),

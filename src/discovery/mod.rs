@@ -1,4 +1,4 @@
-//! From a name for a list to the servers on it.
+//! Turns the name of a list into the servers on it.
 
 pub mod cluster;
 
@@ -18,17 +18,17 @@ use crate::ops::Context;
 use crate::protocol::config::Node;
 use crate::resolver::dns::Dns;
 
-/// Finds the servers of a list; at least one.
+/// Finds the servers on a list: at least one.
 ///
 /// # Errors
-/// It cannot be found out, or there is none on it.
+/// The list cannot be read, or it has no server.
 pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<ServerAddr>, Error> {
     let endpoint = list.endpoint();
     let failed = |problem| Error { server: list.endpoint(), problem };
     let servers: Vec<_> = match list.kind {
         ListKind::Auto => {
             let nodes = cluster(&endpoint, context).await?;
-            // All at once: names that do not resolve cost one timeout together, not one each.
+            // All at once, so that several names that do not resolve cost only one timeout.
             let found = join_all(nodes.into_iter().map(|node| reachable(node, context)));
             context.unless_stopped(&endpoint, found.map(Ok)).await?
         }
@@ -42,7 +42,7 @@ pub async fn discover(list: &ServerList, context: &Context) -> Result<Vec<Server
     Ok(servers.into_iter().map(|(host, port)| ServerAddr::Tcp { host, port }).collect())
 }
 
-/// The name of a node, or the address that its cluster gives for it where the name does not resolve here; and its port.
+/// The name of a node and its port. If the name does not resolve here, the address that the cluster gives for it.
 async fn reachable(Node { host, address, port }: Node, context: &Context) -> (String, u16) {
     let Some(address) = address else { return (host, port) };
     match context.resolver.addresses(&host, 0, context.patience.timeout).await {
@@ -76,7 +76,7 @@ async fn by_dns(list: &ServerList, context: &Context) -> Result<Vec<(String, u16
     match wait::at_most(after, asking).await {
         Some(Ok(found)) => Ok(found),
         Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => Err(Problem::Resolve(error)),
-        // The resolver gave up before the caller would.
+        // The resolver gave up before the timeout.
         Some(Err(_)) => Err(silence(Duration::from_secs(began.elapsed().as_secs()))),
         None => Err(silence(after)),
     }

@@ -1,4 +1,4 @@
-//! Questions to the DNS itself: every address of a name, and the servers of a service.
+//! Asks the DNS directly: for every address of a name, and for the servers of a service.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,23 +10,23 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData};
 
-/// A way to ask.
+/// A DNS client.
 #[derive(Debug, Clone)]
 pub struct Dns(TokioResolver);
 
 impl Dns {
-    /// By the system's configuration.
+    /// Uses the system's configuration.
     ///
     /// # Errors
-    /// There is none that can be read.
+    /// The configuration cannot be read.
     pub fn system() -> io::Result<Self> {
         Ok(Self(TokioResolver::builder_tokio().map_err(io::Error::other)?.build().map_err(io::Error::other)?))
     }
 
-    /// One DNS server, and no other.
+    /// Uses one DNS server, and no other.
     ///
     /// # Errors
-    /// No way to ask it can be set up.
+    /// The DNS client cannot be set up.
     pub fn at(server: SocketAddr) -> io::Result<Self> {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
             connection.port = server.port();
@@ -41,7 +41,7 @@ impl Dns {
     /// Every A and AAAA record of a name, in the order of the addresses; none if the name does not exist.
     ///
     /// # Errors
-    /// No answer, or an error, for either kind: a part would pass for the whole.
+    /// Either query failed or was not answered: half of the addresses could pass for all of them.
     pub async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let name = ascii(name)?;
         let (v4, v6) = futures_util::join!(self.0.ipv4_lookup(name.clone()), self.0.ipv6_lookup(name));
@@ -61,11 +61,11 @@ impl Dns {
     /// The hosts and ports of a service's SRV records, by priority, then by name; none if the service does not exist.
     ///
     /// # Errors
-    /// No answer, or an error.
+    /// The query failed or was not answered.
     pub async fn services(&self, name: &str) -> io::Result<Vec<(String, u16)>> {
         let mut services = Vec::new();
         for data in records(self.0.srv_lookup(ascii(name)?).await)? {
-            // A root target says that the service is not there.
+            // A root target means that the service is not available.
             if let RData::SRV(service) = data
                 && !service.target.is_root()
             {
@@ -79,7 +79,7 @@ impl Dns {
     }
 }
 
-/// As the DNS has it: an address holds no name of other characters, so nothing here needs their tables.
+/// The name in ASCII: an address holds no other characters, so no Unicode tables are needed.
 fn ascii(name: &str) -> io::Result<Name> {
     Name::from_ascii(name).map_err(io::Error::other)
 }

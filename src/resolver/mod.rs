@@ -1,7 +1,7 @@
-//! From a name to its addresses.
+//! Turns a name into its addresses.
 //!
-//! Each name is asked for once in a run: all connections to a server go to the same host, and a name that does not
-//! resolve is not waited for again.
+//! Each name is resolved once in a run: all connections to a server go to the same host, and no second wait is spent on
+//! a name that does not resolve.
 
 #[cfg(feature = "discovery")]
 pub mod dns;
@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use crate::connection::wait;
 use crate::error::Problem;
 
-/// Resolves names, and remembers them. Clones share what they know.
+/// Resolves names, and remembers the results. Clones share them.
 ///
-/// The system's resolver is asked on a thread of its own, which cannot be stopped: a program that wants to end while that
+/// The system's resolver runs on a thread of its own, which cannot be stopped. A program that wants to end while it
 /// still waits shuts its runtime down [in the background](tokio::runtime::Runtime::shutdown_background).
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
-    /// In place of the system's resolver.
+    /// The DNS server to ask instead of the system's resolver.
     #[cfg(feature = "discovery")]
     dns: Option<dns::Dns>,
     known: Arc<Mutex<HashMap<(String, u16), Outcome>>>,
@@ -39,21 +39,21 @@ enum Unresolved {
 }
 
 impl Resolver {
-    /// Asks this DNS server alone, and not the system.
+    /// Asks only this DNS server, and not the system.
     #[cfg(feature = "discovery")]
     #[must_use]
     pub fn asking(dns: dns::Dns) -> Self {
         Self { dns: Some(dns), known: Arc::default() }
     }
 
-    /// The DNS server that is asked in place of the system's resolver.
+    /// The DNS server that is asked instead of the system's resolver.
     #[cfg(feature = "discovery")]
     #[must_use]
     pub const fn dns(&self) -> Option<&dns::Dns> {
         self.dns.as_ref()
     }
 
-    /// The addresses of a host, in the order in which they are to be tried; at least one.
+    /// The addresses of a host, in the order in which to try them: at least one.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), mcflush::error::Problem> {
@@ -64,7 +64,7 @@ impl Resolver {
     /// ```
     ///
     /// # Errors
-    /// The name does not resolve, or not in time.
+    /// The name does not resolve, or does not resolve in time.
     pub async fn addresses(&self, host: &str, port: u16, within: Duration) -> Result<Vec<SocketAddr>, Problem> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
@@ -81,7 +81,7 @@ impl Resolver {
                     Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
                         Err(Unresolved::Failed(error.to_string()))
                     }
-                    // The resolver gave up before the caller would.
+                    // The resolver gave up before the timeout.
                     Some(Err(_)) => Err(Unresolved::Silent(Duration::from_secs(began.elapsed().as_secs()))),
                     None => Err(Unresolved::Silent(within)),
                 };
@@ -95,7 +95,7 @@ impl Resolver {
         })
     }
 
-    /// From now on a host has only those of its addresses.
+    /// Limits a host to these of its addresses from now on.
     ///
     /// ```
     /// let resolver = mcflush::resolver::Resolver::default();
@@ -106,7 +106,7 @@ impl Resolver {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(String, u16), Outcome>> {
-        // Nothing that holds it can panic half way.
+        // No code that holds the lock can panic in the middle of a change.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

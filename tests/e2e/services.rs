@@ -24,7 +24,7 @@ fn a_proxy_that_refuses_a_command() {
             let arguments = command.iter().copied().chain(["--retries", "0", fake.address()]);
             let run = mcflush(arguments).without_v().run();
             run.fails(fake.address(), &["server"]).claims_nothing().warns("a proxy may be in front");
-            assert!(!run.stderr.contains("see the server's log"), "{run}");
+            assert!(!run.stderr.contains("check the server's log"), "{run}");
         }
     }
 }

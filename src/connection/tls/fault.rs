@@ -1,4 +1,4 @@
-//! What TLS has to say, in words that help: what is wrong with which certificate, and the cure.
+//! Turns TLS errors into messages that say which certificate is wrong and how to fix that.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 use super::problem;
 use crate::error::{Problem, TlsCure};
 
-/// What TLS has to say of a failed read or write; none when it was something else.
+/// The TLS problem behind a failed read or write; none if there is none.
 pub(crate) fn fault(error: &io::Error) -> Option<Problem> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     let (what, cure) = match error {
@@ -23,7 +23,7 @@ pub(crate) fn fault(error: &io::Error) -> Option<Problem> {
         Error::NoCertificatesPresented => {
             ("the server has no certificate", TlsCure::Other("start it with -o ssl_chain_cert=FILE,ssl_key=FILE"))
         }
-        _ => ("the TLS handshake failed", TlsCure::Other("see whether openssl s_client connects to the server")),
+        _ => ("the TLS handshake failed", TlsCure::Other("check whether openssl s_client connects to the server")),
     };
     Some(problem(what.into(), cure))
 }
@@ -50,7 +50,7 @@ fn of_certificate(error: &CertificateError) -> Problem {
             return problem(what, TlsCure::ExpectName);
         }
         CertificateError::NotValidForName => ("the server's certificate is not for this name", TlsCure::ExpectName),
-        // Signed by another one of the same name, too.
+        // Also if another authority with the same name signed it.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             ("no trusted authority signed the server's certificate", TlsCure::TrustSigner)
         }
@@ -72,7 +72,7 @@ fn of_certificate(error: &CertificateError) -> Problem {
                 TlsCure::Other("have it issued again as version 3, with the host in subjectAltName"),
             ),
             _ => (
-                "the server's certificate is made in a way that is not understood",
+                "the server's certificate has a form that mcflush does not understand",
                 TlsCure::Other("have it issued again as X.509 version 3, with the host in subjectAltName"),
             ),
         },
@@ -80,7 +80,7 @@ fn of_certificate(error: &CertificateError) -> Problem {
     problem(what.into(), cure)
 }
 
-/// The server ended the handshake, for a reason that is one of a few words.
+/// The server ended the handshake with an alert that gives its reason.
 fn of_alert(alert: AlertDescription) -> (&'static str, TlsCure) {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => (
@@ -102,19 +102,19 @@ fn of_alert(alert: AlertDescription) -> (&'static str, TlsCure) {
         | AlertDescription::DecryptError
         | AlertDescription::UnknownCA
         | AlertDescription::UnsupportedCertificate => {
-            ("the server does not take our certificate", TlsCure::SignedClientCertificate)
+            ("the server does not accept the client certificate", TlsCure::SignedClientCertificate)
         }
-        _ => ("the server ended the TLS handshake", TlsCure::Other("see its log")),
+        _ => ("the server ended the TLS handshake", TlsCure::Other("check its log")),
     }
 }
 
-/// Whether a certificate is refused because it is an authority's and not a server's.
+/// Whether a certificate is refused because it belongs to an authority and not to a server.
 pub(super) fn is_an_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(error) = error else { return false };
     matches!(by_webpki(error), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// What rustls has no name of its own for.
+/// The webpki error, if rustls has no name of its own for it.
 fn by_webpki(error: &CertificateError) -> Option<&webpki::Error> {
     match error {
         CertificateError::Other(other) => other.0.downcast_ref(),
@@ -122,7 +122,7 @@ fn by_webpki(error: &CertificateError) -> Option<&webpki::Error> {
     }
 }
 
-/// A name of a certificate without the word for its kind: of `DnsName("a")`, `IpAddress(127.0.0.1)`.
+/// A name from a certificate without its kind: the inner text of `DnsName("a")`, `IpAddress(127.0.0.1)`.
 fn plain(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')'));
     inner.unwrap_or(name).trim_matches('"')

@@ -1,4 +1,4 @@
-//! Whether a server speaks TLS, for the caller who did not know.
+//! Finds out whether a server speaks TLS, for a caller that did not ask for TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::connection::wait::TimeLimit;
 use crate::error::{Problem, TlsCure};
 use crate::resolver::Resolver;
 
-/// Whether a server answers a TLS handshake, whatever comes of it: it closes connections that begin otherwise without a
-/// word, as proxies do.
+/// Whether a server answers a TLS handshake, successfully or not. A server with TLS closes other connections without an
+/// answer, as proxies do.
 pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, within: Duration) -> bool {
     let limit = TimeLimit::new(within);
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let (Ok(config), Ok(name)) = (config, ServerName::try_from("localhost")) else { return false };
-    // Nobody is trusted, and nothing is said.
+    // This handshake trusts no authority, and nothing is sent after it.
     let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     let handshake = async {
         let connection = open(server, resolver, limit).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn is_spoken_by(server: &ServerAddr, resolver: &Resolver, withi
     }
 }
 
-/// The error for the caller who did not know.
+/// The problem of a server that speaks TLS to a caller that did not ask for TLS.
 pub(crate) fn unexpected() -> Problem {
     problem("the server speaks TLS".into(), TlsCure::UseTls)
 }

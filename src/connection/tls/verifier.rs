@@ -1,4 +1,4 @@
-//! Whether a server's certificate is trusted.
+//! Decides whether a server's certificate is trusted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use tokio_rustls::rustls::{DigitallySignedStruct, Error, RootCertStore, Signatur
 use super::fault::is_an_authority;
 use super::{TrustError, certificates};
 
-/// As rustls verifies, and it takes a certificate that is itself among those that are trusted, also where that is one of an
-/// authority: `openssl req -x509` makes such certificates, and people give them to servers.
+/// Verifies as rustls does, and also accepts a certificate that is itself in the file of trusted ones, even if it is an
+/// authority's: `openssl req -x509` makes certificates of this kind, and people use them for servers.
 ///
-/// Nobody else is trusted by that: whoever has such a certificate's key could sign another one with it.
+/// This extends trust to no one else: the holder of that certificate's key could sign a further certificate with it
+/// anyway.
 #[derive(Debug)]
 pub(super) struct Verifier {
     by_rustls: Arc<WebPkiServerVerifier>,
@@ -25,27 +26,29 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Trusts the certificates in a file, and who has a certificate that one of them signed.
+    /// Trusts the certificates in a file, and those that they have signed.
     pub(super) fn trusting(file: &Path, provider: Arc<CryptoProvider>) -> Result<Self, TrustError> {
         let named = certificates(file)?;
         let mut roots = RootCertStore::empty();
         for certificate in &named {
             let unfit = |_| {
                 let file = file.display();
-                TrustError(format!("{file}: a certificate in it cannot be read: give the certificate of an authority"))
+                TrustError(format!(
+                    "{file}: a certificate in it cannot be parsed: give the certificate of an authority"
+                ))
             };
             roots.add(certificate.clone()).map_err(unfit)?;
         }
         Self::new(roots, named, provider)
     }
 
-    /// Trusts whom the system does.
+    /// Trusts the authorities that the system trusts.
     pub(super) fn trusting_the_system(provider: Arc<CryptoProvider>) -> Result<Self, TrustError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(load_native_certs().certs);
         if roots.is_empty() {
             let what = "this system trusts no certificate authority";
-            return Err(TrustError(format!("{what}: install ca-certificates, or name a file of those to trust")));
+            return Err(TrustError(format!("{what}: install ca-certificates, or name a file of trusted authorities")));
         }
         Self::new(roots, Vec::new(), provider)
     }
@@ -56,8 +59,8 @@ impl Verifier {
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, TrustError> {
         let by_rustls = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let by_rustls = by_rustls
-            .map_err(|error| TrustError(format!("no TLS: {error}: check the authorities that are trusted")))?;
+        let by_rustls =
+            by_rustls.map_err(|error| TrustError(format!("no TLS: {error}: check the trusted authorities")))?;
         Ok(Self { by_rustls, named })
     }
 }
@@ -72,7 +75,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.by_rustls.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // Its dates were found good before that.
+            // rustls has checked its dates before it returns this error.
             Err(error) if is_an_authority(&error) && self.named.iter().any(|named| named == end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())

@@ -1,4 +1,4 @@
-//! How long a client waits that waits again and again.
+//! A timer for a client that waits again and again.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that stays where it was set and is moved on only when it goes off: nearly every wait is over long before, and to set
-/// a timer and take it back costs more than all else that this crate does in a call.
+/// A timer that stays set, and is moved on only when it fires. Nearly every wait ends long before that, and setting and
+/// removing a timer would cost more than the rest of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
-    /// Waits for so long at most; None when the time is up.
+    /// Waits for at most `time`; `None` if the time is up.
     pub(crate) async fn at_most<T>(&mut self, time: Duration, wait: impl Future<Output = T>) -> Option<T> {
         let mut wait = pin!(wait);
         let mut end = None;
@@ -21,7 +21,7 @@ impl Timer {
             if let Poll::Ready(done) = wait.as_mut().poll(context) {
                 return Poll::Ready(Some(done));
             }
-            // One that is too far away for a clock never comes.
+            // If the end is too far away for the clock, it never comes.
             let Some(end) = *end.get_or_insert_with(|| Instant::now().checked_add(time)) else { return Poll::Pending };
             let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));
             if timer.deadline() > end || timer.is_elapsed() {
@@ -31,7 +31,7 @@ impl Timer {
                 if timer.deadline() >= end {
                     return Poll::Ready(None);
                 }
-                // Of an earlier wait.
+                // It was set for an earlier wait.
                 timer.as_mut().reset(end);
             }
             Poll::Pending
@@ -58,7 +58,7 @@ mod tests {
                 assert_eq!(timer.at_most(time, ready(())).await, Some(()));
             }
         }
-        // A wait that ends in time leaves the timer to the next one, which is not cut short by it.
+        // A wait that ends in time leaves the timer set, which must not cut the next wait short.
         let half = tokio::time::sleep(Duration::from_secs(1));
         assert_eq!(timer.at_most(Duration::from_secs(2), half).await, Some(()));
         let start = Instant::now();

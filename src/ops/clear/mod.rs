@@ -473,7 +473,7 @@ impl<'a> Run<'a> {
         self.shared.error(Problem::Unproven {
             what: "the server moved items to other slab pages meanwhile, and before 1.6.24 moved items look new".into(),
             instead: if self.shared.options.keep_new {
-                "run it again, or clear without leaving new items"
+                "run it again, or run it without keeping new items"
             } else {
                 "run it again"
             },

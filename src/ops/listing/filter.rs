@@ -69,7 +69,7 @@ impl Sieve {
         let last_access = match (filter.idle, time) {
             (None, _) => None,
             (Some(idle), Some(time)) => Some(time.saturating_sub(idle.as_secs())),
-            (Some(_), None) => return Err(unsaid(server, "what time it is there")),
+            (Some(_), None) => return Err(unsaid(server, "its time")),
         };
         Ok(Self { larger: filter.larger, last_access, no_expiry: filter.no_expiry })
     }
