@@ -293,17 +293,19 @@ impl Plan {
         let cannot_compare = self.job.compares()
             && (!self.has_cas || self.version < [1, 5, 0] || (has_both && self.version < [1, 6, 13]));
         let is_confused = self.server.moves_pages_at.is_some() && self.job.compares() && self.version < [1, 6, 24];
-        // Without CAS nothing tells what is stored meanwhile from what was left.
-        let is_told = self.has_cas
+        // Without CAS nothing tells what is stored meanwhile from what was left; nor where the other clear has deleted what
+        // would have told it.
+        let is_told = (self.has_cas && !self.is_twice)
             || self.traffic.is_empty()
             || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
         let is_alone = self.traffic.is_empty() && self.server.moves_pages_at.is_none() && !self.is_twice;
         let is_settled = walks || is_alone;
-        // What breaks or leaves out a part of every listing.
-        let hides = (!self.has_crawler && self.odd > 0) || self.version == [1, 5, 6];
+        // What breaks or leaves out a part of every listing, or no command can mark.
+        let is_odd = self.odd > 0 && (!self.has_crawler || self.job.keeps_new());
         self.is_connected()
             && self.wire.busy + self.wire.garbled == 0
-            && !hides
+            && !is_odd
+            && self.version != [1, 5, 6]
             && is_settled
             && is_told
             && !cannot_compare
