@@ -1,4 +1,4 @@
-//! Results as lines for people.
+//! Results as lines of text.
 
 use std::io::{self, Write};
 
@@ -24,7 +24,7 @@ use super::text::{self, bytes, count, grouped, one_line};
 #[derive(Debug)]
 pub struct Lines {
     quiet: bool,
-    /// Why stdout takes no more.
+    /// Why stdout takes no more output.
     broken: Option<io::Error>,
 }
 
@@ -40,7 +40,7 @@ impl Lines {
         }
     }
 
-    /// Prints what was asked for, which --quiet does not hide.
+    /// Prints a result that was asked for, which --quiet does not hide.
     fn print(&mut self, text: &str) {
         if self.broken.is_some() {
             return;
@@ -65,7 +65,7 @@ impl Sink for Lines {
         }
         let passes = count(cleared.passes.into(), "pass");
         let deleted = count(cleared.deleted, "key");
-        // Over several passes more can be deleted than any of them listed.
+        // Over several passes, more keys can be deleted than any single pass listed.
         let listed = match cleared.passes {
             1 => format!("{} listed", grouped(cleared.listed)),
             _ => format!("{} found in scope", grouped(cleared.matched)),

@@ -171,7 +171,7 @@ fn watched_until_it_is_told_to_stop() {
     let running = mcflush(["stats", "--watch", "0.1", server.address()]).stdout(writer).spawn();
     let mut lines = BufReader::new(reader).lines();
     let first = lines.next().unwrap().unwrap();
-    assert!(first.contains("what changes follows"), "{first}");
+    assert!(first.contains("changes follow"), "{first}");
     let second = lines.next().unwrap().unwrap();
     assert!(second.contains("gets/s"), "{second}");
     running.signal("INT");

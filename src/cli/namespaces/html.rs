@@ -1,4 +1,4 @@
-//! `--html`: a page with a picture and a table.
+//! `--html`: a page with a chart and a table.
 
 use mcflush::address::ServerAddr;
 use mcflush::ops::namespaces::Namespaces;
@@ -7,12 +7,12 @@ use super::{NamespaceRow, Sighting, rows, title};
 use crate::cli::page::{self, Cell, Column, HtmlPage, ROWS_MAX, Share, now};
 use crate::cli::text::{age, binary, count, grouped, rate};
 
-/// What the page says beside the counts, because its reader has not seen the command run.
+/// Gaps in the counts, which the page has to state because its reader did not see the command run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lacks<'a> {
     /// Servers that could not be counted.
     pub failed: &'a [ServerAddr],
-    /// A listing may have missed keys.
+    /// Whether a listing may have missed keys.
     pub in_part: bool,
 }
 
@@ -25,7 +25,7 @@ impl Lacks<'_> {
         }
         if self.in_part {
             notes.push(
-                "Recently read keys may be missing: a server was listed by less than a walk of its hash table.".into(),
+                "Recently read keys may be missing: not every server was listed by a walk of its hash table.".into(),
             );
         }
         if namespaces.others().keys > 0 {
@@ -36,7 +36,7 @@ impl Lacks<'_> {
     }
 }
 
-/// The page.
+/// The counts as an HTML page.
 pub fn page(
     servers: &[ServerAddr],
     lacks: Lacks<'_>,
