@@ -526,7 +526,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_is_what_is_below() {
+    fn the_source_is_the_error_below() {
         use std::error::Error as _;
         let of = |problem| Error { server: "a".parse().unwrap(), problem };
         let refused = of(Problem::Connect(io::ErrorKind::ConnectionRefused.into()));
@@ -538,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_is_what_can_help() {
+    fn advice_fits_the_problem() {
         let reply = |line: &'static str| ErrorReply::new(line).unwrap();
         let refusal = |line| Problem::Refusal { command: "stats", reply: reply(line) };
         let connect = |kind: io::ErrorKind| Problem::Connect(kind.into());

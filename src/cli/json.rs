@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_spelled_as_a_number_is_one() {
+    fn a_value_spelled_as_a_number_is_one() {
         for (name, value, expected) in [
             ("curr_items", "7", json!(7)),
             ("limit_maxbytes", "18446744073709551615", json!(u64::MAX)),

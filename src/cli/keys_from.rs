@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_named() {
+    fn a_line_that_is_no_key_is_named() {
         for (text, form, words) in [
             (&b"a\n\nb\n"[..], KeysForm::Lines, "line 2: it is empty"),
             (b"a\nb\\n\n", KeysForm::Lines, "line 2: write a backslash"),

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lists_nothing_has_no_figures() {
+    fn an_operation_that_lists_nothing_has_no_figures() {
         let mut counts = Counts::new(2, false);
         counts.begin(&server("cache1"));
         let lines = after_ten_seconds(&counts, 80, 8);

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_like_a_pattern() {
+    fn a_prefix_that_looks_like_a_pattern() {
         for (asked, prefix, mark) in [
             ("shop:*", "\"shop:\" or --match \"shop:*\"", '*'),
             ("shop:%", "\"shop:\"", '%'),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_in_its_place() {
+    fn the_most_similar_prefixes_are_named() {
         let says = |hint| match hint {
             Some(Hint::Nearest(text) | Hint::Pattern(text)) => text,
             None => String::new(),

@@ -1,4 +1,4 @@
-//! `--json`: one document that scripts can read, whatever happened, as docs/output.schema.json says.
+//! `--json`: one document that scripts can read, whatever happened, described by docs/output.schema.json.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::support::wait_for;
 
 each_version!(of_a_flush, of_a_clear, of_a_dry_run, of_stats);
 
-/// The document, held against the schema.
+/// The document, validated against the schema.
 pub fn document(run: &Run) -> Value {
     let mut lines = lines(run);
     assert_eq!(lines.len(), 1, "one line{run}");
     lines.remove(0)
 }
 
-/// Each line, held against the schema.
+/// Each line, validated against the schema.
 pub fn lines(run: &Run) -> Vec<Value> {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/output.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();

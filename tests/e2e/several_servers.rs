@@ -1,4 +1,4 @@
-//! More than one server: each is worked on, each is answered for.
+//! More than one server: mcflush works on each, and reports on each.
 
 use crate::support::fake::{Answer, Fake, Nobody};
 use crate::support::run::mcflush;
@@ -116,7 +116,7 @@ fn silent_servers_are_waited_for_together() {
     let servers: Vec<Fake> = (0..10).map(|_| Fake::silent()).collect();
     let addresses = servers.iter().map(Fake::address);
     let run = mcflush(["--all", "--timeout", LONG].into_iter().chain(addresses)).spawn();
-    // Each while the others are silent.
+    // Each is contacted while the others are silent.
     servers.iter().for_each(Fake::wait_for_connection);
     run.signal("INT");
     run.wait().exits(130);

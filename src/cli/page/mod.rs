@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_put_in_is_looked_at_again() {
+    fn values_are_not_searched_for_placeholders() {
         let hostile = "/tmp/{{rows}}<script>";
         let page = HtmlPage { heading: hostile.into(), notes: vec![hostile.into()], ..HtmlPage::default() }.render();
         assert!(page.contains("<h1>/tmp/{{rows}}&lt;script&gt;</h1>"));

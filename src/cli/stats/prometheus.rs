@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_says_stays_in_its_place() {
+    fn a_servers_text_stays_in_its_place() {
         let hostile = Stat::new("evil\"name\\", "1").unwrap();
         let version = Stat::new("version", "1\"} 2").unwrap();
         let servers = [("h:1".parse().unwrap(), vec![(Group::General, vec![version, hostile])])];

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_added_is() {
+    fn additive_statistics_are_added() {
         let text = table(&[stats_of("cache1", "3"), stats_of("cache2", "40")], None);
         let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[0], ["cache1:11211", "cache2:11211", "total"]);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_units_and_a_program_what_the_server_says() {
+    fn a_terminal_gets_units_and_a_program_the_servers_figures() {
         let stats = [("pid", "12345"), ("uptime", "7265"), ("curr_items", "1234567"), ("bytes", "67108864")];
         let stats = stats.map(|(name, value)| Stat::new(name.to_owned(), value.to_owned()).unwrap());
         let one: ServerStats = ("cache1".parse().unwrap(), vec![(Group::General, stats.to_vec())]);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_is_a_rate_and_a_ratio() {
+    fn changes_have_rates_and_a_ratio() {
         let (mut last, server, start) = (LastStats::default(), "cache1".parse().unwrap(), Instant::now());
         let first =
             said(&[("uptime", "9"), ("cmd_get", "10"), ("get_hits", "9"), ("get_misses", "1"), ("curr_items", "5")]);

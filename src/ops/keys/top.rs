@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_listing_does_not_say() {
+    fn a_figure_that_the_listing_lacks() {
         let mut ranking = Ranking::new(Top { order: Order::Age, most: NonZeroUsize::MIN });
         let item = ListedItem::Metadump(MetadumpLine::new(b"key=a exp=-1 cas=1").unwrap());
         assert!(ranking.offer(b"a", item, &address()).unwrap_err().to_string().contains("last read"));
