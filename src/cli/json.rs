@@ -16,10 +16,10 @@ use mcflush::scope::Scope;
 use serde_json::{Map, Value, json};
 
 use super::advice;
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::namespaces::{NamespaceRow, Sighting};
 use super::sink::Sink;
-use super::stats::{Said, ServerStats, Since, StatsFormat};
+use super::stats::{GroupStats, ServerStats, Since, StatsFormat};
 
 /// The document to print; the servers' results are added one by one.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Sink for Document {
         }));
     }
 
-    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn stats(&mut self, server: &ServerAddr, result: &Result<GroupStats, Error>, since: Option<&Since>) {
         let groups: Map<_, _> = result
             .iter()
             .flatten()
@@ -209,7 +209,7 @@ impl Sink for Document {
         }));
     }
 
-    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize) {
+    fn used(&mut self, together: &FleetTraffic, rows: &[hot::HotRow], most: usize) {
         let sighting = &together.sighting;
         let row = |hot::HotRow { prefix, uses }: &hot::HotRow| {
             json!({

@@ -13,11 +13,11 @@ use mcflush::ops::namespaces::Counted;
 use mcflush::protocol::Escaped;
 use mcflush::scope::{Glob, Prefix, Scope};
 
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::namespaces::{self, NamespaceRow, Sighting};
 use super::screen::aside;
 use super::sink::Sink;
-use super::stats::{self, Said, ServerStats, Since, StatsFormat};
+use super::stats::{self, GroupStats, ServerStats, Since, StatsFormat};
 use super::text::{self, bytes, count, grouped, one_line};
 
 /// Prints a line, or a table, for each result.
@@ -112,7 +112,7 @@ impl Sink for Lines {
         self.print(&text);
     }
 
-    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn stats(&mut self, server: &ServerAddr, result: &Result<GroupStats, Error>, since: Option<&Since>) {
         if let (Ok(said), Some(since)) = (result, since) {
             self.print(&since.text(server, said));
         }
@@ -138,7 +138,7 @@ impl Sink for Lines {
 
     fn seen(&mut self, _: &ServerAddr, _: &Result<Seen, Error>) {}
 
-    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize) {
+    fn used(&mut self, together: &FleetTraffic, rows: &[hot::HotRow], most: usize) {
         if !together.servers.is_empty() {
             self.print(&hot::table(together, rows, most, text::terminal_width()));
         }

@@ -17,13 +17,13 @@ use mcflush::scope::Scope;
 
 use super::advice;
 use super::config::similar;
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::json::Document;
 use super::lines::{Lines, deleted_of_named};
-use super::namespaces::{self, Lacks, Sighting};
+use super::namespaces::{self, Gaps, Sighting};
 use super::screen::{complain, warn};
 use super::sink::Sink;
-use super::stats::{Said, ServerStats, Since, StatsFormat};
+use super::stats::{GroupStats, ServerStats, Since, StatsFormat};
 use super::text::{count, grouped, one_line};
 use super::unmatched::{Hint, Unmatched};
 
@@ -118,7 +118,12 @@ impl Report {
     }
 
     /// Reports a server's statistics; [`Self::all_stats`] prints those of all servers together.
-    pub fn stats(&mut self, server: &ServerAddr, result: Result<Said, Error>, since: Option<&Since>) -> Option<Said> {
+    pub fn stats(
+        &mut self,
+        server: &ServerAddr,
+        result: Result<GroupStats, Error>,
+        since: Option<&Since>,
+    ) -> Option<GroupStats> {
         self.sink.stats(server, &result, since);
         self.note(server, result.as_ref().err());
         result.ok()
@@ -203,9 +208,9 @@ impl Report {
         if servers.is_empty() {
             return;
         }
-        let lacks = Lacks { failed: &self.failed, in_part: self.in_part };
+        let gaps = Gaps { failed: &self.failed, in_part: self.in_part };
         let top = top.map_or(usize::MAX, NonZeroUsize::get);
-        let page = namespaces::page(servers, lacks, namespaces, sighting, top);
+        let page = namespaces::page(servers, gaps, namespaces, sighting, top);
         self.write(file, &page);
     }
 
@@ -219,13 +224,13 @@ impl Report {
     }
 
     /// Reports the reads and writes on the servers whose log was read.
-    pub fn used(&mut self, together: &Together, most: usize, top: Option<NonZeroUsize>) {
+    pub fn used(&mut self, together: &FleetTraffic, most: usize, top: Option<NonZeroUsize>) {
         let rows = hot::rows(&together.sighting.traffic, top);
         self.sink.used(together, &rows, most);
     }
 
     /// Writes the same as a page to a file.
-    pub fn page_of_uses(&mut self, file: &Path, together: &Together, top: Option<NonZeroUsize>) {
+    pub fn page_of_uses(&mut self, file: &Path, together: &FleetTraffic, top: Option<NonZeroUsize>) {
         if !together.servers.is_empty() {
             let page = hot::page(together, &self.failed, top.map_or(usize::MAX, NonZeroUsize::get));
             self.write(file, &page);

@@ -11,9 +11,9 @@ use mcflush::ops::hot::Seen;
 use mcflush::ops::namespaces::Counted;
 use mcflush::scope::Scope;
 
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::namespaces::{NamespaceRow, Sighting};
-use super::stats::{Said, ServerStats, Since, StatsFormat};
+use super::stats::{GroupStats, ServerStats, Since, StatsFormat};
 
 /// Receives results as they come. The [report](super::report) prints the failures; here they are only part of a
 /// document.
@@ -29,7 +29,7 @@ pub trait Sink: fmt::Debug {
     fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: &Result<Survey, Error>);
 
     /// A server's statistics and, with --watch, the changes since it was last asked.
-    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>);
+    fn stats(&mut self, server: &ServerAddr, result: &Result<GroupStats, Error>, since: Option<&Since>);
 
     /// The statistics of all servers that answered, and the names of those that did not.
     fn all_stats(&mut self, servers: &[ServerStats], failed: &[ServerAddr], format: StatsFormat);
@@ -44,7 +44,7 @@ pub trait Sink: fmt::Debug {
     fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>);
 
     /// The uses on all servers whose log was read.
-    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize);
+    fn used(&mut self, together: &FleetTraffic, rows: &[hot::HotRow], most: usize);
 
     /// A remark for people.
     fn remark(&mut self, text: &str);

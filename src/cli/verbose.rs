@@ -15,7 +15,6 @@ type Line = (fn(&str), String);
 
 /// Prints events on a separate thread, so that a stalled terminal never delays an operation. The thread starts with the
 /// first line: most runs have none.
-/// first line: most runs have none.
 pub struct Verbose {
     everything: bool,
     printer: Arc<Mutex<Option<Printer>>>,

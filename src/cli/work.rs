@@ -21,13 +21,13 @@ use mcflush::scope::Scope;
 use tokio::time::Instant;
 
 use super::access::Accesses;
-use super::hot::{Live, Together};
+use super::hot::{FleetTraffic, Live};
 use super::json::Document;
 use super::keys_from::KeysFrom;
 use super::progress::Progress;
 use super::report::Report;
 use super::screen::warn;
-use super::stats::{LastStats, Said, StatsFormat};
+use super::stats::{GroupStats, LastStats, StatsFormat};
 use super::verbose::Verbose;
 use super::when::When;
 use super::{keys, namespaces, stats};
@@ -153,7 +153,7 @@ impl Work {
                 async move { ask_for_stats(&server, &asked, &context).await }
             };
             let note = |server, result: Result<Vec<_>, _>| {
-                let said = result.map(|said| groups.iter().copied().zip(said).collect::<Said>());
+                let said = result.map(|said| groups.iter().copied().zip(said).collect::<GroupStats>());
                 let now = Instant::now();
                 let since = match (&mut watch, &said) {
                     (Some((_, last)), Ok(said)) => Some(last.compare(&server, said, now)),
@@ -211,7 +211,7 @@ impl Work {
                 }
             }
         };
-        let (mut total, mut together) = (Namespaces::default(), Together::default());
+        let (mut total, mut together) = (Namespaces::default(), FleetTraffic::default());
         let note = |server: ServerAddr, result: Result<_, Error>| {
             let (counted, seen) = match result {
                 Ok((counted, seen)) => (Ok(counted), seen),
@@ -226,7 +226,7 @@ impl Work {
             }
         };
         self.each(self.jobs, operation, note).await;
-        let Together { servers, sighting, .. } = together;
+        let FleetTraffic { servers, sighting, .. } = together;
         let sighting = hot.map(|_| &sighting);
         report.namespaces(&servers, &total, sighting, top);
         if let Some(file) = html {
@@ -243,7 +243,7 @@ impl Work {
             let (hot, so_far) = (Arc::clone(&hot), live.note(&server));
             async move { hot::hot(&server, &hot, &context, so_far).await }
         };
-        let mut together = Together::default();
+        let mut together = FleetTraffic::default();
         let note = |server: ServerAddr, result| {
             report.seen(&server, &result);
             if let Ok(seen) = result {

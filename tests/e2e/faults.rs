@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::LONG;
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 
@@ -63,7 +63,7 @@ fn deletes(fake: &Fake) -> Vec<String> {
 
 #[test]
 fn refused() {
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         once(command, nobody.address()).fails(nobody.address(), &["refused"]).claims_nothing();
     }

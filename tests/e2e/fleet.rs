@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde_json::{Value, json};
 
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 use crate::support::{LONG, wait_for};
@@ -169,7 +169,7 @@ fn frozen_and_dead_servers_do_not_stop_the_others() {
     for at in 0..ALL {
         if at % 10 == 3 {
             // As after a server was killed, but no other program can get its port meanwhile.
-            let nobody = Nobody::start();
+            let nobody = UnusedPort::start();
             addresses.push(nobody.address().to_owned());
             dead.push(nobody);
             continue;

@@ -5,7 +5,7 @@ use std::path::Path;
 use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
 
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 use crate::support::wait_for;
@@ -91,7 +91,7 @@ fn of_stats(version: Version) {
 
 #[test]
 fn of_servers_that_fail_beside_one_that_does_not() {
-    let (server, nobody) = (Server::start(Version::Sid, &[]), Nobody::start());
+    let (server, nobody) = (Server::start(Version::Sid, &[]), UnusedPort::start());
     let hostile = Fake::answering(|_| Answer::text("SERVER_ERROR \u{1b}[2J\r\n"));
     server.store(["shop:1"]);
     for command in [&["--all"][..], &["--prefix", "shop:"], &["--dry-run", "--prefix", "shop:"], &["stats"]] {

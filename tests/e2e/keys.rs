@@ -6,7 +6,7 @@ use std::io::Read;
 use serde_json::json;
 
 use crate::json::lines;
-use crate::support::fake::{Fake, Nobody};
+use crate::support::fake::{Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 use crate::support::terminal::Terminal;
@@ -213,7 +213,7 @@ fn of_several_servers_in_order() {
     let servers: Vec<Server> = (0..2).map(|_| Server::start(Version::Sid, &[])).collect();
     servers[0].store(["one:1"]);
     servers[1].store(["two:1"]);
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     let addresses = [servers[0].address(), nobody.address(), servers[1].address()];
     let run = mcflush(["keys"].into_iter().chain(addresses)).run();
     run.exits(3).warns(nobody.address());

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::dns::{DeadDns, Dns};
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Mcflush, mcflush};
 use crate::support::server::{Server, Version};
 use crate::support::{LONG, wait_for};
@@ -234,7 +234,7 @@ fn a_server_without_a_cluster_is_refused() {
     refuses(endpoint(recording("a|b")).address(), "protocol");
     refuses(endpoint("CONFIG cluster 0 9999999999\r\n".into()).address(), "limit");
     refuses_after("1", Fake::silent().address(), "timeout");
-    refuses(Nobody::start().address(), "refused");
+    refuses(UnusedPort::start().address(), "refused");
     untouched.assert_untouched();
 }
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::json::document;
-use crate::support::fake::{Fake, Nobody};
+use crate::support::fake::{Fake, UnusedPort};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 use crate::support::wait_for;
@@ -95,7 +95,7 @@ fn of_several_servers_together() {
     let servers: Vec<Server> = (0..2).map(|_| Server::start(Version::Sid, &[])).collect();
     servers[0].store([numbered("shop:", 30), numbered("blog:", 10)].concat());
     servers[1].store([numbered("shop:", 5), numbered("wiki:", 7)].concat());
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     let addresses = [servers[0].address(), nobody.address(), servers[1].address()];
     let run = mcflush(["namespaces", "--json"].into_iter().chain(addresses)).run();
     let together = document(run.exits(3));

@@ -13,7 +13,7 @@ use mcflush::resolver::Resolver;
 use serde_json::{Value, json};
 
 use crate::json::document;
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
 
@@ -109,7 +109,7 @@ fn of_every_group(version: Version) {
 fn for_prometheus(version: Version) {
     let server = Server::start(version, &[]);
     server.store(["a", "b", "c"]);
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     let groups = GROUPS.into_iter().flat_map(|group| ["--group", group]);
     let options = ["stats", "--format", "prometheus"].into_iter().chain(groups);
     let run = mcflush(options.chain([server.address(), nobody.address()])).run();

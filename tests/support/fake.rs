@@ -244,17 +244,17 @@ impl Peer {
 }
 
 /// A loopback port on which no program listens, and which no other can take while this is held.
-pub struct Nobody {
+pub struct UnusedPort {
     address: String,
     _held: (TcpListener, TcpStream),
 }
 
-impl Nobody {
-    pub fn start() -> Nobody {
+impl UnusedPort {
+    pub fn start() -> UnusedPort {
         // The near end of a connection occupies its port without listening on it.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("the listener is there");
-        Nobody { address: stream.local_addr().expect("it is bound").to_string(), _held: (listener, stream) }
+        UnusedPort { address: stream.local_addr().expect("it is bound").to_string(), _held: (listener, stream) }
     }
 
     pub fn address(&self) -> &str {

@@ -68,8 +68,8 @@ impl Config {
     /// Reads the named file, or else the first that exists of `$MCFLUSH_CONFIG`, `./mcflush.toml`,
     /// `$XDG_CONFIG_HOME/mcflush/config.toml` and `/etc/mcflush.toml`.
     ///
-    /// The file cannot be read, or has a wrong value. The error is one line, with the file's line.
-    /// The file cannot be read, or has a wrong value: one line, with the place.
+    /// # Errors
+    /// The file cannot be read, or has a wrong value. The error is one line, with the number of the file's line.
     pub fn find(named: Option<PathBuf>) -> Result<Self, String> {
         let Some(file) = place(named)? else { return Ok(Self::default()) };
         let name = one_line(&file.display().to_string());

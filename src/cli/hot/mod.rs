@@ -25,7 +25,7 @@ pub struct HotCommand {
 
 /// The traffic of all servers together.
 #[derive(Debug, Default)]
-pub struct Together {
+pub struct FleetTraffic {
     pub servers: Vec<ServerAddr>,
     pub sighting: Sighting,
     /// The hot keys, each with the index of its server.
@@ -34,7 +34,7 @@ pub struct Together {
     pub skipped: u64,
 }
 
-impl Together {
+impl FleetTraffic {
     pub fn add(&mut self, server: ServerAddr, seen: hot::Seen) {
         let place = self.servers.len();
         self.servers.push(server);
@@ -109,8 +109,8 @@ fn fit<const COLUMNS: usize>(table: &mut [[String; COLUMNS]], width: Option<usiz
 }
 
 /// The traffic as a table.
-pub fn table(together: &Together, rows: &[HotRow], most: usize, width: Option<usize>) -> String {
-    let Together { servers, sighting, .. } = together;
+pub fn table(together: &FleetTraffic, rows: &[HotRow], most: usize, width: Option<usize>) -> String {
+    let FleetTraffic { servers, sighting, .. } = together;
     let total = sighting.traffic.total();
     let mut text = format!("{}: {} in {:.1} s", title(servers), summary(&total), sighting.time.as_secs_f64());
     for line in lines(rows, sighting, width) {
@@ -133,8 +133,8 @@ pub fn table(together: &Together, rows: &[HotRow], most: usize, width: Option<us
 }
 
 /// The traffic as an HTML page.
-pub fn page(together: &Together, failed: &[ServerAddr], top: usize) -> String {
-    let Together { servers, sighting, skipped, .. } = together;
+pub fn page(together: &FleetTraffic, failed: &[ServerAddr], top: usize) -> String {
+    let FleetTraffic { servers, sighting, skipped, .. } = together;
     let listed = rows(&sighting.traffic, top.min(ROWS_MAX).try_into().ok());
     let column = |heading, name, is_wide| Column { heading, name, is_wide, is_sorted: name == "gets" };
     let row = |HotRow { prefix, uses }: &HotRow| {
@@ -213,7 +213,7 @@ mod tests {
             skipped: 3,
             logs_deletes: true,
         };
-        let mut together = Together::default();
+        let mut together = FleetTraffic::default();
         together.add("cache1".parse().unwrap(), seen(vec![key("a", 9), key("b", 1)]));
         together.add("cache2".parse().unwrap(), seen(vec![key("a", 5)]));
         let hottest: Vec<_> = together.hottest(2).into_iter().map(|(key, place)| (key.uses, *place)).collect();

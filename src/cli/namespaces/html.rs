@@ -9,14 +9,14 @@ use crate::cli::text::{age, binary, count, grouped, rate};
 
 /// Gaps in the counts, which the page has to state because its reader did not see the command run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Lacks<'a> {
+pub struct Gaps<'a> {
     /// Servers that could not be counted.
     pub failed: &'a [ServerAddr],
     /// Whether a listing may have missed keys.
     pub in_part: bool,
 }
 
-impl Lacks<'_> {
+impl Gaps<'_> {
     fn notes(self, namespaces: &Namespaces) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.failed.is_empty() {
@@ -39,7 +39,7 @@ impl Lacks<'_> {
 /// The counts as an HTML page.
 pub fn page(
     servers: &[ServerAddr],
-    lacks: Lacks<'_>,
+    gaps: Gaps<'_>,
     namespaces: &Namespaces,
     sighting: Option<&Sighting>,
     top: usize,
@@ -95,7 +95,7 @@ pub fn page(
     HtmlPage {
         heading: format!("Keys on {}", title(servers)),
         summary: summary + &sighting.map(seconds).unwrap_or_default(),
-        notes: lacks.notes(namespaces),
+        notes: gaps.notes(namespaces),
         picture: "Bytes by prefix",
         shares: listed.iter().map(share).collect(),
         columns,
@@ -110,14 +110,14 @@ mod tests {
 
     #[test]
     fn a_whole_listing_needs_no_note() {
-        assert!(Lacks::default().notes(&Namespaces::default()).is_empty());
+        assert!(Gaps::default().notes(&Namespaces::default()).is_empty());
     }
 
     #[test]
     fn a_server_that_failed_is_named() {
         let servers: Vec<ServerAddr> = vec!["/tmp/{{rows}}<script>".parse().unwrap()];
-        let lacks = Lacks { failed: &servers, in_part: true };
-        let page = page(&servers, lacks, &Namespaces::default(), None, 10);
+        let gaps = Gaps { failed: &servers, in_part: true };
+        let page = page(&servers, gaps, &Namespaces::default(), None, 10);
         assert!(page.contains("Keys on /tmp/{{rows}}&lt;script&gt;"));
         assert!(page.contains("failed there: /tmp/{{rows}}&lt;script&gt;."));
     }

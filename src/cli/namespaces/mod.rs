@@ -13,7 +13,7 @@ use mcflush::ops::hot::{Traffic, Uses};
 use mcflush::ops::namespaces::{Division, Namespaces, Usage};
 use mcflush::protocol::Escaped;
 
-pub use self::html::{Lacks, page};
+pub use self::html::{Gaps, page};
 use super::page::now;
 use super::text::{self, age, binary, count, grouped, rate};
 

@@ -87,10 +87,10 @@ impl Group {
 }
 
 /// A server's statistics, by group.
-pub type Said = Vec<(Group, Vec<Stat>)>;
+pub type GroupStats = Vec<(Group, Vec<Stat>)>;
 
 /// A server and its statistics.
-pub type ServerStats = (ServerAddr, Said);
+pub type ServerStats = (ServerAddr, GroupStats);
 
 /// A number in a form that servers write.
 pub fn number(value: &[u8]) -> Option<f64> {

@@ -6,7 +6,7 @@ use mcflush::address::ServerAddr;
 use mcflush::protocol::Escaped;
 use tokio::time::Instant;
 
-use super::{Group, Said, number};
+use super::{Group, GroupStats, number};
 use crate::cli::text::{aligned, grouped};
 
 /// The last statistics of each server.
@@ -43,7 +43,7 @@ pub enum Since {
 
 impl LastStats {
     /// Compares a server's answer with the one before, and keeps it for the next comparison.
-    pub fn compare(&mut self, server: &ServerAddr, said: &Said, at: Instant) -> Since {
+    pub fn compare(&mut self, server: &ServerAddr, said: &GroupStats, at: Instant) -> Since {
         let mut values = HashMap::new();
         let mut order = Vec::new();
         for (group, stats) in said {
@@ -91,7 +91,7 @@ fn changes(last: &Last, now: &Last, order: Vec<(Group, String)>) -> Changes {
 
 impl Since {
     /// The changes as text.
-    pub fn text(&self, server: &ServerAddr, said: &Said) -> String {
+    pub fn text(&self, server: &ServerAddr, said: &GroupStats) -> String {
         let Changes { seconds, changed, hit_ratio } = match self {
             Self::First => {
                 let count: usize = said.iter().map(|(_, stats)| stats.len()).sum();
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    fn said(stats: &[(&str, &str)]) -> Said {
+    fn said(stats: &[(&str, &str)]) -> GroupStats {
         let stat = |(name, value): &(&str, &str)| Stat::new((*name).to_owned(), (*value).to_owned()).unwrap();
         vec![(Group::General, stats.iter().map(stat).collect())]
     }
