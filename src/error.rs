@@ -280,7 +280,7 @@ pub enum Problem {
     },
     /// The caller filters or orders items by something that the server does not report.
     #[error("the server does not report {what}")]
-    Unsaid {
+    Unreported {
         /// What the server does not report.
         what: &'static str,
     },
@@ -368,7 +368,7 @@ pub enum TlsCure {
     TrustItself,
     /// Use another host, or expect another name in its certificate.
     ExpectName,
-    /// Name what the certificate must be for, because the address has no host name.
+    /// Give a name to expect in the certificate, because the address has no host name.
     NameIt,
     /// Expect the name by which the server knows itself.
     KnownName,
@@ -425,7 +425,7 @@ impl Problem {
             | Self::Unsuited { .. }
             | Self::NoAge { .. }
             | Self::NoCompare { .. }
-            | Self::Unsaid { .. }
+            | Self::Unreported { .. }
             | Self::NoListing(_)
             | Self::NoDelay(_) => FailureKind::Disabled,
             Self::Busy { .. } => FailureKind::Busy,
@@ -481,7 +481,7 @@ impl Problem {
             Self::Disabled { instead, .. } | Self::Unsuited { instead, .. } | Self::Unproven { instead, .. } => instead,
             Self::Tls { cure, .. } => cure.as_str(),
             Self::NoAge { .. } => "run it again without keeping new items",
-            Self::NoCompare { .. } | Self::Unsaid { .. } => "run it again without a filter, and without an order",
+            Self::NoCompare { .. } | Self::Unreported { .. } => "run it again without a filter, and without an order",
             Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
             Self::NoDelay(_) => "send the flush at that time, without a delay",
             Self::Unfinished { .. } => "connect again",
@@ -526,7 +526,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_is_what_is_below() {
+    fn the_source_is_the_error_below() {
         use std::error::Error as _;
         let of = |problem| Error { server: "a".parse().unwrap(), problem };
         let refused = of(Problem::Connect(io::ErrorKind::ConnectionRefused.into()));
@@ -538,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_is_what_can_help() {
+    fn advice_fits_the_problem() {
         let reply = |line: &'static str| ErrorReply::new(line).unwrap();
         let refusal = |line| Problem::Refusal { command: "stats", reply: reply(line) };
         let connect = |kind: io::ErrorKind| Problem::Connect(kind.into());

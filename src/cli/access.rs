@@ -1,4 +1,4 @@
-//! How servers are entered: by what their URL says, else by the options.
+//! Login and TLS for each server: from its URL, or else from the options.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,13 @@ use mcflush::protocol::storage::Credentials;
 /// Logins and TLS: from the options, and from URLs.
 #[derive(Debug, Default)]
 pub struct Accesses {
-    /// For servers whose URL has none.
+    /// For servers whose URL has no user and password.
     pub credentials: Option<Credentials>,
     /// For all servers.
     login: Login,
-    /// For servers whose URL asks for it.
+    /// For servers whose URL asks for TLS.
     tls: Option<Tls>,
-    /// From URLs, each with the host of the list that it came from.
+    /// What the URLs give for each server, with the host of the list that named the server, if any.
     entries: HashMap<ServerAddr, (Entry, Option<String>)>,
 }
 
@@ -25,15 +25,15 @@ impl Accesses {
         Self { credentials, login, tls, entries: HashMap::new() }
     }
 
-    /// Keeps what a URL says of a server, with the host of the list that the URL names; of two that say something of the same
-    /// server, the first.
+    /// Keeps the user, password and TLS of a server's URL, with the host of the list that the URL names. If two URLs
+    /// name the same server, the first applies.
     pub fn note(&mut self, server: ServerAddr, entry: Entry, list: Option<&str>) {
         if entry != Entry::default() {
             self.entries.entry(server).or_insert((entry, list.map(str::to_owned)));
         }
     }
 
-    /// How a server is entered.
+    /// How to connect and log in to a server.
     pub fn of(&self, server: &ServerAddr) -> Access {
         match self.entries.get(server) {
             Some((entry, list)) => self.by(entry, list.as_deref()),
@@ -41,7 +41,8 @@ impl Accesses {
         }
     }
 
-    /// How it is entered by such a URL. The certificate of a list's member, which is an address, has the list's name.
+    /// How to connect and log in with what a URL gives. A member of a list is an address, so its certificate has the
+    /// list's name.
     pub fn by(&self, entry: &Entry, list: Option<&str>) -> Access {
         let tls = self.tls.clone().filter(|_| entry.tls);
         let tls = match list {

@@ -1,9 +1,9 @@
-//! What to do about an error, in the words of the command line: where an option helps, it is named.
+//! Advice for an error, in the words of the command line: it names the option that helps, if one does.
 
 use mcflush::error::{Error, Problem, TlsCure};
 use mcflush::scope::PrefixError;
 
-/// The last part of an error's line.
+/// The advice, which is the last part of an error's line.
 pub fn of(error: &Error) -> &'static str {
     match &error.problem {
         Problem::Silence { doing, .. } if !["connecting", "resolving the name"].contains(doing) => {
@@ -21,7 +21,7 @@ pub fn of(error: &Error) -> &'static str {
             }
             TlsCure::ExpectName => "check the host, or give the name to expect by --tls-name",
             TlsCure::NameIt => "give --tls-name",
-            TlsCure::KnownName => "give the name that the server has by --tls-name",
+            TlsCure::KnownName => "give --tls-name the name by which the server knows itself",
             TlsCure::ClientCertificate => "give --tls-cert and --tls-key",
             TlsCure::SignedClientCertificate => {
                 "give a --tls-cert that the server's ssl_ca_cert has signed, and its --tls-key"
@@ -33,13 +33,13 @@ pub fn of(error: &Error) -> &'static str {
     }
 }
 
-/// The whole line.
+/// The whole line of an error.
 pub fn line(error: &Error) -> String {
     let Error { server, problem, .. } = error;
     format!("{server}: {}: {problem}: {}", error.kind(), of(error))
 }
 
-/// What is wrong with a prefix, and what was meant perhaps.
+/// What is wrong with a prefix, with the option that was perhaps meant.
 pub fn of_prefix(error: PrefixError) -> String {
     match error {
         PrefixError::Empty => format!("{error}: use --all for that"),

@@ -1,4 +1,4 @@
-//! The one question that mcflush asks.
+//! The only question that mcflush asks.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use mcflush::ops::Stop;
 use super::complain;
 use super::text::count;
 
-/// Asks whether these servers may be emptied, on a terminal. A script is not asked.
+/// Asks on a terminal whether these servers may be emptied. Without a terminal, it does not ask.
 pub async fn empty_all(servers: &[ServerAddr], stop: &Stop) -> bool {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return true;

@@ -16,30 +16,30 @@ use mcflush::scope::Scope;
 use serde_json::{Map, Value, json};
 
 use super::advice;
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::namespaces::{NamespaceRow, Sighting};
 use super::sink::Sink;
-use super::stats::{Said, ServerStats, Since, StatsFormat};
+use super::stats::{GroupStats, ServerStats, Since, StatsFormat};
 
-/// What will be printed, server by server.
+/// The document to print; the servers' results are added one by one.
 #[derive(Debug)]
 pub struct Document {
     command: &'static str,
-    /// None for what changes nothing.
+    /// None for a command that changes nothing.
     dry_run: Option<bool>,
-    /// What is said of all servers together.
+    /// Fields about all servers together.
     together: Map<String, Value>,
     servers: Vec<Value>,
     is_printed: bool,
 }
 
 impl Document {
-    /// Of a command that empties something, or would.
+    /// The document of a command that deletes items, or reports what it would delete.
     pub fn emptying(command: &'static str, dry_run: bool) -> Self {
         Self { command, dry_run: Some(dry_run), together: Map::new(), servers: Vec::new(), is_printed: false }
     }
 
-    /// Of a command that changes nothing.
+    /// The document of a command that changes nothing.
     pub fn changing_nothing(command: &'static str) -> Self {
         Self { command, dry_run: None, together: Map::new(), servers: Vec::new(), is_printed: false }
     }
@@ -126,7 +126,7 @@ impl Sink for Document {
         }));
     }
 
-    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn stats(&mut self, server: &ServerAddr, result: &Result<GroupStats, Error>, since: Option<&Since>) {
         let groups: Map<_, _> = result
             .iter()
             .flatten()
@@ -209,7 +209,7 @@ impl Sink for Document {
         }));
     }
 
-    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize) {
+    fn used(&mut self, together: &FleetTraffic, rows: &[hot::HotRow], most: usize) {
         let sighting = &together.sighting;
         let row = |hot::HotRow { prefix, uses }: &hot::HotRow| {
             json!({
@@ -240,7 +240,7 @@ impl Sink for Document {
 
     fn remark(&mut self, _: &str) {}
 
-    /// Prints it.
+    /// Prints the document.
     fn end(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.is_printed, true) {
             return Ok(());
@@ -261,7 +261,7 @@ impl Sink for Document {
     }
 }
 
-/// The keys that were left because they are new, where new ones are kept.
+/// Adds the number of new keys that were kept, if new keys are kept.
 fn keep_count(row: &mut Value, kept_new: Option<u64>) {
     if let (Value::Object(row), Some(kept_new)) = (row, kept_new) {
         row.insert("kept_new".into(), kept_new.into());
@@ -272,7 +272,7 @@ fn per_second(sighting: &Sighting, uses: u64) -> Value {
     ((sighting.per_second(uses) * 1000.0).round() / 1000.0).into()
 }
 
-/// To the millisecond: more would be noise.
+/// Rounded to milliseconds: more digits would be noise.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
@@ -281,10 +281,10 @@ fn error(error: &Error) -> Value {
     json!({ "kind": error.kind().to_string(), "message": format!("{}: {}", error.problem, advice::of(error)) })
 }
 
-/// Numbers as numbers; what is not spelled as one stays a text.
+/// A statistic with its value as a number, or as a text if it is not spelled as a number.
 fn statistic(stat: &Stat) -> (String, Value) {
     let (name, value) = (Escaped(stat.name()).to_string(), Escaped(stat.value()).to_string());
-    // These have dots, and are none all the same.
+    // Their values have dots but are not numbers.
     let is_text = matches!(name.as_str(), "version" | "libevent");
     let spelled = |number: &Value| serde_json::to_string(number).is_ok_and(|text| text == value);
     let whole = value.parse::<i64>().map(Value::from).or_else(|_| value.parse::<u64>().map(Value::from));
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_spelled_as_a_number_is_one() {
+    fn a_value_spelled_as_a_number_is_one() {
         for (name, value, expected) in [
             ("curr_items", "7", json!(7)),
             ("limit_maxbytes", "18446744073709551615", json!(u64::MAX)),

@@ -1,4 +1,4 @@
-//! What `mcflush keys` prints, on a thread of its own: a reader that stalls stalls nothing else.
+//! What `mcflush keys` prints, on a thread of its own: if the reader of stdout stalls, no other work stalls.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::text::{age, binary};
 
-/// Which keys, and how they are printed.
+/// Which keys to list, and how to print them.
 #[derive(Debug, Clone)]
 pub struct KeysCommand {
     pub scope: Scope,
@@ -24,20 +24,20 @@ pub struct KeysCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeysFormat {
-    /// A key a line, escaped.
+    /// One key a line, escaped.
     Lines { long: bool },
-    /// For a terminal: with what the listing says, in columns and units.
+    /// For a terminal: columns, with units.
     Columns,
-    /// Raw, with a NUL after each.
+    /// Raw keys, each followed by a NUL.
     Null,
-    /// An object a line.
+    /// One JSON object a line.
     Json { long: bool },
 }
 
-/// Pages on their way to stdout.
+/// How many pages may wait for stdout.
 const PAGES: usize = 4;
 
-/// Prints pages until the sender is dropped; gives why stdout took no more, if it did not.
+/// Prints pages until the sender is dropped. The thread's result is the error of stdout, if any.
 pub fn printer(format: KeysFormat, top: Option<Top>) -> (PageSender, JoinHandle<io::Result<()>>) {
     let (sender, pages) = pages(PAGES);
     let print = move || {
@@ -63,7 +63,7 @@ fn print_all(mut pages: PageReceiver, format: KeysFormat) -> io::Result<()> {
     Ok(())
 }
 
-/// Of several servers, each of which sends its own first, the first of all.
+/// Each server sends its own first keys. Prints the first keys of all servers together.
 fn print_first(mut pages: PageReceiver, format: KeysFormat, top: Top) -> io::Result<()> {
     let mut first = BTreeMap::new();
     let mut number = 0_u64;
@@ -88,7 +88,7 @@ fn show(text: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// As wide as what [`put_columns`] puts under them.
+/// As wide as the columns of [`put_columns`].
 const HEADINGS: &str = "   expires  last access         size           cas  class  key\n";
 
 fn put_columns(text: &mut Vec<u8>, item: &Item<'_>) {
@@ -135,7 +135,7 @@ fn put(text: &mut Vec<u8>, page: &Page, item: &Item<'_>, format: KeysFormat) {
     text.push(b'\n');
 }
 
-/// Nearly all keys are what they are printed as.
+/// Fast, because nearly all keys are printed as they are.
 fn put_escaped(text: &mut Vec<u8>, key: &[u8]) {
     if key.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\') {
         text.extend_from_slice(key);

@@ -11,25 +11,25 @@ use bytes::Bytes;
 use super::args::unescape;
 use super::text::one_line;
 
-/// Bytes that a key has at most.
+/// The length of the longest key.
 const KEY_MAX: usize = 250;
 
-/// Bytes of the longest line: a key of which every byte is escaped.
+/// The length of the longest line: a key whose bytes are all escaped.
 const LINE_MAX: usize = 4 * KEY_MAX;
 
-/// Keys in a file, each of them looked at already. Each reader begins at the first.
+/// A file of keys that have all been checked. Each reader begins at the first key.
 #[derive(Debug, Clone)]
 pub struct KeysFrom {
     file: Arc<File>,
     form: KeysForm,
 }
 
-/// How keys are written.
+/// How the keys are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeysForm {
-    /// A key a line, `\xNN` and `\\` escaped.
+    /// One key a line, with `\xNN` and `\\` as escapes.
     Lines,
-    /// Raw, with a NUL after each.
+    /// Raw keys, each followed by a NUL.
     Null,
 }
 
@@ -43,10 +43,11 @@ impl KeysForm {
 }
 
 impl KeysFrom {
-    /// Reads all of it once; `-` is stdin, which goes to a temporary file, as does whatever else cannot be read twice.
+    /// Reads and checks the whole file; `-` is stdin. Stdin and other files that cannot be read twice are copied to a
+    /// temporary file.
     ///
     /// # Errors
-    /// It cannot be read, or something in it is no key; in a line, with its number.
+    /// The file cannot be read, or a line is not a key; the error has the number of the line.
     pub fn read(path: &Path, form: KeysForm) -> Result<Self, String> {
         let is_stdin = path == Path::new("-");
         let name = if is_stdin { "stdin".into() } else { one_line(&path.display().to_string()) };
@@ -74,7 +75,7 @@ impl KeysFrom {
         let (form, mut number, mut line) = (self.form, 0_u64, Vec::new());
         std::iter::from_fn(move || {
             line.clear();
-            // One byte more than the longest line and its end: then it is too long.
+            // One byte more than the longest line and its end, so that a longer line is detected.
             match (&mut reader).take(LINE_MAX as u64 + 2).read_until(form.end(), &mut line) {
                 Ok(0) => return None,
                 Ok(_) => {}
@@ -97,7 +98,7 @@ fn key(line: &[u8], form: KeysForm) -> Result<Bytes, &'static str> {
         KeysForm::Lines if line.ends_with(b"\r") => {
             return Err("it ends with a carriage return: take it out, or write \\x0d where the key has one");
         }
-        // Nearly all keys are what they are printed as.
+        // Fast, because nearly all keys are printed as they are.
         KeysForm::Lines if !line.contains(&b'\\') => line.to_vec(),
         KeysForm::Lines => {
             unescape(line).ok_or("write a backslash as \\\\ and a byte as \\xNN, as \"mcflush keys\" does")?
@@ -111,16 +112,15 @@ fn key(line: &[u8], form: KeysForm) -> Result<Bytes, &'static str> {
 }
 
 fn spooled(mut source: impl Read, name: &str) -> Result<File, String> {
-    let mut file = tempfile::tempfile().map_err(|error| {
-        format!("io: {name} cannot be kept ({error}): give the temporary folder (TMPDIR) another place")
-    })?;
+    let mut file = tempfile::tempfile()
+        .map_err(|error| format!("io: {name} cannot be kept ({error}): set TMPDIR to another folder"))?;
     io::copy(&mut source, &mut file).map_err(|error| {
         format!("io: {name} cannot be read and kept ({error}): give the temporary folder (TMPDIR) more room")
     })?;
     Ok(file)
 }
 
-/// A file from its start, wherever others read it.
+/// Reads a file from its start, with a position of its own.
 struct FromStart {
     file: Arc<File>,
     offset: u64,
@@ -146,7 +146,7 @@ mod tests {
         let keys = KeysFrom::read(file.path(), form)
             .map_err(|line| line.rsplit_once(".tmp").unwrap_or(("", &line)).1.to_owned())?;
         let all = |keys: &KeysFrom| keys.keys().map(Result::unwrap).collect::<Vec<_>>();
-        // Two readers do not take each other's keys.
+        // Two readers do not affect each other's position.
         let (mut one, other) = (keys.keys(), all(&keys));
         assert_eq!(one.next().map(Result::unwrap), other.first().cloned());
         Ok(other)
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_named() {
+    fn a_line_that_is_no_key_is_named() {
         for (text, form, words) in [
             (&b"a\n\nb\n"[..], KeysForm::Lines, "line 2: it is empty"),
             (b"a\nb\\n\n", KeysForm::Lines, "line 2: write a backslash"),

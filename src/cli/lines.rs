@@ -1,4 +1,4 @@
-//! Results as lines for people.
+//! Results as lines of text.
 
 use std::io::{self, Write};
 
@@ -13,18 +13,18 @@ use mcflush::ops::namespaces::Counted;
 use mcflush::protocol::Escaped;
 use mcflush::scope::{Glob, Prefix, Scope};
 
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::namespaces::{self, NamespaceRow, Sighting};
 use super::screen::aside;
 use super::sink::Sink;
-use super::stats::{self, Said, ServerStats, Since, StatsFormat};
+use super::stats::{self, GroupStats, ServerStats, Since, StatsFormat};
 use super::text::{self, bytes, count, grouped, one_line};
 
 /// Prints a line, or a table, for each result.
 #[derive(Debug)]
 pub struct Lines {
     quiet: bool,
-    /// Why stdout takes no more.
+    /// Why stdout takes no more output.
     broken: Option<io::Error>,
 }
 
@@ -40,7 +40,7 @@ impl Lines {
         }
     }
 
-    /// Prints what was asked for, which --quiet does not hide.
+    /// Prints a result that was asked for, which --quiet does not hide.
     fn print(&mut self, text: &str) {
         if self.broken.is_some() {
             return;
@@ -65,7 +65,7 @@ impl Sink for Lines {
         }
         let passes = count(cleared.passes.into(), "pass");
         let deleted = count(cleared.deleted, "key");
-        // Over several passes more can be deleted than any of them listed.
+        // Over several passes, more keys can be deleted than any single pass listed.
         let listed = match cleared.passes {
             1 => format!("{} listed", grouped(cleared.listed)),
             _ => format!("{} found in scope", grouped(cleared.matched)),
@@ -112,7 +112,7 @@ impl Sink for Lines {
         self.print(&text);
     }
 
-    fn stats(&mut self, server: &ServerAddr, result: &Result<Said, Error>, since: Option<&Since>) {
+    fn stats(&mut self, server: &ServerAddr, result: &Result<GroupStats, Error>, since: Option<&Since>) {
         if let (Ok(said), Some(since)) = (result, since) {
             self.print(&since.text(server, said));
         }
@@ -138,7 +138,7 @@ impl Sink for Lines {
 
     fn seen(&mut self, _: &ServerAddr, _: &Result<Seen, Error>) {}
 
-    fn used(&mut self, together: &Together, rows: &[hot::HotRow], most: usize) {
+    fn used(&mut self, together: &FleetTraffic, rows: &[hot::HotRow], most: usize) {
         if !together.servers.is_empty() {
             self.print(&hot::table(together, rows, most, text::terminal_width()));
         }

@@ -1,4 +1,4 @@
-//! The command line: arguments in, one line a server out, an exit status that scripts can trust.
+//! The command line: arguments in, one line for each server out, and an exit status that scripts can trust.
 
 mod access;
 mod advice;
@@ -44,7 +44,7 @@ use self::verbose::Verbose;
 use self::when::When;
 use self::work::Work;
 
-/// The command line, config or address is wrong, or no server is named; nothing was sent.
+/// The command line, the config file or an address is wrong, or no server is named; mcflush sent nothing.
 const WRONG_USE: u8 = 2;
 
 /// Runs the command.
@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(refusal) => return refusal.print(),
     };
-    // The work on a server is one task: a second thread would only take time to start.
+    // The work on one server is one task: a second thread would only take time to start.
     let mut runtime = if invocation.servers.len() > 1 {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
         }
     };
     let status = runtime.block_on(run(invocation));
-    // A name that the resolver still asks for must not hold the process.
+    // A name that is still being resolved must not delay the end of the process.
     runtime.shutdown_background();
     status
 }
@@ -101,7 +101,7 @@ async fn run(invocation: Invocation) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    // One that is beyond all time is none.
+    // A deadline beyond the range of the clock is no deadline.
     let deadline = deadline.and_then(|time| Instant::now().checked_add(time));
     if let Some(deadline) = deadline {
         let stop = stop.clone();
@@ -135,7 +135,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     } else {
         servers = servers::distinct(servers, &context, jobs, is_verbose).await;
     }
-    // Of the whole list, so that the jobs of an array do not flush a server each at the same time.
+    // Computed for the whole list, so that the jobs of an array do not each flush a server at the same time.
     let delays = match &command {
         Command::Flush(how) => args::staggered(&servers, work::delay(*how), stagger),
         _ => Ok(HashMap::new()),
@@ -148,7 +148,8 @@ async fn run(invocation: Invocation) -> ExitCode {
         }
     };
     if let Some(shard) = shard {
-        // By their spellings: the parts have to fit together even where a machine cannot resolve one of them.
+        // The parts are made by the servers' spellings, so that they fit together even if one machine cannot resolve a
+        // name.
         servers = servers::distinct(shard.of(servers), &context, jobs, is_verbose).await;
     }
     if asks && servers.len() > 1 && !confirm::empty_all(&servers, &context.stop).await {
@@ -156,10 +157,10 @@ async fn run(invocation: Invocation) -> ExitCode {
     }
     let verbose = Verbose::new(is_verbose);
     let is_watched = match &command {
-        // They are in the way of what else is on the terminal.
+        // Progress lines would mix with keys on the terminal.
         Command::Keys(_) => screen::is_kept(),
         Command::Stats(options) => options.watch.is_none(),
-        // It shows what it sees.
+        // It draws its own live lines.
         Command::Hot(_) => false,
         Command::Flush(_) | Command::Clear(..) | Command::Delete(..) | Command::Survey(..) | Command::Namespaces(_) => {
             true
@@ -174,7 +175,7 @@ async fn run(invocation: Invocation) -> ExitCode {
     }
     if let (Some(shard), true) = (shard, servers.is_empty()) {
         let nothing = format!("shard {shard} has no server: nothing to do");
-        // On stdout it would be taken for a key.
+        // On stdout, the line would look like a key.
         if matches!(command, Command::Keys(_)) { tell(&nothing) } else { report.nothing(&nothing) }
     }
     let work = Work { servers, jobs, context, accesses, progress, verbose };
@@ -196,14 +197,14 @@ async fn run(invocation: Invocation) -> ExitCode {
     report.finish(signal.caught())
 }
 
-/// The empty document of a command, of those that have one.
+/// The empty document of a command; none for a command without one.
 fn document(command: &Command) -> Option<Document> {
     Some(match command {
         Command::Flush(..) => Document::emptying("flush", false),
         Command::Clear(..) => Document::emptying("clear", false),
         Command::Delete(..) => Document::emptying("delete", false),
         Command::Survey(..) => Document::emptying("clear", true),
-        // An object a key, printed as they come.
+        // It prints one object for each key, as the keys arrive.
         Command::Keys(_) => return None,
         Command::Namespaces(_) => Document::changing_nothing("namespaces"),
         Command::Hot(_) => Document::changing_nothing("hot"),

@@ -1,4 +1,4 @@
-//! What packagers install beside the binary, made of the same definitions as `--help`.
+//! Files for packagers, generated from the definitions of `--help`.
 
 use std::io::{self, Write};
 
@@ -6,10 +6,10 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-/// The man page, in roff: one page for all commands, so that a reader finds an option without knowing its command.
+/// The man page in roff: one page for all commands, so that a reader finds an option without knowing its command.
 ///
 /// # Errors
-/// None that writing to memory does not have.
+/// Only those of writing to memory, which does not fail.
 pub fn man(mut command: Command) -> io::Result<Vec<u8>> {
     command.build();
     let page = Man::new(command.clone()).manual("User Commands");
@@ -32,7 +32,7 @@ pub fn man(mut command: Command) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A section for each command below `above`, with the options that mcflush itself does not have.
+/// Writes a section for each command below `above`, with the options that mcflush itself does not have.
 fn sections(text: &mut Vec<u8>, mcflush: &Command, above: &Command) -> io::Result<()> {
     for command in above.get_subcommands().filter(|command| !command.is_hide_set()) {
         let known: Vec<_> = mcflush.get_arguments().map(|argument| argument.get_id().clone()).collect();

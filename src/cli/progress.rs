@@ -1,7 +1,7 @@
-//! Progress, for people who watch: live lines on a terminal, and elsewhere, on request, a plain line now and then.
+//! Progress: live lines on a terminal; without one, if the user asks for them, a plain line now and then.
 //!
-//! Operations only count; a thread of its own looks at the counts and draws, so that a stalled terminal never holds up
-//! an operation, and what waits for it is no more than a row a server.
+//! Operations only update counts. A separate thread reads the counts and draws, so that a stalled terminal never delays
+//! an operation. What waits for the terminal is at most one row for each server.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,16 +18,16 @@ use super::screen;
 use super::text::{aligned, clock, grouped, one_line, short};
 use super::when::When;
 
-/// A run that is over sooner shows nothing.
+/// A run that ends sooner shows nothing.
 const FIRST: Duration = Duration::from_millis(300);
-/// Between two looks, on a terminal.
+/// The time between two redraws on a terminal.
 const TICK: Duration = Duration::from_millis(100);
-/// Between two plain lines, in the end; the first ones come sooner.
+/// The longest time between two plain lines; the first ones come sooner.
 const PLAIN_MAX: Duration = Duration::from_secs(30);
-/// The most lines: a person cannot follow more while they change.
+/// The most live lines: a person cannot follow more while they change.
 const ROWS_MAX: usize = 8;
 
-/// Shows what goes on until it is told to stop.
+/// Shows the progress until it is told to stop.
 pub struct Progress(Option<Drawing>);
 
 struct Drawing {
@@ -37,7 +37,8 @@ struct Drawing {
 }
 
 impl Progress {
-    /// For so many servers, of which keys are deleted or only looked at.
+    /// Starts to draw the progress on this many servers. `deletes` says whether the command deletes keys or only lists
+    /// them.
     pub fn start(when: When, servers: usize, deletes: bool) -> Self {
         let draw = match (when, screen::is_drawable()) {
             (When::Never, _) | (When::Auto, false) => return Self(None),
@@ -53,7 +54,7 @@ impl Progress {
         Self(Some(Drawing { counts, stop, drawer }))
     }
 
-    /// A server's row, there as long as what is returned.
+    /// A row for a server, which is shown until the returned value is dropped.
     pub fn row(&self, server: &ServerAddr) -> ServerProgress {
         ServerProgress(self.0.as_ref().map(|drawing| {
             let place = lock(&drawing.counts).begin(server);
@@ -61,21 +62,21 @@ impl Progress {
         }))
     }
 
-    /// Wipes what is drawn.
+    /// Removes the drawn lines.
     pub fn finish(self) {
         if let Some(Drawing { stop, drawer, .. }) = self.0 {
             drop(stop);
-            // That it ended badly says no more than that the terminal is gone.
+            // A failure of the drawing thread only means that the terminal is gone.
             let _ = drawer.join();
         }
     }
 }
 
-/// A server that is worked on.
+/// The row of a server in progress.
 pub struct ServerProgress(Option<(Arc<Mutex<Counts>>, usize)>);
 
 impl ServerProgress {
-    /// Takes note of an event.
+    /// Updates the counts by an event.
     pub fn note(&self, event: &Event) {
         if let Some((counts, place)) = &self.0 {
             lock(counts).note(*place, event);
@@ -106,10 +107,10 @@ fn live(counts: &Mutex<Counts>, stop: &Receiver<()>) {
     while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         wait = TICK;
         let (height, width) = terminal.size_checked().unwrap_or((24, 80));
-        // The last column is left free: some terminals go to the next line when it is written to.
+        // The last column stays free, because some terminals begin a new line after writing to it.
         let width = usize::from(width).saturating_sub(1);
         let rows = usize::from(height).saturating_sub(2).min(ROWS_MAX);
-        // Copied, so that nobody waits for the terminal.
+        // Copied, so that no operation waits for the terminal.
         let copy = lock(counts).clone();
         lines.set_message(copy.lines(Instant::now(), width, rows).join("\n"));
     }
@@ -127,15 +128,15 @@ fn plain(counts: &Mutex<Counts>, stop: &Receiver<()>) {
     }
 }
 
-/// What was told so far.
+/// The counts so far.
 #[derive(Debug, Clone)]
 struct Counts {
     since: Instant,
     servers: usize,
-    /// Else keys are only listed, and what is fast or slow is the listing.
+    /// If false, keys are only listed, and the rate is that of the listing.
     deletes: bool,
     begun: usize,
-    /// By the order in which they began, so that no row jumps.
+    /// In the order in which they began, so that no row jumps.
     active: BTreeMap<usize, Server>,
     listed: u64,
     deleted: u64,
@@ -146,7 +147,7 @@ struct Server {
     name: String,
     since: Instant,
     pass: u32,
-    /// In this pass.
+    /// Keys listed in this pass.
     listed: u64,
     deleted: u64,
     is_waiting: bool,
@@ -181,7 +182,7 @@ impl Counts {
                 server.pass = *pass;
                 server.listed = 0;
             }
-            // What had been listed will be listed again.
+            // A retry lists the same keys again.
             Event::Retry { .. } => server.listed = 0,
             _ => {}
         }
@@ -191,8 +192,8 @@ impl Counts {
         self.active.remove(&place);
     }
 
-    /// A line for each of the servers that have been worked on for longest, and one for all where there are several.
-    /// All in the fullest form in which each of them fits.
+    /// One line for each of the servers that have been in progress longest, and a total if there are several servers.
+    /// All lines have the fullest form in which every line fits.
     fn lines(&self, now: Instant, width: usize, rows: usize) -> Vec<String> {
         let shown: Vec<_> = self.active.values().take(rows).collect();
         let forms = [Detail::Exact, Detail::Short, Detail::Sparse, Detail::Tight, Detail::Least].map(|form| {
@@ -223,7 +224,7 @@ impl Counts {
         if self.deletes || self.listed > 0 {
             cells.extend(form.figures(self.listed, self.deletes.then_some(self.deleted), time, "", None));
         } else {
-            // A flush lists nothing, ever.
+            // A flush lists no keys.
             cells.extend(std::iter::repeat_n(String::new(), form.columns()));
         }
         cells.push(clock(time));
@@ -236,7 +237,7 @@ impl Server {
         let time = now.saturating_duration_since(self.since);
         let mut cells = vec![self.name.clone()];
         if self.pass == 0 && self.listed == 0 {
-            // In the place of the rate, so that no column comes and goes.
+            // The text stands in the column of the rate, so that no column comes and goes.
             let figures = if matches!(form, Detail::Exact | Detail::Short) { 2 } else { 0 };
             cells.extend(std::iter::repeat_n(String::new(), figures));
             cells.push(if self.is_waiting { "waiting" } else { "no answer yet" }.to_owned());
@@ -251,23 +252,23 @@ impl Server {
     }
 }
 
-/// How much of it is said.
+/// How much detail a line has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Detail {
-    /// Everything, to the digit.
+    /// All figures, exact.
     Exact,
-    /// Everything, in thousands and millions.
+    /// All figures, in thousands and millions.
     Short,
-    /// What has been deleted of what has been listed, in which pass.
+    /// Keys deleted of keys listed, and the pass.
     Sparse,
-    /// What has been deleted of what has been listed.
+    /// Keys deleted of keys listed.
     Tight,
-    /// What has been deleted, or listed where nothing is.
+    /// Keys deleted, or keys listed if the command deletes none.
     Least,
 }
 
 impl Detail {
-    /// Of figures.
+    /// The number of columns with figures.
     const fn columns(self) -> usize {
         match self {
             Self::Exact | Self::Short => 4,
@@ -279,7 +280,7 @@ impl Detail {
     fn figures(self, listed: u64, deleted: Option<u64>, time: Duration, waits: &str, pass: Option<u32>) -> Vec<String> {
         let number = if self == Self::Exact { grouped } else { short };
         let seconds = time.as_secs_f64().max(0.1);
-        // Far below 2^64.
+        // The rate is far below 2^64.
         let rate = (deleted.unwrap_or(listed) as f64 / seconds) as u64;
         let rate = if waits.is_empty() { format!("{}/s", number(rate)) } else { waits.to_owned() };
         let pass = pass.map(|pass| format!("pass {pass}")).unwrap_or_default();
@@ -308,7 +309,7 @@ mod tests {
         name.parse().unwrap()
     }
 
-    /// Two servers at work, one of which has listed much.
+    /// Two servers in progress; one of them has listed many keys.
     fn counts() -> Counts {
         let mut counts = Counts::new(12, true);
         let (first, second) = (counts.begin(&server("cache1")), counts.begin(&server("cache2:11311")));
@@ -325,14 +326,14 @@ mod tests {
         }
         counts.note(second, &Event::Waiting { why: "it is busy", after: TICK });
         counts.end(over);
-        // However long a busy machine took from one to the next.
+        // A busy machine may take long between the two.
         counts.active.values_mut().for_each(|server| server.since = counts.since);
         counts
     }
 
     fn after_ten_seconds(counts: &Counts, width: usize, rows: usize) -> Vec<String> {
         let mut counts = counts.clone();
-        // However long a busy machine took from one line of a test to the next.
+        // A busy machine may take long between two lines of a test.
         for active in counts.active.values_mut() {
             active.since = counts.since;
         }
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lists_nothing_has_no_figures() {
+    fn an_operation_that_lists_nothing_has_no_figures() {
         let mut counts = Counts::new(2, false);
         counts.begin(&server("cache1"));
         let lines = after_ten_seconds(&counts, 80, 8);
@@ -393,7 +394,7 @@ mod tests {
         let lines = after_ten_seconds(&counts, 199, 8);
         assert_eq!(lines.len(), 9);
         assert!(lines[8].contains("0 of 50 servers done, 8 more at work"), "{lines:?}");
-        // One server alone needs no total.
+        // A single server needs no total.
         let mut counts = Counts::new(1, true);
         counts.begin(&server("cache1"));
         assert_eq!(after_ten_seconds(&counts, 199, 8).len(), 1);

@@ -1,4 +1,4 @@
-//! What is said of the results on stderr, where they go, and the exit status they make.
+//! Passes results on, prints failures and doubts on stderr, and determines the exit status.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -17,41 +17,41 @@ use mcflush::scope::Scope;
 
 use super::advice;
 use super::config::similar;
-use super::hot::{self, Together};
+use super::hot::{self, FleetTraffic};
 use super::json::Document;
 use super::lines::{Lines, deleted_of_named};
-use super::namespaces::{self, Lacks, Sighting};
+use super::namespaces::{self, Gaps, Sighting};
 use super::screen::{complain, warn};
 use super::sink::Sink;
-use super::stats::{Said, ServerStats, Since, StatsFormat};
+use super::stats::{GroupStats, ServerStats, Since, StatsFormat};
 use super::text::{count, grouped, one_line};
 use super::unmatched::{Hint, Unmatched};
 
-/// Hands results on as they come, says on stderr what went wrong or is in doubt, and keeps count.
+/// Passes results to a sink as they come, prints on stderr what failed or is in doubt, and counts servers.
 #[derive(Debug)]
 pub struct Report {
     servers: usize,
     quiet: bool,
-    /// Where results go.
+    /// Receives the results.
     sink: Box<dyn Sink>,
     done: usize,
     failed: Vec<ServerAddr>,
-    /// Why stdout takes no more.
+    /// Why stdout takes no more output.
     broken: Option<io::Error>,
-    /// A page could not be written.
+    /// Whether a page could not be written.
     unwritten: bool,
-    /// A listing may have missed keys.
+    /// Whether a listing may have missed keys.
     in_part: bool,
-    /// Hosts that a misspelt one may have been.
+    /// Hosts in the config file, one of which a misspelt host may have meant.
     hosts: Vec<String>,
     /// Whether any key was in scope.
     unmatched: Unmatched,
-    /// No prefix is meant as a pattern.
+    /// Whether prefixes are typed with --escaped, so that none is meant as a pattern.
     is_literal: bool,
 }
 
 impl Report {
-    /// Into a document, or as lines.
+    /// A report into a JSON document, or as lines.
     pub fn new(servers: usize, quiet: bool, document: Option<Document>, hosts: Vec<String>) -> Self {
         let sink: Box<dyn Sink> = match document {
             Some(document) => Box::new(document),
@@ -72,12 +72,12 @@ impl Report {
         }
     }
 
-    /// Which keys are asked for.
+    /// Notes which keys are asked for.
     pub fn asks_for(&mut self, scope: &Scope) {
         self.unmatched = Unmatched::of(scope);
     }
 
-    /// With --escaped, a prefix that looks like a pattern is meant as it is written.
+    /// With --escaped, a prefix that looks like a pattern is meant literally.
     pub fn take_prefixes_literally(&mut self) {
         self.is_literal = true;
     }
@@ -105,7 +105,7 @@ impl Report {
         self.note_after(server, deleted.error.as_ref(), || deleted_of_named(&deleted));
     }
 
-    /// What a clear would delete.
+    /// Reports what a clear would delete.
     pub fn surveyed(&mut self, server: &ServerAddr, scope: &Scope, result: Result<Survey, Error>) {
         if let Ok(Survey { strategy, uncertainty: Some(uncertainty), .. }) = &result {
             self.listed_in_part(server, *strategy, *uncertainty);
@@ -117,25 +117,30 @@ impl Report {
         }
     }
 
-    /// A server's statistics; what it said comes [together](Self::all_stats) with the others'.
-    pub fn stats(&mut self, server: &ServerAddr, result: Result<Said, Error>, since: Option<&Since>) -> Option<Said> {
+    /// Reports a server's statistics; [`Self::all_stats`] prints those of all servers together.
+    pub fn stats(
+        &mut self,
+        server: &ServerAddr,
+        result: Result<GroupStats, Error>,
+        since: Option<&Since>,
+    ) -> Option<GroupStats> {
         self.sink.stats(server, &result, since);
         self.note(server, result.as_ref().err());
         result.ok()
     }
 
-    /// Statistics of all servers that answered.
+    /// Reports the statistics of all servers that answered.
     pub fn all_stats(&mut self, servers: &[ServerStats], format: StatsFormat) {
         self.sink.all_stats(servers, &self.failed, format);
     }
 
-    /// Ends this round of statistics; false when stdout is closed, so that another round is of no use.
+    /// Ends this round of statistics. Returns false if stdout is closed, so that another round would be useless.
     pub fn end_of_round(&mut self) -> bool {
         self.end();
         self.broken.is_none()
     }
 
-    /// Another round begins, and what the last one counted is past.
+    /// Begins another round, without the counts of the last one.
     pub fn begin_round(&mut self, document: Option<Document>) {
         if let Some(document) = document {
             self.sink = Box::new(document);
@@ -144,7 +149,7 @@ impl Report {
         self.failed.clear();
     }
 
-    /// The result of a listing whose keys are already printed.
+    /// Reports a listing whose keys have already been printed.
     pub fn listed(&mut self, server: &ServerAddr, result: Result<Shown, Error>) {
         self.note(server, result.as_ref().err());
         let Ok(Shown { strategy, taken, matched, nearest, uncertainty }) = result else { return };
@@ -155,12 +160,12 @@ impl Report {
         }
     }
 
-    /// Stdout takes no more.
+    /// Notes that stdout takes no more output.
     pub fn broke(&mut self, error: io::Error) {
         self.broken = Some(error);
     }
 
-    /// How a server's keys were counted; the counts come [together](Self::namespaces).
+    /// Reports how a server's keys were counted; [`Self::namespaces`] prints the counts of all servers together.
     pub fn counted(&mut self, server: &ServerAddr, result: &Result<Counted, Error>, seen: Option<&Seen>) {
         self.sink.counted(server, result, seen);
         if let Some(seen) = seen {
@@ -172,7 +177,7 @@ impl Report {
         }
     }
 
-    /// The prefixes on the servers that were counted.
+    /// Reports the prefixes on the servers that were counted.
     pub fn namespaces(
         &mut self,
         servers: &[ServerAddr],
@@ -191,7 +196,7 @@ impl Report {
         self.sink.namespaces(servers, &rows, sighting);
     }
 
-    /// The same as a page in a file.
+    /// Writes the same as a page to a file.
     pub fn page(
         &mut self,
         file: &Path,
@@ -203,13 +208,13 @@ impl Report {
         if servers.is_empty() {
             return;
         }
-        let lacks = Lacks { failed: &self.failed, in_part: self.in_part };
+        let gaps = Gaps { failed: &self.failed, in_part: self.in_part };
         let top = top.map_or(usize::MAX, NonZeroUsize::get);
-        let page = namespaces::page(servers, lacks, namespaces, sighting, top);
+        let page = namespaces::page(servers, gaps, namespaces, sighting, top);
         self.write(file, &page);
     }
 
-    /// What a server's log showed; what was seen comes [together](Self::used).
+    /// Reports the reading of a server's log; [`Self::used`] prints the uses on all servers together.
     pub fn seen(&mut self, server: &ServerAddr, result: &Result<Seen, Error>) {
         self.sink.seen(server, result);
         if let Ok(seen) = result {
@@ -218,14 +223,14 @@ impl Report {
         self.note(server, result.as_ref().err());
     }
 
-    /// Reads and writes on the servers whose log was read.
-    pub fn used(&mut self, together: &Together, most: usize, top: Option<NonZeroUsize>) {
+    /// Reports the reads and writes on the servers whose log was read.
+    pub fn used(&mut self, together: &FleetTraffic, most: usize, top: Option<NonZeroUsize>) {
         let rows = hot::rows(&together.sighting.traffic, top);
         self.sink.used(together, &rows, most);
     }
 
-    /// The same as a page in a file.
-    pub fn page_of_uses(&mut self, file: &Path, together: &Together, top: Option<NonZeroUsize>) {
+    /// Writes the same as a page to a file.
+    pub fn page_of_uses(&mut self, file: &Path, together: &FleetTraffic, top: Option<NonZeroUsize>) {
         if !together.servers.is_empty() {
             let page = hot::page(together, &self.failed, top.map_or(usize::MAX, NonZeroUsize::get));
             self.write(file, &page);
@@ -240,7 +245,8 @@ impl Report {
         }
     }
 
-    /// Says on stderr what [`Self::finish`] would say on stdout of prefixes that no key has: there it would be taken for a key.
+    /// Prints the hint about unmatched prefixes on stderr: [`Self::finish`] would print it on stdout, where it would
+    /// look like a key.
     pub fn hint_aside(&mut self) {
         if let (false, Some(Hint::Nearest(hint))) = (self.quiet, self.unmatched.hint()) {
             warn(&hint);
@@ -275,7 +281,7 @@ impl Report {
         })
     }
 
-    /// There was no server to work on.
+    /// Reports that there was no server to work on.
     pub fn nothing(&mut self, text: &str) {
         self.sink.remark(text);
     }
@@ -291,7 +297,7 @@ impl Report {
         self.in_part = true;
     }
 
-    /// A server is done, or failed.
+    /// Counts a server as done or failed, and prints its error.
     fn note(&mut self, server: &ServerAddr, error: Option<&Error>) {
         match error {
             None => self.done += 1,
@@ -302,7 +308,7 @@ impl Report {
         }
     }
 
-    /// The same, with what was done before the failure.
+    /// As [`Self::note`], with what was done before the failure.
     fn note_after(&mut self, server: &ServerAddr, error: Option<&Error>, so_far: impl FnOnce() -> String) {
         let Some(error) = error else { return self.note(server, None) };
         let (kind, problem, advice, meant) = (error.kind(), &error.problem, advice::of(error), self.meant(error));
@@ -310,7 +316,7 @@ impl Report {
         self.failed.push(server.clone());
     }
 
-    /// What a host that does not resolve was likely meant to be, as a question.
+    /// The host that a host that does not resolve was probably meant to be, as a question.
     fn meant(&self, error: &Error) -> String {
         let (ServerAddr::Tcp { host, .. }, FailureKind::Name) = (&error.server, error.kind()) else {
             return String::new();
@@ -320,7 +326,7 @@ impl Report {
     }
 }
 
-/// What a server's log left out, or logs as something else.
+/// Warns if a server's log left lines out, or logs deletes as gets.
 fn seen_in_part(server: &ServerAddr, seen: &Seen) {
     if seen.skipped > 0 {
         let (skipped, lines) = (count(seen.skipped, "log line"), grouped(seen.lines));
@@ -331,7 +337,7 @@ fn seen_in_part(server: &ServerAddr, seen: &Seen) {
     }
 }
 
-/// How far the figures of a listing may be off.
+/// How far the figures of a listing may be off, in words.
 fn uncertain(uncertainty: Uncertainty) -> String {
     let Uncertainty { missing, repeated } = uncertainty;
     let missing = match missing {

@@ -1,4 +1,5 @@
-//! The terminal: what is printed makes the live lines step aside, and is coloured where that helps and is wanted.
+//! The terminal: output interrupts the live lines, and is coloured if the terminal can show colours and the user wants
+//! them.
 
 use std::env;
 use std::fs::File;
@@ -12,16 +13,17 @@ use indicatif::ProgressBar;
 
 use super::when::When;
 
-/// The live lines at the terminal's lower end. There is one terminal, and other code prints on it while they are drawn.
+/// The live lines at the bottom of the terminal. They are global because there is one terminal, and other code prints
+/// on it while they are drawn.
 static LIVE: OnceLock<ProgressBar> = OnceLock::new();
 
-/// Registers live lines, which are taken away while other code prints.
+/// Registers live lines, which are removed while other code prints.
 pub fn share_with(lines: ProgressBar) {
     // A run has one set of live lines.
     let _ = LIVE.set(lines);
 }
 
-/// Prints while the live lines are taken away.
+/// Removes the live lines while `print` runs.
 pub fn aside<T>(print: impl FnOnce() -> T) -> T {
     match LIVE.get() {
         Some(lines) => lines.suspend(print),
@@ -34,12 +36,12 @@ pub fn complain(line: &str) {
     say(style("mcflush:").red().bold(), line);
 }
 
-/// What changes the meaning of a result: a line on stderr.
+/// Prints a line on stderr that changes the meaning of a result.
 pub fn warn(line: &str) {
     say(style("mcflush:").yellow().bold(), line);
 }
 
-/// What is going on: a line on stderr.
+/// Prints a line on stderr that reports progress.
 pub fn tell(line: &str) {
     say(style("mcflush:").dim(), line);
 }
@@ -51,12 +53,12 @@ fn say(name: console::StyledObject<&str>, line: &str) {
     });
 }
 
-/// Whether lines can be drawn over on stderr.
+/// Whether lines on stderr can be redrawn.
 pub fn is_drawable() -> bool {
     io::stderr().is_terminal() && !is_dumb()
 }
 
-/// Colours from now on, on either stream; an answer to clap for what it prints.
+/// Sets whether stdout and stderr are coloured from now on. Returns the choice for clap's own output.
 pub fn color(when: When) -> ColorChoice {
     let is_wanted = |is_terminal: bool| match when {
         When::Always => true,
@@ -69,7 +71,7 @@ pub fn color(when: When) -> ColorChoice {
     if stdout { ColorChoice::Always } else { ColorChoice::Never }
 }
 
-/// Whether stdout goes to a file, and no terminal or pager shows it.
+/// Whether stdout goes to a file, so that no terminal or pager shows it.
 pub fn is_kept() -> bool {
     let copy = io::stdout().as_fd().try_clone_to_owned();
     copy.and_then(|copy| File::from(copy).metadata()).is_ok_and(|of| of.is_file())

@@ -1,4 +1,4 @@
-//! Files with passwords in them.
+//! Files that hold passwords.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::screen;
 use super::text::one_line;
 
-/// Warns of a file that every user of the machine can read.
+/// Warns if every user of the machine can read a file.
 #[cfg(unix)]
 pub fn warn_if_open(file: &File, path: &Path) {
     use std::os::unix::fs::MetadataExt;
@@ -18,6 +18,6 @@ pub fn warn_if_open(file: &File, path: &Path) {
     }
 }
 
-/// Where files have no such mode.
+/// On systems whose files have no such mode.
 #[cfg(not(unix))]
 pub fn warn_if_open(_: &File, _: &Path) {}

@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mcflush::ops::Stop;
 
-/// What was caught so far.
+/// The signal caught so far, if any.
 #[derive(Debug, Clone)]
 pub struct Signal(Arc<AtomicU8>);
 
 impl Signal {
-    /// The exit status that says so: 130 after SIGINT, 143 after SIGTERM.
+    /// The exit status for it: 130 after SIGINT, 143 after SIGTERM.
     pub fn caught(&self) -> Option<u8> {
         Some(self.0.load(Ordering::Relaxed)).filter(|status| *status > 0)
     }
 }
 
-/// Cancels the token at the first signal.
+/// Cancels `stop` at the first signal, and ends the process at the second.
 ///
 /// # Errors
-/// The system does not let us listen.
+/// The system does not let mcflush listen for signals.
 pub fn watch(stop: Stop) -> io::Result<Signal> {
     let signal = Signal(Arc::default());
     let caught = Arc::clone(&signal.0);

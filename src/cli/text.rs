@@ -1,4 +1,4 @@
-//! Small texts that people read.
+//! Formats small texts for people.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
@@ -24,7 +24,7 @@ pub fn grouped(number: u64) -> String {
 pub fn count(number: u64, thing: &str) -> String {
     let mut text = format!("{} {thing}", grouped(number));
     if number != 1 {
-        // "passes", as there is no other plural here.
+        // For "passes": no other thing here ends in s.
         let _ = write!(text, "{}", if thing.ends_with('s') { "es" } else { "s" });
     }
     text
@@ -52,13 +52,13 @@ pub fn age(seconds: u64) -> String {
     }
 }
 
-/// Columns of the terminal that stdout is; none when it is something else.
+/// The width of the terminal if stdout is one; none if it is not.
 pub fn terminal_width() -> Option<usize> {
     let size = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
     io::stdout().is_terminal().then(|| size.unwrap_or(80))
 }
 
-/// How often a second: 1,234 or 12.3 or 0.04; 0 for never.
+/// A rate a second: 1,234 or 12.3 or 0.04; 0 for never.
 pub fn rate(number: f64) -> String {
     match number {
         0.0 => "0".into(),
@@ -84,14 +84,14 @@ pub fn short(number: u64) -> String {
     }
 }
 
-/// A time as clocks show it: 0:07, 12:34, 1:02:03.
+/// A time in the form of a clock: 0:07, 12:34, 1:02:03.
 pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// A number of bytes, and what that is about: 1,234,567 bytes (1.2 MiB).
+/// A number of bytes, with its size in units: 1,234,567 bytes (1.2 MiB).
 pub fn bytes(number: u64) -> String {
     let mut text = count(number, "byte");
     if number >= 1024 {
@@ -100,7 +100,7 @@ pub fn bytes(number: u64) -> String {
     text
 }
 
-/// A text without the password of a URL that was typed where none belongs.
+/// A text without the password of a URL, for URLs that were typed in a wrong place.
 pub fn without_password(text: &str) -> String {
     match text.split_once("://").and_then(|(before, after)| Some((before, after.rsplit_once('@')?))) {
         Some((before, (_, after))) => format!("{before}://…@{after}"),
@@ -108,14 +108,14 @@ pub fn without_password(text: &str) -> String {
     }
 }
 
-/// How wide the columns of a table have to be.
+/// The width that each column of a table needs.
 pub fn widths<Row: AsRef<[String]>>(table: &[Row]) -> Vec<usize> {
     let columns = table.iter().map(|row| row.as_ref().len()).max().unwrap_or_default();
     let cells = |column| table.iter().filter_map(move |row| row.as_ref().get(column));
     (0..columns).map(|column| cells(column).map(|cell| measure_text_width(cell)).max().unwrap_or(0)).collect()
 }
 
-/// Columns of the same width, names to the left and figures to the right. Columns with nothing in them are left out.
+/// Aligns columns: names to the left, figures to the right. Empty columns are left out.
 pub fn aligned<Row: AsRef<[String]>>(table: &[Row]) -> Vec<String> {
     let widths = widths(table);
     let line = |row: &Row| {
@@ -129,7 +129,7 @@ pub fn aligned<Row: AsRef<[String]>>(table: &[Row]) -> Vec<String> {
     table.iter().map(line).collect()
 }
 
-/// What the user typed may hold anything; a message is one line.
+/// A text in one line: what the user typed may hold any bytes, but a message is one line.
 pub fn one_line(text: &str) -> String {
     Escaped(text.as_bytes()).to_string()
 }

@@ -1,32 +1,32 @@
-//! The hint where no key has any of the given prefixes: most likely they are misspelt.
+//! The hint if no key has any of the given prefixes: most likely they are misspelt.
 
 use bytes::Bytes;
 use mcflush::protocol::Escaped;
 use mcflush::scope::Scope;
 
-/// The prefixes that were asked for, and what servers have in their place.
+/// The given prefixes, and the most similar ones on the servers.
 #[derive(Debug, Default)]
 pub struct Unmatched {
     asked: Vec<Bytes>,
-    /// Servers whose keys were listed.
+    /// How many servers have been listed.
     listed: usize,
-    /// Keys in scope, of all servers.
+    /// Keys in scope, on all servers.
     matched: u64,
-    /// The closest prefixes that are there, of all servers.
+    /// The most similar prefixes found, on all servers.
     nearest: Vec<Bytes>,
 }
 
-/// What is said.
+/// The hint to print.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Hint {
     /// A prefix is written like a pattern, which is nearly always a mistake.
     Pattern(String),
-    /// The closest prefixes that are there.
+    /// The most similar prefixes found.
     Nearest(String),
 }
 
 impl Unmatched {
-    /// Prefixes named in a hint.
+    /// How many prefixes a hint names.
     const NAMED_MAX: usize = 3;
 
     pub fn of(scope: &Scope) -> Self {
@@ -34,7 +34,8 @@ impl Unmatched {
         Self { asked, ..Self::default() }
     }
 
-    /// Takes note of what a server's listing found: how many keys in scope, and where it is none, the closest prefixes.
+    /// Adds the result of a server's listing: how many keys were in scope and, if there were none, the most similar
+    /// prefixes.
     pub fn note(&mut self, matched: u64, nearest: Vec<Bytes>) {
         self.listed += 1;
         self.matched += matched;
@@ -45,7 +46,7 @@ impl Unmatched {
         }
     }
 
-    /// What is to be said, if no server had a key in scope.
+    /// The hint, if no server had a key in scope.
     pub fn hint(&self) -> Option<Hint> {
         if self.listed == 0 || self.matched > 0 {
             return None;
@@ -80,14 +81,15 @@ impl Unmatched {
     }
 }
 
-/// What a prefix that is written like a pattern was meant to be.
+/// The prefix that one written like a pattern was probably meant to be.
 struct Meant<'a> {
     prefix: &'a [u8],
-    /// What makes it look like a pattern.
+    /// The character that makes it look like a pattern.
     mark: u8,
 }
 
-/// Of a prefix that begins or ends as patterns of shells, SQL and regular expressions do, or in quotes that no shell took.
+/// The meaning of a prefix that begins or ends like a pattern of a shell, SQL or a regular expression, or that has
+/// quotes that no shell has removed.
 fn meant(prefix: &[u8]) -> Option<Meant<'_>> {
     let mut mark = None;
     let mut rest = prefix;
@@ -97,7 +99,7 @@ fn meant(prefix: &[u8]) -> Option<Meant<'_>> {
     }
     while let [before @ .., last @ (b'*' | b'%' | b'?' | b'$' | b'"' | b'\'')] = rest {
         mark = mark.or(Some(*last));
-        // As in `shop:.*`.
+        // For patterns like `shop:.*`.
         rest = if *last == b'*' { before.strip_suffix(b".").unwrap_or(before) } else { before };
     }
     mark.map(|mark| Meant { prefix: rest, mark })
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_like_a_pattern() {
+    fn a_prefix_that_looks_like_a_pattern() {
         for (asked, prefix, mark) in [
             ("shop:*", "\"shop:\" or --match \"shop:*\"", '*'),
             ("shop:%", "\"shop:\"", '%'),
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_in_its_place() {
+    fn the_most_similar_prefixes_are_named() {
         let says = |hint| match hint {
             Some(Hint::Nearest(text) | Hint::Pattern(text)) => text,
             None => String::new(),

@@ -1,4 +1,4 @@
-//! What is told on stderr while it runs: warnings, and with `-v` what is tried.
+//! Lines on stderr during a run: warnings, and with `-v` each step.
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use mcflush::ops::Event;
 use super::screen::{tell, warn};
 use super::text::count;
 
-/// How and what.
+/// A line, and the function that prints it.
 type Line = (fn(&str), String);
 
-/// Prints events on a thread of its own, so that a stalled terminal never holds up an operation. The thread starts with the
+/// Prints events on a separate thread, so that a stalled terminal never delays an operation. The thread starts with the
 /// first line: most runs have none.
 pub struct Verbose {
     everything: bool,
@@ -28,29 +28,29 @@ fn start() -> Printer {
 }
 
 impl Verbose {
-    /// With everything, or warnings alone.
+    /// Prints all events, or only warnings.
     pub fn new(everything: bool) -> Self {
         Self { everything, printer: Arc::default() }
     }
 
-    /// Takes a server's events.
+    /// Returns a function that takes a server's events.
     pub fn listener(&self, server: &ServerAddr) -> impl Fn(Event) + Send + Sync + 'static {
         let (printer, server, everything) = (Arc::clone(&self.printer), server.clone(), self.everything);
         move |event| {
             if let Some(line) = line(&server, event, everything) {
                 let mut printer = printer.lock().unwrap_or_else(PoisonError::into_inner);
-                // A printer that is gone prints nothing.
+                // Without a printer, the line is lost.
                 let _ = printer.get_or_insert_with(start).0.send(line);
             }
         }
     }
 
-    /// Waits until everything is printed.
+    /// Waits until all lines are printed.
     pub fn finish(self) {
         let printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((sender, printer)) = printer else { return };
         drop(sender);
-        // It ends with its sender; that it ended badly says no more than that stderr is gone.
+        // The thread ends with its sender; a failure only means that stderr is gone.
         let _ = printer.join();
     }
 }

@@ -1,8 +1,8 @@
-//! When something is done that only helps people.
+//! When to do something that only helps people, such as colours.
 
 use clap::ValueEnum;
 
-/// When something is done that only helps people.
+/// When to do something that only helps people, such as colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// On a terminal

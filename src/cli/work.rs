@@ -1,4 +1,4 @@
-//! The commands at work: every server gets the operation, and the report every result.
+//! Runs the commands: gives each server its operation, and the report each result.
 
 use std::collections::{HashMap, HashSet};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -21,30 +21,30 @@ use mcflush::scope::Scope;
 use tokio::time::Instant;
 
 use super::access::Accesses;
-use super::hot::{Live, Together};
+use super::hot::{FleetTraffic, Live};
 use super::json::Document;
 use super::keys_from::KeysFrom;
 use super::progress::Progress;
 use super::report::Report;
 use super::screen::warn;
-use super::stats::{LastStats, Said, StatsFormat};
+use super::stats::{GroupStats, LastStats, StatsFormat};
 use super::verbose::Verbose;
 use super::when::When;
 use super::{keys, namespaces, stats};
 
-/// What all commands work with.
+/// What all commands need.
 pub struct Work {
     pub servers: Vec<ServerAddr>,
-    /// Servers worked on at once.
+    /// How many servers mcflush works on at once.
     pub jobs: NonZeroUsize,
-    /// But for how a server is entered, and where its events go.
+    /// The settings, except for a server's login and the receiver of its events.
     pub context: Context,
     pub accesses: Accesses,
     pub progress: Progress,
     pub verbose: Verbose,
 }
 
-/// Seconds after which a flush takes effect.
+/// The seconds after which a flush takes effect.
 pub const fn delay(how: Flush) -> u32 {
     match how {
         Flush::After(delay) => delay.get(),
@@ -52,7 +52,7 @@ pub const fn delay(how: Flush) -> u32 {
     }
 }
 
-/// Says so when a server is one node of several, of which the others are not named by it.
+/// Warns if a server is one node of a cluster whose other nodes are not named.
 async fn warn_of_siblings(server: &ServerAddr, all: &HashSet<ServerAddr>, context: &Context) {
     let is_named = |node: &Node| {
         let by = |host: String| all.contains(&ServerAddr::Tcp { host, port: node.port });
@@ -72,7 +72,7 @@ async fn warn_of_siblings(server: &ServerAddr, all: &HashSet<ServerAddr>, contex
 }
 
 impl Work {
-    /// `flush_all`, each server after its delay.
+    /// Flushes each server, after its delay.
     pub async fn flush(&self, how: Flush, delays: &HashMap<ServerAddr, u32>, report: &mut Report) {
         let staggers = !matches!(how, Flush::After(_));
         let all = self.named();
@@ -81,16 +81,16 @@ impl Work {
             async move {
                 let unknown = || Error {
                     server: server.clone(),
-                    problem: Problem::Incomplete("no time was set for its flush, so it did not flush".into()),
+                    problem: Problem::Incomplete("mcflush set no time for its flush, so it did not flush".into()),
                 };
                 let delay = delay.ok_or_else(unknown)?;
                 warn_of_siblings(&server, &all, &context).await;
                 let later = NonZeroU32::new(delay).map_or(how, Flush::After);
                 let began = Instant::now();
-                // Its future is large, and this one is not to be.
+                // The future of a flush is large, so it does not go into this one.
                 match Box::pin(flush::flush(&server, later, &context)).await {
-                    // A service that takes no delay gets its turn by mcflush's own clock. A --delay is another matter: the
-                    // caller does not expect to wait for it.
+                    // If a service takes no delay, mcflush waits for the server's turn itself. It does not do so for a
+                    // --delay, because the caller does not expect to wait that long.
                     Err(Error { problem: Problem::NoDelay(_), .. }) if staggers => {
                         let turn = began + Duration::from_secs(delay.into());
                         context.stop.run_until_cancelled(tokio::time::sleep_until(turn)).await;
@@ -116,7 +116,7 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.cleared(&server, result)).await;
     }
 
-    /// Exactly these keys.
+    /// Deletes exactly these keys.
     pub async fn delete(&self, keys: KeysFrom, rate: Option<NonZeroU32>, report: &mut Report) {
         let all = self.named();
         let operation = |server, context| {
@@ -129,7 +129,7 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.deleted(&server, result)).await;
     }
 
-    /// What a clear would delete.
+    /// Reports what a clear would delete.
     pub async fn survey(&self, scope: Scope, options: clear::ClearOptions, report: &mut Report) {
         report.asks_for(&scope);
         let scope = Arc::new(scope);
@@ -140,7 +140,7 @@ impl Work {
         self.each(self.jobs, operation, |server, result| report.surveyed(&server, &scope, result)).await;
     }
 
-    /// The statistics once; with --watch again and again, until a signal or until stdout is closed.
+    /// Asks for the statistics once; with --watch again and again, until a signal or until stdout is closed.
     pub async fn stats(&self, options: stats::StatsCommand, report: &mut Report) {
         let stats::StatsCommand { groups, format, watch: every } = options;
         let asked: Arc<[_]> = groups.iter().map(|group| group.asked()).collect();
@@ -153,7 +153,7 @@ impl Work {
                 async move { ask_for_stats(&server, &asked, &context).await }
             };
             let note = |server, result: Result<Vec<_>, _>| {
-                let said = result.map(|said| groups.iter().copied().zip(said).collect::<Said>());
+                let said = result.map(|said| groups.iter().copied().zip(said).collect::<GroupStats>());
                 let now = Instant::now();
                 let since = match (&mut watch, &said) {
                     (Some((_, last)), Ok(said)) => Some(last.compare(&server, said, now)),
@@ -180,10 +180,10 @@ impl Work {
             let (scope, pages) = (Arc::clone(&scope), pages.clone());
             async move { list_keys(&server, &scope, &listing, &context, &pages).await }
         };
-        // One after the other, so that the keys of a server stand together.
+        // One server after the other, so that the keys of a server stand together.
         self.each(NonZeroUsize::MIN, operation, |server, result| report.listed(&server, result)).await;
         drop(pages);
-        // A reader that stalls does not keep a process that is told to stop.
+        // A stalled reader must not keep a process that was told to stop.
         if let Some(Ok(Err(error))) = self.context.stop.run_until_cancelled(printer).await {
             report.broke(error);
         }
@@ -202,7 +202,7 @@ impl Work {
                 match log {
                     None => counts.await.map(|counted| (counted, None)),
                     Some(options) => {
-                        // The log's lines are no keys that are listed.
+                        // The log's lines must not count as listed keys.
                         let quiet = context.clone().with_events(Events::default());
                         let seen = hot::hot(&server, options, &quiet, |_| {});
                         let (counted, seen) = futures_util::future::join(counts, seen).await;
@@ -211,7 +211,7 @@ impl Work {
                 }
             }
         };
-        let (mut total, mut together) = (Namespaces::default(), Together::default());
+        let (mut total, mut together) = (Namespaces::default(), FleetTraffic::default());
         let note = |server: ServerAddr, result: Result<_, Error>| {
             let (counted, seen) = match result {
                 Ok((counted, seen)) => (Ok(counted), seen),
@@ -226,7 +226,7 @@ impl Work {
             }
         };
         self.each(self.jobs, operation, note).await;
-        let Together { servers, sighting, .. } = together;
+        let FleetTraffic { servers, sighting, .. } = together;
         let sighting = hot.map(|_| &sighting);
         report.namespaces(&servers, &total, sighting, top);
         if let Some(file) = html {
@@ -234,7 +234,7 @@ impl Work {
         }
     }
 
-    /// What is read and written now.
+    /// Reports what clients read and write now.
     pub async fn hot(&self, options: super::hot::HotCommand, when: When, report: &mut Report) {
         let super::hot::HotCommand { hot, top, html } = options;
         let live = Live::start(when, hot.time);
@@ -243,7 +243,7 @@ impl Work {
             let (hot, so_far) = (Arc::clone(&hot), live.note(&server));
             async move { hot::hot(&server, &hot, &context, so_far).await }
         };
-        let mut together = Together::default();
+        let mut together = FleetTraffic::default();
         let note = |server: ServerAddr, result| {
             report.seen(&server, &result);
             if let Ok(seen) = result {
@@ -258,12 +258,12 @@ impl Work {
         }
     }
 
-    /// The servers of this run.
+    /// The set of all servers of this run.
     fn named(&self) -> Arc<HashSet<ServerAddr>> {
         Arc::new(self.servers.iter().cloned().collect())
     }
 
-    /// Runs an operation on each server, and takes note of each result.
+    /// Runs an operation on each server, and passes each result to `note`.
     async fn each<T, F>(
         &self,
         jobs: NonZeroUsize,

@@ -244,7 +244,7 @@ async fn a_pipeline_gives_each_command_its_answer() {
 }
 
 #[tokio::test]
-async fn what_quiet_commands_say_goes_to_the_one_that_said_it() {
+async fn an_answer_to_a_quiet_command_goes_to_that_command() {
     // A caller's opaque that equals another command's position would mislead.
     let opaque = crate::protocol::Opaque::new("1");
     let quiet_get = |name| {
@@ -381,7 +381,7 @@ async fn every_kind_of_call_poisons_when_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_an_error_line_a_connection_is_in_step() {
+async fn after_an_error_line_the_connection_is_in_step() {
     let (mut client, mut far) = pair();
     far.write_all(b"ERROR\r\nSERVER_ERROR object too large for cache\r\nVERSION 1.6.45\r\n").await.unwrap();
     assert!(client.stats(StatsGroup::Items).await.is_err());
@@ -391,7 +391,7 @@ async fn behind_an_error_line_a_connection_is_in_step() {
 
 /// A server that refuses the line of a `set` may read its data as commands, and answer those.
 #[tokio::test(start_paused = true)]
-async fn behind_a_refused_line_of_a_set_nothing_is_sure() {
+async fn after_a_refused_line_of_a_set_the_client_is_poisoned() {
     let refused = "CLIENT_ERROR bad command line format\r\n";
     let (mut client, mut far) = pair();
     far.write_all(refused.as_bytes()).await.unwrap();

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_response() {
+    fn frames_that_are_no_responses() {
         for (wire, words) in [
             (b"E".to_vec(), "not an answer"),
             (b"ERROR\r\nERROR\r\nERROR\r\nERR".to_vec(), "at byte 0: \"ERROR"),

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_password_goes_to_who_asks_for_it() {
+    async fn a_server_that_asks_for_the_password_gets_it() {
         let asked = response(0x20, 0, b"CRAM-MD5 PLAIN");
         let welcome = [asked.clone(), response(0x21, 0, b"Authenticated")].concat();
         let (outcome, heard) = sasl(&welcome, Some(&credentials())).await;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn and_to_nobody_else() {
+    async fn no_other_server_gets_the_password() {
         for (said, fits) in [
             (
                 response(0x20, 0x81, b"Unknown command"),

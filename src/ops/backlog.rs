@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_in_order() {
+    fn batches_come_out_in_order() {
         for count in [0, 1, HEAD as u32, HEAD as u32 + 1, 5_000] {
             let (mut filler, mut drainer) = backlog(tempfile::tempfile);
             for number in 0..count {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_back_is_an_error() {
+    fn a_batch_that_cannot_be_read_back_is_an_error() {
         // The file can be written but not read.
         let (mut filler, mut drainer) = backlog(|| OpenOptions::new().write(true).open("/dev/null"));
         for number in 0..1_000 {

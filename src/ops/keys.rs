@@ -68,6 +68,7 @@ impl Page {
 
     /// Calls `show` for each item.
     ///
+    /// # Errors
     /// A line is not a line of a listing. Each line was parsed once when it was listed, so this is a fault of this
     /// crate; the items after it are not shown.
     pub fn each(&self, mut show: impl FnMut(&Item<'_>)) -> Result<(), Error> {

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_behind_another_is_as_near_as_can_be() {
+    fn a_prefix_after_another_is_the_nearest() {
         assert_eq!(nearest(&["shop:"], &["shoq:1", "prod:shop:1", "prod:blog:1"]), ["prod:shop:", "shoq:", "prod:"]);
     }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_at_so_many_and_holds_a_few() {
+    fn it_compares_a_limited_number_and_holds_a_few() {
         let mut nearest = Nearest::to(&Scope::of([Prefix::new("shop:").unwrap()]));
         for n in 0..2 * Nearest::COMPARED_MAX {
             nearest.look_at(format!("{n}:").as_bytes());

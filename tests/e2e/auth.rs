@@ -1,4 +1,4 @@
-//! Servers with -Y: authentication before anything else, and a password that nobody gets to see.
+//! Servers with -Y: authentication before anything else, and a password that no output shows.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -21,11 +21,11 @@ each_version!(
     variables_of_other_clients,
 );
 
-/// Found nowhere else.
+/// A password that occurs nowhere else in the output.
 const PASSWORD: &str = "s3cr3t/%@:word";
 const IN_A_URL: &str = "s3cr3t%2f%25@:word";
 
-/// What every form of the password has, as a whole or cut in pieces.
+/// A part of every form of the password, so that a cut form is found too.
 const SECRET: &str = "s3cr3t";
 
 struct Locked {
@@ -78,7 +78,7 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     file
 }
 
-/// User and password by file.
+/// Runs mcflush with the user by option and the password by file.
 fn by_file(arguments: &[&str], folder: &Path, password: &str) -> Mcflush {
     let file = write(folder, "password", &format!("{password}\n"));
     let login = ["--user", "app", "--password-file", file.to_str().expect("temporary paths are text")];
@@ -95,7 +95,7 @@ fn the_right_password(version: Version) {
     by_file(&["--dry-run", "--prefix", "blog:", address], locked.folder.path(), PASSWORD).run().exits(0).counts(1);
     mcflush(["--all", address]).env("MCFLUSH_USER", "app").env("MCFLUSH_PASSWORD", PASSWORD).run().succeeds().counts(1);
     assert!(!locked.has("blog:1"));
-    // A URL's own wins, and --verify stores what it looks for.
+    // The URL's own password applies, and --verify stores its probe with it.
     by_file(&["--all", "--verify", &locked.url(IN_A_URL)], locked.folder.path(), "wrong").run().succeeds();
 }
 
@@ -138,7 +138,7 @@ fn no_output_has_the_password(version: Version) {
             }
         }
     }
-    // Where it does not belong.
+    // In places where a password does not belong.
     for arguments in
         [&[url.as_str()][..], &["completions", &url], &["--all", "--timeout", &url], &["--all", "--jobs", &url]]
     {
@@ -186,7 +186,7 @@ fn nothing_goes_out_before_or_behind_a_refused_password() {
     assert_eq!(fake.connections(), 1);
 }
 
-/// Of a server that answers every line in the same way.
+/// The lines that a server receives if it gives every line the same answer.
 fn lines_to(answer: &'static str) -> Vec<String> {
     let fake = Fake::answering(move |_| Answer::text(answer));
     let url = format!("memcached://app:secret@{}", fake.address());
@@ -218,7 +218,7 @@ fn a_proxy_that_closes_at_version_gets_no_password_and_is_used() {
     assert!(fake.lines().iter().all(|line| !line.contains("secret")), "{:?}", fake.lines());
 }
 
-/// One that closes its first connection, as a server does that is restarted.
+/// The server closes its first connection, as one does that is being restarted.
 #[test]
 fn a_connection_that_is_lost_at_the_first_words() {
     let fake = Fake::start(|peer| {
@@ -244,7 +244,7 @@ fn a_connection_that_is_lost_at_the_first_words() {
     mcflush(["--all", &format!("memcached://app:secret@{}", fake.address())]).run().succeeds().counts(7);
 }
 
-/// A server of MemCachier: nothing is answered before the login.
+/// A server of MemCachier, which answers nothing before the login.
 fn memcachier(password: &'static str) -> Fake {
     Fake::start(move |peer| {
         let is_login = peer.line().is_some_and(|line| line == format!("set app 0 0 {}", password.len()));
@@ -355,9 +355,9 @@ fn variables_of_other_clients(version: Version) {
     stats(&memcachier).succeeds();
     stats(&[memcache, wrong(memcachier)].concat()).succeeds();
     stats(&[memcachier, wrong(memcache)].concat()).fails(locked.address(), &["auth"]);
-    // Others' that are left empty are not set.
+    // Variables of other clients that are empty do not count as set.
     stats(&[memcachier, [("MEMCACHE_USERNAME", ""), ("MEMCACHE_PASSWORD", "")]].concat()).succeeds();
-    // Ours come first, and nobody's user gets another one's password.
+    // mcflush's own variables come first, and no user gets the password of another pair.
     stats(&[memcache, [("MCFLUSH_USER", "app"), ("MCFLUSH_PASSWORD", "wrong")]].concat())
         .fails(locked.address(), &["auth"]);
     stats(&[&memcache[..], &[("MCFLUSH_USER", "app")]].concat()).is_refused().warns("MCFLUSH_USER").warns("password");

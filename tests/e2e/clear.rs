@@ -1,4 +1,4 @@
-//! `--prefix`: exactly the keys in scope go, whatever bytes they are made of.
+//! `--prefix`: exactly the keys in scope are deleted, whatever bytes they hold.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ each_version!(
     on_a_unix_socket,
     keys_that_expire,
     by_pattern,
-    by_what_the_listing_says,
+    by_size_age_and_expiry,
     without_a_compare_nothing_is_filtered,
 );
 
@@ -41,7 +41,7 @@ fn set<K: AsRef<[u8]>>(keys: impl IntoIterator<Item = K>) -> BTreeSet<Vec<u8>> {
     keys.into_iter().map(|key| key.as_ref().to_vec()).collect()
 }
 
-/// Stores both lists, clears, and expects that the first is gone and the second is all there.
+/// Stores both lists, clears, and expects that the keys of the first are gone and those of the second are all there.
 #[track_caller]
 fn clears_only(version: Version, prefixes: &[&str], gone: &[&[u8]], left: &[&[u8]]) {
     let server = Server::start(version, &[]);
@@ -84,7 +84,7 @@ fn utf8_is_compared_byte_by_byte(version: Version) {
         &["größe:"],
         &["größe:1".as_bytes(), "größe:日本".as_bytes()],
         &[
-            // The same to the eye, in other bytes; and another case.
+            // They look the same but have other bytes; and one differs in case.
             "gro\u{308}ße:1".as_bytes(),
             "GRÖSSE:1".as_bytes(),
             "größ:1".as_bytes(),
@@ -111,7 +111,7 @@ fn a_prefix_of_250_bytes(version: Version) {
 fn every_byte_a_key_can_hold(version: Version) {
     let key = |app: &str, byte: u8| [app.as_bytes(), &[byte], b"end"].concat();
     let ours: Vec<Vec<u8>> = (0..=255).map(|byte| key("shop:", byte)).collect();
-    // Also those that a careless delete of ours would hit instead: what stands before the byte that ends a line.
+    // Also keys that a careless delete would hit: the part before a byte that ends a line.
     let mut theirs: Vec<Vec<u8>> = (0..=255).map(|byte| key("blog:", byte)).collect();
     theirs.extend([b"shop".to_vec(), b"end".to_vec()]);
     let (ours, theirs): (Vec<&[u8]>, Vec<&[u8]>) =
@@ -131,7 +131,7 @@ fn keys_that_look_like_commands(version: Version) {
     let theirs: [&[u8]; 4] = [b"blog:1", b"blog:\r\nflush_all\r\n", b"blog:\r\nmd shop:1\r\n", b"\r\nshop:1"];
     clears_only(version, &["shop:"], &ours, &theirs);
 
-    // The way they come to be there in life.
+    // These keys are stored as real clients store them.
     let server = Server::start(version, &[]);
     set_by_binary_protocol(&server, &[&ours[..], &theirs[..]].concat());
     clear(&server, &["shop:"]).is_complete().counts(ours.len());
@@ -143,7 +143,7 @@ fn binary_keys_too_long_for_base64(version: Version) {
     let ours = [b"shop:\n".as_slice(), &[b'k'; 200]].concat();
     set_by_binary_protocol(&server, &[&ours, b"blog:\n1", b"blog:2"]);
     let run = clear(&server, &["shop:"]);
-    // To leave it is no crime as long as nobody is told that it is gone.
+    // Leaving the key is allowed if mcflush does not claim that it is deleted.
     if server.keys().contains(&ours) {
         run.fails(server.address(), &["incomplete"]).claims_nothing();
     } else {
@@ -193,7 +193,7 @@ fn nothing_is_stored_by_a_clear(version: Version) {
     server.store((0..100).map(|n| format!("blog:{n}")));
     let before = (server.stat("cmd_set"), server.stat("total_items"));
     clear(&server, &["shop:"]).is_complete().counts(100);
-    // Below 1.6.10 the watermark is an append of nothing, to a key that is deleted next.
+    // Before 1.6.10 the watermark is an append of an empty value, to a key that is deleted next.
     let appends = u64::from(version == Version::Bullseye);
     assert_eq!((server.stat("cmd_set"), server.stat("total_items")), (before.0 + appends, before.1 + appends));
     assert_eq!(server.stat("curr_items"), 100);
@@ -213,7 +213,7 @@ fn on_a_unix_socket(version: Version) {
 
 fn by_pattern(version: Version) {
     let server = Server::start(version, &[]);
-    // As WordPress names them: a flush number and a blog's number come before the group.
+    // In WordPress's form: a flush number and a blog number come before the group.
     let posts = ["7:1:posts:1", "7:2:posts:2", "8:posts:\n3"];
     let others = ["7:1:options:all", "posts", "7:1:pages:posts"];
     let kept = ["7:1:posts:last", "cart:1"];
@@ -235,7 +235,7 @@ fn by_pattern(version: Version) {
     assert_eq!(server.keys(), set(others.iter().chain(&kept)));
 }
 
-fn by_what_the_listing_says(version: Version) {
+fn by_size_age_and_expiry(version: Version) {
     let server = Server::start(version, &[]);
     let mut connection = server.connect();
     let large = "x".repeat(5_000);
@@ -265,7 +265,7 @@ fn without_a_compare_nothing_is_filtered(version: Version) {
         let server = Server::start(version, options);
         server.store(["shop:1"]);
         let run = mcflush(["--larger", "1", "--prefix", "shop:", server.address()]).run();
-        // A listing without the crawler says no CAS.
+        // A listing without the crawler gives no CAS.
         run.fails(server.address(), &["disabled"]).warns("CAS");
         assert!(server.has("shop:1"));
     }
@@ -278,7 +278,7 @@ fn keys_that_expire(version: Version) {
         connection.send(format!("set {key} 0 3600 1\r\nx\r\n").as_bytes());
         assert_eq!(connection.line().as_deref(), Some("STORED"));
     }
-    // Gone already, though it still lies there.
+    // This one has already expired, but is still in memory.
     connection.send(b"set shop:3 0 -1 1\r\nx\r\n");
     assert_eq!(connection.line().as_deref(), Some("STORED"));
     clear(&server, &["shop:"]).is_complete();

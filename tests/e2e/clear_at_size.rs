@@ -1,4 +1,4 @@
-//! Clears where the listing is put to the test: many keys, many classes, keys in use.
+//! Clears in which listings are difficult: many keys, many slab classes, keys in use.
 
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
@@ -51,7 +51,7 @@ fn keys_read_just_before(version: Version) {
     let keys = |app: &str| (0..EACH).map(|n| format!("{app}:{n}")).collect::<Vec<String>>();
     server.store(keys("shop").into_iter().chain(keys("blog")));
     let mut connection = server.connect();
-    // From the second read on the server holds a key back for its own housekeeping, and LRU dumps skip it meanwhile.
+    // From the second read on, the server holds a key back to move it, and LRU dumps skip it meanwhile.
     for _ in 0..3 {
         for key in keys("shop") {
             assert!(get(&mut connection, &key));

@@ -1,4 +1,4 @@
-//! Completions, asked for by a shell's own hands on a terminal, and what mcflush says to a shell.
+//! Completions: in real shells on a terminal, and the output that the shells read.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::support::program;
 use crate::support::run::{Mcflush, mcflush};
 use crate::support::terminal::Terminal;
 
-/// One name is what a shell would run, if it were not quoted.
+/// A shell would run one of the names if it were not quoted.
 const CONFIG: &str = "servers = ['cache9:11999', 'memcached://app:secret@cache8']\n\
     [groups.sessions]\nservers = ['/run/cache.sock', 'cache7']\n\
     [apps.shop]\nprefixes = ['shop:', 'cart:']\n\
@@ -34,7 +34,7 @@ impl Files {
     }
 }
 
-/// What is typed before the tab, and how the line ends then in each of three shells.
+/// The text before the tab, and the completed line in each of three shells.
 const TYPED: [(&str, &str); 7] = [
     ("mcflush --app sho", "mcflush --app shop"),
     ("mcflush --app=shi", "mcflush --app=shipping"),
@@ -45,7 +45,7 @@ const TYPED: [(&str, &str); 7] = [
     ("mcflush namesp", "mcflush namespaces"),
 ];
 
-/// Types the lines in a shell that shows `ready>` when it waits.
+/// Types the lines in a shell that shows `ready>` when it is ready.
 fn completes(files: &Files, shell: &str, arguments: &[&str], quoted: &str) {
     let path = format!("{}:/usr/bin:/bin", program().parent().unwrap().display());
     let config = files.path("mcflush.toml");
@@ -60,11 +60,11 @@ fn completes(files: &Files, shell: &str, arguments: &[&str], quoted: &str) {
     for (typed, completed) in TYPED.into_iter().chain([("mcflush --app x", quoted)]) {
         terminal.types(&format!("{typed}\t"));
         terminal.shows(completed, |screen| screen.ends_with(&format!("ready> {completed}")));
-        // Ctrl-U, which takes the line away.
+        // Ctrl-U, which deletes the line.
         terminal.types("\x15");
         terminal.shows("an empty line", |screen| screen.ends_with("ready>"));
     }
-    // As a shell takes the quoted name: a word, and no command.
+    // The shell reads the quoted name as a word, not as a command.
     terminal.types(&format!("echo .{}.\n", quoted.trim_start_matches("mcflush --app ")));
     terminal.shows("the name", |screen| screen.contains("\n.x $(touch harm)."));
 }
@@ -98,7 +98,7 @@ fn fish_completes_names_of_the_config_file() {
     completes(&files, "/usr/bin/fish", &["--no-config", "-C", setup, "-i"], r"mcflush --app x\ \$\(touch\ harm\)");
 }
 
-/// What mcflush offers for the last of the words.
+/// The candidates that mcflush prints for the last of the words.
 fn offered(mcflush: Mcflush) -> Vec<String> {
     let run = mcflush.run();
     run.exits(0);
@@ -111,7 +111,7 @@ fn asked<'a>(words: &'a [&'a str]) -> Mcflush {
 }
 
 #[test]
-fn what_a_word_may_become() {
+fn candidates_for_a_word() {
     let files = Files::new();
     let config = files.path("mcflush.toml");
     let offers = |words: &[&str]| offered(asked(words).env("MCFLUSH_CONFIG", &config));
@@ -121,14 +121,14 @@ fn what_a_word_may_become() {
     assert_eq!(offers(&["--all", "cache7", "@"]), ["@sessions"]);
     assert_eq!(offers(&["--app", "shop", "--keep-n"]), ["--keep-new"]);
     assert_eq!(offers(&["--prefix", ""]), [""; 0]);
-    // With a tab in it, which no other output has.
+    // Checked directly, because the help follows a tab.
     let with_help = Command::new(program())
         .args(["completions", "fish", "--", "mcflush", "--app", "sho"])
         .env("MCFLUSH_CONFIG", &config)
         .output()
         .unwrap();
     assert_eq!(with_help.stdout, b"shop\tshop: cart:\n");
-    // The file that the line names comes before the one that applies otherwise.
+    // A config file that the line names comes before the default one.
     let named = config.to_str().unwrap();
     for words in [&["--config", named, "--app", "ship"][..], &[&format!("--config={named}"), "--app", "ship"]] {
         assert_eq!(offered(asked(words)), ["shipping"]);

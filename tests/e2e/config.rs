@@ -1,4 +1,4 @@
-//! The config file: what it may say, what comes before it, and what is refused.
+//! The config file: its fields, what takes precedence over it, and the values that it refuses.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -56,10 +56,10 @@ fn an_app_is_cleared_by_its_name() {
     ));
     file.with(&["--app", "shop"]).run().succeeds().says(server.address());
     assert_eq!(left(&server), ["blog:1", "shop:sess:1"]);
-    // Its own servers, in place of the file's.
+    // The app's own servers replace the file's.
     file.with(&["--app", "blog"]).run().succeeds().says(other.address());
     assert_eq!((left(&server).len(), left(&other).len()), (2, 3));
-    // What is named comes before both; what is to be kept is added.
+    // Servers on the command line come first, and --keep adds to the app's own.
     file.with(&["--app", "shop", "--keep", "shop:2", other.address()]).run().succeeds();
     assert_eq!(left(&other), ["shop:2", "shop:sess:1"]);
     // By pattern.
@@ -67,7 +67,7 @@ fn an_app_is_cleared_by_its_name() {
     other.store(["1:2:posts:1", "1:2:posts:last", "posts:1"]);
     patterns.with(&["--app", "wp", other.address()]).run().succeeds();
     assert_eq!(left(&other), ["1:2:posts:last", "posts:1", "shop:2", "shop:sess:1"]);
-    // A look.
+    // With --dry-run.
     let run = file.with(&["--app", "shop", "--dry-run", "--json"]).run();
     assert_eq!(document(run.exits(0))["servers"][0]["server"], json!(server.address()));
 }
@@ -165,7 +165,7 @@ fn which_file_is_read() {
     assert_eq!(server_of(with_all(files[0].with(&check))), json!(servers[0].address()));
     assert_eq!(server_of(with_all(mcflush(check))), json!(servers[1].address()));
     assert_eq!(server_of(mcflush(check).env("XDG_CONFIG_HOME", xdg.path())), json!(servers[2].address()));
-    // The folder it is run in comes before the user's own.
+    // A file in the working folder comes before the user's own.
     let here = Command::new(env!("CARGO_BIN_EXE_mcflush"))
         .args(check)
         .env_clear()
@@ -179,7 +179,7 @@ fn which_file_is_read() {
     mcflush(["--all"]).env("MCFLUSH_CONFIG", "").run().is_refused().warns("MCFLUSH_CONFIG");
     mcflush(["--all", "--config", "/nonexistent"]).run().is_refused().warns("/nonexistent");
     mcflush(["--all"]).env("MCFLUSH_CONFIG", "/nonexistent").run().is_refused().warns("/nonexistent");
-    // Help needs none of it.
+    // Help reads no config file.
     mcflush(["--help"]).env("MCFLUSH_CONFIG", "/nonexistent").run().succeeds();
     mcflush(["man"]).env("MCFLUSH_CONFIG", "/nonexistent").run().succeeds();
 }
@@ -238,7 +238,7 @@ fn a_default_is_one_that_the_command_line_changes() {
     assert_eq!(of_file("timeout"), (json!("5"), json!("built in")));
     assert_eq!(of_file("rate"), (json!("50"), json!("config file")));
     assert_eq!(check(&["--retries", "1"])("retries"), (json!("1"), json!("command line")));
-    // What means nothing to a plain flush is only refused when it is typed.
+    // A default that has no effect on a plain flush is refused only if it is typed.
     document(file.with(&["--all", server.address()]).run().exits(0));
     file.with(&["--all", "--rate", "7", server.address()]).run().is_refused();
     server.store(["shop:1"]);
@@ -254,7 +254,7 @@ fn the_example_is_one() {
     run.says("@sessions: cache3:11211").says("app shop: keys that begin with shop:").says("built in");
 }
 
-/// Runs at a terminal, and types.
+/// Runs on a terminal, and types.
 fn at_a_terminal(arguments: &str, typed: &str) -> (Option<i32>, String) {
     let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_mcflush"));
     let mut child = Command::new("script")
@@ -284,7 +284,7 @@ fn a_terminal_is_asked_before_several_servers_are_emptied() {
     let (status, said) = at_a_terminal(&all, "y\n");
     assert!(status == Some(0) && said.contains("Empty them all?"), "{status:?} {said}");
     assert!(servers.iter().all(|server| left(server).is_empty()));
-    // Not asked: who says yes before, who names the servers, who has one, and a script.
+    // mcflush does not ask if --yes is given, if the servers are typed, if there is one server, or in a script.
     for arguments in [
         format!("{all} --yes"),
         format!("{all} {} {}", servers[0].address(), servers[1].address()),

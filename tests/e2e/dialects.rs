@@ -1,5 +1,5 @@
-//! Every version that people run, in its own dialect: scripted servers made of what real ones said. Debian's own packages are
-//! in the tests of each command.
+//! Every version in use, each in its own dialect: scripted servers made from recordings of real ones. The tests of each
+//! command cover Debian's own packages.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -25,19 +25,19 @@ fn on(old: &Old, arguments: &[&str]) -> Run {
     mcflush([arguments, &[old.address()]].concat()).run()
 }
 
-/// A clear that leaves the other app alone.
+/// A clear that leaves the other app's keys.
 fn clears(options: &Options, arguments: &[&str]) {
     let old = filled(options.clone());
     on(&old, &[&["--prefix", "shop:"], arguments].concat()).is_complete().counts(SHOP);
     assert_eq!((old.count("shop:"), old.count("blog:")), (0, BLOG), "{options:?} {arguments:?}");
 }
 
-/// Every command gives its result.
+/// Every command has its result.
 fn serves(options: &Options) {
     clears(options, &[]);
     clears(options, &["--verify"]);
     let old = filled(options.clone());
-    // A warning is all that stands on stderr, where there is one.
+    // If anything is on stderr, it is a warning.
     on(&old, &["--dry-run", "--prefix", "shop:"]).exits(0).counts(SHOP).counts(SHOP + BLOG);
     on(&old, &["namespaces"]).exits(0).says("shop:").says("blog:").counts(SHOP).counts(BLOG);
     let keys = on(&old, &["keys"]);
@@ -55,7 +55,7 @@ fn flushes(options: &Options) {
     }
 }
 
-/// Keeps what others store meanwhile, or says that it cannot and touches nothing.
+/// Keeps items that other clients store meanwhile, or refuses and changes nothing.
 fn keeps_new(options: &Options, can: bool) {
     if can {
         return clears(options, &["--keep-new"]);
@@ -97,7 +97,7 @@ fn a_walk_of_the_hash_table_from_1_6_19() {
 
 #[test]
 fn the_dump_of_1_5_6_leaves_the_newest_entries_out() {
-    // They are the first entries of cachedumps.
+    // The newest entries are the first ones in cachedumps.
     serves(&Options::new("1.5.6"));
     serves(&Options { cas: false, ..Options::new("1.5.6") });
     keeps_new(&Options::new("1.5.6"), false);
@@ -150,14 +150,14 @@ fn where_keys_are_not_listed_a_flush_works() {
 
 #[test]
 fn a_server_that_moves_slab_pages_while_others_store() {
-    // Before 1.6.24 what it moves looks new. What others store is not what passes missed.
+    // Before 1.6.24 moved items look new. Items that other clients store must not count as keys that passes missed.
     let old = Options { writes: 150, moving_dumps: 3, ..Options::new("1.5.22") }.start();
     old.put_all("shop:", SHOP);
     old.put_all("blog:", 2_000);
     on(&old, &["--prefix", "shop:"]).is_complete();
     assert_eq!((old.count("shop:") - old.count("shop:new:"), old.count("blog:")), (0, 2_000));
 
-    // It never ends: nothing is shown.
+    // The moves never end, so nothing can be shown.
     let old = Options { writes: 150, moving_dumps: usize::MAX, ..Options::new("1.5.22") }.start();
     old.put_all("shop:", SHOP);
     let run = on(&old, &["--prefix", "shop:"]);
@@ -170,7 +170,7 @@ fn a_cachedump_that_is_cut_at_its_limit() {
     let old = Options::new("1.4.25").start();
     let long = "k".repeat(180);
     old.put_value(format!("shop:{long}"), "x");
-    // Newer, and in the same slab class.
+    // These keys are newer, and in the same slab class.
     let others = 12_000;
     (0..others).for_each(|n| old.put(format!("blog:{n:05}{}", &long[..175])));
     let run = on(&old, &["--prefix", "shop:"]);
@@ -196,7 +196,7 @@ fn a_line_end_in_a_key_breaks_a_cachedump() {
         let run = on(&old, &["--prefix", "shop:"]);
         run.fails(old.address(), &["incomplete"]).claims_nothing().warns("holds a key with a line end in it");
         assert!(!run.stderr.contains("run it again"), "it would change nothing: {run}");
-        // Other classes are cleared.
+        // Keys in other classes are deleted.
         assert_eq!((old.count("shop:") <= 2, old.count("shop:hidden"), old.count("blog:0")), (true, 1, 1), "{run}");
         assert!(!old.fake().has_line("flush_all"));
     }
@@ -249,7 +249,7 @@ fn a_listing_that_a_version_does_not_know_is_refused() {
     }
 }
 
-/// From 1.6.19 to 1.6.25 a reader that closes while the last part of a dump is written can crash the server.
+/// From 1.6.19 to 1.6.25, closing the connection while the last part of a dump is written can crash the server.
 fn with_an_endless_dump() -> Old {
     let old = Options { endless: true, ..Options::new("1.6.24") }.start();
     old.put_all("shop:", 20_000);
@@ -292,9 +292,9 @@ fn after_a_closed_stdout_keys_reads_the_dump_to_its_end() {
     assert_eq!(old.dumps(), (1, 1));
 }
 
-// The scripted servers themselves.
+// Tests of the scripted servers themselves.
 
-/// What was sent, and what came.
+/// The commands of a recording, each with its answer.
 fn exchanges(version: &str, file: &str) -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(version).join(file);
     let text = std::fs::read_to_string(path).unwrap().replace("\\r\\n", "\r").replace("\\n", "\x01");
@@ -310,7 +310,7 @@ fn exchanges(version: &str, file: &str) -> Vec<(String, String)> {
     exchanges
 }
 
-/// Times are another ones each time.
+/// Replaces times, which differ in every run.
 fn without_times(text: &str) -> String {
     let mut plain = String::new();
     let mut digits = String::new();
@@ -342,7 +342,7 @@ fn a_scripted_server_says_what_the_real_one_said() {
         ];
         for (file, options) in files {
             let is_recorded = Path::new("tests/transcripts").join(version).join(file).exists();
-            // `ms` is what mcflush never sends; from 1.6.10 on it changes what the rest of that file says.
+            // mcflush never sends `ms`; from 1.6.10 on it changes the rest of that file's answers.
             if !is_recorded || file == "no-cas.txt" && version > "1.6.10" && !version.starts_with("1.6.6") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What the clearing engine promises beyond the plain clear.
+//! The clearing engine's promises beyond a plain clear.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::support::wait_for;
 
 each_version!(
     keys_to_keep,
-    all_but_what_is_kept,
+    all_but_kept_keys,
     a_dry_run_counts_and_changes_nothing,
     a_verified_clear,
     a_verified_flush,
-    a_verified_flush_of_what_is_being_read,
+    a_verified_flush_under_reads,
     an_escaped_prefix,
     without_cas,
     without_a_crawler,
@@ -39,7 +39,7 @@ fn keys_to_keep(version: Version) {
     assert_eq!((server.count("shop:"), server.count("shop:sess:"), server.count("blog:")), (20, 20, 10));
 }
 
-fn all_but_what_is_kept(version: Version) {
+fn all_but_kept_keys(version: Version) {
     let server = Server::start(version, &[]);
     server.store([numbered("shop:", 50), numbered("sess:", 20), vec!["x".into()]].concat());
     mcflush(["--all", "--keep", "sess:", server.address()]).run().is_complete().counts(51);
@@ -66,15 +66,15 @@ fn a_verified_flush(version: Version) {
     let server = Server::start(version, &[]);
     server.store(numbered("shop:", 500));
     mcflush(["--verify", "--all", server.address()]).run().succeeds();
-    // Where flush_all compares CAS, once more for what was being changed; else a walk finds what it left.
+    // If flush_all compares CAS, it is sent again for items that were being changed; if not, a walk finds what it left.
     assert_eq!(server.stat("cmd_flush"), if version.has_harmless_hash_dump() { 1 } else { 2 });
     assert!(server.keys().is_empty());
 }
 
-fn a_verified_flush_of_what_is_being_read(version: Version) {
+fn a_verified_flush_under_reads(version: Version) {
     let server = Server::start(version, &[]);
     server.store(numbered("shop:", 5_000));
-    // So old that a read is noted; from 1.6.38 on, at the latest, one flush leaves some of these most of the time.
+    // Old enough for the server to note a read. From 1.6.38 on, at the latest, one flush usually leaves some of these.
     let stored = server.stat("uptime");
     wait_for("the keys to age", || (server.stat("uptime") >= stored + 4).then_some(()));
     let keys = numbered("shop:", 5_000);
@@ -102,7 +102,7 @@ fn without_cas(version: Version) {
 fn without_a_crawler(version: Version) {
     let server = Server::start(version, &["-o", "no_lru_crawler,no_lru_maintainer"]);
     server.store([numbered("shop:", 500), numbered("blog:", 10)].concat());
-    // Each slab class has one LRU list then, and cachedump lists all of it.
+    // Each slab class then has one LRU list, and a cachedump lists all of it.
     mcflush(["--prefix", "shop:", server.address()]).run().is_complete().counts(500);
     assert_eq!((server.stat("delete_hits"), server.stat("curr_items")), (500, 10));
     assert_eq!(server.read_all(&numbered("blog:", 10)), 10);
@@ -130,13 +130,13 @@ fn each_strategy(version: Version) {
         server.store([numbered("shop:", 500), numbered("blog:", 10)].concat());
         let run = mcflush(["--strategy", strategy, "--prefix", "shop:", server.address()]).run();
         if strategy == "lru" && version == Version::Trixie {
-            // From 1.6.19 to 1.6.43 such a dump can write past the end of a buffer in the server.
+            // From 1.6.19 to 1.6.43 this dump can write past the end of a buffer in the server.
             run.fails(server.address(), &["disabled"]).claims_nothing();
             assert_eq!(server.count("shop:"), 500);
             continue;
         }
         run.exits(0).says("complete").counts(500);
-        // On an old server a hash walk is the user's own risk.
+        // On an old server, a hash walk is at the user's risk.
         let warned = run.stderr.contains("warning") && run.stderr.contains("freeze");
         assert_eq!(warned, strategy == "hash" && !version.has_harmless_hash_dump(), "{run}");
         assert_eq!((server.count("shop:"), server.keys().len()), (0, 10));
@@ -146,7 +146,7 @@ fn each_strategy(version: Version) {
     run.fails(server.address(), &["incomplete"]).claims_nothing();
 }
 
-/// A writer that never stops: what it stored before must go, what it stores meanwhile may stay.
+/// A writer that never stops: items that it stored before must be deleted, items that it stores meanwhile may stay.
 fn old_keys_go_while_new_ones_come(version: Version) {
     use std::sync::atomic::{AtomicBool, Ordering};
     let server = Server::start(version, &[]);
@@ -156,7 +156,7 @@ fn old_keys_go_while_new_ones_come(version: Version) {
         let writer = scope.spawn(|| {
             let mut round = 0;
             while !stop.load(Ordering::Relaxed) {
-                // The same names again and again: memory must not run out, or the server evicts what should stay.
+                // The names repeat, so that memory does not run out and the server evicts no key that should stay.
                 server.store((0..100).map(|n| format!("shop:new:{}:{n}", round % 20)));
                 round += 1;
             }
@@ -170,9 +170,9 @@ fn old_keys_go_while_new_ones_come(version: Version) {
     assert_eq!((server.count("shop:old:"), server.count("blog:"), server.stat("evictions")), (0, 5_000, 0));
 }
 
-/// The survivors are exactly what a model says, whatever bytes keys, prefixes and keeps are made of.
+/// The keys left are exactly those that a model predicts, whatever bytes keys, prefixes and keeps hold.
 fn any_keys_and_any_prefixes(version: Version) {
-    // Few different bytes, so that prefixes meet keys; among them all that text lines cannot carry.
+    // Few different bytes, so that prefixes match keys; all bytes that text lines cannot carry are among them.
     let byte = || prop::sample::select(vec![b'a', b'b', b':', b'%', b' ', b'\n', b'\r', 0, 0xff, b'3']);
     let bytes = move |longest: usize| prop::collection::vec(byte(), 1..=longest);
     let strategy = (
@@ -181,7 +181,7 @@ fn any_keys_and_any_prefixes(version: Version) {
         prop::collection::vec(bytes(4), 0..3),
     );
     let server = Server::start(version, &[]);
-    // An older server needs two passes and a pause for each case.
+    // An older server needs two passes and a pause in each case.
     let cases = if version.has_harmless_hash_dump() { 40 } else { 8 };
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 20, ..Config::default() };
     TestRunner::new(config)
@@ -209,7 +209,7 @@ fn any_keys_and_any_prefixes(version: Version) {
         .unwrap();
 }
 
-/// Whether the loader can store it by a text command.
+/// Whether the loader can store the key by a text command.
 fn travels(key: &[u8]) -> bool {
     key.len() <= 186 || !key.iter().any(|byte| matches!(byte, b' ' | b'\n' | b'\r' | 0))
 }

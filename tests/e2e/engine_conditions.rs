@@ -1,4 +1,4 @@
-//! What a server may be doing while it is cleared.
+//! Clears while the server is busy with other things.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -22,7 +22,7 @@ each_version!(
     the_server_dies_and_comes_back,
     keys_read_three_times,
     more_keys_than_memory_holds,
-    nowhere_to_put_what_memory_does_not_hold,
+    without_a_temporary_file_for_keys_that_memory_cannot_hold,
     memory_stays_small,
 );
 
@@ -30,7 +30,7 @@ fn numbered(prefix: &str, count: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |n| format!("{prefix}{n}"))
 }
 
-/// Clears `shop:` while `other` is called again and again, from before the clear until after it.
+/// Clears `shop:` while `other` is called repeatedly, from before the clear until after it.
 fn clear_during(server: &Server, mut other: impl FnMut() + Send) {
     let (stop, turns) = (AtomicBool::new(false), std::sync::atomic::AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ fn the_hash_table_grows(version: Version) {
     let level = || server.stat("hash_power_level");
     let (before, mut stored) = (level(), 0);
     clear_during(&server, || {
-        // Bounded, since what the test has to count afterwards grows with it.
+        // Limited, because the test counts all these keys afterwards.
         if stored < 120_000 {
             server.store((stored..stored + 10_000).map(|n| format!("blog:{n}")));
             stored += 10_000;
@@ -73,7 +73,7 @@ fn items_are_evicted(version: Version) {
         for n in 0..500 {
             loader.set(format!("blog:{round}:{n}").as_bytes(), &value);
         }
-        // It waits for the server, which is to have time for others.
+        // This waits for the server, which needs time for other clients.
         loader.finish();
         round += 1;
     };
@@ -97,7 +97,7 @@ fn items_expire(version: Version) {
     let server = Server::start(version, &[]);
     let mut commands = String::new();
     for n in 0..EACH {
-        // Some are gone before the clear begins, some while it runs, some would stay.
+        // Some expire before the clear begins, some while it runs, and some never.
         let seconds = [1, 2, 3, 0][n % 4];
         for app in ["shop", "blog"] {
             commands.push_str(&format!("set {app}:{n} 0 {seconds} 1 noreply\r\nx\r\n"));
@@ -125,7 +125,7 @@ fn slab_pages_move(version: Version) {
         }
     }
     loader.finish();
-    // The two classes that hold them.
+    // The two slab classes that hold the keys.
     let mut classes: Vec<(u64, String)> = server
         .stats("stats slabs")
         .into_iter()
@@ -160,7 +160,7 @@ fn values_on_disk(version: Version) {
     let server = Server::start(version, &["-m", "64", "-o", &file]);
     let value = vec![b'v'; 4_000];
     let mut each = 0;
-    // Older servers write to disk only when memory is nearly full.
+    // An older server writes to disk only when its memory is nearly full.
     wait_for("values on disk", || {
         let mut loader = server.loader();
         for n in each..each + 500 {
@@ -189,13 +189,13 @@ fn another_crawl_runs(version: Version) {
     const EACH: usize = 150_000;
     let server = Server::start(version, &[]);
     server.store(numbered("shop:", EACH).chain(numbered("blog:", EACH)));
-    // Nobody reads it yet, so it holds the crawler.
+    // Its dump is not read yet, so it holds the crawler.
     let mut other = server.connect();
     other.send(b"lru_crawler metadump all\r\n");
     wait_for("the other crawl", || (server.stat("lru_crawler_running") == 1).then_some(()));
     let connections = server.stat("total_connections");
     let clear = mcflush(["-v", "--prefix", "shop:", server.address()]).spawn();
-    // One asks for the version, the next for a dump; each look of ours is one as well.
+    // mcflush asks for the version and then for a dump; each stats of the test also counts.
     let mut looks = 0;
     wait_for("mcflush to ask for a dump", || {
         looks += 1;
@@ -232,7 +232,7 @@ fn the_server_dies_and_comes_back(version: Version) {
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 100));
 }
 
-/// LRU dumps list none of them.
+/// LRU dumps list none of these keys.
 fn keys_read_three_times(version: Version) {
     let server = Server::start(version, &[]);
     for (count, age) in [(60, 2), (1_000, 0), (5_000, 2)] {
@@ -249,7 +249,7 @@ fn keys_read_three_times(version: Version) {
     }
 }
 
-/// So long that few of them fill the memory that is there for keys not yet deleted.
+/// Long keys, so that few of them fill the memory for keys not yet deleted.
 fn long(prefix: &str, count: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |n| format!("{prefix}{n:0>200}"))
 }
@@ -269,7 +269,7 @@ fn more_keys_than_memory_holds(version: Version) {
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1_000));
 }
 
-fn nowhere_to_put_what_memory_does_not_hold(version: Version) {
+fn without_a_temporary_file_for_keys_that_memory_cannot_hold(version: Version) {
     let server = Server::start(version, &[]);
     server.store(long("shop:", MORE_THAN_MEMORY_HOLDS).chain(long("blog:", 1_000)));
     let run = mcflush(["-v", "--rate", "20000", "--prefix", "shop:", server.address()])
@@ -293,10 +293,10 @@ fn memory_stays_small(version: Version) {
     let (few, server) = (Server::start(version, &[]), Server::start(version, &[]));
     few.store(numbered("shop:", 1_000));
     server.store(numbered("shop:", OURS).chain(numbered("blog:", 10_000)));
-    // For as long as it takes a few looks.
+    // Slow, so that the memory can be measured several times.
     let few = peak_memory(&few, "1000");
     let many = peak_memory(&server, "100000");
-    // All the keys at once would take more than that: some 13 MB.
+    // All the keys together would take more: some 13 MB.
     assert!(few > 0 && many <= few + 8 * 1024, "{many} KiB, and {few} KiB for a few keys");
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 10_000));
 }

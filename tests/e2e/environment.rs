@@ -1,4 +1,4 @@
-//! Which servers: what is named where, and what wins. A source that names none is never passed over.
+//! Where servers can be named, and which source applies. A source that names no server is never skipped.
 
 use crate::support::fake::Fake;
 use crate::support::run::mcflush;
@@ -71,7 +71,7 @@ fn a_file_wins_over_variables() {
 
 #[test]
 fn without_any_source_it_is_localhost() {
-    // Whether or not anybody listens there.
+    // Whether or not a server listens there.
     let run = mcflush(["stats", "--retries", "0"]).run();
     assert!(format!("{}{}", run.stdout, run.stderr).contains("localhost:11211"), "{run}");
 }
@@ -136,6 +136,6 @@ fn a_password_in_an_address_is_never_shown() {
     let run = mcflush(["--all", "--timeout", "0.2", "--retries", "0", &url]).run();
     let said = format!("{}{}", run.stdout, run.stderr);
     assert!(!said.contains("hunter2"), "{run}");
-    // Whether or not logging in is built, it is not a flush.
+    // Whether or not this build can log in, it must not flush.
     assert!(!run.status.success(), "{run}");
 }

@@ -1,4 +1,4 @@
-//! Every command line that the README and `--help` show, typed as it stands there, to real servers by those names.
+//! Runs every command line in the README and in `--help` as it stands, against real servers under those names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::server::{Server, Version};
 
 const README: &str = include_str!("../../README.md");
 
-/// What is shown and cannot run here, by how it begins, with the reason. Each has to be met, so that none outlives its
+/// Examples that cannot run here, by their beginning, with the reason. Each must be found, so that none outlives its
 /// text.
 const NOT_HERE: [(&str, &str); 4] = [
     ("mcflush hot ", "takes its seconds: tests/e2e/hot.rs"),
@@ -20,7 +20,7 @@ const NOT_HERE: [(&str, &str); 4] = [
     ("make ", "builds the release, or runs the tests, this one among them"),
 ];
 
-/// A command line, and what the text shows as its output, where it does.
+/// A command line, with its output if the text shows it.
 #[derive(Debug, PartialEq)]
 struct Example {
     line: String,
@@ -64,7 +64,7 @@ fn what_the_help_shows_works() {
     let whole = mcflush(["--help"]).run().stdout;
     assert!(examples_of_help(&whole).len() >= 3, "{whole}");
     for command in [None].into_iter().chain(commands(&whole).into_iter().map(Some)) {
-        // A short help may show fewer.
+        // The short help may show fewer examples.
         for help in ["-h", "--help"] {
             let text = mcflush(command.as_deref().into_iter().chain([help])).run().stdout;
             for example in examples_of_help(&text) {
@@ -96,7 +96,7 @@ fn examples_are_found() {
     );
 }
 
-/// The lines of indented blocks, and of fenced ones of the shell.
+/// The lines of indented blocks, and of fenced blocks of the shell.
 fn examples_of_markdown(text: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     let mut fence: Option<&str> = None;
@@ -135,7 +135,7 @@ fn examples_of_markdown(text: &str) -> Vec<Example> {
     examples
 }
 
-/// The lines below "Examples:", each a command and then, two spaces or more away, what it does.
+/// The lines below "Examples:": a command and, after at least two spaces, its explanation.
 fn examples_of_help(text: &str) -> Vec<Example> {
     text.lines()
         .skip_while(|line| *line != "Examples:")
@@ -145,7 +145,7 @@ fn examples_of_help(text: &str) -> Vec<Example> {
         .collect()
 }
 
-/// The names of the subcommands in a help text, which stand before what the arguments are.
+/// The names of the subcommands in a help text, which come before the arguments.
 fn commands(help: &str) -> Vec<String> {
     let below = help.lines().skip_while(|line| !line.starts_with("Commands ")).take_while(|line| *line != "Arguments:");
     let names = below.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
@@ -154,12 +154,12 @@ fn commands(help: &str) -> Vec<String> {
     names
 }
 
-/// Runs it by a shell, each server in it by a real one of the test, and fails when it does.
+/// Runs an example in a shell, with a real server of the test for each server in it. Fails if the example fails.
 fn works(example: &Example) {
     let mut servers = BTreeMap::new();
     let line = rename(&example.line, &mut servers);
     let mut named: Vec<(&str, &Server)> = servers.iter().map(|(name, server)| (name.as_str(), server)).collect();
-    // Where none is named, the environment names it, as nobody's localhost is to be touched.
+    // If the example names no server, the environment does, so that no real localhost is touched.
     let unnamed = Server::start(Version::Sid, &[]);
     named.push(("localhost", &unnamed));
     for (_, server) in &named {
@@ -193,7 +193,7 @@ fn works(example: &Example) {
     }
 }
 
-/// Puts a server of the test in the place of each that an example names.
+/// Replaces each server in an example by a server of the test.
 fn rename(line: &str, servers: &mut BTreeMap<String, Server>) -> String {
     let mut renamed = Vec::new();
     for word in line.split(' ') {
@@ -216,13 +216,13 @@ fn rename(line: &str, servers: &mut BTreeMap<String, Server>) -> String {
     renamed.join(" ")
 }
 
-/// As mcflush names it.
+/// The name that mcflush prints for a server.
 fn full_name(name: &str) -> String {
     if name.contains([':', '/']) { name.to_owned() } else { format!("{name}:11211") }
 }
 
-/// Every number as N, its separators and the rest of it too, and every unit of bytes as bytes, as no two runs have the
-/// same.
+/// Replaces each number by N, including separators and fractions, and each unit of bytes by "bytes", because they
+/// differ in every run.
 fn without_numbers(text: &str) -> String {
     let mut plain = String::new();
     let mut before = ' ';

@@ -1,4 +1,4 @@
-//! Servers that misbehave. Whatever they do, it ends, it is named, and it never passes for done.
+//! Servers that misbehave. In every case mcflush ends, names the fault, and never reports success.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::LONG;
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 
@@ -15,7 +15,7 @@ each_version!(dumps_forbidden, crawler_off, frozen);
 const HASH_DUMP: &str = "lru_crawler metadump hash";
 const LRU_DUMP: &str = "lru_crawler metadump all";
 
-/// What a server of that version answers that holds nothing but this dump.
+/// The answers of a server of this version that holds only the keys of this dump.
 fn answer(version: &str, dump: &str, line: &str) -> Answer {
     match line {
         "version" => Answer::text(&format!("VERSION {version}\r\n")),
@@ -26,7 +26,7 @@ fn answer(version: &str, dump: &str, line: &str) -> Answer {
         "mn" => Answer::text("MN\r\n"),
         HASH_DUMP | LRU_DUMP => Answer::text(dump),
         "quit" => Answer::BytesThenClose(Vec::new()),
-        // The watermark: the key is there, and its CAS is newer than the dump's.
+        // The watermark: the key exists, and its CAS is newer than the dump's.
         line if line.starts_with("md ") && line.ends_with(" I") => Answer::text("HD\r\n"),
         line if line.starts_with("mg ") => Answer::text("HD c9\r\n"),
         line if line.starts_with("md ") => Answer::Nothing,
@@ -43,7 +43,7 @@ fn dump_line(key: &str) -> String {
     format!("key={key} exp=-1 la=1764000000 cas=2 fetch=no cls=1 size=64 flags=0\n")
 }
 
-/// Without retries, so that what is asserted is the first failure.
+/// Without retries, so that the test sees the first failure.
 fn once(arguments: &[&str], server: &str) -> Run {
     let options = ["--retries", "0", server];
     mcflush(arguments.iter().chain(&options)).run()
@@ -59,11 +59,11 @@ fn deletes(fake: &Fake) -> Vec<String> {
     lines
 }
 
-// Nobody there, or nobody home.
+// No server at the address, or a server that does not answer.
 
 #[test]
 fn refused() {
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         once(command, nobody.address()).fails(nobody.address(), &["refused"]).claims_nothing();
     }
@@ -76,7 +76,7 @@ fn a_socket_that_is_not_there() {
 
 #[test]
 fn a_name_that_does_not_exist() {
-    // The resolver of the machine may itself not answer.
+    // This machine's resolver may not answer either.
     mcflush(["--all", "--timeout", "3", "no-such-host.invalid:11211"])
         .run()
         .fails("no-such-host.invalid:11211", &["name", "timeout"]);
@@ -110,9 +110,9 @@ fn half_a_line_then_silence() {
                 }
             });
             let run = once(&[command, &["--timeout", "0.3"]].concat(), fake.address());
-            // A flush does not need the count that goes before it, nor a clear the stats.
+            // A flush does not need the count of items before it, nor does a clear need the statistics.
             if command == ["--all"] && at == HASH_DUMP {
-                // The flush was confirmed, and is made again.
+                // The server confirmed the flush, and mcflush sends it again.
                 run.exits(0).says("a strong hint");
                 assert_eq!(fake.count_lines("flush_all"), 2);
             } else if fake.has_line(at) && !(command == ["--all"] && at == "stats") {
@@ -127,7 +127,7 @@ fn a_full_backlog() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address: SocketAddr = listener.local_addr().expect("it is bound");
     let mut held = Vec::new();
-    // Nobody accepts; when the queue is full the kernel drops what comes.
+    // No connection is accepted; when the queue is full, the kernel drops further ones.
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         held.push(stream);
         assert!(held.len() < 20_000, "the backlog does not fill");
@@ -160,7 +160,7 @@ fn frozen_and_thawed_within_the_timeout() {
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1));
 }
 
-// Something else on the port.
+// Another program on the port.
 
 #[test]
 fn not_a_memcached() {
@@ -175,7 +175,7 @@ fn not_a_memcached() {
     ];
     for banner in banners {
         for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
-            // As soon as one connects, and as an answer.
+            // The server sends its text right after the connect, or as an answer.
             let at_once = Fake::start(move |peer| {
                 peer.send(banner);
                 peer.stay_silent();
@@ -190,7 +190,7 @@ fn not_a_memcached() {
 }
 
 #[test]
-fn what_it_said_is_shown() {
+fn the_answer_is_shown() {
     let fake = Fake::answering(|_| Answer::BytesThenClose(b"SSH-2.0-\x1b[31mOpen\xffSSH\r\n".to_vec()));
     once(&["--all"], fake.address()).fails(fake.address(), &["protocol"]).warns("SSH-2.0-").warns("\\x1b[31mOpen");
 }
@@ -203,7 +203,7 @@ fn binary_garbage() {
     }
 }
 
-// Replies that are not what was hoped for.
+// Replies other than the expected ones.
 
 #[test]
 fn only_ok_is_ok() {
@@ -237,7 +237,7 @@ fn a_count_that_fails_does_not_stop_the_flush() {
             _ => answer("1.6.38", "", line),
         });
         once(&["--all"], fake.address()).exits(0).says("a strong hint");
-        // Nothing is known of it, so that telling it again is all that can be done.
+        // mcflush knows nothing of this server, so it can only flush twice.
         assert_eq!(fake.count_lines("flush_all"), 2);
     }
 }
@@ -252,7 +252,7 @@ fn a_connection_closed_at_the_flush_points_to_a_proxy() {
     once(&["--prefix", "shop:"], fake.address()).fails(fake.address(), &["lost"]).warns("proxy").claims_nothing();
 }
 
-// Connections cut at each byte.
+// Connections that are cut at each byte.
 
 fn cut(at: &'static str, reply: String, length: usize) -> Fake {
     Fake::answering(move |line| {
@@ -280,7 +280,7 @@ fn stats_cut_at_each_byte() {
     for length in 0..reply.len() {
         let fake = cut("stats", reply.to_owned(), length);
         once(&["stats"], fake.address()).fails(fake.address(), &["lost", "protocol"]);
-        // The flush goes on without the count.
+        // The flush is sent without the count of items.
         let fake = cut("stats", reply.to_owned(), length);
         once(&["--all", "--once"], fake.address()).exits(0);
     }
@@ -296,7 +296,7 @@ fn a_dump_cut_at_each_byte() {
         for length in 0..dump.len() {
             let fake = cut(HASH_DUMP, dump.clone(), length);
             clear(&fake).fails(fake.address(), &["lost", "protocol", "incomplete"]).claims_nothing();
-            // What had been cut was no key.
+            // The cut line was not a key.
             assert!(deletes(&fake).iter().all(|line| line.starts_with("md shop:1 ")), "{:?}", deletes(&fake));
         }
         let whole = cut(HASH_DUMP, dump.clone(), dump.len());
@@ -317,9 +317,9 @@ fn a_fence_cut_at_each_byte() {
     }
 }
 
-// Lost once, then well: the retries are there for that.
+// The connection is lost once, then all is well: that is what retries are for.
 
-/// Does what `misbehave` says for the first connection and is a good server on the others.
+/// Does what `misbehave` says on the first connection, and serves well on the others.
 fn bad_at_first(misbehave: &'static str) -> (Fake, Arc<AtomicUsize>) {
     let times = Arc::new(AtomicUsize::new(0));
     let fake = Fake::answering({
@@ -360,14 +360,14 @@ fn a_lost_connection_is_tried_again() {
 
 #[test]
 fn retries_are_counted() {
-    // Closed before a word is said: nothing but the connecting itself can be what is tried again.
+    // Each connection is closed before the first command, so only connecting can be tried again.
     let fake = Fake::start(|_| {});
     mcflush(["stats", "--retries", "3", fake.address()]).run().fails(fake.address(), &["lost", "protocol"]);
-    // And three that ask whether the server wants the binary protocol, and one whether it wants TLS.
+    // Three more connections ask for the binary protocol, and one for TLS.
     assert_eq!(fake.connections(), 4 + 3 + 1);
 }
 
-// Dumps that lie.
+// Dumps with wrong content.
 
 #[test]
 fn dialects_of_a_dump() {
@@ -399,7 +399,7 @@ fn the_version_decides_the_dump() {
         ("1.6.18", LRU_DUMP, HASH_DUMP),
         ("1.6.9", LRU_DUMP, HASH_DUMP),
         ("1.5.22", LRU_DUMP, HASH_DUMP),
-        // Where it is not known to be harmless, it is not done.
+        // If a hash walk is not known to be harmless, mcflush does not ask for one.
         ("unknown", LRU_DUMP, HASH_DUMP),
         ("", LRU_DUMP, HASH_DUMP),
     ] {
@@ -451,7 +451,7 @@ fn bad_dump_lines() {
         format!("key=shop%3A{} exp=-1\n", "%41".repeat(300)),
     ];
     for bad in bad_lines {
-        // A good key before it; whether that one is deleted is all the same.
+        // A good key comes before the bad line; it may be deleted or not.
         let fake = with_dump(format!("{}{bad}END\r\n", dump_line("shop%3Agood")));
         clear(&fake).fails(fake.address(), &["protocol", "limit", "incomplete"]).claims_nothing();
         let deletes = deletes(&fake);
@@ -474,7 +474,7 @@ fn an_error_in_place_of_the_end() {
             answer("1.6.38", &(dump_line("shop%3A1") + end), line)
         });
         let run = clear(&fake);
-        // One that went away by itself may be waited out, by another walk.
+        // Another walk may wait for an error that goes away.
         if fake.count_lines(HASH_DUMP) > 1 {
             run.is_complete();
         } else {
@@ -523,7 +523,7 @@ fn a_delete_that_fails_is_not_complete() {
     }
 }
 
-// Too much.
+// Answers that are too large.
 
 #[test]
 fn an_endless_line() {
@@ -540,7 +540,7 @@ fn an_endless_line() {
             }
         });
         once(command, fake.address()).fails(fake.address(), &["limit", "protocol"]);
-        // Socket buffers take a few megabytes by themselves.
+        // Socket buffers alone take a few megabytes.
         let taken = taken.load(Ordering::SeqCst);
         assert!(taken < FAR_TOO_MUCH / 4, "it took {taken} bytes of one line");
     }
@@ -605,7 +605,7 @@ fn an_endless_dump_of_made_up_keys_takes_no_memory() {
     assert!((1..32 * 1024).contains(&peak), "{peak} KiB");
 }
 
-// What a real server may be told not to do.
+// Commands that a real server may have switched off.
 
 fn dumps_forbidden(version: Version) {
     let server = Server::start(version, &["-X"]);
@@ -617,7 +617,7 @@ fn dumps_forbidden(version: Version) {
 fn crawler_off(version: Version) {
     let server = Server::start(version, &["-o", "no_lru_crawler"]);
     server.store(["shop:1", "blog:1"]);
-    // Never complete; what it can do about it besides is another matter.
+    // The clear is never complete. What mcflush deletes beyond that is tested elsewhere.
     once(&["--prefix", "shop:"], server.address())
         .fails(server.address(), &["disabled", "incomplete"])
         .claims_nothing();
@@ -635,7 +635,7 @@ fn a_socket_without_permission() {
     let _listener = UnixListener::bind(&socket).unwrap();
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o0)).unwrap();
     let mcflush = env!("CARGO_BIN_EXE_mcflush");
-    // Whom no permission holds up (root) goes without that power.
+    // A user without permission limits (root) runs the command without that power.
     let mut command = if UnixStream::connect(&socket).is_ok() {
         let mut command = Command::new("setpriv");
         command.args(["--bounding-set=-dac_override", mcflush]);

@@ -1,11 +1,11 @@
-//! Many servers: lists from files, parts of a list, flushes one after the other.
+//! Many servers: lists from files, parts of a list, staggered flushes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde_json::{Value, json};
 
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 use crate::support::{LONG, wait_for};
@@ -53,7 +53,7 @@ fn the_jobs_of_an_array_stagger_over_the_whole_list() {
     assert_eq!(delays, [100, 110, 120, 130]);
 }
 
-/// Runs with a list of servers in a file.
+/// Runs with a list of servers from a file.
 fn from_file(list: &str, more: &[&str]) -> Run {
     let folder = tempfile::TempDir::with_prefix("mcflush-list-").unwrap();
     let file = folder.path().join("servers");
@@ -100,7 +100,7 @@ fn every_server_is_in_one_shard_whatever_the_order() {
 #[test]
 fn an_empty_shard_is_done_and_says_so() {
     let server = stored(Version::Sid);
-    // One server is in one of the two parts.
+    // A single server is in one of the two parts.
     let runs = ["0/2", "1/2"].map(|shard| mcflush(["--all", "--shard", shard, server.address()]).run());
     let said = runs.iter().filter(|run| run.exits(0).stdout.contains("has no server"));
     assert_eq!((said.count(), server.stat("cmd_flush")), (1, 1));
@@ -110,7 +110,7 @@ fn an_empty_shard_is_done_and_says_so() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn options_without_effect_are_refused() {
     let fake = Fake::silent();
     for arguments in [
         &["--prefix", "a", "--delay", "1"][..],
@@ -137,8 +137,8 @@ fn a_deadline_ends_the_whole_run() {
     let server = stored(Version::Sid);
     let silent: Vec<Fake> = (0..20).map(|_| Fake::silent()).collect();
     let addresses = std::iter::once(server.address()).chain(silent.iter().map(Fake::address));
-    // So that the server that answers is done by then, on any machine. Twenty silences one after the other would take far
-    // longer than a test waits.
+    // Long enough for the server that answers on any machine. Twenty silences in sequence would take far longer than a
+    // test may wait.
     let deadline = mcflush(["--all", server.address()]).run().many_times_as_long();
     let options = ["--json", "--jobs", "1", "--timeout", LONG, "--deadline", &deadline];
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
@@ -168,8 +168,8 @@ fn frozen_and_dead_servers_do_not_stop_the_others() {
     let (mut live, mut frozen, mut dead, mut addresses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for at in 0..ALL {
         if at % 10 == 3 {
-            // As of a server that was killed, but nobody else gets its port meanwhile.
-            let nobody = Nobody::start();
+            // As after a server was killed, but no other program can get its port meanwhile.
+            let nobody = UnusedPort::start();
             addresses.push(nobody.address().to_owned());
             dead.push(nobody);
             continue;
@@ -185,10 +185,10 @@ fn frozen_and_dead_servers_do_not_stop_the_others() {
         }
     }
     assert_eq!((live.len(), frozen.len(), dead.len()), (80, 10, 10));
-    // So long that no server is taken for a silent one that only waits for its turn on a busy machine.
+    // Long enough that, on a busy machine, no server that waits for its turn counts as silent.
     let timeout = mcflush(["stats"].into_iter().chain(live.iter().map(Server::address))).run().many_times_as_long();
     for (command, left) in [(&["--prefix", "shop:"][..], (0, 1)), (&["--all"], (0, 0))] {
-        // The silent ones are more than the jobs.
+        // There are more silent servers than jobs.
         let options = ["--json", "--jobs", "8", "--timeout", &timeout, "--retries", "0"];
         let arguments = command.iter().copied().chain(options).chain(addresses.iter().map(String::as_str));
         let run = mcflush(arguments).run();
@@ -214,7 +214,7 @@ fn a_slow_server_does_not_hold_the_others_up() {
     const SAID: &str = "STAT curr_items 3\r\nEND\r\n";
     let answered = Arc::new(AtomicUsize::new(0));
     let is_last = Arc::clone(&answered);
-    // It answers when all others have, which share the three jobs that are left.
+    // It answers after all the others, which share the three remaining jobs.
     let slow = Fake::answering(move |_| {
         wait_for("the answers of all quick servers", || (is_last.load(SeqCst) == QUICK).then_some(()));
         Answer::text(SAID)

@@ -1,4 +1,4 @@
-//! Thousands of servers, scripted, all of them in this process.
+//! Thousands of scripted servers, all in this process.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use tokio_util::codec::Framed;
 
 use crate::support::run::mcflush;
 
-/// How many there are: enough for what grows with their number to be seen. `FLEET_SERVERS` says another number.
+/// The number of servers: enough to show what grows with it. `FLEET_SERVERS` sets another number.
 fn size() -> usize {
     std::env::var("FLEET_SERVERS").map_or(1_000, |servers| servers.parse().unwrap())
 }
 
-/// What a server was told.
+/// The commands that a server received.
 #[derive(Default)]
 struct Told {
     flushes: AtomicU64,
@@ -30,13 +30,13 @@ struct Told {
 struct Fleet {
     addresses: Vec<String>,
     told: Vec<Arc<Told>>,
-    /// The servers end with it.
+    /// Dropping it stops the servers.
     _runtime: Runtime,
 }
 
 impl Fleet {
     fn start() -> Fleet {
-        // A listening socket each, which is more than a shell's usual 1,024 open files.
+        // Each server has a listening socket, which together exceeds a shell's usual limit of 1,024 open files.
         assert!(
             allow_files(std::process::id(), "16384:"),
             "it needs 16384 open files: raise the hard limit (ulimit -Hn)"
@@ -70,7 +70,7 @@ fn allow_files(pid: u32, limits: &str) -> bool {
     Command::new("prlimit").args(arguments).status().unwrap().success()
 }
 
-/// A server of three keys, of which two begin with `shop:`, until it is flushed.
+/// A server with three keys, of which two begin with `shop:`, until it is flushed.
 async fn talk(stream: TcpStream, told: &Told) {
     let mut requests = Framed::new(stream, ServerCodec::default());
     while let Some(Ok(Asked { request, .. })) = requests.next().await {
@@ -108,10 +108,11 @@ fn thousands_of_servers_in_one_run() {
     let list = folder.path().join("servers");
     std::fs::write(&list, fleet.addresses.join("\n")).unwrap();
     for command in [&["--prefix", "shop:"][..], &["--all"], &["stats"]] {
-        // All of them are this process, which on a busy machine has other things to do.
+        // All servers are in this process, which has other work on a busy machine.
         let options = ["--json", "--timeout", "60", "--servers-from", list.to_str().unwrap()];
         let mut running = mcflush(command.iter().copied().chain(options)).spawn();
-        // A listing's connection and a deleter's, for each of sixteen, and a few files that any program has open.
+        // Two connections, for the listing and the deletes, to each of sixteen servers, and a few files that any
+        // program has open.
         assert!(allow_files(running.pid(), "64:64"));
         let mut peak = 0;
         running.watch(|running| peak = peak.max(running.peak_memory()));
@@ -121,7 +122,7 @@ fn thousands_of_servers_in_one_run() {
         let order: Vec<_> = results.iter().map(|result| result["server"].as_str().unwrap()).collect();
         assert_eq!(order, fleet.addresses, "in the order they were named");
         println!("{command:?} on {} servers: {:.1} s, {} MiB at most", size(), run.took.as_secs_f64(), peak / 1024);
-        // Sixteen at a time, of which each has its buffers; the rest is the document.
+        // Sixteen servers at a time, each with its buffers; the rest is the JSON document.
         assert!(peak > 0 && peak < 64 * 1024, "{peak} KiB");
     }
     assert_eq!(fleet.sum(|told| &told.deletes), (2 * size() as u64, 2));

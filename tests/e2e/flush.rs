@@ -1,4 +1,4 @@
-//! `--all`: the whole instance, and never a wrong "done".
+//! `--all`: flushes the whole instance, and never claims success wrongly.
 
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
@@ -22,7 +22,8 @@ fn empties_the_instance(version: Version) {
     assert_eq!(server.stat("cmd_flush"), flushes(version));
 }
 
-/// Where flush_all compares CAS, a second one takes what was being changed at the first; else a walk finds what it left.
+/// How many flushes: if flush_all compares CAS, a second one hides items that were being changed; if not, a walk finds
+/// what the first left.
 fn flushes(version: Version) -> u64 {
     if version.has_harmless_hash_dump() { 1 } else { 2 }
 }
@@ -82,7 +83,7 @@ mod on_ipv6 {
 
     #[test]
     fn bracketed() {
-        // A second -l beside the one every test server has; -p -1 gives each a port of its own.
+        // A second -l in addition to that of every test server; with -p -1 each address gets a port of its own.
         let server = Server::start(Version::Sid, &["-l", "[::1]"]);
         server.store(["shop:1"]);
         let ports: Vec<String> = server

@@ -1,4 +1,4 @@
-//! A flush that the server has confirmed, and then a connection that breaks while mcflush makes sure, at every step.
+//! The server confirms a flush, and then the connection breaks while mcflush checks the flush, at each step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -10,32 +10,32 @@ const DUMP: &str = "OK\r\n\
     key=shop%3A1 exp=-1 la=1764000000 cas=2 fetch=no cls=1 size=64 flags=0 \n\
     key=shop%3A2 exp=-1 la=1764000000 cas=3 fetch=no cls=1 size=64 flags=0 \n";
 
-/// Where the connection breaks.
+/// How the connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
-    /// In place of an answer.
+    /// Instead of an answer.
     Answer,
-    /// In the middle of one.
+    /// In the middle of an answer.
     InTheMiddle,
-    /// In place of an answer, and from then on at once, whoever connects.
+    /// Instead of an answer, and from then on every new connection breaks at once.
     ForGood,
 }
 
-/// What the server did after it had confirmed a flush.
+/// What the server did after it confirmed a flush.
 #[derive(Default)]
 struct Done {
     steps: AtomicUsize,
     flushes: AtomicUsize,
-    /// A dump was listed to its end.
+    /// Whether a dump was listed to its end.
     is_listed: AtomicBool,
-    /// Deletes since then, and those that were confirmed.
+    /// The deletes since then, and how many were confirmed.
     deletes: AtomicUsize,
     confirmed: AtomicUsize,
     is_gone: AtomicBool,
     seconds: AtomicU64,
 }
 
-/// A server of 1.6.45 that keeps two keys at a flush, and whose connection breaks at the step of that number behind it.
+/// A server of 1.6.45 that keeps two keys at a flush, and whose connection breaks at step `at` after it.
 fn server(cut: Cut, at: usize) -> (Fake, Arc<Done>) {
     let done = Arc::new(Done::default());
     let shared = Arc::clone(&done);
@@ -46,7 +46,7 @@ fn server(cut: Cut, at: usize) -> (Fake, Arc<Done>) {
             }
             let answer = match line.as_str() {
                 "version" => "VERSION 1.6.45\r\n".to_owned(),
-                // Its clock turns at each look.
+                // Its clock turns at each question.
                 "stats" => {
                     let time = done.seconds.fetch_add(1, SeqCst);
                     format!(
@@ -83,7 +83,7 @@ fn server(cut: Cut, at: usize) -> (Fake, Arc<Done>) {
     (fake, shared)
 }
 
-/// Cuts at each step until none is left; how many there were.
+/// Cuts at each step until there is none left; returns the number of steps.
 fn at_each_step(cut: Cut, options: &[&str]) -> usize {
     for at in 0..100 {
         let (fake, done) = server(cut, at);
@@ -111,9 +111,9 @@ fn at_each_step(cut: Cut, options: &[&str]) -> usize {
 #[test]
 fn cut_once() {
     for cut in [Cut::Answer, Cut::InTheMiddle] {
-        // The version, the dump, and the fence behind the deletes.
+        // The steps are the version, the dump, and the fence after the deletes.
         assert!(at_each_step(cut, &["--retries", "0"]) >= 3);
-        // A second try finishes the sweep.
+        // A second try completes the sweep.
         at_each_step(cut, &["--retries", "2"]);
     }
 }

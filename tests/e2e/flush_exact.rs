@@ -1,4 +1,5 @@
-//! `--all` leaves nothing that was stored before it, whatever other clients do, and takes nothing that is stored after.
+//! `--all` leaves nothing that was stored before it, whatever other clients do, and deletes nothing that is stored
+//! after it.
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version};
 use crate::support::wait_for;
 
-/// Makes a test of each version.
+/// Makes a test for each version.
 macro_rules! each_of_four {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -49,7 +50,7 @@ each_of_four!(
 
 const ALL: [Version; 4] = [Version::Bullseye, Version::Debian, Version::Trixie, Version::Sid];
 
-/// A read of a younger item is not noted by the server.
+/// The server does not note a read of a younger item.
 const AGE: u64 = 4;
 
 fn is_exact(round: &Round) {
@@ -78,8 +79,7 @@ fn a_clear_keeps_new_values(version: Version) {
     assert!(rounds.iter().any(|round| round.new > 0), "nothing was stored behind the first delete");
 }
 
-/// Where there is no CAS to compare, values that are changed in place look new to flush_all; a walk deletes them all the
-/// same.
+/// Without a CAS to compare, items changed in place look new to flush_all; a walk deletes them too.
 fn without_cas(version: Version) {
     let server = Server::start(version, &["-C"]);
     let (changes, proof) =
@@ -96,7 +96,7 @@ fn proof_of(round: &Round) -> String {
     document["servers"][0]["proof"].as_str().unwrap_or("none").to_owned()
 }
 
-/// How the flush of a server that lists no keys is made sure of.
+/// The proof of a flush on a server that lists no keys, and the changes that it covers.
 fn proof_without_a_listing(version: Version) -> (Changes, &'static str) {
     if version.has_harmless_hash_dump() { (Changes::None, "twice") } else { (Changes::All, "cas") }
 }
@@ -132,7 +132,7 @@ fn without_cas_new_values_cannot_be_kept(version: Version) {
     assert_eq!((server.stat("cmd_flush"), server.stat("delete_hits")), (0, 0));
 }
 
-/// Storage commands go to the server behind; the proxy answers everything else itself, or not at all.
+/// The proxy passes storage commands on to the server; it answers everything else itself, or not at all.
 const ROUTES: &str = "
 function mcp_config_routes(pool)
   local routes = mcp.funcgen_new()
@@ -144,7 +144,7 @@ function mcp_config_routes(pool)
 end
 ";
 
-/// What the proxy does not pass on is not done, and the server behind it is as it was.
+/// A command that the proxy does not pass on is not executed, and the server behind it is unchanged.
 #[test]
 fn the_built_in_proxy() {
     let behind = Server::start(Version::Sid, &[]);
@@ -184,19 +184,19 @@ fn two_hundred_servers_of_all_kinds() {
     }
 }
 
-/// An empty bucket prints as little as one whose items have expired; there are enough of them for a silence.
+/// A walk prints nothing for an empty bucket, as for one with expired items; there are enough buckets for a silence.
 const LARGE_TABLE: [&str; 6] = ["-o", "hashpower=25", "-m", "64", "-t", "2"];
 
-/// Items that will have expired, and are still in the table.
+/// Stores items that will have expired and are still in the table.
 fn expire(server: &Server) {
     let mut connection = server.connect();
     let commands: String = (0..1_000).map(|n| format!("set shop:{n} 0 1 3 noreply\r\nold\r\n")).collect();
     connection.send(commands.as_bytes());
-    // A walk lists an item for a second longer than a client can read it.
+    // A walk lists an item one second longer than a client can read it.
     wait_for("the items to expire", || server.keys().is_empty().then_some(()));
 }
 
-/// How long a walk of the server's table says nothing.
+/// How long a walk of the server's table is silent.
 fn silence(server: &Server) -> f64 {
     let began = std::time::Instant::now();
     assert!(server.keys().is_empty());
@@ -209,7 +209,7 @@ fn a_long_silence_of_a_walk_is_waited_for() {
     expire(&server);
     let silence = silence(&server);
     for command in [&["--prefix", "shop:"][..], &["--all"], &["keys"]] {
-        // Shorter than the walk, and longer than an answer: on a busy machine the one or the other may change meanwhile.
+        // Some are shorter than the walk and longer than an answer; a busy machine may change either meanwhile.
         let runs: Vec<_> = [3.0, 6.0, 12.0]
             .iter()
             .map(|part| {

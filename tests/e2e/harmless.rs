@@ -1,6 +1,6 @@
-//! Nobody else notices: other clients' gets go on whatever mcflush does, or is kept from doing.
+//! No other client is affected: their gets continue whatever mcflush does, also while it is stopped.
 //!
-//! The bounds here are for a loaded machine and catch what hangs; `make torture` measures.
+//! The limits here suit a loaded machine and catch clients that hang; `make torture` measures.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::support::wait_for;
 
 each_version!(gets_go_on_during_a_clear, gets_go_on_with_a_rate, gets_go_on_while_it_is_stopped);
 
-/// So many that a dump does not fit into the buffers between the server and a client that does not read.
+/// Enough keys that a dump does not fit into the buffers between the server and a client that does not read.
 const EACH: usize = 150_000;
 
-/// What a get may take: many times what the slowest took before mcflush came, on a machine that may be busy.
+/// The longest a get may take: many times the slowest one before mcflush started, because the machine may be busy.
 fn longest(reader: &Reader) -> Duration {
     wait_for("gets without mcflush", || (reader.gets() > 1_000).then_some(()));
     Duration::from_secs(5) + 10 * reader.worst()
@@ -26,7 +26,7 @@ fn loaded(version: Version, ours: usize) -> Server {
     server
 }
 
-/// Keys of both apps, the one that is not cleared first.
+/// Keys of both apps; those of the app that is not cleared come first.
 fn key(ours: usize) -> impl Fn(usize) -> String + Sync {
     move |n| if n < ours { format!("shop:{n}") } else { format!("blog:{}", n - ours) }
 }
@@ -74,7 +74,7 @@ fn gets_go_on_while_it_is_stopped(version: Version) {
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));
 }
 
-/// Long enough for a hundred keys to be read; when none can be, it fails.
+/// Waits until a hundred keys have been read; fails if none can be read.
 fn stop_for_a_while(clear: &Running, reader: &Reader) {
     clear.signal("STOP");
     let before = reader.gets();

@@ -1,4 +1,4 @@
-//! What the other tests stand on must hold by itself: a loader that loses keys makes any clear look complete.
+//! Tests of the test support itself: a loader that loses keys would make any clear look complete.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn keys_come_back_as_they_were_stored(version: Version) {
     assert_eq!(server.stat("curr_items"), 258);
 }
 
-/// LRU dumps leave such keys out; what the tests count by must not.
+/// LRU dumps leave these keys out; the count that the tests use must not.
 fn keys_that_were_just_read_are_all_there(version: Version) {
     const COUNT: usize = 20_000;
     let server = Server::start(version, &[]);
@@ -51,7 +51,7 @@ fn a_server_dies_with_its_thread(version: Version) {
     .expect("the server starts");
     wait_for("the server to die", || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // Gone, or dead and waiting for someone to take note.
+        // The process is gone, or a zombie.
         (stat.is_empty() || stat.contains(") Z ")).then_some(())
     });
 }
@@ -108,7 +108,7 @@ fn a_conversation_that_leaves_the_script() {
     let fake = Fake::start(|peer| peer.expect("version"));
     let mut client = std::net::TcpStream::connect(fake.address()).expect("it listens");
     client.write_all(b"flush_all\r\n").expect("it reads");
-    // Until it hangs up, so that it has seen the line.
+    // Reads until the fake hangs up, which it does after it has read the line.
     client.read_to_end(&mut Vec::new()).expect("it hangs up");
 }
 
@@ -122,6 +122,6 @@ fn an_idle_fake_stops_at_once() {
 #[test]
 #[should_panic(expected = "cannot send SIGINT")]
 fn a_signal_to_an_ended_process_is_noticed() {
-    // Above any process id of a Linux.
+    // Above any process id of Linux.
     signal(u32::MAX >> 1, "INT");
 }

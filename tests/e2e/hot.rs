@@ -1,4 +1,4 @@
-//! `mcflush hot`: what is read and written now.
+//! `mcflush hot`: what clients read and write now.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::support::terminal::Terminal;
 
 each_version!(what_is_used, beside_namespaces, without_a_log);
 
-/// A round of another client: a hit, a miss, and a store.
+/// One round of another client: a hit, a miss, and a store.
 fn round(connection: &mut crate::support::server::Connection) {
     connection.send(b"get shop:1\r\nget shop:none\r\nset blog:1 0 0 1\r\nx\r\n");
     for line in ["VALUE shop:1 0 1", "x", "END", "END", "STORED"] {
@@ -20,7 +20,7 @@ fn round(connection: &mut crate::support::server::Connection) {
     }
 }
 
-/// Runs it while another client is at work.
+/// Runs mcflush while another client is at work.
 fn during_traffic(server: &Server, arguments: &[&str]) -> Run {
     server.store(["shop:1"]);
     let mut running = mcflush(arguments.iter().chain(&[server.address()])).spawn();
@@ -44,7 +44,7 @@ fn what_is_used(version: Version) {
     let (shop, blog) = (of(&document, "shop:"), of(&document, "blog:"));
     let [gets, hits, sets] = [&shop["gets"], &shop["hits"], &blog["sets"]].map(|count| count.as_u64().unwrap());
     assert!(sets > 20 && hits.abs_diff(gets / 2) <= 1 && sets.abs_diff(hits) <= 1, "{run}");
-    // What the server looks up before it stores is no get.
+    // A look-up that belongs to a store must not count as a get.
     assert!(blog["gets"].as_u64().unwrap() <= 1, "{run}");
     let per_second = shop["gets_per_second"].as_f64().unwrap();
     assert!((per_second - gets as f64 / document["seconds"].as_f64().unwrap()).abs() < 1.0, "{run}");
@@ -62,7 +62,7 @@ fn beside_namespaces(version: Version) {
     server.store((0..100).map(|n| format!("idle:{n}")));
     let run = during_traffic(&server, &["namespaces", "--hot", "0.5", "--html", page, "--json"]);
     let document = document(run.exits(0));
-    // Old servers list what was stored just now a moment later.
+    // Old servers list a newly stored key a moment later.
     if version.has_harmless_hash_dump() {
         let idle = of(&document, "idle:");
         assert_eq!((&idle["keys"], &idle["reads_per_second"]), (&json!(100), &json!(0.0)));
@@ -79,7 +79,7 @@ fn without_a_log(version: Version) {
         let run = mcflush(command.iter().chain(&[server.address()])).run();
         run.fails(server.address(), &["disabled"]).warns("without -W").claims_nothing();
     }
-    // -X forbids dumps alone.
+    // -X forbids only dumps.
     let server = Server::start(version, &["-X"]);
     mcflush(["hot", "--seconds", "0.1", server.address()]).run().exits(0).says("0 gets, 0 sets");
 }
@@ -98,7 +98,7 @@ fn deletes_and_evictions_are_counted() {
         for line in ["STORED", "STORED", "DELETED"] {
             assert_eq!(connection.line().as_deref(), Some(line));
         }
-        // At its ease, so that the server leaves nothing out of its log.
+        // Slow enough that the server leaves no line out of its log.
         std::thread::sleep(Duration::from_micros(300));
     }
     let run = running.wait();
@@ -117,7 +117,7 @@ fn as_a_table_and_a_page() {
     let run = during_traffic(&server, &["hot", "--seconds", "0.4", "--top", "1", "--html", page.to_str().unwrap()]);
     run.exits(0).says("% hits)").says("gets/s").says("(others)").says("most used keys");
     let first: Vec<_> = run.stdout.lines().nth(2).unwrap().split_whitespace().collect();
-    // The look may begin or end between a hit and a miss.
+    // The log may begin or end between a hit and a miss.
     let ratio: f64 = first[2].trim_end_matches('%').parse().unwrap();
     assert!(first[0] == "shop:" && (ratio - 50.0).abs() < 2.0, "{run}");
     let page = std::fs::read_to_string(page).unwrap();
@@ -160,7 +160,7 @@ fn servers_that_have_no_log() {
 }
 
 #[test]
-fn what_is_left_out_is_said() {
+fn skipped_log_lines_are_reported() {
     let fake = Fake::start(|peer| {
         while let Some(line) = peer.line() {
             if line == "stats" {
@@ -177,7 +177,7 @@ fn what_is_left_out_is_said() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn options_without_effect_are_refused() {
     let fake = Fake::silent();
     for options in [["--seconds", "0"], ["--seconds", "soon"], ["--separator", "ab"], ["--top", "0"], ["--keys", "501"]]
     {

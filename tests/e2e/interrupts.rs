@@ -1,4 +1,4 @@
-//! Ctrl-C and its sister: it ends at once, says so, and leaves no half-written command.
+//! SIGINT and SIGTERM: mcflush ends at once, says so, and leaves no half-written command.
 
 use crate::support::LONG;
 use crate::support::fake::{Answer, Fake};
@@ -36,7 +36,7 @@ fn between_two_passes() {
         run.signal(signal);
         let run = run.wait();
         run.exits(status).claims_nothing();
-        // What was done is said even so.
+        // The report still says what was done.
         assert!(format!("{}{}", run.stdout, run.stderr).contains(fake.address()), "{run}");
     }
 }

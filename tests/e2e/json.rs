@@ -1,25 +1,25 @@
-//! `--json`: one document that scripts can read, whatever happened, as docs/output.schema.json says.
+//! `--json`: one document that scripts can read, whatever happened, described by docs/output.schema.json.
 
 use std::path::Path;
 
 use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
 
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version};
 use crate::support::wait_for;
 
 each_version!(of_a_flush, of_a_clear, of_a_dry_run, of_stats);
 
-/// The document, held against the schema.
+/// The document, validated against the schema.
 pub fn document(run: &Run) -> Value {
     let mut lines = lines(run);
     assert_eq!(lines.len(), 1, "one line{run}");
     lines.remove(0)
 }
 
-/// Each line, held against the schema.
+/// Each line, validated against the schema.
 pub fn lines(run: &Run) -> Vec<Value> {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/output.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
@@ -91,7 +91,7 @@ fn of_stats(version: Version) {
 
 #[test]
 fn of_servers_that_fail_beside_one_that_does_not() {
-    let (server, nobody) = (Server::start(Version::Sid, &[]), Nobody::start());
+    let (server, nobody) = (Server::start(Version::Sid, &[]), UnusedPort::start());
     let hostile = Fake::answering(|_| Answer::text("SERVER_ERROR \u{1b}[2J\r\n"));
     server.store(["shop:1"]);
     for command in [&["--all"][..], &["--prefix", "shop:"], &["--dry-run", "--prefix", "shop:"], &["stats"]] {

@@ -1,4 +1,4 @@
-//! `mcflush keys`: what is there, as it is listed.
+//! `mcflush keys`: lists the keys that are there.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::io::Read;
 use serde_json::json;
 
 use crate::json::lines;
-use crate::support::fake::{Fake, Nobody};
+use crate::support::fake::{Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 use crate::support::terminal::Terminal;
@@ -25,7 +25,7 @@ fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{prefix}{n}")).collect()
 }
 
-/// Runs until so many lines come: LRU dumps of old servers list what was stored just now a moment later.
+/// Runs until it prints this many lines: LRU dumps of old servers list a newly stored key a moment later.
 fn when_listed(server: &Server, count: usize, arguments: &[&str]) -> Run {
     wait_for("all keys in the listing", || {
         let run = mcflush(arguments.iter().copied().chain([server.address()])).run();
@@ -70,7 +70,7 @@ fn of_hostile_keys(version: Version) {
     let found: BTreeSet<&[u8]> = raw.strip_suffix(b"\0").unwrap().split(|&byte| byte == 0).collect();
     assert_eq!(found, keys.into_iter().collect());
 
-    // What is printed can be given back.
+    // Printed keys can be given back as prefixes.
     let run = mcflush(["keys", "--escaped", "--prefix", "a\\x0a", server.address()]).run();
     assert_eq!(run.exits(0).stdout, "a\\x0aEND\\x0a\n");
 }
@@ -145,11 +145,11 @@ fn in_columns_on_a_terminal() {
     assert!(ends.iter().all(|end| *end == ends[0]), "the keys stand under each other: {screen}");
 }
 
-/// Enough that no socket, pipe or memory holds all of it.
+/// Enough keys that no socket, pipe or memory holds all of them.
 const MANY: usize = 400_000;
 
 fn loaded(version: Version) -> Server {
-    // A table that need not grow: 1.6.18 may never answer a walk of one that does.
+    // A table that does not have to grow: 1.6.18 may never answer a walk of a growing one.
     let server = Server::start(version, &["-o", "hashpower=20"]);
     let mut loader = server.loader();
     for n in 0..MANY {
@@ -159,7 +159,7 @@ fn loaded(version: Version) -> Server {
     server
 }
 
-/// Whether a crawl of somebody else's may begin, and goes to its end.
+/// Whether another client's crawl may begin, and reaches its end.
 fn crawler_is_free(server: &Server) -> bool {
     let mut connection = server.connect();
     connection.send(b"lru_crawler metadump 63\r\n");
@@ -186,7 +186,7 @@ fn a_reader_that_stalls(version: Version) {
     let running = mcflush(["keys", "--strategy", "hash", server.address()]).stdout(writer).spawn();
     let mut first = [0; 1];
     reader.read_exact(&mut first).unwrap();
-    // Nobody reads on, and the dump goes to its end all the same.
+    // The output is not read any further, and the dump still reaches its end.
     wait_for("the crawler", || crawler_is_free(&server).then_some(()));
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
@@ -213,7 +213,7 @@ fn of_several_servers_in_order() {
     let servers: Vec<Server> = (0..2).map(|_| Server::start(Version::Sid, &[])).collect();
     servers[0].store(["one:1"]);
     servers[1].store(["two:1"]);
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     let addresses = [servers[0].address(), nobody.address(), servers[1].address()];
     let run = mcflush(["keys"].into_iter().chain(addresses)).run();
     run.exits(3).warns(nobody.address());
@@ -248,7 +248,7 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn options_without_effect_are_refused() {
     let fake = Fake::silent();
     for options in [
         &["--sort", "size"][..],

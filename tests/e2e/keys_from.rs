@@ -1,4 +1,4 @@
-//! `--keys-from`: exactly the keys that are named go.
+//! `--keys-from`: exactly the named keys are deleted.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::support::fake::Fake;
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 
-each_version!(keys_of_any_bytes, what_is_not_there_is_no_failure, by_the_pipe_of_the_readme);
+each_version!(keys_of_any_bytes, a_missing_key_is_no_failure, by_the_pipe_of_the_readme);
 
 fn file(text: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -43,7 +43,7 @@ fn keys_of_any_bytes(version: Version) {
     }
 }
 
-fn what_is_not_there_is_no_failure(version: Version) {
+fn a_missing_key_is_no_failure(version: Version) {
     let servers = [Server::start(version, &[]), Server::start(version, &[])];
     servers[0].store(["shop:1", "shop:2", "blog:1"]);
     servers[1].store(["shop:2"]);
@@ -61,7 +61,7 @@ fn by_the_pipe_of_the_readme(version: Version) {
     let server = Server::start(version, &[]);
     server.store((0..3_000).map(|n| format!("shop:{n}")));
     set_by_binary_protocol(&server, &[b"shop:\n7", b"shop:7\\"]);
-    // As the README has it, but for the server's name.
+    // As in the README, except for the server's name.
     let readme = include_str!("../../README.md");
     let line =
         readme.lines().find(|line| line.contains("| mcflush --keys-from")).expect("the README has the pipe").trim();
@@ -76,7 +76,7 @@ fn by_the_pipe_of_the_readme(version: Version) {
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout);
-    // One of ten, and the one with a line end in it, which stands on one line all the same.
+    // One key of ten, and the one with a line end in it, which is still printed on one line.
     assert!(said.contains("complete, 301 keys deleted of 301 named"), "{said}");
     assert_eq!(server.count("shop:"), 3_002 - 301);
 }

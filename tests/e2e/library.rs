@@ -1,4 +1,4 @@
-//! The library by itself, against real servers: its client, and the examples that show it.
+//! The library without the command line, against real servers: its client, and the examples that show it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,7 +24,7 @@ fn key(text: &str) -> Key {
     Key::new(text.to_owned()).unwrap()
 }
 
-/// Does something with a client of a server.
+/// Runs `work` with a client of a server.
 fn with_client(server: &Server, work: impl AsyncFnOnce(Client)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let address = server.address().parse().unwrap();
@@ -66,7 +66,7 @@ fn each_classic_command(version: Version) {
         assert_eq!(client.delete(key("k")).await.unwrap(), DeleteOutcome::Deleted);
         assert_eq!(client.delete(key("k")).await.unwrap(), DeleteOutcome::Missing);
         assert_eq!(client.get(key("k")).await.unwrap(), None);
-        // Its answer comes behind the data, so that the connection is in step.
+        // Its answer comes after the data, so the connection is in step.
         let large = NewItem::new(key("large"), vec![b'x'; 2 << 20]);
         assert_eq!(client.set(large).await.unwrap_err().kind(), FailureKind::Server);
         client.verbosity(0).await.unwrap();
@@ -117,7 +117,7 @@ fn each_meta_command(version: Version) {
     });
 }
 
-/// More than any buffer on the way holds, so that both sides have to read while they write.
+/// More than all buffers on the way hold, so both sides have to read while they write.
 fn pipelines(version: Version) {
     const COUNT: usize = 20_000;
     let server = Server::start(version, &["-m", "256"]);
@@ -138,7 +138,7 @@ fn pipelines(version: Version) {
         for (n, ticket) in read.into_iter().enumerate() {
             assert_eq!(answers.take(ticket).unwrap().is_some(), n % 2 == 1);
         }
-        // Every version of meta commands that the tests have knows quiet ones of plain keys.
+        // Every version of the tests with meta commands knows quiet ones of plain keys.
         let mut pipeline = client.pipeline();
         let quiet: Vec<_> = (0..COUNT)
             .map(|n| MetaKey::for_bytes(format!("k{n}")).unwrap())
@@ -152,7 +152,7 @@ fn pipelines(version: Version) {
     });
 }
 
-/// An example of this package, which cargo builds with the tests.
+/// Runs an example of this package, which cargo builds with the tests.
 fn example(name: &str, arguments: &[&str]) -> String {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_mcflush")).with_file_name("examples").join(name);
     let run = Command::new(program).args(arguments).output().expect("cargo has built the example");

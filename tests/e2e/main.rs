@@ -1,8 +1,8 @@
-//! The built binary against real servers and scripted ones. One binary, so that it is linked once.
+//! The built binary against real servers and scripted ones. All in one test binary, so that it is linked once.
 //!
 //! Real servers come from `scripts/fetch-memcached`; `make test` runs it first.
 
-// A test may stop at the first surprise; what it tests may not.
+// A test may panic at the first surprise; the code that it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)]
 
 mod auth;

@@ -1,5 +1,5 @@
-//! What people type, or copy from the settings of other clients: it is understood as it is meant, or refused before anything
-//! is sent.
+//! Input that people mistype, or copy from the settings of other clients: mcflush understands it as meant, or refuses
+//! it before it sends anything.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn a_command_among_the_servers() {
 
 #[test]
 fn a_host_may_have_the_name_of_a_command() {
-    // It is asked for, which is all that a name server without that name needs to see.
+    // mcflush resolves the name, which is all that a DNS server without that name can show.
     let dns = Dns::start(&[], &[]);
     let run = mcflush(["--prefix", "shop:", "stats:11311"]).env("MCFLUSH_DNS", dns.address()).run();
     run.fails("stats:11311", &["name"]);
@@ -54,7 +54,7 @@ fn a_host_may_have_the_name_of_a_command() {
 fn a_port_by_itself() {
     let fake = Fake::silent();
     let (_, port) = fake.address().split_once(':').unwrap();
-    // Nobody may be spoken to, not even under a wrong address.
+    // mcflush must talk to no server, not even at a wrong address.
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         let meant = format!("did you mean 127.0.0.77:{port}?");
         mcflush(command.iter().copied().chain(["127.0.0.77", port])).run().is_refused().warns(&meant);
@@ -69,7 +69,7 @@ fn a_port_by_itself() {
     fake.assert_untouched();
 }
 
-/// The server's address in a form, as an argument, in a variable, and in a list.
+/// Passes the server's address in one form as an argument, in a variable, and in a list.
 fn from_every_source(text: &str) -> [Run; 3] {
     let folder = tempfile::TempDir::with_prefix("mcflush-list-").unwrap();
     let list = folder.path().join("servers");
@@ -144,7 +144,7 @@ fn lists_of_other_programs() {
     std::fs::write(&list, format!("\u{feff}{},\n{}\t# the second\n", one.address(), two.address())).unwrap();
     let run = mcflush(["--prefix", "shop:", "--servers-from", list.to_str().unwrap()]).run();
     run.succeeds().says(one.address()).says(two.address());
-    // In a variable either separates them.
+    // In a variable, either character separates them.
     let both = format!("{};{}", one.address(), two.address());
     mcflush(["--all"]).env("MEMCACHIER_SERVERS", both).run().succeeds().says(one.address()).says(two.address());
 }
@@ -167,9 +167,9 @@ fn a_prefix_that_is_written_like_a_pattern() {
         }
     }
     assert_eq!(server.count(""), 3, "it stands for itself");
-    // Whoever spells it byte by byte means it.
+    // With --escaped, the prefix is meant literally.
     mcflush(["--escaped", "--prefix", "shop:*", server.address()]).run().is_complete();
-    // Where there are such keys, it was meant.
+    // If keys with this prefix exist, it is meant literally.
     server.store(["100%:1", "100%"]);
     let run = mcflush(["--prefix", "100%", server.address()]).run();
     run.is_complete().says("2 keys deleted");

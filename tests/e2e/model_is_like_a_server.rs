@@ -1,5 +1,5 @@
-//! The simulation's model of memcached, beside real servers: the same commands get the same answers, and the same keys are
-//! listed and flushed. `MODEL_SEED=N` chooses other commands.
+//! Compares the simulation's model of memcached with real servers: the same commands get the same answers, and the same
+//! keys are listed and flushed. `MODEL_SEED=N` chooses other commands.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -25,22 +25,22 @@ each_version!(it_answers_lists_and_flushes_as_a_server_does);
 
 const KEYS: u64 = 12;
 
-/// What a step does.
+/// A kind of step.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
-    /// Every command but a flush.
+    /// Any command except a flush.
     Use,
-    /// Changes of some keys, a flush, changes of others. No reads before the flush: when the server notes a read depends on
-    /// what its threads do meanwhile, and so what outlives the flush.
+    /// Changes some keys, flushes, and changes others. There are no reads before the flush, because the server notes a
+    /// read at a time that depends on its threads, and that decides what outlives the flush.
     Flush,
 }
 
 fn it_answers_lists_and_flushes_as_a_server_does(version: Version) {
     let steps = [Step::Use, Step::Flush, Step::Use, Step::Flush];
-    // A command during which the server's clock turns proves nothing: then it is all done again, with others.
+    // If the server's clock turns during a command, the result proves nothing: the whole is repeated with other commands.
     let from = std::env::var("MODEL_SEED").map_or(1, |seed| seed.parse().unwrap());
-    // What the server's own threads do in the middle of a step on a busy machine differs from run to run; what the model has
-    // wrong differs each time.
+    // The server's own threads may make a step differ now and then on a busy machine; an error of the model makes it
+    // differ every time.
     let mut differed = 0;
     let compared = (from..from + 40).any(|seed| {
         let compared = AssertUnwindSafe(|| compare(version, &mut Chance::of(seed), &steps));
@@ -52,7 +52,7 @@ fn it_answers_lists_and_flushes_as_a_server_does(version: Version) {
     assert!(compared, "the server's clock turned during each of 40 tries");
 }
 
-/// Whether the server's clock stood still during each command.
+/// Compares both; returns whether the server's clock stood still during each command.
 fn compare(version: Version, chance: &mut Chance, steps: &[Step]) -> bool {
     let server = Server::start(version, &[]);
     let model = Model::new(numbers(&server), true, server.stat("time") * 1000);
@@ -80,13 +80,13 @@ struct Both {
     server: Server,
     connection: Connection,
     model: Model,
-    /// The server counts its CAS otherwise, and in the same order.
+    /// The server's CAS values differ from the model's, but have the same order.
     cas: BTreeMap<u64, u64>,
 }
 
 impl Both {
-    /// The answers of both to a command; "CAS" in it stands for the CAS of its key's item. None when the server's clock
-    /// turned meanwhile.
+    /// The answers of both to a command, in which "CAS" stands for the CAS of its key's item. `None` if the server's
+    /// clock turned meanwhile.
     fn say(&mut self, text: &str) -> Option<(String, String)> {
         let (mut for_server, mut for_model) = (text.to_owned(), text.to_owned());
         if text.contains("CAS") {
@@ -104,10 +104,10 @@ impl Both {
         Some((self.with_the_model_s_cas(&said, &model), model))
     }
 
-    /// What the server answers to a command, at the time that the model has from then on. None when the server's clock
+    /// The server's answer to a command, at the time that the model has from then on. `None` if the server's clock
     /// turned meanwhile.
     fn talk(&mut self, text: &str) -> Option<String> {
-        // All in one: the server does it at once, however busy the machine is.
+        // Sent as one write, so that the server runs it at once, even on a busy machine.
         self.connection.send(format!("stats\r\n{text}stats\r\n").as_bytes());
         let (before, _) = self.time_of_stats();
         let (after, said) = self.time_of_stats();
@@ -115,7 +115,7 @@ impl Both {
         (before == after).then_some(said)
     }
 
-    /// The server's clock as the next `stats` says it, and what was said before it.
+    /// The server's clock from the next `stats`, and the text before it.
     fn time_of_stats(&mut self) -> (u64, String) {
         let (mut time, mut said) = (None, String::new());
         loop {
@@ -133,7 +133,7 @@ impl Both {
         String::from_utf8(answer(&mut self.model, &command)).unwrap()
     }
 
-    /// The server's answer, with the model's CAS where both say one.
+    /// The server's answer, with the model's CAS where both have one.
     fn with_the_model_s_cas(&mut self, said: &str, model: &str) -> String {
         if said.is_empty() {
             return String::new();
@@ -170,7 +170,7 @@ impl Both {
         format!("{}\r\n{rest}", words.join(" "))
     }
 
-    /// A CAS of the server as the model counts.
+    /// The model's value for a CAS of the server.
     fn in_the_model(&self, cas: &str) -> String {
         let known = cas.parse().ok().and_then(|cas: u64| self.cas.get(&cas));
         known.map_or_else(|| format!("{cas} of the server"), ToString::to_string)
@@ -184,7 +184,7 @@ fn numbers(server: &Server) -> [u32; 3] {
     numbers.try_into().unwrap()
 }
 
-/// Waits until the server has noted all reads, and a second begins.
+/// Waits until the server has noted all reads and a new second begins.
 fn next_second(server: &Server) -> u64 {
     let turns = server.stat("lru_maintainer_juggles");
     wait_for("three turns of the LRU maintainer", || {
@@ -193,7 +193,7 @@ fn next_second(server: &Server) -> u64 {
     let now = server.stat("time");
     loop {
         let time = server.stat("time");
-        // A second that was missed by much is of no use.
+        // A second that is nearly over is useless.
         if time > now {
             return time;
         }
@@ -201,7 +201,7 @@ fn next_second(server: &Server) -> u64 {
     }
 }
 
-/// By key: when it expires, its CAS, and whether it was read.
+/// For each key: its expiry, its CAS, and whether it was read.
 type Listing = BTreeMap<String, [String; 3]>;
 
 const CAS: usize = 1;
@@ -238,7 +238,7 @@ fn list_model(model: &Model) -> Listing {
     read_lines(std::str::from_utf8(&lines).unwrap())
 }
 
-/// Forty commands, and a look at every key.
+/// Forty commands, and then a read of every key.
 fn commands(model: &Model, step: Step, chance: &mut Chance) -> Vec<String> {
     let has_meta = model.version >= [1, 6, 10];
     let mut commands = Vec::new();

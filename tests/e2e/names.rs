@@ -1,4 +1,4 @@
-//! Names: who has two is visited once, lists come from where they are known, and nobody waits for a dead DNS server.
+//! Names: a server with two names is visited once, lists are looked up, and no server waits for a dead DNS server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::dns::{DeadDns, Dns};
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Mcflush, mcflush};
 use crate::support::server::{Server, Version};
 use crate::support::{LONG, wait_for};
@@ -31,7 +31,7 @@ fn two_names_of_one_server() {
     let dns = Dns::start(&[("cache1.test", "127.0.0.1"), ("alias.test", "127.0.0.1")], &[]);
     let [named, alias, third] =
         ["cache1.test", "alias.test", "127.0.0.1"].map(|it| format!("{it}:{}", port(one.address())));
-    // Another port is another server.
+    // Another port means another server.
     let different = format!("alias.test:{}", port(other.address()));
     let run = with(&dns, &["--all", "-v", &named, &alias, &third, &different]).run();
     run.exits(0)
@@ -40,7 +40,7 @@ fn two_names_of_one_server() {
         .warns(&format!("{alias} is the same server as {named}: mcflush visits it once"));
     assert!(!run.stdout.contains(&alias) && !run.stdout.contains(&third), "the first spelling stays: {run}");
     assert_eq!((one.stat("cmd_flush"), other.stat("cmd_flush")), (1, 1));
-    // Without -v it is nobody's concern.
+    // Without -v, mcflush does not mention it.
     with(&dns, &["--all", &named, &alias]).run().succeeds();
     assert_eq!(one.stat("cmd_flush"), 2);
 }
@@ -75,7 +75,7 @@ fn a_name_with_several_hosts() {
         .says(&caches)
         .warns(&format!("{caches}: warning: 2 hosts"))
         .warns(&format!("memcached+dns://{caches}"));
-    // An address of each family is one host; those that do not answer are passed over.
+    // One host may have an address of each family; addresses that do not answer are skipped.
     with(&dns, &["--all", &format!("dual.test:{port}")]).run().succeeds();
     assert_eq!(server.stat("cmd_flush"), 2);
 }
@@ -84,7 +84,7 @@ fn a_name_with_several_hosts() {
 fn the_addresses_of_a_name_are_tried_in_turn() {
     let server = Server::start_at(Version::Sid, "127.0.0.2", 0);
     server.store(["shop:1"]);
-    // Nobody listens on the others; whichever comes first, one answers.
+    // No server listens on the others; in any order, one address answers.
     let addresses = ["127.0.0.3", "127.0.0.4", "127.0.0.2", "127.0.0.5", "127.0.0.6"];
     let dns = Dns::start(&addresses.map(|address| ("turn.test", address)), &[]);
     let name = format!("turn.test:{}", port(server.address()));
@@ -100,7 +100,7 @@ fn a_list_of_addresses() {
     let two = Server::start_at(Version::Sid, "127.0.0.3", port(one.address()).parse().unwrap());
     let dns = Dns::start(&[("caches.test", "127.0.0.3"), ("caches.test", "127.0.0.2")], &[]);
     let list = format!("memcached+dns://caches.test:{}", port(one.address()));
-    // A server that is named beside its list is visited once.
+    // A server that is named in addition to its list is visited once.
     let run = with(&dns, &["--all", &list, two.address()]).run();
     run.succeeds().says(one.address()).says(two.address());
     assert_eq!((one.stat("cmd_flush"), two.stat("cmd_flush")), (1, 1));
@@ -173,12 +173,12 @@ fn a_list_of_services() {
 }
 
 #[test]
-fn a_list_without_anybody_is_refused() {
+fn a_list_without_a_server_is_refused() {
     let untouched = Fake::silent();
     let dns = Dns::start(&[("cache1.test", "127.0.0.1")], &[]);
     for list in [
         "memcached+dns://nobody.test",
-        // There is such a name, but no such record.
+        // The name exists, but without this kind of record.
         "memcached+srv://cache1.test",
         "memcached+srv://_memcached._tcp.nobody.test",
     ] {
@@ -187,7 +187,7 @@ fn a_list_without_anybody_is_refused() {
     untouched.assert_untouched();
 }
 
-/// As published: a version, the nodes, all in a block of the length that is said.
+/// An answer in the published form: a version and the nodes, in a block of the stated length.
 fn recording(nodes: &str) -> String {
     let block = format!("12\n{nodes}\n");
     format!("CONFIG cluster 0 {}\r\n{block}\r\nEND\r\n", block.len())
@@ -203,7 +203,7 @@ fn endpoint(reply: String) -> Fake {
 #[test]
 fn a_cluster_names_its_nodes() {
     let (one, two) = (stored(), stored());
-    // A node that has no name yet goes by its address.
+    // A node without a name is reached by its address.
     let nodes =
         format!("my.0001.use1.cache.test|10.82.235.120|{} |127.0.0.1|{}", port(one.address()), port(two.address()));
     let endpoint = endpoint(recording(&nodes));
@@ -234,7 +234,7 @@ fn a_server_without_a_cluster_is_refused() {
     refuses(endpoint(recording("a|b")).address(), "protocol");
     refuses(endpoint("CONFIG cluster 0 9999999999\r\n".into()).address(), "limit");
     refuses_after("1", Fake::silent().address(), "timeout");
-    refuses(Nobody::start().address(), "refused");
+    refuses(UnusedPort::start().address(), "refused");
     untouched.assert_untouched();
 }
 
@@ -243,7 +243,7 @@ fn a_refused_configuration_endpoint_is_tried_again() {
     let server = stored();
     let reply = recording(&format!("|127.0.0.1|{}", port(server.address())));
     let endpoint = Fake::start(move |peer| {
-        // The first time it hangs up.
+        // The first time, the server hangs up.
         if peer.number() > 0 && peer.line().is_some() {
             peer.send(&reply);
         }
@@ -309,7 +309,7 @@ fn a_signal_while_a_dns_server_is_waited_for() {
     }
 }
 
-/// A library that takes the place of the system's resolver, never answers, and notes in a file that it was asked.
+/// A library that replaces the system's resolver: it never answers, and notes each question in a file.
 fn dead_resolver(folder: &Path) -> (PathBuf, PathBuf) {
     let (source, library, asked) = (folder.join("dead.c"), folder.join("dead.so"), folder.join("asked"));
     let text = format!(
@@ -350,7 +350,7 @@ fn silent_names_are_waited_for_together() {
     let run = mcflush(["--all", "--timeout", LONG].into_iter().chain(names.iter().map(String::as_str)))
         .env("MCFLUSH_DNS", dns.address())
         .spawn();
-    // Each while the others are silent.
+    // All names are asked for while the others are silent.
     dns.wait_for_names(names.len());
     run.signal("INT");
     run.wait().exits(130);

@@ -1,11 +1,11 @@
-//! `mcflush namespaces`: who lives here.
+//! `mcflush namespaces`: counts keys by prefix.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::json::document;
-use crate::support::fake::{Fake, Nobody};
+use crate::support::fake::{Fake, UnusedPort};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 use crate::support::wait_for;
@@ -16,7 +16,7 @@ fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{prefix}{n}")).collect()
 }
 
-/// Prefix and keys of each row.
+/// The prefix and the number of keys of each row.
 fn rows(document: &Value) -> Vec<(&str, u64)> {
     let rows = document["namespaces"].as_array().unwrap();
     rows.iter().map(|row| (row["prefix"].as_str().unwrap(), row["keys"].as_u64().unwrap())).collect()
@@ -31,7 +31,7 @@ fn store_expiring(server: &Server, keys: &[String]) {
     }
 }
 
-/// LRU dumps of old servers list what was stored just now a moment later.
+/// LRU dumps of old servers list a newly stored key a moment later.
 fn when_all_are_listed(server: &Server, keys: u64, arguments: &[&str]) -> Value {
     wait_for("all keys in the listing", || {
         let document = document(mcflush(arguments.iter().copied().chain([server.address()])).run().exits(0));
@@ -95,7 +95,7 @@ fn of_several_servers_together() {
     let servers: Vec<Server> = (0..2).map(|_| Server::start(Version::Sid, &[])).collect();
     servers[0].store([numbered("shop:", 30), numbered("blog:", 10)].concat());
     servers[1].store([numbered("shop:", 5), numbered("wiki:", 7)].concat());
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     let addresses = [servers[0].address(), nobody.address(), servers[1].address()];
     let run = mcflush(["namespaces", "--json"].into_iter().chain(addresses)).run();
     let together = document(run.exits(3));
@@ -134,7 +134,7 @@ fn of_a_server_that_is_silent() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn options_without_effect_are_refused() {
     let fake = Fake::silent();
     for options in [["--separator", "ab"], ["--separator", ""], ["--depth", "0"], ["--depth", "-1"], ["--top", "0"]] {
         mcflush(["namespaces"].into_iter().chain(options).chain([fake.address()])).run().is_refused().warns(options[0]);

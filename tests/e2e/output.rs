@@ -1,4 +1,4 @@
-//! Where results go, and what becomes of them when they cannot.
+//! Where results go, and what happens if they cannot be written.
 
 use std::fs::File;
 use std::io::pipe;
@@ -43,7 +43,7 @@ fn a_reader_that_went_away_does_not_stop_the_work() {
         drop(reader);
         let run = mcflush([command, &[server.address()]].concat()).stdout(writer).run();
         assert_eq!(server.count(""), 0, "{run}");
-        // By its status, not by a signal.
+        // It ends with an exit status, not by a signal.
         assert!(run.status.code().is_some(), "{run}");
     }
 }
@@ -65,7 +65,7 @@ fn nothing_raw_reaches_the_terminal() {
         "flush_all" => Answer::text("SERVER_ERROR \u{1b}]0;owned\u{7}\r\n"),
         _ => Answer::text("ERROR \u{1b}[2J\r\n"),
     });
-    // Every run is checked for control characters; here it is that the rest is still there.
+    // Every run is checked for control characters; this checks that the rest of the text is still there.
     mcflush(["stats", fake.address()]).run().succeeds().says("1.6.\\x1b[31m38").says("\\x07bell");
     mcflush(["--all", fake.address()]).run().exits(1).warns("\\x1b]0;owned\\x07");
     mcflush(["--prefix", "shop:", fake.address()]).run().exits(1);

@@ -1,4 +1,5 @@
-//! Clears by passes over lists that miss keys, on the servers where nothing better is safe: what they call complete is.
+//! Clears by passes over lists that can miss keys, on servers without a safe better way: a clear that is called
+//! complete is complete.
 
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
 use crate::support::wait_for;
 
-/// Makes a test of each version that is cleared by passes.
+/// Makes a test for each version that is cleared by passes.
 macro_rules! each_old_version {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -28,15 +29,15 @@ macro_rules! each_old_version {
 
 each_old_version!(under_traffic, under_traffic_on_busy_processors, at_rest_two_passes_are_enough);
 
-/// `make torture` does 300 of them.
+/// `make torture` runs 300 rounds.
 fn rounds(version: Version, count: usize, hogs: usize) {
     let server = Server::start(version, &[]);
     let rounds: Vec<Round> = (0..count).map(|_| round(&server, SOME, hogs)).collect();
     for round in &rounds {
         assert!(round.is_true(), "{round:#?}");
-        // Other clients moved keys about, which is what this is about.
+        // Other clients moved keys between lists, which is the point of this test.
         assert!(!round.is_complete() || round.doubt <= 1e-6 && round.passes > 2, "{round:#?}");
-        // How often a clear can be shown to be complete depends on the machine; `make torture` asks for each.
+        // How often a clear can be shown to be complete depends on the machine; `make torture` demands it of each.
         assert!(round.is_complete() || round.error.is_some(), "{round:#?}");
     }
 }
@@ -52,7 +53,7 @@ fn under_traffic_on_busy_processors(version: Version) {
 fn at_rest_two_passes_are_enough(version: Version) {
     let server = Server::start(version, &[]);
     let moves = || ["moves_to_cold", "moves_to_warm", "moves_within_lru"].map(|name| server.stat(name));
-    // A server whose own threads are at work meanwhile is not at rest, and its counters tell only some of that.
+    // A server whose own threads are at work is not at rest, and its counters show only a part of that.
     let row = (0..5).find_map(|_| {
         load(&server, SOME);
         let (mut last, mut since) = (moves(), server.stat("uptime"));

@@ -1,4 +1,4 @@
-//! mcflush as a process: what the system gives it, takes from it, and shows of it to others.
+//! mcflush as a process: its limits, its signals, and what other users can see of it.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
 use crate::support::wait_for;
 
-/// A server that takes deletes and never says that it has done them.
+/// A server that takes deletes and never confirms them.
 fn without_a_fence() -> Fake {
     Fake::answering(|line| match line {
         "version" => Answer::text("VERSION 1.6.38\r\n"),
@@ -24,7 +24,7 @@ fn a_second_signal_ends_at_once() {
         let fake = without_a_fence();
         let mut run = mcflush(["--prefix", "shop:", "--timeout", LONG, fake.address()]).spawn();
         fake.wait_for_line("mn");
-        // One that comes while the first is still pending is the same signal to the system.
+        // A signal that comes while the first one is still pending is merged with it by the system.
         wait_for("it to end", || {
             run.signal(signal);
             (!run.is_running()).then_some(())
@@ -63,9 +63,9 @@ fn little_memory() {
     let server = Server::start(Version::Sid, &[]);
     server.store((0..50_000).map(|n| format!("shop:{n}")).chain(["blog:1".to_owned()]));
     let run = |limit: &str| mcflush(["--prefix", "shop:", server.address()]).within(&[limit]).run();
-    // What a program maps counts, used or not.
+    // The limit counts memory that a program maps, used or not.
     run("--as=268435456").is_complete().counts(50_000);
-    // Too little to begin with is a failure, and never a success.
+    // If there is too little memory to start, the run fails and never reports success.
     let run = run("--as=12000000");
     assert!(!run.status.success() && !run.stdout.contains("complete"), "{run}");
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1));

@@ -20,7 +20,7 @@ each_version!(
     a_verified_flush,
     a_wrong_password,
     no_password,
-    what_has_to_list_keys,
+    operations_that_list_keys,
     no_mechanism_that_can_be_used,
     without_sasl,
     a_server_that_does_not_flush,
@@ -76,11 +76,11 @@ impl Locked {
     }
 }
 
-/// A connection of another client.
+/// A connection of another client that speaks the binary protocol.
 struct Raw(Connection);
 
 impl Raw {
-    /// The status of the answer.
+    /// Sends a request; returns the status of the answer.
     fn ask(&mut self, request: &Request) -> u16 {
         let mut wire = bytes::BytesMut::new();
         request.encode(&mut wire);
@@ -128,7 +128,7 @@ fn with_the_right_password(version: Version) {
     assert!(!run.exits(0).stderr.contains(PASSWORD) && !run.stdout.contains(PASSWORD), "{run}");
     let server = &json(&run)["servers"][0];
     assert_eq!(server["ok"], true);
-    // Nothing can be listed: what a flush by time may leave is met by a second one.
+    // No keys can be listed: a second flush covers what a flush by time may leave.
     assert_eq!(server["proof"], if matches!(version, Version::Bullseye | Version::Debian) { "cas" } else { "twice" });
     assert!(!other.has("shop:1"));
     other.store(&["shop:1"]);
@@ -144,7 +144,7 @@ fn a_delayed_flush(version: Version) {
     other.store(&["shop:1"]);
     mcflush(["--all", "--delay", "600", &locked.url(PASSWORD)]).run().succeeds().says("600");
     assert!(other.has("shop:1"));
-    // A later flush takes the place of the one before.
+    // A later flush replaces the one before.
     mcflush(["--all", "--delay", "1", &locked.url(PASSWORD)]).run().succeeds();
     wait_for("the flush", || (!other.has("shop:1")).then_some(()));
 }
@@ -180,7 +180,7 @@ fn no_password(version: Version) {
     assert!(other.has("shop:1"));
 }
 
-fn what_has_to_list_keys(version: Version) {
+fn operations_that_list_keys(version: Version) {
     let locked = Locked::start(version, &[]);
     let mut other = locked.enter();
     other.store(&["shop:1"]);
@@ -219,7 +219,7 @@ fn without_sasl(version: Version) {
         mcflush(["stats", server]).run().succeeds().says("curr_items");
         mcflush(["--all", server]).run().succeeds().counts(2);
         assert!(!other.has("shop:1"));
-        // The flushed items are counted until they are met.
+        // The server counts flushed items until a client asks for them.
         assert!(!other.has("shop:2"));
     }
     other.store(&["shop:1"]);
@@ -250,6 +250,6 @@ fn over_tls(version: Version) {
     run(&["--all"], "app:wrong@").fails(locked.address(), &["auth"]);
     run(&["--all"], "").fails(locked.address(), &["auth"]);
     run(&["--prefix", "shop:"], "app:s3cr3t@").fails(locked.address(), &["disabled"]);
-    // Without the s.
+    // The scheme without the s.
     mcflush(["--all", "--timeout", "2", &locked.url(PASSWORD)]).run().fails(locked.address(), &["tls"]);
 }

@@ -1,4 +1,4 @@
-//! Managed services and proxies, scripted: each is named, and the advice is what can help there.
+//! Managed services and proxies, scripted: mcflush names each, and gives advice that can help there.
 
 use crate::support::dns::Dns;
 use crate::support::fake::{Answer, Fake};
@@ -82,7 +82,7 @@ fn a_stagger_keeps_its_own_clock_where_a_server_takes_no_delay() {
     assert!(run.took.as_secs_f64() >= 1.0, "{run}");
 }
 
-/// A server that says that it is one node of two.
+/// A server that reports that it is one node of two.
 fn node(nodes: String) -> Fake {
     let reply = format!("CONFIG cluster 0 {}\r\n12\n{nodes}\r\nEND\r\n", nodes.len() + 3);
     Fake::answering(move |line| match line {
@@ -100,12 +100,12 @@ fn one_node_of_several_is_warned_of() {
     let name = format!("a.cache.test:{}", port(node.address()));
     let run = mcflush(["--all", "--once", &name]).env("MCFLUSH_DNS", dns.address()).run();
     run.exits(0).warns("one node of 2").warns(&format!("memcached+auto://{name}"));
-    // A name with .cfg. in it says so by itself.
+    // A name with .cfg. in it is enough to tell.
     let plain = Server::start(Version::Sid, &[]);
     let name = format!("x.cfg.cache.test:{}", port(plain.address()));
     let run = mcflush(["--all", "--once", &name]).env("MCFLUSH_DNS", dns.address()).run();
     run.exits(0).warns("the endpoint of a cluster");
-    // An address was chosen on purpose.
+    // A user who gives an address has chosen the node on purpose.
     assert_eq!(mcflush(["--all", "--once", node.address()]).without_v().run().exits(0).stderr, "");
 }
 

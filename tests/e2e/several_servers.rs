@@ -1,6 +1,6 @@
-//! More than one server: each is worked on, each is answered for.
+//! More than one server: mcflush works on each, and reports on each.
 
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
 use crate::support::{LONG, wait_for};
@@ -42,7 +42,7 @@ fn all_named_instances(version: Version) {
 
 fn one_of_three_is_dead(version: Version) {
     let (one, two) = (Server::start(version, &[]), Server::start(version, &[]));
-    let dead = Nobody::start();
+    let dead = UnusedPort::start();
     one.store(["shop:1"]);
     two.store(["shop:1"]);
     mcflush(["--all", one.address(), dead.address(), two.address()])
@@ -56,7 +56,7 @@ fn one_of_three_is_dead(version: Version) {
 
 fn one_of_three_is_dead_in_a_clear(version: Version) {
     let (one, two) = (Server::start(version, &[]), Server::start(version, &[]));
-    let dead = Nobody::start();
+    let dead = UnusedPort::start();
     one.store(["shop:1", "blog:1"]);
     two.store(["shop:1", "blog:1"]);
     mcflush(["--prefix", "shop:", dead.address(), one.address(), two.address()])
@@ -81,7 +81,7 @@ fn jobs_one_by_one(version: Version) {
 #[test]
 fn one_is_dead_in_stats() {
     let server = Server::start(Version::Sid, &[]);
-    let dead = Nobody::start();
+    let dead = UnusedPort::start();
     mcflush(["stats", dead.address(), server.address()])
         .run()
         .exits(3)
@@ -91,7 +91,7 @@ fn one_is_dead_in_stats() {
 
 #[test]
 fn all_are_dead() {
-    let (one, two) = (Nobody::start(), Nobody::start());
+    let (one, two) = (UnusedPort::start(), UnusedPort::start());
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
         let arguments = [command, &[one.address(), two.address()]].concat();
         mcflush(arguments)
@@ -116,7 +116,7 @@ fn silent_servers_are_waited_for_together() {
     let servers: Vec<Fake> = (0..10).map(|_| Fake::silent()).collect();
     let addresses = servers.iter().map(Fake::address);
     let run = mcflush(["--all", "--timeout", LONG].into_iter().chain(addresses)).spawn();
-    // Each while the others are silent.
+    // Each is contacted while the others are silent.
     servers.iter().for_each(Fake::wait_for_connection);
     run.signal("INT");
     run.wait().exits(130);

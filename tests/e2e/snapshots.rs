@@ -1,5 +1,5 @@
-//! What people read, word for word; times are N. After a change that is meant,
-//! `INSTA_UPDATE=always cargo test --all-features --test e2e snapshots` writes the new words, to be read in the diff.
+//! The text that people read, word for word, with N for times. After an intended change, `INSTA_UPDATE=always cargo
+//! test --all-features --test e2e snapshots` writes the new text; read it in the diff.
 
 use std::io::{BufRead, BufReader};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -17,7 +17,7 @@ fn filled(version: Version) -> Server {
     server
 }
 
-/// Both streams of a run, each line marked by whose it is, without what is another in every run.
+/// Both streams of a run, with the stream's name before each line, and without text that differs in every run.
 fn said(server: &Server, arguments: &[&str]) -> String {
     told(
         &mcflush(arguments.iter().copied().chain([server.address()])).without_v().run(),
@@ -27,7 +27,7 @@ fn said(server: &Server, arguments: &[&str]) -> String {
 
 fn told(run: &Run, names: &[(&str, &str)]) -> String {
     let mark = |text: &str, mark: &str| -> String {
-        // Whether the server's own threads are waited for depends on when they last were at work.
+        // Whether mcflush waits for the server's own threads depends on when they last ran.
         let waits = ["reads that the server has not noted yet", "the server's crawler is taken"];
         let lines = text.lines().filter(|line| waits.iter().all(|wait| !line.contains(wait)));
         lines.map(|line| format!("{mark}{}", timeless(line)).trim_end().to_owned() + "\n").collect()
@@ -42,7 +42,7 @@ fn timeless(line: &str) -> String {
         Some((before, after)) if after.ends_with(" s") => format!("{before} in N s"),
         _ => line.to_owned(),
     };
-    // How many passes there were depends on what the server's own threads do meanwhile.
+    // The number of passes depends on what the server's own threads do meanwhile.
     let line = match line.split_once(", by ").and_then(|(before, after)| Some((before, after.split_once(" passes")?))) {
         Some((before, (number, after))) if number.parse::<u32>().is_ok() => format!("{before}, by N passes{after}"),
         _ => line,
@@ -51,7 +51,7 @@ fn timeless(line: &str) -> String {
         Some((before, (_, after))) => format!("{before}: version V:{after}"),
         None => line,
     };
-    // How often it was in a second.
+    // Rates.
     let words: Vec<_> = line.split(' ').collect();
     let is_rate = |word: &str| word.trim_end_matches(',').ends_with("/s");
     let rateless = words.iter().enumerate().map(|(at, word)| match word.strip_suffix("/s") {
@@ -60,7 +60,7 @@ fn timeless(line: &str) -> String {
         _ => (*word).to_owned(),
     });
     let mut line = rateless.collect::<Vec<_>>().join(" ");
-    // How wide the column is depends on them too.
+    // The width of the column depends on the rates.
     for rate in ["   +N/s", "   -N/s"] {
         while line.contains(rate) {
             line = line.replace(rate, &rate[1..]);
@@ -96,7 +96,7 @@ fn a_flush() {
 fn a_listing() {
     let server = filled(Version::Sid);
     assert_snapshot!("keys", said(&server, &["keys", "--prefix", "cart:"]));
-    // Times and the CAS are another in every run: their places stay.
+    // Times and the CAS differ in every run; only their places stay.
     let long = mcflush(["keys", "--long", "--prefix", "cart:", server.address()]).run();
     let words: Vec<_> = long.stdout.split(' ').collect();
     let shape = words.iter().enumerate().map(|(at, word)| if matches!(at, 1 | 3) { "N" } else { word });
@@ -118,7 +118,7 @@ fn namespaces() {
     assert_snapshot!("namespaces_top", ages(said(&server, &["namespaces", "--depth", "2", "--top", "1"])));
     for (columns, locale) in [(40, "C.UTF-8"), (80, "C.UTF-8"), (120, "C")] {
         let (_, screen, _) = Terminal::run(columns, &[("LANG", locale)], &["namespaces", server.address()]).wait();
-        // As wide as the real ones: a port of five digits, and seconds of one.
+        // As wide as real addresses (a port of five digits) and seconds of one digit.
         let screen = screen.replace(server.address(), "127.0.0.1:ABCDE");
         let words: Vec<_> = screen.split(' ').collect();
         let seconds = words.iter().enumerate().map(|(at, word)| {
@@ -131,7 +131,7 @@ fn namespaces() {
     let other = filled(Version::Sid);
     let run = mcflush(["namespaces", "--strategy", "lru", server.address(), other.address()]).run();
     let names = [(server.address(), "SERVER"), (other.address(), "OTHER")];
-    // Which of them is first to be warned of is open.
+    // The order of the warnings is not fixed.
     let mut lines: Vec<_> = told(&run, &names).lines().map(str::to_owned).collect();
     lines.retain(|line| line.starts_with("stderr: "));
     lines.sort();
@@ -160,7 +160,7 @@ fn statistics() {
     assert_snapshot!("stats_prometheus", of(&["stats", "--format", "prometheus", one.address()]));
     let terminal = |columns, arguments: &[&str]| {
         let (_, screen, _) = Terminal::run(columns, &[], arguments).wait();
-        // As wide as the real ones, whose ports have five digits, so that columns stay where they are.
+        // As wide as real addresses, whose ports have five digits, so that the columns stay in place.
         let screen = screen.replace(one.address(), "127.0.0.1:ABCDE").replace(two.address(), "127.0.0.1:FGHIJ");
         screen.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>()
     };
@@ -214,7 +214,7 @@ fn the_config_file() {
     assert_snapshot!("an_unknown_app", told(&app, &[(file, "FILE")]));
     let host = mcflush(["--config", file, "--retries", "0", "--prefix", "shop:", "cahce1.invalid"]).without_v().run();
     let host = told(&host, &[(file, "FILE")]);
-    // What the system calls it depends on the system.
+    // The text of this error differs between systems.
     let (before, after) = (host.split(" (failed").next().unwrap(), host.rsplit("): ").next().unwrap());
     assert_snapshot!("an_unknown_host", format!("{before}: {after}"));
 }

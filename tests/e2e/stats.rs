@@ -13,7 +13,7 @@ use mcflush::resolver::Resolver;
 use serde_json::{Value, json};
 
 use crate::json::document;
-use crate::support::fake::{Answer, Fake, Nobody};
+use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
 
@@ -41,11 +41,11 @@ fn names_and_values_aligned(version: Version) {
     let version = version.iter().find(|(name, _)| name == "version");
     let version = &version.expect("stats has the version").1;
     assert!(value_of("version").ends_with(version), "{run}");
-    // Every name the server has is there.
+    // Every name that the server has is printed.
     for (name, _) in server.stats("stats") {
         value_of(&name);
     }
-    // Aligned to the left, to the right or in between: one of the columns is the same for all.
+    // Whatever the alignment, one column is the same for all lines.
     let columns = |column: fn(&str) -> Option<usize>| {
         let lines = run.stdout.lines().filter(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -76,7 +76,7 @@ fn of_two_servers(version: Version) {
     assert_eq!(row("pid").len(), 3, "there is nothing to add: {run}");
 }
 
-/// Those that every version has.
+/// The groups that every version has.
 const GROUPS: [&str; 6] = ["general", "settings", "items", "slabs", "sizes", "conns"];
 
 fn of_every_group(version: Version) {
@@ -109,7 +109,7 @@ fn of_every_group(version: Version) {
 fn for_prometheus(version: Version) {
     let server = Server::start(version, &[]);
     server.store(["a", "b", "c"]);
-    let nobody = Nobody::start();
+    let nobody = UnusedPort::start();
     let groups = GROUPS.into_iter().flat_map(|group| ["--group", group]);
     let options = ["stats", "--format", "prometheus"].into_iter().chain(groups);
     let run = mcflush(options.chain([server.address(), nobody.address()])).run();
@@ -122,7 +122,7 @@ fn for_prometheus(version: Version) {
         server.address()
     ));
     run.says("# TYPE memcached_current_items gauge\n").says("# TYPE memcached_items_total counter\n");
-    // A family is one block: help, type, samples; no sample is there twice.
+    // A metric is one block: help, type, samples; no sample occurs twice.
     let (mut families, mut samples) = (Vec::new(), std::collections::BTreeSet::new());
     for line in run.stdout.lines() {
         match line.strip_prefix("# ") {
@@ -150,7 +150,7 @@ fn again_and_again(version: Version) {
     let mut connection = server.connect();
     connection.send(b"get a b a a\r\n");
     while connection.line().as_deref() != Some("END") {}
-    // In one look or another; the sum counts.
+    // The changes may come in any round, so their sum counts.
     let (mut hits, mut ratio) = (0.0, Value::Null);
     while hits == 0.0 {
         let next = look();
@@ -159,7 +159,7 @@ fn again_and_again(version: Version) {
         ratio = next["hit_ratio"].clone();
     }
     assert_eq!((hits, ratio), (3.0, json!(0.75)));
-    // Nobody reads on.
+    // The output is not read any further.
     drop(lines);
     running.wait().exits(0);
 }
@@ -171,11 +171,11 @@ fn watched_until_it_is_told_to_stop() {
     let running = mcflush(["stats", "--watch", "0.1", server.address()]).stdout(writer).spawn();
     let mut lines = BufReader::new(reader).lines();
     let first = lines.next().unwrap().unwrap();
-    assert!(first.contains("what changes follows"), "{first}");
+    assert!(first.contains("changes follow"), "{first}");
     let second = lines.next().unwrap().unwrap();
     assert!(second.contains("gets/s"), "{second}");
     running.signal("INT");
-    // What it says until then is read, so that it never waits for that.
+    // The output until then is read, so that mcflush never waits for the reader.
     let rest = std::thread::spawn(move || lines.count());
     running.wait().exits(130);
     rest.join().unwrap();
@@ -196,7 +196,7 @@ fn the_counts_of_a_restarted_server_begin_again() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn options_without_effect_are_refused() {
     let fake = Fake::silent();
     for options in [
         &["--json", "--format", "table"][..],
@@ -216,7 +216,7 @@ fn on_a_unix_socket(version: Version) {
     mcflush(["stats", server.address()]).run().succeeds().says("curr_items").says(server.address());
 }
 
-/// What the library answers to a group.
+/// The library's answer for a group.
 fn by_library(address: &str, group: StatsGroup) -> Result<Vec<Stat>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let address: ServerAddr = address.parse().unwrap();
@@ -224,7 +224,7 @@ fn by_library(address: &str, group: StatsGroup) -> Result<Vec<Stat>, Error> {
         let resolver = Resolver::default();
         let mut client = Client::connect(&address, &resolver, &Access::default(), Duration::from_secs(30)).await?;
         let stats = client.stats(group).await?;
-        // The connection is in step: what follows is answered by its own reply.
+        // The connection is in step: the next command gets its own reply.
         client.version().await?;
         Ok(stats)
     })
@@ -239,7 +239,7 @@ fn of_groups_that_do_not_end_with_end(version: Version) {
     if matches!(version, Version::Bullseye | Version::Debian) {
         assert_eq!(switched.unwrap(), [Stat::new("sizes_status", "enabled").unwrap()]);
     } else {
-        // Gone since 1.6.25: the server takes it for a group that it does not know.
+        // Removed in 1.6.25: the server takes it for an unknown group.
         assert!(matches!(switched, Ok(ref stats) if stats.is_empty()) || switched.is_err(), "{switched:?}");
     }
 }

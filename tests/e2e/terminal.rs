@@ -1,5 +1,5 @@
-//! What people see: live lines while it works, one line that stays, on terminals wide and narrow, and none of it where
-//! nobody looks.
+//! What people see: live lines during the work and one line afterwards, on wide and narrow terminals, and no live lines
+//! without a terminal.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
 use crate::support::terminal::Terminal;
 
-/// A server whose clear at `--rate 500` takes some seconds.
+/// A server whose clear with `--rate 500` takes some seconds.
 fn slow_to_clear() -> Server {
     let server = Server::start(Version::Sid, &[]);
     server.store((0..1500).map(|n| format!("shop:{n}")));
@@ -50,7 +50,7 @@ fn a_clear_on_200_columns() {
     });
 }
 
-/// A server that lists some keys, and then thinks.
+/// A server that lists some keys, and then pauses.
 fn slow_to_list() -> Fake {
     Fake::start(|peer| {
         while let Some(line) = peer.line() {
@@ -98,11 +98,11 @@ fn keys_are_watched_when_they_go_to_a_file() {
     let began = Instant::now();
     let terminal = Terminal::run_program("/bin/sh", 80, &[], &["-c", &to_file]);
     terminal.shows("a live line", |screen| screen.contains(" listed"));
-    // By then a live line would be there, if one came.
+    // By that time, a live line would have appeared.
     let deadline = 1.0 + 4.0 * began.elapsed().as_secs_f64();
     terminal.signal("INT");
     assert_eq!(terminal.wait().0, Some(130));
-    // On the terminal itself they would be in each other's way, and before a pager in its.
+    // On the terminal itself, keys and live lines would mix; with a pager, live lines would disturb it.
     for to_people in [format!("exec {keys} --deadline {deadline:.1}"), format!("{keys} --deadline {deadline:.1} | cat")]
     {
         let (_, _, bytes) = Terminal::run_program("/bin/sh", 80, &[], &["-c", &to_people]).wait();
@@ -139,7 +139,7 @@ fn of_many_servers_some_are_shown_and_a_total() {
 }
 
 #[test]
-fn what_is_printed_meanwhile_stands_above() {
+fn lines_printed_meanwhile_stand_above_the_live_lines() {
     let (server, silent) = (slow_to_clear(), Fake::silent());
     let other = Server::start(Version::Sid, &[]);
     let arguments = [
@@ -201,7 +201,7 @@ fn errors_stand_out() {
 #[test]
 fn no_live_lines_off_a_terminal() {
     let server = slow_to_clear();
-    // That neither has an escape sequence is looked at for every run.
+    // Every run is checked for escape sequences, so that is not repeated here.
     mcflush(["--prefix", "shop:", "--rate", "1000", server.address()]).run().is_complete();
     let server = slow_to_clear();
     let run = mcflush(["--progress", "always", "--prefix", "shop:", "--rate", "500", server.address()]).run();

@@ -1,4 +1,4 @@
-//! TLS (`-Z`): with certificates that the tests make, good ones and bad ones.
+//! TLS (`-Z`), with good and bad certificates that the tests make.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -35,14 +35,14 @@ each_version!(
     of_certificates_that_say_what_is_wrong,
 );
 
-/// Certificates in a folder.
+/// A folder of certificates.
 pub struct Certificates {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certificates {
-    /// With a certificate authority.
+    /// A folder with a certificate authority.
     pub fn new() -> Certificates {
         let folder = TempDir::with_prefix("mcflush-tls-").unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
@@ -62,7 +62,7 @@ impl Certificates {
         self.file("ca.pem")
     }
 
-    /// Writes NAME.pem and NAME.key for a host.
+    /// Writes NAME.pem and NAME.key for a host, signed by the authority.
     pub fn sign(&self, name: &str, host: &str, change: impl Fn(&mut CertificateParams)) {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.subject_alt_names = vec![match host.parse::<IpAddr>() {
@@ -77,7 +77,7 @@ impl Certificates {
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    /// Writes NAME.pem and NAME.key for a host: an authority's certificate that nobody else signed, as `openssl req -x509`
+    /// Writes NAME.pem and NAME.key for a host: an authority's certificate, signed by itself, as `openssl req -x509`
     /// makes them.
     fn sign_itself(&self, name: &str, change: impl Fn(&mut CertificateParams)) {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
@@ -90,13 +90,13 @@ impl Certificates {
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    /// What a server's `-o` says of the certificate of this name.
+    /// The server's `-o` options for the certificate of this name.
     pub fn options(&self, name: &str) -> String {
         let (pem, key) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
         format!("ssl_chain_cert={pem},ssl_key={key}")
     }
 
-    /// A server with the certificate of this name.
+    /// Starts a server with the certificate of this name.
     fn serve(&self, version: Version, name: &str, more: &[&str]) -> Server {
         Server::start(version, &[&["-Z", "-o", &self.options(name)], more].concat())
     }
@@ -124,7 +124,7 @@ fn trusting(authorities: &str, identity: Option<(PathBuf, PathBuf)>) -> Access {
     Access::default().with_tls(Some(Tls::new(&trust).unwrap()))
 }
 
-/// A failure of this server, of kind tls, that says these words.
+/// Expects a failure of this server, of kind tls, with these words.
 fn fails(run: &Run, server: &Server, words: &str) {
     run.fails(server.address(), &["tls"]).warns(words).claims_nothing();
 }
@@ -160,14 +160,15 @@ fn of_bad_certificates(version: Version) {
             fails(&mcflush(command.iter().copied().chain(["--tls-ca", &ca, &url(&server)])).run(), &server, words);
         }
     }
-    // By the name that it has, it is trusted; by somebody else's word, or the system's, it is not.
+    // The name in the certificate is trusted, but not with another authority's signature or with the system's
+    // authorities.
     let server = certificates.serve(version, "named", &[]);
     let named = ["--all", "--tls-name", "cache.example.org"];
     mcflush(named.into_iter().chain(["--tls-ca", &ca, &url(&server)])).run().succeeds();
     let stranger = Certificates::new();
     let run = mcflush(named.into_iter().chain(["--tls-ca", &stranger.ca(), &url(&server)])).run();
     fails(&run, &server, "no trusted authority signed");
-    // What the system trusts, without relying on what this one has.
+    // With the system's authorities replaced, so that the test does not depend on this machine's.
     let run = mcflush(named.into_iter().chain([url(&server).as_str()])).env("SSL_CERT_FILE", stranger.ca()).run();
     fails(&run, &server, "--tls-ca");
     mcflush(named.into_iter().chain([url(&server).as_str()])).env("SSL_CERT_FILE", &ca).run().succeeds();
@@ -181,11 +182,11 @@ fn of_a_certificate_that_signed_itself(version: Version) {
     let with = |more: &[&str]| mcflush(["--all"].iter().chain(more).copied().chain([url(&server).as_str()])).run();
     let (itself, other) = (certificates.file("itself.pem"), certificates.file("other.pem"));
     with(&["--tls-ca", &itself]).succeeds();
-    // Its own word is not enough, and another one's says nothing of it.
+    // Its own signature is not enough, and neither is another authority.
     let named = "give --tls-ca that certificate itself";
     fails(&with(&["--tls-ca", &certificates.ca()]), &server, named);
     fails(&with(&["--tls-ca", &other]), &server, named);
-    // Trusted or not, it has to be for this host, and of today.
+    // Trusted or not, it must be for this host, and valid today.
     let run = with(&["--tls-ca", &itself, "--tls-name", "cache.example.org"]);
     fails(&run, &server, "not for this name cache.example.org, but 127.0.0.1");
     certificates.sign_itself("expired", |parameters| {
@@ -197,7 +198,8 @@ fn of_a_certificate_that_signed_itself(version: Version) {
     fails(&run, &server, "has expired");
 }
 
-/// X.509 of version 1, for nothing but this test; made by `openssl x509 -req -signkey`. Its version is what is seen first.
+/// A certificate of X.509 version 1, used only in this test and made by `openssl x509 -req -signkey`. rustls checks the
+/// version first.
 const VERSION_1: [(&str, &str); 2] = [
     (
         "old.pem",
@@ -241,7 +243,7 @@ fn of_certificates_that_say_what_is_wrong(version: Version) {
         let server = certificates.serve(version, name, &[]);
         let run = mcflush(["--all", "--tls-ca", &certificates.ca(), &url(&server)]).run();
         fails(&run, &server, words);
-        // The names that a library has for its errors are no words.
+        // The names of a library's error variants must not appear in the message.
         for debug in ["Other", "Unsupported", "Error", "InvalidPurpose", "{"] {
             assert!(!run.stderr.contains(debug), "{debug}: {run}");
         }
@@ -264,7 +266,7 @@ fn with_a_client_certificate(version: Version) {
     store(&server, &trusting(&ca, Some((Path::new(&pem).into(), Path::new(&key).into()))), "shop:1");
     let run = mcflush(us.into_iter().chain(["--all", "--tls-ca", &ca, &url(&server)])).run();
     run.succeeds().says("it held 1 item");
-    // On every connection of a run, also those that come later.
+    // Every connection of a run uses it, including later ones.
     let run = mcflush(us.into_iter().chain(["--prefix", "shop:", "--tls-ca", &ca, &url(&server)])).run();
     run.is_complete();
 }
@@ -321,7 +323,7 @@ fn a_server_that_is_silent_in_the_handshake() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn options_without_effect_are_refused() {
     let (fake, certificates) = (Fake::silent(), Certificates::new());
     certificates.sign("us", "a", |_| {});
     certificates.sign("other", "a", |_| {});

@@ -1,4 +1,4 @@
-//! Bad input: exit 2, one line that says what to do, and nothing sent.
+//! Bad input: exit status 2, one line with advice, and nothing sent.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::support::fake::Fake;
 use crate::support::run::{Run, mcflush};
 
-/// Runs with a server to hurt, and expects that it was left alone.
+/// Runs with a server that could be harmed, and expects that it was left alone.
 fn leaves_alone(arguments: &[&str]) -> Run {
     let fake = Fake::silent();
     let run = mcflush(arguments.iter().copied().chain([fake.address()])).run();
@@ -16,7 +16,7 @@ fn leaves_alone(arguments: &[&str]) -> Run {
 
 #[test]
 fn no_target() {
-    // The server's name is then the only argument; and without even that.
+    // The server's name is the only argument; and then without it.
     for run in [leaves_alone(&[]), mcflush::<&str>([]).run()] {
         run.exits(2).warns("--all").warns("--prefix");
         assert!(run.stdout.is_empty(), "{run}");
@@ -126,7 +126,7 @@ fn options_without_sense() {
 
 #[test]
 fn arguments_that_are_not_text() {
-    // A prefix is bytes; as an address they make no sense.
+    // Such a prefix is valid, because prefixes are bytes; such an address is not.
     let fake = Fake::silent();
     mcflush([OsStr::new("--all"), OsStr::from_bytes(b"cache\xff")]).run().exits(2);
     fake.assert_untouched();

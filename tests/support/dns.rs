@@ -1,4 +1,4 @@
-//! A real DNS server with a zone of its own, and ones that never answer.
+//! A real DNS server with its own zone, and servers that never answer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::{PATIENCE, wait_for};
 
-/// A dnsmasq for everything under `.test`, gone when this is dropped.
+/// A dnsmasq for every name under `.test`, stopped when it is dropped.
 pub struct Dns {
     child: Child,
     address: String,
@@ -19,20 +19,20 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// With addresses of names, and `NAME,TARGET,PORT` of SRV records.
+    /// Starts with addresses of names, and `NAME,TARGET,PORT` of SRV records.
     pub fn start(hosts: &[(&str, &str)], services: &[String]) -> Dns {
         let mut file = NamedTempFile::with_prefix("mcflush-hosts-").expect("a temporary file");
         for (name, address) in hosts {
             writeln!(file, "{address} {name}").expect("it can be written");
         }
-        // As any other user it stays who it is.
+        // Started by another user than root, dnsmasq does not change its user.
         let is_root = fs::metadata("/proc/self").expect("proc is mounted").uid() == 0;
-        // Nothing keeps a port free until dnsmasq has it, so it may take more than one.
+        // The port is not reserved until dnsmasq has it, so several tries may be needed.
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound").port();
             let child = Command::new("setpriv")
                 .args(["--pdeathsig", "KILL", "/usr/sbin/dnsmasq", "--conf-file=/dev/null", "--pid-file"])
-                // Not --no-daemon: that answers nobody else while it has a TCP connection.
+                // Not --no-daemon: with it, dnsmasq answers no other client during a TCP connection.
                 .args(["--keep-in-foreground", "--log-facility=-"])
                 .args(is_root.then_some("--user=root"))
                 .args(["--no-resolv", "--no-hosts", "--no-poll", "--local=/test/"])
@@ -60,7 +60,7 @@ impl Dns {
         );
     }
 
-    /// What `MCFLUSH_DNS` takes.
+    /// The value for `MCFLUSH_DNS`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -68,13 +68,13 @@ impl Dns {
 
 impl Drop for Dns {
     fn drop(&mut self) {
-        // It may be gone already; either way nothing is left to do about it.
+        // It may have ended already; in both cases nothing is left to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A DNS server that takes questions and answers none.
+/// A DNS server that receives queries and answers none.
 pub struct DeadDns(UdpSocket);
 
 impl DeadDns {
@@ -92,21 +92,21 @@ impl DeadDns {
         self.wait_for_names(1);
     }
 
-    /// Whether any of so many names was asked for again since: by then a resolver has waited for some seconds.
+    /// Whether any of this many names was asked for again: by then a resolver has waited for some seconds.
     pub fn was_asked_again(&self, names: usize) -> bool {
         self.0.set_nonblocking(true).expect("a socket option");
         let questions = std::iter::from_fn(|| self.0.recv(&mut [0; 512]).ok()).count();
-        // For either family of addresses once.
+        // Each name is asked for once for each address family.
         questions > 2 * names
     }
 
-    /// Waits until it was asked for as many different names.
+    /// Waits until this many different names were asked for.
     pub fn wait_for_names(&self, count: usize) {
         let (mut names, mut question) = (BTreeSet::new(), [0; 512]);
         while names.len() < count {
             let asked = format!("a question about another name than these {} of {count}", names.len());
             let length = self.0.recv(&mut question).expect(&asked);
-            // Behind the header, up to the empty label.
+            // The name is after the header, up to the empty label.
             let name = question[..length].get(12..).expect("a header").split(|&byte| byte == 0).next();
             names.insert(name.unwrap_or_default().to_vec());
         }

@@ -1,4 +1,4 @@
-//! A scripted server for what no real one would do. Tests read like the transcript of the conversation.
+//! A scripted server for behaviour that no real one shows. Tests read like a transcript of the conversation.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use super::{PATIENCE, wait_for};
 
-/// A listener on a free port of the loopback; each connection is handed to the script on a thread of its own.
+/// A listener on a free loopback port; each connection runs the script on a thread of its own.
 pub struct Fake {
     address: String,
     shared: Arc<Shared>,
@@ -18,19 +18,19 @@ pub struct Fake {
 #[derive(Default)]
 struct Shared {
     stopping: AtomicBool,
-    /// Every connection that came, kept so that closing them ends whatever its script waits for.
+    /// All connections, kept so that closing them ends any wait of their scripts.
     streams: Mutex<Vec<TcpStream>>,
     lines: Mutex<Vec<String>>,
     complaints: Mutex<Vec<String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A script that fails an expectation does not take the rest of the test with it.
+    // A script whose expectation fails must not poison the rest of the test.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Fake {
-    /// Runs `script` for each connection; it is closed when the script returns.
+    /// Runs `script` for each connection, and closes the connection when the script returns.
     pub fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
@@ -58,7 +58,7 @@ impl Fake {
                     }));
                 }
                 for conversation in conversations {
-                    // What went wrong was noted before the thread ended.
+                    // A failure was noted before the thread ended.
                     let _ = conversation.join();
                 }
             }
@@ -66,7 +66,7 @@ impl Fake {
         Fake { address, shared, acceptor: Some(acceptor) }
     }
 
-    /// Answers every line with what `answer` says, on as many connections as come.
+    /// Answers every line by `answer`, on any number of connections.
     pub fn answering(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Fake {
         Fake::start(move |peer| {
             while let Some(line) = peer.line() {
@@ -87,7 +87,7 @@ impl Fake {
         })
     }
 
-    /// Takes connections and says nothing on them.
+    /// Accepts connections and sends nothing.
     pub fn silent() -> Fake {
         Fake::start(Peer::stay_silent)
     }
@@ -97,7 +97,7 @@ impl Fake {
         &self.address
     }
 
-    /// Every line that came, on whatever connection, without its end.
+    /// Every received line, over all connections, without its end.
     pub fn lines(&self) -> Vec<String> {
         lock(&self.shared.lines).clone()
     }
@@ -118,9 +118,9 @@ impl Fake {
         wait_for("a connection", || (!lock(&self.shared.streams).is_empty()).then_some(()));
     }
 
-    /// How many connections came. Those made before this call are counted, even if nobody has accepted them yet.
+    /// How many connections were made. Connections made before this call count even if they are not accepted yet.
     pub fn connections(&self) -> usize {
-        // Connections are accepted in the order in which they came, so ours closes the count.
+        // Connections are accepted in order, so this one comes after all that count.
         let marker = TcpStream::connect(&self.address).expect("the fake listens");
         let port = marker.local_addr().expect("it is bound").port();
         wait_for("the fake to accept", || {
@@ -130,7 +130,7 @@ impl Fake {
         })
     }
 
-    /// Fails unless nobody ever connected.
+    /// Fails if any connection was ever made.
     pub fn assert_untouched(&self) {
         assert_eq!(self.connections(), 0, "the server was connected to");
     }
@@ -143,7 +143,7 @@ impl Drop for Fake {
             // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // Wakes the acceptor; if even that fails there is nothing to wake.
+        // Wakes the acceptor; if this fails too, there is none to wake.
         let _ = TcpStream::connect(&self.address);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -155,7 +155,7 @@ impl Drop for Fake {
     }
 }
 
-/// What a line is answered with.
+/// The answer to a line.
 pub enum Answer {
     Nothing,
     Bytes(Vec<u8>),
@@ -169,7 +169,7 @@ impl Answer {
     }
 }
 
-/// The script's end of one connection.
+/// The script's end of a connection.
 pub struct Peer {
     input: BufReader<TcpStream>,
     number: usize,
@@ -184,15 +184,15 @@ impl Peer {
         Peer { input: BufReader::new(stream), number, shared }
     }
 
-    /// The how-manieth connection this is, from 0.
+    /// The number of this connection, counted from 0.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// The next line without its end; nothing once the client has hung up. Bytes that are not UTF-8 are replaced.
+    /// The next line without its end; `None` after the client has hung up. Bytes that are not UTF-8 are replaced.
     pub fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
-        // A reset by the client, or our own stop, ends the conversation like a close.
+        // A reset by the client, or the fake's own stop, ends the conversation like a close.
         self.input.read_until(b'\n', &mut line).ok()?;
         let line = line.strip_suffix(b"\n")?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -201,7 +201,7 @@ impl Peer {
         Some(line)
     }
 
-    /// Takes the next line and notes a failure of the test if it is not this one.
+    /// Reads the next line, and notes a failure of the test if it is another one.
     pub fn expect(&mut self, line: &str) {
         let got = self.line();
         if got.as_deref() != Some(line) {
@@ -211,20 +211,20 @@ impl Peer {
         }
     }
 
-    /// Sends; false once the client no longer takes it.
+    /// Sends; returns false if the client no longer accepts bytes.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.input.get_mut().write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Sends; whether the client still listens is its own affair.
+    /// Sends, whether or not the client still reads.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes);
     }
 
-    /// Takes whatever comes and says nothing, until the client hangs up.
+    /// Reads everything and sends nothing, until the client hangs up.
     pub fn stay_silent(&mut self) {
         let mut sink = [0; 4096];
-        // Longer than any patience: our own stop ends it.
+        // There is no timeout: the fake's own stop ends it.
         let is_wait = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
         loop {
             match self.input.read(&mut sink) {
@@ -237,24 +237,24 @@ impl Peer {
     }
 
     fn hang_up(mut self) {
-        // What was sent must arrive: with unread input a close becomes a reset, which overtakes it.
+        // What was sent must arrive: a close with unread input becomes a reset, which can overtake it.
         let _ = self.input.get_ref().shutdown(Shutdown::Write);
         self.stay_silent();
     }
 }
 
-/// A loopback port where nobody listens, and where nobody else can while this is held.
-pub struct Nobody {
+/// A loopback port on which no program listens, and which no other can take while this is held.
+pub struct UnusedPort {
     address: String,
     _held: (TcpListener, TcpStream),
 }
 
-impl Nobody {
-    pub fn start() -> Nobody {
-        // The near end of a connection occupies its port without listening there.
+impl UnusedPort {
+    pub fn start() -> UnusedPort {
+        // The near end of a connection occupies its port without listening on it.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("the listener is there");
-        Nobody { address: stream.local_addr().expect("it is bound").to_string(), _held: (listener, stream) }
+        UnusedPort { address: stream.local_addr().expect("it is bound").to_string(), _held: (listener, stream) }
     }
 
     pub fn address(&self) -> &str {

@@ -1,6 +1,6 @@
-//! Rounds of `--all` while other processes read and change values: what `tests/e2e/flush_exact.rs` asks a few times and
-//! `make torture` many times. A value that was stored before the flush begins with `old`, or is a counter above
-//! [`OLD_COUNTER`]; the other clients make anew as `new`, or from 0, what they find gone.
+//! Rounds of `--all` while other processes read and change values: a few in `tests/e2e/flush_exact.rs`, many in `make
+//! torture`. A value stored before the flush begins with `old`, or is a counter above [`OLD_COUNTER`]. If the other
+//! clients find a value gone, they store it anew as `new`, or from 0.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,10 +20,10 @@ const CHANGED: usize = 200;
 /// Keys that are stored right before and right after mcflush runs.
 const AROUND: usize = 1_000;
 
-/// What counters are at before the flush.
+/// The value of counters before the flush.
 const OLD_COUNTER: u64 = 1_000_000_000;
 
-/// When the clients stop that read at full speed.
+/// When the clients that read at full speed stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadUntil {
     /// Right before mcflush runs.
@@ -38,7 +38,7 @@ impl ReadUntil {
     pub const ALL: [ReadUntil; 3] = [ReadUntil::Before, ReadUntil::TheFlush, ReadUntil::After];
 }
 
-/// Old values that could be read after mcflush ended, by how they were used meanwhile.
+/// Old values that could still be read after mcflush ended, by the way in which clients used them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
     pub read: usize,
@@ -59,14 +59,14 @@ impl Left {
 pub struct Round {
     pub run: Run,
     pub left: Left,
-    /// Values that are gone although they were stored after mcflush ended, or, where it keeps new ones, after the server
+    /// Values that are gone although they were stored after mcflush ended or, if it keeps new ones, after the server
     /// counted the flush.
     pub lost: usize,
-    /// Values of which that was asked.
+    /// How many values were checked for that.
     pub new: usize,
 }
 
-/// Which values other clients change in place meanwhile.
+/// How other clients change values in place meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
     /// By incr, append and touch.
@@ -76,8 +76,8 @@ pub enum Changes {
     None,
 }
 
-/// Stores what is old, `age` seconds before the others begin. A read of an older item is noted by the server, which makes it
-/// look younger than the flush.
+/// Stores the old values, `age` seconds before the others begin. The server notes a read of an older item, which makes
+/// it look younger than the flush.
 fn load(server: &Server, age: u64) {
     let mut loader = server.loader();
     for prefix in ["shop:", "append:", "touch:"] {
@@ -92,7 +92,7 @@ fn load(server: &Server, age: u64) {
     pass_time(server, age);
 }
 
-/// Waits until the server's clock has gone on so far.
+/// Waits until the server's clock has advanced by this many seconds.
 fn pass_time(server: &Server, seconds: u64) {
     let now = server.stat("uptime");
     wait_for("the server's clock", || (server.stat("uptime") >= now + seconds).then_some(()));
@@ -127,7 +127,7 @@ fn changers(server: &Server, changes: Changes) -> Vec<OtherClients> {
     started
 }
 
-/// Runs mcflush while the readers read until the moment that is asked for.
+/// Runs mcflush while the readers read until the given moment.
 fn run_under_reads(server: &Server, until: ReadUntil, arguments: &[&str]) -> Run {
     let mut readers = Some(readers(server));
     store(server, &numbered("last:", AROUND), b"old");
@@ -157,7 +157,7 @@ fn left(server: &Server) -> Left {
     }
 }
 
-/// `--all`, and what it left; `age` in seconds. What is stored when it has ended has to stay.
+/// Runs `--all`, and counts what it left; `age` is in seconds. Values stored after it has ended must stay.
 pub fn round(server: &Server, until: ReadUntil, changes: Changes, age: u64, arguments: &[&str]) -> Round {
     load(server, age);
     let changers = changers(server, changes);
@@ -166,17 +166,17 @@ pub fn round(server: &Server, until: ReadUntil, changes: Changes, age: u64, argu
     store(server, &after, b"new");
     let left = left(server);
     drop(changers);
-    // What is flushed by the time of a second may go when the second has passed.
+    // A flush by time may still hide items until its second has passed.
     pass_time(server, 2);
     let lost = AROUND - count_values(server, &after, |value| value == "new");
     Round { run, left, lost, new: AROUND }
 }
 
-/// The same with `--keep-new`, of all or of a prefix, which only keeps what nobody changes in place. Clients store all the
-/// time; what they began to store when the server had counted a flush, or the first delete, has to stay.
+/// As [`round`], with `--keep-new`, on all keys or on a prefix; it only keeps items that no client changes in place. Clients
+/// store all the time; items whose stores began after the server counted a flush, or the first delete, must stay.
 pub fn round_that_keeps_new(server: &Server, until: ReadUntil, age: u64, scope: &[&str]) -> Round {
     let is_clear = scope.contains(&"--prefix");
-    // Before 1.6.13 what is deleted by its CAS is a store by CAS.
+    // Before 1.6.13 a delete that compares CAS is a store by `cas`.
     let counters: &[&str] = if is_clear { &["delete_hits", "cas_hits"] } else { &["cmd_flush"] };
     let count = || counters.iter().map(|counter| server.stat(counter)).sum::<u64>();
     load(server, age);
@@ -208,10 +208,10 @@ pub fn round_that_keeps_new(server: &Server, until: ReadUntil, age: u64, scope: 
     });
     let mut left = left(server);
     if is_clear {
-        // Not of its scope.
+        // These keys are not in its scope.
         left = Left { read: left.read, ..Left::default() };
     } else {
-        // Nobody changed them, so they are as old as the others.
+        // No client changed them, so they are as old as the others.
         assert_eq!(changers.len(), 1);
     }
     drop(changers);

@@ -1,6 +1,6 @@
-//! What the tests stand on: real servers, a scripted fake one, and a way to run the binary.
+//! The support code of the tests: real servers, a scripted fake one, and a way to run the binary.
 
-// The end-to-end tests and the benches share this; neither uses all of it.
+// The end-to-end tests and the benches share this; none of them uses all of it.
 #![allow(dead_code)]
 
 pub mod dns;
@@ -17,14 +17,15 @@ pub mod traffic;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should take no time at all. Generous, because CI machines are slow and loaded;
-/// no test passes or fails by being near it.
+/// The limit for anything that should take no time at all. It is generous, because CI machines are slow and loaded; no
+/// test depends on being near it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A silence, in seconds, that no test waits for: a run that ends under this `--timeout` ended for another reason.
+/// A timeout in seconds that no test waits for: a run with this `--timeout` that ends has ended for another reason.
 pub const LONG: &str = "1000";
 
-/// The built command: what MCFLUSH names, or else what Cargo tells tests and benches; to an example it is in the folder above.
+/// The built command: the one that MCFLUSH names, or else the one that Cargo gives to tests and benches; for an example
+/// it is in the folder above.
 pub fn program() -> PathBuf {
     if let Some(program) = std::env::var_os("MCFLUSH") {
         return program.into();
@@ -39,7 +40,7 @@ pub fn program() -> PathBuf {
     }
 }
 
-/// Waits until `condition` yields something, and fails with `what` if it does not in time.
+/// Waits until `condition` yields a value, and fails with `what` if it does not in time.
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -53,7 +54,7 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 
 /// Sends `signal` (a name without SIG) to a process that this test started.
 pub fn signal(pid: u32, signal: &str) {
-    // The shell's own kill, since a minimal Debian has no other.
+    // The shell's own kill, because a minimal Debian has no other.
     let status = std::process::Command::new("sh")
         .args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid.to_string()])
         .status()

@@ -1,5 +1,5 @@
-//! A small memcached of an old version, for the dialects that no Debian package speaks. What it says is made of what real
-//! servers said (`tests/transcripts`), and `dialects::a_scripted_server_says_what_the_real_one_said` holds it against that.
+//! A small memcached of an old version, for dialects that no Debian package speaks. Its answers are made from those of
+//! real servers (`tests/transcripts`), and `dialects::a_scripted_server_says_what_the_real_one_said` compares them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,34 +9,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fake::{Fake, Peer};
 
-/// The server ends a cachedump before it has so many bytes.
+/// The server ends a cachedump before it reaches this many bytes.
 const CACHEDUMP_LIMIT: usize = 2 << 20;
 
-/// What a test wants of a server.
+/// The options of a scripted server.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub version: &'static str,
-    /// `-o lru_crawler`, or from 1.5.0 on not `-o no_lru_crawler`.
+    /// `-o lru_crawler`; from 1.5.0 on, the lack of `-o no_lru_crawler`.
     pub crawler: bool,
-    /// Each slab class has one LRU list: before `-o lru_maintainer`, and with `-o no_modern`.
+    /// Each slab class has one LRU list: without `-o lru_maintainer` in old versions, or with `-o no_modern`.
     pub flat: bool,
     /// Without `-C`.
     pub cas: bool,
     /// Without `-X`.
     pub dumps: bool,
-    /// So many dumps come garbled first, as after a reader that stalled.
+    /// How many dumps are garbled first, as after a reader that stalled.
     pub garbled_dumps: usize,
-    /// So many lines lose their first byte to a dump without an end that still runs.
+    /// How many lines lose their first byte to a dump without an end line that is still running.
     pub eaten_lines: usize,
-    /// A dump repeats itself until the test ends it, and a few times more.
+    /// A dump repeats itself until the test ends it, and then a few times more.
     pub endless: bool,
-    /// So many keys of `shop:` other clients store anew during each dump.
+    /// How many keys of `shop:` other clients store anew during each dump.
     pub writes: usize,
-    /// During so many dumps, the first ones, the server moves items to other slab pages.
+    /// During how many dumps, from the first on, the server moves items to other slab pages.
     pub moving_dumps: usize,
 }
 
-/// So often an endless dump repeats itself when the test has ended it.
+/// How often an endless dump repeats itself after the test has ended it.
 const REPEATS: usize = 8;
 
 impl Options {
@@ -75,9 +75,9 @@ struct Item {
     exptime: i64,
     is_fetched: bool,
     is_stale: bool,
-    /// A reader was told that it is stale, and may store it anew.
+    /// A reader was told that the item is stale, and may store it anew.
     is_claimed: bool,
-    /// In the list of new items, and not yet in the cold one.
+    /// Whether the item is in the hot list, and not yet in the cold one.
     is_hot: bool,
 }
 
@@ -88,7 +88,7 @@ struct State {
     last_cas: u64,
     counters: BTreeMap<&'static str, u64>,
     dumps: usize,
-    /// Dumps that the client took to their ends.
+    /// How many dumps the client read to their ends.
     dumps_read: usize,
     eaten: usize,
 }
@@ -103,13 +103,13 @@ struct Server {
     numbers: [u32; 3],
     state: Mutex<State>,
     is_ended: AtomicBool,
-    /// What a real one answered to these.
+    /// A real server's answer, for these commands.
     stats: String,
     stats_settings: String,
     stats_items: String,
 }
 
-/// What a real server of that version answered to a command, by a recording of it.
+/// The answer of a real server of that version to a command, from a recording.
 fn recorded(version: &str, file: &str, command: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(version).join(file);
     let text = std::fs::read_to_string(&path).expect("a transcript");
@@ -152,7 +152,7 @@ impl Old {
         &self.fake
     }
 
-    /// Stores it, as a client did some time ago.
+    /// Stores an item, as a client did some time ago.
     pub fn put(&self, key: impl AsRef<[u8]>) {
         self.put_value(key, "x");
     }
@@ -161,7 +161,7 @@ impl Old {
         self.server.lock().push(key.as_ref(), value, 0, self.server.options.cas);
     }
 
-    /// Stores it into the list of new items, where the server leaves it.
+    /// Stores an item in the hot list, where the server leaves it.
     pub fn put_hot(&self, key: &str) {
         self.put(key);
         if let Some(item) = self.server.lock().items.last_mut() {
@@ -187,7 +187,7 @@ impl Old {
         self.server.is_ended.store(true, Ordering::SeqCst);
     }
 
-    /// Dumps of the crawler that began, and those that the client read to their ends.
+    /// How many dumps began, and how many the client read to their ends.
     pub fn dumps(&self) -> (usize, usize) {
         let state = self.server.lock();
         (state.dumps, state.dumps_read)
@@ -209,7 +209,7 @@ impl State {
         self.push(key, value, exptime, has_cas);
     }
 
-    /// Stores what is not there yet.
+    /// Adds an item that does not exist yet.
     fn push(&mut self, key: &[u8], value: &str, exptime: i64, has_cas: bool) {
         let cas = self.fresh_cas(has_cas);
         if exptime >= 0 {
@@ -230,15 +230,15 @@ impl State {
     }
 }
 
-/// The form in which a version speaks its meta commands.
+/// The form of the meta commands in a version.
 #[derive(Clone, Copy, PartialEq)]
 enum Meta {
     Unknown,
-    /// 1.5.19 to 1.5.22: a word of flags in front of what they ask for.
+    /// 1.5.19 to 1.5.22: a word with the flags, and then the values that they ask for.
     Words,
-    /// 1.6.0 to 1.6.9: `OK ` where today is `HD`.
+    /// 1.6.0 to 1.6.9: `OK ` instead of today's `HD`.
     Ok,
-    /// As today, with a space behind the code until 1.6.14 at least.
+    /// As today, but with a space after the code, at least until 1.6.14.
     Spaced,
     Today,
 }
@@ -267,7 +267,7 @@ impl Server {
         line
     }
 
-    /// Answers a line; false ends the connection.
+    /// Answers a line; returns false to end the connection.
     fn answer(&self, line: &str, peer: &mut Peer) -> bool {
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words.as_slice() {
@@ -445,7 +445,7 @@ impl Server {
             "curr_items" => Some(state.items.len() as u64),
             "time" => Some(now.as_secs()),
             "uptime" => Some(1_000),
-            // A turn every ten milliseconds.
+            // One run every ten milliseconds.
             "lru_maintainer_juggles" => Some(now.as_millis() as u64 / 10),
             "get_hits" | "cmd_set" | "cas_hits" | "delete_hits" | "delete_misses" | "cmd_flush" => Some(count(name)),
             "slab_reassign_rescues" => Some(state.dumps.min(self.options.moving_dumps) as u64),
@@ -487,7 +487,7 @@ impl Server {
         all.chain(["END\r\n".to_owned()]).collect()
     }
 
-    /// Header, key and value.
+    /// The size of header, key and value.
     fn size(&self, item: &Item) -> usize {
         48 + if self.options.cas { 8 } else { 0 } + item.key.len() + 1 + item.value.len() + 2
     }
@@ -501,7 +501,7 @@ impl Server {
         class
     }
 
-    /// Why keys are not listed.
+    /// The answer of a server that does not list its keys.
     fn refusal(&self, what: &str) -> Option<String> {
         if !self.options.dumps {
             return Some(format!("ERROR {what} not allowed\r\n"));
@@ -509,13 +509,13 @@ impl Server {
         (!self.options.crawler).then(|| "CLIENT_ERROR lru crawler disabled\r\n".into())
     }
 
-    /// As upstream writes it: the key to its first NUL, and no entry that passes the limit.
+    /// As upstream writes it: each key up to its first NUL, and no entry beyond the limit.
     fn cachedump(&self, class: &str, limit: &str) -> Vec<u8> {
         if !self.options.dumps {
             return b"CLIENT_ERROR stats cachedump not allowed\r\n".to_vec();
         }
         let (class, limit): (usize, usize) = (class.parse().expect("a class"), limit.parse().expect("a limit"));
-        // Until 1.4.31 at least the time of the server's start stands for never.
+        // At least until 1.4.31, the time of the server's start means never.
         let never: u64 = if self.numbers < [1, 4, 33] { 1_795_603_946 } else { 0 };
         let mut answer = Vec::new();
         let state = self.lock();
@@ -591,7 +591,7 @@ impl Server {
             ));
         }
         if state.dumps <= self.options.garbled_dumps && lines.len() > 2 {
-            // The buffer once more from its start, behind a part of it.
+            // The buffer again from its start, after a part of it.
             let middle = lines.len() / 2;
             let half: String = lines[middle].chars().take(20).collect();
             return lines[..middle].concat() + &half + &lines.concat();
@@ -607,7 +607,7 @@ fn encode(byte: u8) -> String {
     }
 }
 
-/// `STAT` lines with other values.
+/// `STAT` lines with some values replaced.
 fn with_values(lines: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let change = |line: &str| match line.strip_prefix("STAT ").and_then(|rest| rest.split_once(' ')) {
         Some((name, old)) => format!("STAT {name} {}\r\n", value(name).unwrap_or_else(|| old.trim_end().to_owned())),

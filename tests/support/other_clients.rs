@@ -1,17 +1,17 @@
-//! A server's other clients, in processes of their own, and what they find on it.
+//! A server's other clients, in separate processes, and the values that they find on it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::server::Server;
 
-/// A process of clients at full speed (`tests/support/traffic_program.rs`), gone when this is dropped.
+/// A process of clients at full speed (`tests/support/traffic_program.rs`), killed when this is dropped.
 ///
-/// It also dies with the *thread* that started it, so start it from the one that outlives it.
+/// It also dies with the *thread* that started it, so start it from a thread that outlives it.
 pub struct OtherClients(Child);
 
 impl OtherClients {
-    /// `connections` clients that do what `role` says with each of `prefixes` and a number below `count`.
+    /// Starts `connections` clients that play `role` with each of `prefixes` followed by a number below `count`.
     pub fn start(server: &Server, role: &str, prefixes: &str, count: usize, connections: usize) -> OtherClients {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
@@ -27,13 +27,13 @@ impl OtherClients {
 
 impl Drop for OtherClients {
     fn drop(&mut self) {
-        // It may have ended already; either way nothing is left to do about it.
+        // It may have ended already; in both cases nothing is left to do.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Cargo puts examples beside the folder of the tests and benches, in `examples`.
+/// Cargo puts examples into `examples`, beside the folder of the tests and benches.
 fn program() -> PathBuf {
     let this = std::env::current_exe().expect("this program has a path");
     let program = this.ancestors().nth(2).expect("it is in a folder of the target folder").join("examples/traffic");
@@ -45,10 +45,10 @@ fn program() -> PathBuf {
     program
 }
 
-/// How many of `keys` a client finds there with a value that `is_meant`.
+/// How many of `keys` a client finds with a value for which `is_meant` is true.
 pub fn count_values(server: &Server, keys: &[String], is_meant: impl Fn(&str) -> bool) -> usize {
     let mut found = 0;
-    // So few at once that neither side waits for the other to read.
+    // Few at once, so that neither side waits for the other to read.
     for some in keys.chunks(2_000) {
         let mut connection = server.connect();
         let commands = some.chunks(100).map(|keys| format!("get {}\r\n", keys.join(" ")));

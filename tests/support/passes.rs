@@ -1,5 +1,5 @@
-//! One round of a clear by passes while other processes read and write: what `tests/e2e/passes.rs` asks a few times and
-//! `make torture` many times.
+//! One round of a clear by passes while other processes read and write: a few in `tests/e2e/passes.rs`, many in `make
+//! torture`.
 
 use serde_json::Value;
 
@@ -8,36 +8,36 @@ use super::run::mcflush;
 use super::server::Server;
 use super::wait_for;
 
-/// Keys of each of the two apps, in `make torture`.
+/// The number of keys of each of the two apps, in `make torture`.
 #[allow(dead_code, reason = "of the benches")]
 pub const MANY: usize = 30_000;
 
-/// So few that passes follow each other faster than the server notes reads.
+/// Few keys, so that passes follow each other faster than the server notes reads.
 #[allow(dead_code, reason = "of the benches")]
 pub const FEW: usize = 200;
 
-/// The same in `make test`.
+/// The number of keys of each app in `make test`.
 #[allow(dead_code, reason = "of the tests")]
 pub const SOME: usize = 8_000;
 
 const READING_PROCESSES: usize = 3;
 
-/// Busy threads beside them, on a round with busy processors.
+/// Busy threads in addition, in a round with busy processors.
 pub const HOGS: usize = 6;
 
-/// What a clear said, and what it left.
+/// The clear's report, and the keys that it left.
 #[derive(Debug)]
 pub struct Round {
     pub status: Option<i32>,
-    /// Why it is incomplete, where it is.
+    /// Why the clear is incomplete, if it is.
     pub error: Option<String>,
     pub passes: u64,
     pub seconds: f64,
     pub miss_rate: f64,
     pub doubt: f64,
-    /// Keys of the app that could be read after the clear, while the others went on.
+    /// Keys of the cleared app that could be read after the clear, while the other clients went on.
     pub left: usize,
-    /// Keys of the other app that could not.
+    /// Keys of the other app that could no longer be read.
     pub taken: usize,
 }
 
@@ -46,13 +46,14 @@ impl Round {
         self.status == Some(0)
     }
 
-    /// Whether it said the truth: what it calls complete is, and the other app is whole whatever it says.
+    /// Whether the report is true: if the clear is called complete it is, and in any case the other app has all its
+    /// keys.
     pub fn is_true(&self) -> bool {
         self.taken == 0 && (self.left == 0 || !self.is_complete())
     }
 }
 
-/// Stores both apps. The server needs room enough for all of it: what is evicted says nothing.
+/// Stores both apps. The server needs room for all of it: evictions would prove nothing.
 pub fn load(server: &Server, each: usize) {
     server.store(numbered("shop:", each).into_iter().chain(numbered("blog:", each)));
 }
@@ -64,7 +65,7 @@ pub fn round(server: &Server, each: usize, hogs: usize) -> Round {
         .map(|_| OtherClients::start(server, "mixed", "shop:,blog:", each, 2))
         .chain((hogs > 0).then(|| OtherClients::start(server, "hog", "", 0, hogs)))
         .collect();
-    // By then each key has been read some times, and the server has begun to move them between its lists.
+    // By then clients have read each key several times, and the server has begun to move keys between its lists.
     let enough = before + 6 * each as u64;
     wait_for("the other clients to be at work", || (server.stat("get_hits") > enough).then_some(()));
     let run = mcflush(["--json", "--prefix", "shop:", server.address()]).run();

@@ -1,4 +1,4 @@
-//! The README's picture: a clear of a real server on a terminal, as an SVG that moves. `make recording`.
+//! Makes the README's picture: a clear of a real server on a terminal, as an animated SVG. `make recording`.
 
 #![allow(
     clippy::expect_used,
@@ -20,11 +20,11 @@ use support::server::{Server, Version};
 use support::terminal::{Piece, Terminal};
 
 const COLUMNS: u16 = 118;
-/// Between two looks at the screen.
+/// The time between two looks at the screen.
 const STEP: Duration = Duration::from_millis(100);
-/// How long the last picture stands, in seconds.
+/// How long the last picture stays, in seconds.
 const REST: f64 = 4.0;
-/// A character, in the units of the picture.
+/// The width of a character, in units of the picture.
 const WIDE: f64 = 8.4;
 const HIGH: f64 = 20.0;
 

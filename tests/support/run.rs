@@ -1,4 +1,4 @@
-//! Runs the built binary as a deploy script would, and says what it did when a test fails.
+//! Runs the built binary as a deploy script would, and prints what it did if a test fails.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use super::{signal, wait_for};
 
-/// A run that takes longer than this hangs. Far above what any run takes, and below [`super::LONG`].
+/// A run that takes longer than this hangs. It is far longer than any run takes, and shorter than [`super::LONG`].
 const DEADLINE: Duration = Duration::from_secs(400);
 
-/// The words by which scripts tell failures apart; the contract fixes them.
+/// The words by which scripts tell failures apart; they are part of the contract.
 const KINDS: [&str; 15] = [
     "refused",
     "name",
@@ -34,14 +34,14 @@ const KINDS: [&str; 15] = [
     "interrupted",
 ];
 
-/// How many ended runs a test's thread keeps for its servers to print.
+/// How many finished runs the thread of a test keeps for its servers to print.
 const KEPT_RUNS: usize = 20;
 
 thread_local! {
     static ENDED: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// The last runs of this thread in which `server` is named, for the account of a test that failed.
+/// The last runs of this thread that name `server`, for the report of a failed test.
 pub fn last_runs(server: &str) -> Vec<String> {
     ENDED.with_borrow(|ended| ended.iter().filter(|run| run.contains(server)).cloned().collect())
 }
@@ -55,10 +55,10 @@ fn keep_ended(run: String) {
     });
 }
 
-/// The subcommands; each has to be the first word.
+/// The subcommands, one of which has to be the first word.
 const COMMANDS: [&str; 6] = ["stats", "keys", "namespaces", "config", "completions", "man"];
 
-/// A command line, before it runs.
+/// A command line that has not run yet.
 pub struct Mcflush {
     arguments: Vec<OsString>,
     environment: BTreeMap<String, OsString>,
@@ -74,12 +74,12 @@ enum Verbose {
     Added,
 }
 
-/// The command line `mcflush ARGUMENTS`. A clear or flush also gets `-v`, so that a test that fails can show what mcflush
+/// The command line `mcflush ARGUMENTS`. A clear or flush also gets `-v`, so that a failed test can show what mcflush
 /// did; [`Mcflush::without_v`] leaves it out.
 pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflush {
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let has = |options: &[&str]| arguments.iter().any(|argument| options.iter().any(|option| argument == option));
-    // A command that looks at servers can have a prefix too.
+    // A command that only looks at servers can have a prefix too.
     let looks = arguments.first().is_some_and(|first| COMMANDS.iter().any(|command| first == command));
     let empties = has(&["--all", "--prefix", "--app", "--match", "--keys-from"]);
     let verbose = if has(&["-v", "-vvv"]) {
@@ -98,19 +98,19 @@ impl Mcflush {
         self
     }
 
-    /// Limits of the process, as prlimit (of util-linux) has them: `--nofile=40`.
+    /// Sets limits of the process, in the form of util-linux's prlimit: `--nofile=40`.
     pub fn within(mut self, limits: &[&str]) -> Mcflush {
         self.limits.extend(limits.iter().map(|limit| (*limit).to_owned()));
         self
     }
 
-    /// Where its results go, instead of into the test's hands.
+    /// Sends stdout there, instead of collecting it for the test.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Mcflush {
         self.stdout = Some(stdout.into());
         self
     }
 
-    /// With these arguments alone: for a test of what stands on stderr then.
+    /// Runs with only these arguments, for a test of stderr.
     pub fn without_v(mut self) -> Mcflush {
         self.verbose = Verbose::No;
         self
@@ -124,7 +124,7 @@ impl Mcflush {
         for argument in &self.arguments {
             shown.push_str(&format!(" {argument:?}"));
         }
-        // An empty folder as home and working folder: no one's config file takes part.
+        // An empty folder as home and working folder, so that no config file of this machine is read.
         let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
         let mut command = if self.limits.is_empty() {
             Command::new(super::program())
@@ -142,7 +142,7 @@ impl Mcflush {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .stdout(self.stdout.unwrap_or_else(Stdio::piped));
-        // Coverage of the binary is written where the tools around the tests say.
+        // Coverage of the binary is written where the calling tool wants it.
         if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
             command.env("LLVM_PROFILE_FILE", profile);
         }
@@ -160,7 +160,7 @@ impl Mcflush {
     }
 }
 
-/// Reads on a thread of its own, so that neither stream can block the other.
+/// Reads on a separate thread, so that neither stream can block the other.
 fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
@@ -168,7 +168,7 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
         if let Some(mut stream) = stream {
             stream.read_to_end(&mut bytes).expect("a pipe can be read");
         }
-        // Nobody waits for it any more when the test has failed.
+        // After a failed test, no receiver waits for it.
         let _ = send.send(bytes);
     });
     receive
@@ -205,7 +205,7 @@ impl Running {
             .unwrap_or(0)
     }
 
-    /// Calls `look` again and again while it runs.
+    /// Calls `look` repeatedly while it runs.
     pub fn watch(&mut self, mut look: impl FnMut(&Running)) {
         while self.is_running() && self.started.elapsed() < DEADLINE {
             look(self);
@@ -221,7 +221,7 @@ impl Running {
         self.wait_at_most(DEADLINE)
     }
 
-    /// Fails when it takes longer.
+    /// As [`Self::wait`], and fails if it takes longer than this.
     pub fn wait_at_most(mut self, longest: Duration) -> Run {
         let deadline = Instant::now() + longest;
         let mut hung = false;
@@ -229,7 +229,7 @@ impl Running {
             let left = deadline.saturating_duration_since(Instant::now());
             receiver.recv_timeout(left).unwrap_or_else(|_| {
                 hung = true;
-                // It may have ended just now.
+                // It may have just ended.
                 let _ = child.kill();
                 receiver.recv().unwrap_or_default()
             })
@@ -260,7 +260,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Only of use when the test failed before it waited.
+        // Needed only if the test failed before it waited.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking()
@@ -276,7 +276,7 @@ fn is_raw_control(character: char) -> bool {
     character.is_control() && character != '\n'
 }
 
-/// What a run did. Each assertion prints all of it when it fails, and hands the run on.
+/// The result of a run. Each assertion prints all of it if it fails, and returns the run.
 #[derive(Debug)]
 pub struct Run {
     shown: String,
@@ -303,14 +303,14 @@ impl Run {
     fn check(&self, holds: bool, what: &str) -> &Run {
         if !holds {
             let text = self.to_string();
-            // It is in the message, and need not be printed again.
+            // The failure message contains this run, so it need not be printed again.
             ENDED.with_borrow_mut(|ended| ended.retain(|run| *run != text));
             panic!("{what}{text}");
         }
         self
     }
 
-    /// The lines of stderr that are also there without `-v`: warnings and failures.
+    /// The lines of stderr that a run without `-v` has too: warnings and failures.
     fn stderr_without_v(&self) -> impl Iterator<Item = &str> {
         self.stderr.lines().filter(|line| {
             let names_a_kind = KINDS.iter().any(|kind| line.contains(&format!(": {kind}: ")));
@@ -319,8 +319,8 @@ impl Run {
         })
     }
 
-    /// For the `--timeout` or `--deadline`, in seconds, of a run that may take many times as long as this one did: this
-    /// machine may be a slow one.
+    /// For the `--timeout` or `--deadline`, in seconds, of a run that may take many times as long as this one, because
+    /// the machine may be slow.
     #[track_caller]
     pub fn many_times_as_long(&self) -> String {
         self.exits(0);
@@ -332,28 +332,28 @@ impl Run {
         self.check(self.status.code() == Some(code), &format!("it should exit with {code}"))
     }
 
-    /// Exit 0 and, as for every success, not a word on stderr but what `-v` explains.
+    /// Exit status 0 and, as for every success, nothing on stderr except what `-v` adds.
     #[track_caller]
     pub fn succeeds(&self) -> &Run {
         self.exits(0).check(self.stderr_without_v().next().is_none(), "stderr should have no warning and no failure")
     }
 
-    /// A clear that says that it is complete everywhere.
+    /// A clear that reports itself complete on every server.
     #[track_caller]
     pub fn is_complete(&self) -> &Run {
         self.succeeds()
             .check(self.stdout.contains("complete") && !self.stdout.contains("incomplete"), "it should say complete")
     }
 
-    /// Nowhere does it claim to be complete.
+    /// The run claims completeness on no server.
     #[track_caller]
     pub fn claims_nothing(&self) -> &Run {
         let said = format!("{}{}", self.stdout, self.stderr).replace("incomplete", "").replace("not complete", "");
         self.check(!said.contains("complete"), "it should not say complete")
     }
 
-    /// One error line `mcflush: SERVER: KIND: what went wrong…` for this server, of one of these kinds. What else is
-    /// said of it names no kind.
+    /// One error line `mcflush: SERVER: KIND: what went wrong…` for this server, of one of these kinds. Other lines
+    /// about the server have no kind.
     #[track_caller]
     pub fn complains(&self, server: &str, kinds: &[&str]) -> &Run {
         let begins = format!("mcflush: {server}: ");
@@ -369,13 +369,13 @@ impl Run {
         )
     }
 
-    /// Exit 1 and one error line of one of these kinds.
+    /// Exit status 1 and one error line of one of these kinds.
     #[track_caller]
     pub fn fails(&self, server: &str, kinds: &[&str]) -> &Run {
         self.exits(1).complains(server, kinds)
     }
 
-    /// Exit 2, one line that says why, nothing on stdout.
+    /// Exit status 2, one line with the reason, and nothing on stdout.
     #[track_caller]
     pub fn is_refused(&self) -> &Run {
         self.exits(2)
@@ -396,7 +396,7 @@ impl Run {
         self.check(self.stderr.contains(text), &format!("stderr should have {text:?}"))
     }
 
-    /// The number stands in the results by itself, not as part of another one; separators may be in it.
+    /// The results contain the number as a number of its own, with or without separators.
     #[track_caller]
     pub fn counts(&self, number: usize) -> &Run {
         let plain: String = self.stdout.replace([',', '_'], "");

@@ -1,4 +1,4 @@
-//! Real memcacheds, one private one a test.
+//! Real memcached servers, a private one for each test.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,16 +17,17 @@ use super::run::last_runs;
 use super::traffic::get;
 use super::{PATIENCE, signal, wait_for};
 
-/// Which server; each speaks another dialect. What `scripts/fetch-memcached` brings.
+/// The version of a server; each speaks another dialect. `scripts/fetch-memcached` brings them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// The newest of bullseye (1.6.9): meta commands in an older form, without base64 keys.
+    /// The newest of bullseye (1.6.9): an older form of the meta commands, without base64 keys.
     Bullseye,
-    /// The one of the Debian this runs on (1.6.18 on Debian 12): no leading `OK`, and a hash walk can freeze others.
+    /// The one of the Debian on which this runs (1.6.18 on Debian 12): no leading `OK`, and a hash walk can freeze
+    /// other clients.
     Debian,
     /// The newest of trixie.
     Trixie,
-    /// The newest of all: dumps begin with `OK`, lines end in a space.
+    /// The newest of all: dumps begin with `OK`, and lines end in a space.
     Sid,
 }
 
@@ -48,14 +49,15 @@ impl Version {
         program
     }
 
-    /// Whether a hash dump makes no other client wait (since 1.6.19), so that mcflush asks for one by itself.
+    /// Whether a hash dump makes no other client wait (since 1.6.19), so that mcflush asks for one by default.
     pub fn has_harmless_hash_dump(self) -> bool {
         matches!(self, Version::Trixie | Version::Sid)
     }
 }
 
-/// Makes a test for each version of a function that takes one: `each_version!(name)` gives `name::bullseye`,
-/// `name::debian`, `name::trixie` and `name::sid`. `each_version!(but bullseye: name)` is for what that one cannot do.
+/// Makes a test for each version from a function that takes one: `each_version!(name)` gives `name::bullseye`,
+/// `name::debian`, `name::trixie` and `name::sid`. `each_version!(but bullseye: name)` leaves out a version that cannot
+/// do it.
 #[allow(unused_macros, reason = "the benches make no tests")]
 macro_rules! each_version {
     (but bullseye: $($name:ident),+ $(,)?) => {
@@ -80,16 +82,16 @@ macro_rules! each_version {
 #[allow(unused_imports, reason = "the benches make no tests")]
 pub(crate) use each_version;
 
-/// The file, in a server's folder, that has what the server writes to stderr.
+/// The file in a server's folder that holds the server's stderr.
 const LOG: &str = "log";
 
-/// A running memcached that is gone when this is dropped. When the test fails, that also prints what the server was and
+/// A running memcached, killed when this is dropped. If the test fails, the drop also prints the server's options and
 /// what mcflush did to it.
 ///
-/// It also dies with the *thread* that started it, whatever kills that, so start it from the one that outlives it.
+/// It also dies with the *thread* that started it, so start it from a thread that outlives it.
 pub struct Server {
     version: Version,
-    /// What a test wants of it beyond a plain one.
+    /// The options that the test added to a plain server.
     options: Vec<String>,
     child: Child,
     address: String,
@@ -98,25 +100,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server on a free port of the loopback, with `args` added to its command line.
+    /// A server on a free loopback port, with `args` added to its command line.
     pub fn start(version: Version, args: &[&str]) -> Server {
         Server::start_in(version, args, &[])
     }
 
-    /// The same with more in its environment.
+    /// The same, with more variables in its environment.
     pub fn start_in(version: Version, args: &[&str], environment: &[(&str, &str)]) -> Server {
-        // Port -1 lets the kernel choose, and the server says which: nothing can take the port in between.
+        // With port -1 the kernel chooses the port and the server reports it, so that no other program can take it in
+        // between.
         let listen = ["-p", "-1", "-l", "127.0.0.1", "-U", "0"];
         Server::launch(version, "127.0.0.1", &listen, args, environment, false)
     }
 
-    /// A server on another address of the loopback, or on all of them, and a port; 0 for a free one.
+    /// A server on another loopback address, or on all of them, and on this port; 0 chooses a free one.
     pub fn start_at(version: Version, host: &str, port: u16) -> Server {
         let port = if port == 0 { "-1".into() } else { port.to_string() };
         Server::launch(version, host, &["-p", &port, "-l", host, "-U", "0"], &[], &[], false)
     }
 
-    /// A server on a unix socket in a folder of its own.
+    /// A server on a unix socket in its own folder.
     pub fn start_unix(version: Version, args: &[&str]) -> Server {
         Server::launch(version, "", &[], args, &[], true)
     }
@@ -138,7 +141,7 @@ impl Server {
         if unix {
             command.arg("-s").arg(&socket);
         }
-        // memcached refuses to run as root unless told to; as any other user the option is an error.
+        // memcached refuses to run as root without this option; for any other user the option is an error.
         if fs::metadata("/proc/self").expect("proc is mounted").uid() == 0 {
             command.args(["-u", "root"]);
         }
@@ -179,17 +182,17 @@ impl Server {
             }
             let mut connection = Connection::open(&server.address, unix).ok()?;
             if args.iter().any(|argument| ["-Z", "-S", "binary"].contains(argument)) {
-                // It takes connections, and says nothing to who speaks no TLS, or no binary protocol.
+                // It accepts connections, and answers nothing without TLS or the binary protocol.
                 return Some(());
             }
             connection.send(b"version\r\n");
-            // With -Y the answer is that one has to log in first, which will do.
+            // With -Y the answer demands a login, which is enough here.
             connection.line().is_some().then_some(())
         });
         server
     }
 
-    /// `host:port`, or the socket's path: the form in which mcflush takes it and names it.
+    /// `host:port`, or the socket's path, as mcflush takes it and prints it.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -216,7 +219,7 @@ impl Server {
         Loader { out: BufWriter::with_capacity(1 << 16, self.connect().input.into_inner()), by_binary_protocol }
     }
 
-    /// Every key that is there, decoded. By the hash walk, which misses none; nobody else uses a test's server.
+    /// Every key on the server, decoded, by a hash walk, which misses none: no other client uses a test's server.
     pub fn keys(&self) -> BTreeSet<Vec<u8>> {
         let mut keys = BTreeSet::new();
         self.each_key(|key| {
@@ -225,9 +228,9 @@ impl Server {
         keys
     }
 
-    /// The same for tables too large to hold.
+    /// The same, for tables too large for memory.
     pub fn each_key(&self, mut take: impl FnMut(&[u8])) {
-        // The server's own crawler may be at work, or the hash table grow; then it says so instead of a key.
+        // If the server's own crawler is at work, or its hash table grows, the answer is an error instead of keys.
         wait_for("the crawler to be free", || self.try_each_key(&mut take).then_some(()));
     }
 
@@ -261,12 +264,12 @@ impl Server {
         count
     }
 
-    /// Whether a key that can be named on a text line is there, as another client sees it.
+    /// Whether another client finds a key that a text line can name.
     pub fn has(&self, key: &str) -> bool {
         get(&mut self.connect(), key)
     }
 
-    /// Reads keys in bursts, as an app does that has just been started; says how many were there.
+    /// Reads keys in bursts, as a newly started app does; returns how many existed.
     pub fn read_all(&self, keys: &[String]) -> usize {
         let mut connection = self.connect();
         let mut found = 0;
@@ -287,7 +290,7 @@ impl Server {
         value.parse().expect("a number")
     }
 
-    /// All names and values that `command` (`stats`, `stats slabs`, …) is answered with.
+    /// All names and values of the answer to `command` (`stats`, `stats slabs`, …).
     pub fn stats(&self, command: &str) -> Vec<(String, String)> {
         let mut connection = self.connect();
         connection.send(format!("{command}\r\n").as_bytes());
@@ -305,7 +308,7 @@ impl Server {
         }
     }
 
-    /// Takes the processor away from the server: connections still open, and nothing is answered.
+    /// Stops the server's process: connections stay open, and get no answer.
     pub fn freeze(&self) {
         signal(self.pid(), "STOP");
     }
@@ -319,7 +322,7 @@ impl Server {
         self.child.wait().expect("the server ends");
     }
 
-    /// For who reads why a test failed: libtest shows what a failed test prints.
+    /// Prints for the reader of a failed test: libtest shows what a failed test prints.
     #[allow(clippy::print_stderr)]
     fn print_its_story(&self) {
         let said = Command::new(self.version.program()).arg("-V").output();
@@ -340,7 +343,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             self.print_its_story();
         }
-        // It may have been killed already; either way nothing is left to do about it.
+        // It may have been killed already; in both cases nothing is left to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -373,7 +376,7 @@ impl Write for Stream {
     }
 }
 
-/// A raw connection, on which every wait ends.
+/// A raw connection; all its waits have a limit.
 pub struct Connection {
     input: BufReader<Stream>,
 }
@@ -399,7 +402,7 @@ impl Connection {
         Connection { input: BufReader::with_capacity(1 << 16, stream) }
     }
 
-    /// Reads so many bytes.
+    /// Reads this many bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.input.read_exact(&mut bytes).expect("the server answers");
@@ -410,7 +413,7 @@ impl Connection {
         self.input.get_mut().write_all(bytes).expect("the server takes bytes");
     }
 
-    /// Hands on lines without their ends until it is told to stop.
+    /// Passes lines without their ends to `take` until it returns false.
     pub fn each_line(&mut self, mut take: impl FnMut(&str) -> bool) {
         let mut line = String::new();
         while self.input.read_line(&mut line).expect("the server answers") > 0 && take(line.trim_end()) {
@@ -418,7 +421,7 @@ impl Connection {
         }
     }
 
-    /// Reads until a read ends with one of `ends`, and says with which; for large replies.
+    /// Reads until a read ends with one of `ends`, and returns which; for large replies.
     pub fn skip_past(&mut self, ends: &[&[u8]]) -> usize {
         let (mut tail, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
         loop {
@@ -432,14 +435,14 @@ impl Connection {
         }
     }
 
-    /// The next line without its end, or nothing when the server hangs up.
+    /// The next line without its end; `None` after the server has hung up.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.input.read_line(&mut line).expect("the server answers in text");
         line.strip_suffix("\r\n").map(str::to_owned)
     }
 
-    /// The connection has to be new, or to have carried nothing else: its first byte decides the protocol.
+    /// The connection must be new, or used for nothing else: its first byte decides the protocol.
     fn set_by_binary_protocol(&mut self, key: &[u8], value: &[u8]) {
         const SET: u8 = 0x01;
         const RESPONSE_HEADER: usize = 24;
@@ -460,10 +463,10 @@ impl Connection {
     }
 }
 
-/// Stores as fast as the server takes it: everything quiet and pipelined, and one fence at the end.
+/// Stores as fast as the server allows: quiet, pipelined, and with one fence at the end.
 pub struct Loader {
     out: BufWriter<Stream>,
-    /// For keys that no text line can carry, where the server does not know base64 keys (before 1.6.10).
+    /// For keys that no text line can carry, if the server does not know base64 keys (before 1.6.10).
     by_binary_protocol: Option<Connection>,
 }
 
@@ -475,7 +478,7 @@ impl Loader {
                 connection.set_by_binary_protocol(key, value);
                 return;
             }
-            // The limit of 250 bytes counts the base64 form.
+            // The limit of 250 bytes applies to the base64 form.
             let encoded = BASE64.encode(key);
             assert!(encoded.len() <= 250, "too long for base64: use set_by_binary_protocol");
             write!(self.out, "ms {encoded} {} b q\r\n", value.len())
@@ -490,7 +493,7 @@ impl Loader {
         .expect("the server takes bytes");
     }
 
-    /// Waits until the server has stored all that was sent, and fails if it complained about any of it.
+    /// Waits until the server has stored everything, and fails if it reported an error.
     pub fn finish(mut self) {
         self.out.write_all(b"mn\r\n").expect("the server takes bytes");
         self.out.flush().expect("the server takes bytes");
@@ -500,14 +503,14 @@ impl Loader {
     }
 }
 
-/// Stores keys as PHP's and other clients of the binary protocol do: any bytes, up to 250 of them.
+/// Stores keys as PHP's and other clients of the binary protocol do: up to 250 bytes of any value.
 pub fn set_by_binary_protocol(server: &Server, keys: &[&[u8]]) {
     let mut connection = server.connect();
     for key in keys {
         connection.set_by_binary_protocol(key, b"x");
     }
     if let Stream::Tcp(stream) = connection.input.get_ref() {
-        // The other side may have gone first, which is as good.
+        // The other side may have closed first, which is fine.
         let _ = stream.shutdown(Shutdown::Both);
     }
 }

@@ -1,4 +1,4 @@
-//! A run of the built command on a terminal, and what stands on its screen.
+//! Runs the built command on a terminal, and reads its screen.
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -20,11 +20,11 @@ pub struct Terminal {
     _home: TempDir,
 }
 
-/// Some text of one look.
+/// Text of a single style.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     pub text: String,
-    /// Of the sixteen; none for the terminal's own.
+    /// One of sixteen; none for the terminal's default.
     pub color: Option<u8>,
     pub bold: bool,
     pub dim: bool,
@@ -58,13 +58,13 @@ struct Seen {
 }
 
 impl Terminal {
-    /// `mcflush ARGUMENTS` on a terminal of so many columns.
+    /// Runs `mcflush ARGUMENTS` on a terminal with this many columns.
     pub fn run(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
         let program = super::program();
         Terminal::run_program(program.to_str().expect("a path of text"), columns, environment, arguments)
     }
 
-    /// Something that runs mcflush.
+    /// Runs a program that runs mcflush.
     pub fn run_program(program: &str, columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
         let (terminal, side) = open().expect("a pseudo-terminal");
         terminal.resize(Size::new(ROWS, columns)).expect("it takes any size");
@@ -87,7 +87,7 @@ impl Terminal {
         let (reader, terminal) = (Arc::clone(&seen), Arc::clone(&keyboard));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // A terminal that nobody holds any more ends in an error.
+            // A terminal without a holder ends in an error.
             while let Ok(length @ 1..) = (&*terminal).read(&mut buffer) {
                 let mut seen = reader.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.bytes.extend_from_slice(&buffer[..length]);
@@ -102,7 +102,7 @@ impl Terminal {
         look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The rows of the screen as they are now, without what is empty at their ends.
+    /// The rows of the screen now, without trailing spaces and empty rows.
     pub fn screen(&self) -> String {
         self.seen(|seen| {
             let screen = seen.screen.screen();
@@ -112,12 +112,12 @@ impl Terminal {
         })
     }
 
-    /// The lines that were printed, each in one piece however many rows it takes.
+    /// The printed lines, each in one piece even if it takes several rows.
     pub fn lines(&self) -> String {
         self.seen(|seen| seen.screen.screen().contents())
     }
 
-    /// The screen, row by row, in pieces of one look; none once the run has ended and all of it was seen.
+    /// The screen row by row, in pieces of a single style; none after the run has ended and all of it was seen.
     pub fn pieces(&self) -> Option<Vec<Vec<Piece>>> {
         self.seen(|seen| {
             if seen.ended {
@@ -127,12 +127,12 @@ impl Terminal {
         })
     }
 
-    /// The same of what stands there, whether or not the run goes on.
+    /// As [`Self::pieces`], for the current screen, whether or not the run goes on.
     pub fn last_pieces(&self) -> Vec<Vec<Piece>> {
         self.seen(|seen| pieces(seen.screen.screen()))
     }
 
-    /// Waits until the screen is as `condition` wants it, and gives it.
+    /// Waits until the screen meets `condition`, and returns it.
     pub fn shows(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -144,7 +144,7 @@ impl Terminal {
         found.unwrap_or_else(|_| panic!("waited for {what}, and saw\n{last}"))
     }
 
-    /// Types, and what is typed is echoed.
+    /// Types this text, which the terminal echoes.
     pub fn types(&self, text: &str) {
         (&*self.keyboard).write_all(text.as_bytes()).expect("the terminal takes it");
     }
@@ -153,7 +153,7 @@ impl Terminal {
         signal(self.child.id(), name);
     }
 
-    /// Waits for the end; gives the exit status, the lines that stand on the screen, and every byte that came.
+    /// Waits for the end; returns the exit status, the lines on the screen, and every byte received.
     pub fn wait(mut self) -> (Option<i32>, String, String) {
         let status = wait_for("the run to end", || self.child.try_wait().expect("a child can be waited for"));
         wait_for("the terminal's end", || self.seen(|seen| seen.ended).then_some(()));
@@ -164,7 +164,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Only of use when the test failed before it waited.
+        // Needed only if the test failed before it waited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

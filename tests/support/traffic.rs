@@ -1,4 +1,4 @@
-//! What a server's other clients do meanwhile, and how long they are made to wait.
+//! What a server's other clients do meanwhile, and how long they have to wait.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -21,22 +21,22 @@ impl Numbers {
     }
 }
 
-/// A client that reads one random key after the other.
+/// A client that reads one random key after another.
 #[derive(Default)]
 pub struct Reader {
     gets: AtomicU64,
-    /// Microseconds.
+    /// In microseconds.
     worst: AtomicU64,
     stop: AtomicBool,
 }
 
 impl Reader {
-    /// Gets so far.
+    /// The number of gets so far.
     pub fn gets(&self) -> u64 {
         self.gets.load(Relaxed)
     }
 
-    /// The longest that a get took.
+    /// The longest time that a get took.
     pub fn worst(&self) -> Duration {
         Duration::from_micros(self.worst.load(Relaxed))
     }
@@ -73,7 +73,7 @@ impl Reader {
     }
 }
 
-/// Also when the work fails: its thread scope waits for the others.
+/// Sets the flag also if the work fails, because its thread scope waits for the other threads.
 pub struct StopAtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
@@ -82,7 +82,7 @@ impl Drop for StopAtEnd<'_> {
     }
 }
 
-/// Whether a key is there, read as another client reads it.
+/// Whether another client finds a key.
 pub fn get(connection: &mut Connection, key: &str) -> bool {
     connection.send(format!("get {key}\r\n").as_bytes());
     let mut found = false;

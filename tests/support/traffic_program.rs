@@ -1,4 +1,4 @@
-//! Other clients of a server, in a process of their own, at full speed until somebody kills it:
+//! Other clients of a server, in a separate process, at full speed until it is killed:
 //! `traffic ADDRESS ROLE PREFIXES COUNT CONNECTIONS`.
 //!
 //! The keys are each of PREFIXES (with commas between) followed by a number below COUNT. ROLE is one of
@@ -20,10 +20,10 @@ use std::hint::black_box;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-/// Keys in one batch.
+/// The number of keys in one batch.
 const BATCH: usize = 50;
 
-/// The keys that `mixed` stores of each prefix.
+/// The number of keys that `mixed` stores of each prefix.
 const OWN_KEYS: usize = 2_000;
 
 fn main() {
@@ -40,7 +40,7 @@ fn main() {
                 if role == "hog" {
                     spin();
                 }
-                // The server is gone: so is the work.
+                // If the server is gone, the work is over.
                 let _ = Client::open(address).and_then(|mut client| client.work(role, &prefixes, count));
             });
         }
@@ -124,7 +124,7 @@ impl Client {
         Ok(())
     }
 
-    /// Changes some keys by `command`, and makes those anew of which the server says that they are `missing`.
+    /// Changes some keys by `command`, and stores those anew that the server reports as `missing`.
     fn change(&mut self, prefixes: &[&str], count: usize, command: &str, missing: &str, value: &str) -> io::Result<()> {
         let keys: Vec<String> = (0..BATCH).map(|_| self.key(prefixes, count)).collect();
         let commands: String = keys.iter().map(|key| command.replace("KEY", key)).collect();

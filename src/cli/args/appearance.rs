@@ -1,4 +1,4 @@
-//! How what mcflush prints appears.
+//! Colours and progress lines.
 
 use std::env;
 
@@ -21,7 +21,7 @@ pub struct Appearance {
     pub progress: When,
 }
 
-/// What --color says before the arguments are understood, as help and refusals have colours too.
+/// The value of --color before the arguments are parsed, because help and refusals have colours too.
 pub fn color_asked() -> When {
     let arguments: Vec<_> = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| match argument.strip_prefix("--color") {

@@ -1,4 +1,4 @@
-//! Conditions on items, beside their keys.
+//! Conditions on items beside their keys.
 
 use std::time::Duration;
 
@@ -31,12 +31,12 @@ impl FilterArgs {
     }
 }
 
-/// A number of these units; the first unit is meant where none is named.
+/// A number with one of these units; without a unit, the first one applies.
 fn number(text: &str, units: &[(char, u64)]) -> Option<u64> {
     let unit =
         units.iter().find_map(|(name, size)| Some((text.strip_suffix([*name, name.to_ascii_uppercase()])?, *size)));
     let (digits, size) = unit.unwrap_or((text, units.first()?.1));
-    // A sign is no digit.
+    // A sign is not a digit.
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(size)
 }

@@ -1,14 +1,14 @@
-//! How `--help` is arranged: the commands by what they are for.
+//! Arranges `--help`: the commands stand in groups by purpose.
 
 use clap::Command;
 
-/// What commands are for, and which.
+/// The purposes, each with its commands.
 const PURPOSES: [(&str, &[&str]); 2] = [
     ("Commands to look around", &["stats", "keys", "namespaces", "hot"]),
     ("Set up", &["config", "completions", "man"]),
 ];
 
-/// For reading: its commands stand under headings, before the options.
+/// The command with its subcommands under headings before the options; only for printing help.
 pub fn arranged(command: Command) -> Command {
     let (heading, literal) = (*command.get_styles().get_header(), *command.get_styles().get_literal());
     let mut template = String::from("{about-with-newline}\n{usage-heading} {usage}\n");

@@ -16,7 +16,7 @@ Examples:
   mcflush hot --seconds 60 --depth 2 --top 20 cache1  for longer, with longer prefixes, the twenty most used
   mcflush hot --html page.html cache1                 a page with a chart";
 
-/// What the command takes beside the servers.
+/// The arguments of `hot` beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HotArgs {

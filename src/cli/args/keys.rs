@@ -20,7 +20,7 @@ Examples:
   mcflush keys --idle 7d cache1             keys that no client has read for a week
   mcflush keys --json cache1                one JSON object a line";
 
-/// What the command takes beside the servers.
+/// The arguments of `keys` beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct KeysArgs {
@@ -105,7 +105,7 @@ impl KeysArgs {
     }
 }
 
-/// What --sort takes.
+/// The values of --sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sort {
     /// The largest
@@ -129,7 +129,7 @@ impl Sort {
     }
 }
 
-/// More keys than this are no longer looked at, and would take much memory.
+/// More keys than this would take much memory, and no user reads so many.
 const TOP_MAX: usize = 100_000;
 
 fn top(text: &str) -> Result<NonZeroUsize, String> {

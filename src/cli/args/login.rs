@@ -16,7 +16,7 @@ use crate::cli::text::one_line;
 const PASSWORD: &str = "MCFLUSH_PASSWORD";
 const USER: &str = "MCFLUSH_USER";
 
-/// The variables of a user and its password, which belong together: our own, those of other clients, and MemCachier's.
+/// The variables for a user and its password, in pairs: mcflush's own, those of other clients, and MemCachier's.
 const VARIABLES: [[&str; 2]; 3] =
     [[USER, PASSWORD], ["MEMCACHE_USERNAME", "MEMCACHE_PASSWORD"], ["MEMCACHIER_USERNAME", "MEMCACHIER_PASSWORD"]];
 
@@ -40,7 +40,7 @@ pub struct LoginArgs {
     pub login: LoginForm,
 }
 
-/// What --login takes.
+/// The values of --login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LoginForm {
     /// What each server asks for: the text login (-Y), SASL, or none; MemCachier's if the host ends in memcachier.com
@@ -50,7 +50,7 @@ pub enum LoginForm {
 }
 
 impl LoginArgs {
-    /// Which login the servers take.
+    /// The login that the servers take.
     pub const fn form(&self) -> connection::Login {
         match self.login {
             LoginForm::Auto => connection::Login::Auto,
@@ -58,10 +58,10 @@ impl LoginArgs {
         }
     }
 
-    /// User and password for the servers whose URL has none: by option, environment or config file.
+    /// User and password for the servers whose URL has none: from the options, the environment or the config file.
     ///
     /// # Errors
-    /// One of them is missing, or is nothing that a server could know.
+    /// One of the two is missing, or has a form that no server accepts.
     pub fn credentials(self, config: &Config) -> Result<Option<Credentials>, String> {
         let [of_user, of_password] = in_environment();
         let from_config = |name: &str| {
@@ -111,12 +111,12 @@ impl LoginArgs {
 /// A user or a password.
 struct LoginPart {
     text: String,
-    /// Who gave it, in the words of a message.
+    /// Where it comes from, for messages.
     source: String,
 }
 
 impl LoginPart {
-    /// Checks that a server can know it, without saying what it is.
+    /// Checks that a server can accept it. The error does not contain it.
     fn check(&self) -> Result<(), String> {
         let Self { text, source } = self;
         if text.is_empty() {
@@ -131,7 +131,8 @@ impl LoginPart {
     }
 }
 
-/// The variables that give user and password: of the first pair of which one is set. What others leave empty is not set.
+/// The variables for user and password: the first pair of which one is set. An empty variable of another client counts
+/// as not set.
 fn in_environment() -> [Option<&'static str>; 2] {
     let is_set =
         |name: &str| env::var_os(name).is_some_and(|text| name == USER || name == PASSWORD || !text.is_empty());
@@ -139,7 +140,7 @@ fn in_environment() -> [Option<&'static str>; 2] {
     pairs.into_iter().find(|pair| pair.iter().any(Option::is_some)).unwrap_or([None, None])
 }
 
-/// The user that a variable names, if one does, and whether one holds a password.
+/// The user in the environment, if any, and whether the environment has a password.
 pub fn known_to_environment() -> (Option<String>, bool) {
     let [user, password] = in_environment();
     (user.and_then(|name| env::var(name).ok()), password.is_some())
@@ -150,12 +151,12 @@ fn from_environment(variable: &str) -> Result<LoginPart, String> {
     Ok(LoginPart { text, source: variable.into() })
 }
 
-/// The only line of a file.
+/// The single line of a file.
 fn from_file(file: &Path) -> Result<LoginPart, String> {
     let source = format!("--password-file {}", one_line(&file.display().to_string()));
     let failed = |error| format!("{source}: {error}: give a file with the password in it");
     let mut text = String::new();
-    // One more than any password has, so that a longer one is seen to be.
+    // One byte more than the longest password, so that a longer one is detected.
     let most = Credentials::MAX as u64 + 1;
     let mut opened = File::open(file).map_err(failed)?;
     secret::warn_if_open(&opened, file);

@@ -1,4 +1,4 @@
-//! The command line: its options, and what they mean. Everything is checked here, before anything is sent.
+//! The command line: its options and their meaning. Everything is checked here, before mcflush sends a byte.
 
 mod appearance;
 mod filter;
@@ -46,7 +46,7 @@ use super::servers::{Named, Shard};
 use super::when::When;
 use super::{completions, packaging, servers};
 
-/// What the options are for.
+/// The headings of the options in the help.
 mod heading {
     pub const WHAT: &str = "What to empty";
     pub const HOW: &str = "How";
@@ -201,7 +201,7 @@ struct Args {
 }
 
 impl Args {
-    /// What commands that speak to servers have in common; none of one that prints a text for packagers.
+    /// The arguments that all commands to servers share; none for a command that prints a text for packagers.
     fn common(&self) -> Option<&Common> {
         match &self.command {
             Some(Sub::Completions { .. } | Sub::Man) => None,
@@ -215,7 +215,7 @@ impl Args {
     }
 }
 
-/// What --strategy takes.
+/// The values of --strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Listing {
     /// The listing that is complete and safe for other clients
@@ -258,7 +258,7 @@ enum Sub {
     ///
     /// In bash, zsh and fish it completes the names of apps, groups and servers in the config file too.
     Completions {
-        /// What bash, zsh or another one is to read
+        /// The shell to print the script for
         shell: Shell,
         /// The words of a command line up to the cursor: what the last one may become, one a line
         #[arg(last = true, hide = true)]
@@ -364,7 +364,7 @@ struct Common {
     appearance: Appearance,
 }
 
-/// Seconds. A server takes more than thirty days for a date.
+/// In seconds. A server takes a longer delay for a date.
 const DELAY_MAX: i64 = 30 * 24 * 60 * 60;
 
 const USAGE: &str = "\
@@ -383,32 +383,32 @@ Examples:
 
 Exit status: 0 done on every server, 1 on none, 2 wrong use (nothing was sent), 3 done on some, 130 or 143 interrupted.";
 
-/// What to do, where, and how.
+/// A checked command line.
 #[derive(Debug)]
 pub struct Invocation {
     pub command: Command,
     pub servers: Vec<Target>,
-    /// How they are entered.
+    /// How to connect and log in to the servers.
     pub accesses: Accesses,
-    /// Whether a terminal is asked before several servers are emptied.
+    /// Whether mcflush asks on a terminal before it empties several servers.
     pub asks: bool,
-    /// The DNS server that resolves names, in place of the system.
+    /// The DNS server that resolves names instead of the system.
     pub dns: Option<SocketAddr>,
-    /// The part of the list that was asked for.
+    /// The part of the list that --shard selects.
     pub shard: Option<Shard>,
     /// Seconds from one server's flush to the next one's.
     pub stagger: u32,
     pub jobs: NonZeroUsize,
     pub patience: Patience,
-    /// For the whole run.
+    /// The time that the whole run may take.
     pub deadline: Option<Duration>,
     pub quiet: bool,
     pub json: bool,
     pub verbose: u8,
     pub appearance: Appearance,
-    /// The hosts in the config file, to guess what a misspelt host was meant to be.
+    /// The hosts in the config file, for guessing what a misspelt host was meant to be.
     pub hosts: Vec<String>,
-    /// Prefixes are spelt byte by byte.
+    /// Whether prefixes are spelt with --escaped.
     pub is_escaped: bool,
 }
 
@@ -417,7 +417,7 @@ pub enum Command {
     Flush(Flush),
     Clear(Scope, clear::ClearOptions),
     Survey(Scope, clear::ClearOptions),
-    /// With the deletes a second and server.
+    /// With the greatest number of deletes a second for each server.
     Delete(KeysFrom, Option<NonZeroU32>),
     Stats(super::stats::StatsCommand),
     Keys(super::keys::KeysCommand),
@@ -428,9 +428,9 @@ pub enum Command {
 /// Reads the process's arguments.
 ///
 /// # Errors
-/// They are not understood, or do not go together.
+/// The arguments cannot be parsed, or contradict each other.
 pub fn parse() -> Result<Invocation, Refusal> {
-    // Without the config file first: help does not need it, and it may be named here.
+    // First without the config file: help does not need it, and the arguments may name it.
     let matches = matches(help::arranged(Args::command()))?;
     let args = Args::from_arg_matches(&matches).map_err(refusal)?;
     match &args.command {
@@ -483,7 +483,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
             let check = Check::new(config, &servers, &Args::command(), innermost(matches));
             return Err(Refusal::Document(if common.json { check.json()? } else { check.text() }));
         }
-        // They were printed.
+        // Their text has been printed.
         Some(Sub::Completions { .. } | Sub::Man) => return Err(Refusal::Document(Vec::new())),
         None => {
             let common = args.common.clone();
@@ -535,10 +535,10 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     })
 }
 
-/// The delay of each server, one step later than the one before.
+/// The delay of each server: each is one step longer than the one before.
 ///
 /// # Errors
-/// The last one's is longer than a server can wait.
+/// The last delay is longer than a server accepts.
 pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMap<ServerAddr, u32>, String> {
     let delay = |(server, place): (&ServerAddr, u32)| {
         let delay = step.saturating_mul(place).saturating_add(first);
@@ -548,7 +548,7 @@ pub fn staggered(servers: &[ServerAddr], first: u32, step: u32) -> Result<HashMa
     delays.ok_or("--stagger: the last server's delay would be over thirty days: name fewer servers or seconds".into())
 }
 
-/// What deletes, or would.
+/// The commands that delete keys, or report what they would delete.
 fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> Result<Command, String> {
     if let Some(file) = &args.keys_from {
         if file == Path::new("-") && args.common.servers_from.as_deref() == Some(Path::new("-")) {
@@ -565,7 +565,7 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
     let mut matching = globs("--match", args.globs, args.escaped)?;
     let mut keep_matching = globs("--keep-match", args.keep_match, args.escaped)?;
     if let Some(app) = app {
-        // As they stand in the file: TOML has escapes of its own.
+        // Used as they stand in the file, because TOML has its own escapes.
         let texts = |texts: &[String]| texts.iter().map(OsString::from).collect();
         prefix.extend(prefixes("--app", texts(&app.prefixes), false)?);
         keep.extend(prefixes("--app", texts(&app.keep), false)?);
@@ -614,13 +614,13 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    // A longer wait than a day is a typing error.
+    // A wait longer than a day is a typing error.
     let valid = |seconds: &f64| *seconds > 0.0 && *seconds <= 86_400.0;
     let seconds = text.parse().ok().filter(valid).ok_or("give seconds, above 0 and at most 86400")?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// The matches of the innermost command that was given.
+/// The matches of the innermost command on the command line.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }

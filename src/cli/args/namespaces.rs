@@ -40,7 +40,7 @@ impl DivisionArgs {
     }
 }
 
-/// What the command takes beside the servers.
+/// The arguments of `namespaces` beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct NamespacesArgs {

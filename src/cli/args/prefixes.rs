@@ -1,4 +1,4 @@
-//! What begins the keys that are meant, as it is typed.
+//! Reads prefixes and patterns as they are typed.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use mcflush::scope::{Glob, GlobError, Prefix};
 
 use crate::cli::advice;
 
-/// What --prefix and --keep take.
+/// The values of --prefix and --keep.
 pub fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Prefix>, String> {
     let prefix = |text: OsString| {
         let bytes = text.into_encoded_bytes();
@@ -21,7 +21,7 @@ pub fn prefixes(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Re
     texts.into_iter().map(prefix).collect()
 }
 
-/// What --match and --keep-match take.
+/// The values of --match and --keep-match.
 pub fn globs(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Result<Vec<Glob>, String> {
     let glob = |text: OsString| {
         let bytes = text.into_encoded_bytes();
@@ -34,7 +34,7 @@ pub fn globs(option: &'static str, texts: Vec<OsString>, escaped: bool) -> Resul
     texts.into_iter().map(glob).collect()
 }
 
-/// `\xNN` in a pattern as that byte, which stands for itself; every other `\` is the pattern's own.
+/// Replaces `\xNN` in a pattern by that byte, without a special meaning; any other `\` stays for the pattern.
 fn with_bytes(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -57,7 +57,7 @@ fn hexadecimal(high: u8, low: u8) -> Option<u8> {
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-/// `\xNN` and `\\` as bytes; None when a backslash begins something else.
+/// Replaces `\xNN` and `\\` by the bytes; `None` if a backslash begins something else.
 pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

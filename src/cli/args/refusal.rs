@@ -1,4 +1,4 @@
-//! Why a command line does not come to speak to a server.
+//! Why a command line ends before mcflush talks to a server.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -9,14 +9,14 @@ use crate::cli::WRONG_USE;
 use crate::cli::screen::complain;
 use crate::cli::text::{one_line, without_password};
 
-/// Why no server is spoken to.
+/// Why mcflush talks to no server.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Help and the like, which was asked for.
+    /// The user asked for help or for the version.
     Asked(clap::Error),
-    /// A text for packagers, which was asked for.
+    /// The user asked for a text for packagers.
     Document(Vec<u8>),
-    /// What is wrong, and what to do, in a line.
+    /// What is wrong and what to do, in one line.
     Wrong(String),
 }
 
@@ -33,7 +33,7 @@ impl From<io::Error> for Refusal {
 }
 
 impl Refusal {
-    /// Says so and gives the exit status.
+    /// Prints it, and returns the exit status.
     pub fn print(self) -> ExitCode {
         match self {
             Self::Asked(text) => match text.print() {
@@ -45,7 +45,7 @@ impl Refusal {
                 match stdout.write_all(&text).and_then(|()| stdout.flush()) {
                     Ok(()) => ExitCode::SUCCESS,
                     Err(error) => {
-                        complain(&format!("io: cannot write the text ({error}): give stdout a place to go"));
+                        complain(&format!("io: cannot write the text ({error}): check where stdout goes"));
                         ExitCode::from(1)
                     }
                 }
@@ -58,7 +58,7 @@ impl Refusal {
     }
 }
 
-/// An error of the parser in one line, or the text that was asked for.
+/// An error of the parser in one line, or the help that was asked for.
 pub fn refusal(error: clap::Error) -> Refusal {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Refusal::Asked(error);

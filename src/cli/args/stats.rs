@@ -11,7 +11,7 @@ Examples:
   mcflush stats --group items --group slabs cache1      where the memory goes
   mcflush stats --format prometheus cache1              for a node exporter's text files";
 
-/// What the command takes beside the servers.
+/// The arguments of `stats` beside the servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatsArgs {
@@ -48,7 +48,7 @@ impl StatsArgs {
             (None, false) => StatsFormat::Table,
         };
         if self.watch.is_some() && format == StatsFormat::Prometheus {
-            return Err("--watch has no use for Prometheus, which asks by itself: leave it out".into());
+            return Err("--watch does not go with --format prometheus, because Prometheus asks again by itself: leave --watch out".into());
         }
         self.common.json = format == StatsFormat::Json;
         let mut groups = self.group;

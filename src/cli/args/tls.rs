@@ -1,10 +1,10 @@
-//! TLS: the authorities to trust, and the certificate of mcflush itself.
+//! TLS: the trusted authorities, and mcflush's own certificate.
 
 use std::path::PathBuf;
 
 use mcflush::connection::tls::{Tls, Trust};
 
-/// The ids of these options.
+/// The clap ids of these options.
 pub const IDS: [&str; 4] = ["tls_ca", "tls_cert", "tls_key", "tls_name"];
 
 #[derive(Debug, Clone, clap::Args)]
@@ -30,7 +30,7 @@ impl TlsArgs {
     /// Reads the files.
     ///
     /// # Errors
-    /// One of them is not what it should be.
+    /// A file cannot be read, or holds something else.
     pub fn read(self) -> Result<Tls, String> {
         let identity = self.tls_cert.zip(self.tls_key);
         let trust = Trust { authorities: self.tls_ca, identity, name: self.tls_name };

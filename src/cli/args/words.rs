@@ -1,4 +1,5 @@
-//! Commands among the servers: they are read as host names there, and what was meant as a look would empty a host.
+//! Finds commands among the servers: mcflush would read one as a host name, and a command that only looks could empty a
+//! host.
 
 use std::ffi::OsString;
 
@@ -7,13 +8,13 @@ use clap::Command;
 use super::Args;
 use crate::cli::text::{one_line, without_password};
 
-/// What is meant where the help is asked for by a word.
+/// The word with which a user may ask for help.
 const HELP: &str = "help";
 
 /// Refuses a command's name, or one near it, among the servers.
 ///
 /// # Errors
-/// There is one; with the command line that was likely meant.
+/// There is one. The error has the command line that was probably meant.
 pub fn no_command_among(servers: &[String], args: &Args, mcflush: &Command) -> Result<(), String> {
     let names: Vec<&str> = mcflush.get_subcommands().map(Command::get_name).chain([HELP]).collect();
     let Some((word, command)) = servers.iter().find_map(|word| Some((word, meant(word, &names)?))) else {
@@ -43,11 +44,11 @@ pub fn no_command_among(servers: &[String], args: &Args, mcflush: &Command) -> R
     ))
 }
 
-/// The command that a word among the servers was likely meant to be. A name with a digit or a dot in it is a host's.
+/// The command that a word among the servers was probably meant to be. A name with a digit or a dot is a host's.
 fn meant<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let is_near = |name: &&&str| {
-        // Short words are near too many others.
+        // Short words are similar to too many others.
         word == **name
             || (name.len() >= 4
                 && word.bytes().all(|byte| byte.is_ascii_alphabetic())
@@ -56,7 +57,7 @@ fn meant<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     names.iter().find(is_near).copied()
 }
 
-/// As a shell takes it.
+/// Quotes a text for the shell.
 fn quoted(text: &OsString) -> String {
     let text = text.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/@%+=,".contains(&byte);

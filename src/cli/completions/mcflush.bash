@@ -1,4 +1,4 @@
-# Completes the command line of mcflush in bash. mcflush itself says what a word may become; it connects to no server for that.
+# Completes the command line of mcflush in bash. mcflush itself gives the candidates for a word, without connecting to a server.
 _mcflush() {
     local line=${COMP_LINE:0:COMP_POINT} word prefix candidate
     local -a words
@@ -9,10 +9,10 @@ _mcflush() {
     while [[ ${#words[@]} -gt 1 && ${words[0]} != "$1" ]]; do words=("${words[@]:1}"); done
     [[ ${#words[@]} -gt 1 ]] || return 0
     word=${words[${#words[@]} - 1]}
-    # bash replaces what is behind the last cut only.
+    # bash replaces only the text after its last cut.
     prefix=${word%"$2"}
     while IFS= read -r candidate; do
-        # What a shell would take apart is quoted, so that no name in a config file becomes a command.
+        # Special characters are quoted, so that no name in a config file becomes a command.
         printf -v candidate %q "${candidate#"$prefix"}"
         COMPREPLY+=("${candidate/#\\~\//\~/}")
     done < <("${1/#\~\//$HOME/}" completions bash -- "${words[@]}" 2>/dev/null)

@@ -1,4 +1,4 @@
-# Completes the command line of mcflush in fish. mcflush itself says what a word may become; it connects to no server for that.
+# Completes the command line of mcflush in fish. mcflush itself gives the candidates for a word, without connecting to a server.
 function __mcflush_candidates
     set -l words (commandline --current-process --tokenize --cut-at-cursor)
     $words[1] completions fish -- $words (commandline --current-token --cut-at-cursor) 2>/dev/null

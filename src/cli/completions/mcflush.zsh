@@ -1,5 +1,5 @@
 #compdef mcflush
-# Completes the command line of mcflush in zsh. mcflush itself says what a word may become; it connects to no server for that.
+# Completes the command line of mcflush in zsh. mcflush itself gives the candidates for a word, without connecting to a server.
 _mcflush() {
     local line value
     local -a names folders
@@ -20,5 +20,5 @@ _mcflush() {
     if (( $#folders )); then compadd -S '' -a folders && found=0; fi
     return found
 }
-# Read by compinit this file is the function itself; by `source` it has to be made known.
+# For compinit this file is the function itself; after `source` the function has to be registered.
 if [[ $funcstack[1] == _mcflush ]]; then _mcflush "$@"; else compdef _mcflush mcflush; fi

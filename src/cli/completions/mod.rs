@@ -1,4 +1,5 @@
-//! Completions: the scripts for the shells, and what a word of the command line may become. Nothing here connects to a server.
+//! Completions: the scripts for the shells, and the candidates for a word of the command line. This code never connects
+//! to a server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,8 +13,8 @@ use mcflush::address::Target;
 use super::config::Config;
 use super::text::count;
 
-/// The script that completes mcflush's command line in a shell. Where the script asks mcflush for each word, it completes names
-/// of the config file; elsewhere it knows the options alone.
+/// The script that completes mcflush's command line in a shell. If the script asks mcflush for each word, it completes
+/// names of the config file; if not, only the options.
 pub fn script(mut command: Command, shell: Shell) -> Vec<u8> {
     match shell {
         Shell::Bash => include_bytes!("mcflush.bash").to_vec(),
@@ -27,8 +28,8 @@ pub fn script(mut command: Command, shell: Shell) -> Vec<u8> {
     }
 }
 
-/// What the last of these words may become, one a line; for zsh and fish with a tab and an explanation behind it. Nothing
-/// where nothing fits.
+/// The candidates for the last of these words, one a line; for zsh and fish with a tab and an explanation after each.
+/// Empty if there is none.
 pub fn candidates(command: Command, shell: Shell, words: &[OsString]) -> Vec<u8> {
     let config = Config::find_in_silence(config_file(words)).unwrap_or_default();
     let mut command = with_names(command, &Names::of(&config));
@@ -38,7 +39,7 @@ pub fn candidates(command: Command, shell: Shell, words: &[OsString]) -> Vec<u8>
     let wants_options = words.last().is_some_and(|word| !word.is_empty());
     let mut text = String::new();
     for candidate in found.unwrap_or_default() {
-        // A name that is no text, or that a terminal or a line would not survive, can still be typed.
+        // A name that is not UTF-8, or that has control characters, is left out; the user can still type it.
         let Some(value) = candidate.get_value().to_str().filter(|value| !value.contains(char::is_control)) else {
             continue;
         };
@@ -59,14 +60,14 @@ pub fn candidates(command: Command, shell: Shell, words: &[OsString]) -> Vec<u8>
 
 /// The config file that the words name.
 fn config_file(words: &[OsString]) -> Option<PathBuf> {
-    // The last word is not whole yet.
+    // The last word is not complete yet.
     let (_, words) = words.split_last()?;
     let behind = |word: &OsString| word.to_str().and_then(|word| word.strip_prefix("--config=")).map(OsString::from);
     let named = words
         .iter()
         .enumerate()
         .find_map(|(at, word)| if word == "--config" { words.get(at + 1).cloned() } else { behind(word) })?;
-    // The shell has not replaced it yet.
+    // The shell has not expanded the ~ yet.
     let in_home = named.to_str().and_then(|named| named.strip_prefix("~/"));
     Some(match (in_home, std::env::home_dir()) {
         (Some(below), Some(home)) => home.join(below),
@@ -74,7 +75,7 @@ fn config_file(words: &[OsString]) -> Option<PathBuf> {
     })
 }
 
-/// The names in a config file, each with what it stands for.
+/// The names in a config file, each with its meaning.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Names {
     apps: BTreeMap<String, String>,
@@ -92,7 +93,7 @@ impl Names {
             let size = u64::try_from(group.servers.len()).unwrap_or(u64::MAX);
             (format!("@{name}"), count(size, "server"))
         });
-        // A password in a URL is not for the screen.
+        // A URL with a password is not shown.
         let is_open =
             |server: &&String| server.parse::<Target>().is_ok_and(|target| target.entry.credentials.is_none());
         let servers: BTreeSet<&String> = config.all_servers().filter(is_open).collect();
@@ -101,7 +102,7 @@ impl Names {
     }
 }
 
-/// The command, and each below it, with the names for the arguments that take one.
+/// The command and its subcommands, with the names as candidates for the arguments that take one.
 fn with_names(mut command: Command, names: &Names) -> Command {
     let below: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
     for below in below {

@@ -1,4 +1,4 @@
-//! `mcflush config check`: what applies, and from where.
+//! `mcflush config check`: the settings that apply, and where each comes from.
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -9,14 +9,14 @@ use crate::cli::args::login::known_to_environment;
 use crate::cli::servers::Named;
 use crate::cli::text::one_line;
 
-/// What applies.
+/// The settings that apply.
 #[derive(Debug)]
 pub struct Check<'a> {
     config: &'a Config,
     servers: Vec<String>,
-    /// Who named the servers.
+    /// Where the servers were named.
     source: &'static str,
-    /// Name, value, and where it comes from.
+    /// The name and value of each option, and where the value comes from.
     options: Vec<(String, String, &'static str)>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Check<'a> {
                 continue;
             };
             let is_in_file = config.defaults().any(|known| known == name);
-            // Those that this command does not have are shown where the file has a word on them.
+            // An option that this command does not have is shown if the file sets it.
             let given = matches.try_get_raw(id.as_str()).ok().flatten();
             let values = given.map(|values| values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" "));
             let source = match matches.try_contains_id(id.as_str()).ok().and_then(|_| matches.value_source(id.as_str()))
@@ -40,7 +40,7 @@ impl<'a> Check<'a> {
                 _ if is_in_file => "config file",
                 _ => "built in",
             };
-            // These come behind the environment, and are not among the matches.
+            // The file's default for these comes after the environment, and is not among the matches.
             let from_environment = user.clone().filter(|_| name == "user");
             let (value, source) = match (values, from_environment) {
                 (Some(value), _) => (Some(value), source),
@@ -65,7 +65,7 @@ impl<'a> Check<'a> {
         self.config.file.as_ref().map(|file| one_line(&file.display().to_string()))
     }
 
-    /// For people.
+    /// The settings as text.
     pub fn text(&self) -> Vec<u8> {
         let mut text = format!("config file: {}\n", self.file().unwrap_or_else(|| "none".into()));
         text.push_str(&format!("servers: {} ({})\n", self.servers.join(", "), self.source));
@@ -95,7 +95,7 @@ impl<'a> Check<'a> {
         text.into_bytes()
     }
 
-    /// The same for programs.
+    /// The settings as JSON.
     pub fn json(&self) -> Result<Vec<u8>, std::io::Error> {
         let option =
             |(name, value, source): &(String, String, &str)| json!({ "name": name, "value": value, "from": source });

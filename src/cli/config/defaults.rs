@@ -1,4 +1,4 @@
-//! Defaults for the options.
+//! The file's defaults for the options.
 
 use clap::{Arg, ArgAction, Command};
 use toml::Value;
@@ -6,7 +6,7 @@ use toml::Value;
 use super::{Config, similar};
 use crate::cli::text::one_line;
 
-/// What is said anew each time, and never by a file.
+/// Options that a user gives anew in each run, and for which the file has no default.
 const NEVER: [&str; 24] = [
     "all",
     "prefix",
@@ -34,11 +34,11 @@ const NEVER: [&str; 24] = [
     "watch",
 ];
 
-/// Settings that come after the environment, and that the login code asks for by name. The password has no option: other users
-/// could read it in the process list.
+/// Settings that come after the environment, which the login code reads by name. The password has no option, because
+/// other users could read it in the process list.
 const LOGIN: [&str; 3] = ["user", "password", "password-file"];
 
-/// Paths, which are meant from where the file is.
+/// Settings that are paths, relative to the file's folder.
 const PATHS: [&str; 4] = ["password-file", "tls-ca", "tls-cert", "tls-key"];
 
 /// The long options that may have a default in the file.
@@ -48,10 +48,10 @@ pub fn names(command: &Command) -> Vec<&str> {
 }
 
 impl Config {
-    /// The command with the file's defaults in place of those that are built in.
+    /// The command, with the file's defaults instead of the built-in ones.
     ///
     /// # Errors
-    /// An option is not known, or does not take what the file gives it.
+    /// An option is unknown, or does not accept the file's value.
     pub fn apply(&self, mut command: Command) -> Result<Command, String> {
         for (name, value) in &self.contents.defaults {
             if LOGIN.contains(&name.get_ref().as_str()) {
@@ -68,10 +68,10 @@ impl Config {
         Ok(command)
     }
 
-    /// A default that is a text, of the settings that come after the environment.
+    /// A default that is a text, for a setting that comes after the environment.
     ///
     /// # Errors
-    /// It is no text.
+    /// The value is not a text.
     pub fn text(&self, name: &str) -> Result<Option<String>, String> {
         let Some((_, value)) = self.contents.defaults.iter().find(|(known, _)| known.get_ref() == name) else {
             return Ok(None);
@@ -82,7 +82,7 @@ impl Config {
         }
     }
 
-    /// A path is meant from where the file is.
+    /// Makes a path relative to the file's folder.
     fn resolved(&self, name: &str, text: &str) -> String {
         match self.file.as_deref().and_then(std::path::Path::parent) {
             Some(folder) if PATHS.contains(&name) => folder.join(text).display().to_string(),
@@ -90,7 +90,7 @@ impl Config {
         }
     }
 
-    /// What an option is given, as it would be typed; none for what it is anyway.
+    /// The value of an option as a user would type it; none if it changes nothing.
     fn default(&self, command: &Command, name: &str, value: &Value) -> Result<Option<String>, String> {
         let names = names(command);
         let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name) && names.contains(&name))
@@ -109,7 +109,7 @@ impl Config {
             (_, Value::Float(number)) => number.to_string(),
             _ => return Err(format!("{name}: give a text or a number")),
         };
-        // By itself, as if it were typed: a default that clap cannot read would be a mistake of this program to it.
+        // Parsed alone, as if it were typed: clap treats a default that it cannot parse as a mistake of this program.
         let typed = format!("--{name}={text}");
         match command.clone().try_get_matches_from(["mcflush", "--all", &typed]) {
             Ok(_) => Ok(Some(text)),
@@ -122,7 +122,7 @@ impl Config {
     }
 }
 
-/// Of the command and those below it that have the option.
+/// Sets the default in the command and in each subcommand that has the option.
 fn with_default(mut command: Command, name: &str, value: &str) -> Command {
     let id = command.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id().clone());
     if let Some(id) = id {

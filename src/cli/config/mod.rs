@@ -1,4 +1,4 @@
-//! The config file: servers, groups of them, apps with their prefixes, and defaults for the options.
+//! The config file: servers, groups of servers, apps with their prefixes, and defaults for the options.
 
 pub mod check;
 mod defaults;
@@ -19,13 +19,13 @@ pub use self::defaults::names;
 use super::text::one_line;
 use super::{advice, secret};
 
-/// What the config file says; nothing where there is none.
+/// The contents of the config file; empty if there is none.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// Where it was found.
+    /// The path of the file.
     pub file: Option<PathBuf>,
     contents: Contents,
-    /// Where the defaults stand.
+    /// The line of each default.
     lines: BTreeMap<String, usize>,
 }
 
@@ -41,7 +41,7 @@ struct Contents {
     apps: BTreeMap<String, App>,
 }
 
-/// Servers that `@NAME` stands for.
+/// The servers that `@NAME` stands for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerGroup {
@@ -60,16 +60,16 @@ pub struct App {
     pub keep: Vec<String>,
     #[serde(default, rename = "keep-match")]
     pub keep_match: Vec<String>,
-    /// Else the file's own.
+    /// None means the file's own servers.
     pub servers: Option<Vec<String>>,
 }
 
 impl Config {
-    /// Reads the file that is named, or else the first of those that exist: `$MCFLUSH_CONFIG`, `./mcflush.toml`,
-    /// `$XDG_CONFIG_HOME/mcflush/config.toml`, `/etc/mcflush.toml`.
+    /// Reads the named file, or else the first that exists of `$MCFLUSH_CONFIG`, `./mcflush.toml`,
+    /// `$XDG_CONFIG_HOME/mcflush/config.toml` and `/etc/mcflush.toml`.
     ///
     /// # Errors
-    /// The file cannot be read, or has a wrong value: one line, with the place.
+    /// The file cannot be read, or has a wrong value. The error is one line, with the number of the file's line.
     pub fn find(named: Option<PathBuf>) -> Result<Self, String> {
         let Some(file) = place(named)? else { return Ok(Self::default()) };
         let name = one_line(&file.display().to_string());
@@ -83,15 +83,15 @@ impl Config {
         Ok(config)
     }
 
-    /// The same for a completion, which says nothing of what is wrong, and waits for no pipe; nothing where there is no such
-    /// file.
+    /// As [`Self::find`], for a completion: it reports no error and never waits for a pipe. `None` if there is no file
+    /// to read.
     pub fn find_in_silence(named: Option<PathBuf>) -> Option<Self> {
         let file = place(named).ok()??;
         let text = file.is_file().then(|| std::fs::read_to_string(&file))?.ok()?;
         Self::of(&text, file).ok()
     }
 
-    /// An error begins with the line.
+    /// Parses the file. An error begins with the line number.
     fn of(text: &str, file: PathBuf) -> Result<Self, String> {
         let contents = parse(text)?;
         let place = |name: &Spanned<String>| (name.get_ref().clone(), line(text, Some(name.span())));
@@ -99,12 +99,12 @@ impl Config {
         Ok(Self { file: Some(file), contents, lines })
     }
 
-    /// The servers of the file, where it names some.
+    /// The servers of the file, if it names any.
     pub fn servers(&self) -> Option<&[String]> {
         self.contents.servers.as_deref()
     }
 
-    /// The options that have a default.
+    /// The names of the options that have a default.
     pub fn defaults(&self) -> impl Iterator<Item = &str> {
         self.contents.defaults.keys().map(|name| name.get_ref().as_str())
     }
@@ -125,14 +125,14 @@ impl Config {
         &self.contents.groups
     }
 
-    /// Every server that it names somewhere, as it is written there.
+    /// Every server that the file names, as it is written there.
     pub fn all_servers(&self) -> impl Iterator<Item = &String> {
         let of_groups = self.groups().values().flat_map(|group| &group.servers);
         let of_apps = self.apps().values().filter_map(|app| app.servers.as_ref()).flatten();
         self.servers().into_iter().flatten().chain(of_groups).chain(of_apps)
     }
 
-    /// The host of every server that it names somewhere.
+    /// The host of every server that the file names.
     pub fn hosts(&self) -> Vec<String> {
         let host = |name: &String| match name.parse::<Target>().ok()?.name {
             ServerName::One(ServerAddr::Tcp { host, .. }) => Some(host),
@@ -148,15 +148,15 @@ impl Config {
     /// The app of this name.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no app of this name.
     pub fn app(&self, name: &str) -> Result<&App, String> {
         self.apps().get(name).ok_or_else(|| self.unknown("app", name, self.apps().keys()))
     }
 
-    /// What a group's name, with or without `@`, stands for.
+    /// The servers of a group, named with or without `@`.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no group of this name.
     pub fn group(&self, name: &str) -> Result<&[String], String> {
         let name = name.strip_prefix('@').unwrap_or(name);
         let group = self.groups().get(name).ok_or_else(|| self.unknown("group", name, self.groups().keys()))?;
@@ -167,7 +167,7 @@ impl Config {
         let name = one_line(name);
         let Some(file) = &self.file else {
             return format!(
-                "there is no config file, so no {what} \"{name}\": name one by --config, or see mcflush --help"
+                "there is no config file, so no {what} \"{name}\": name a file by --config, or see mcflush --help"
             );
         };
         let file = one_line(&file.display().to_string());
@@ -182,7 +182,7 @@ impl Config {
     }
 }
 
-/// The file that is named, or else the first of those that exist.
+/// The named file, or else the first that exists.
 fn place(named: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
     let variable = env::var_os("MCFLUSH_CONFIG").map(PathBuf::from);
     if named.is_none() && variable.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
@@ -201,7 +201,7 @@ fn place(named: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
     Ok(places.into_iter().flatten().find(|file| file.exists()))
 }
 
-/// The known name that was most likely meant.
+/// The known name that was probably meant.
 pub fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|known| (strsim::jaro_winkler(name, known), known))
@@ -210,7 +210,7 @@ pub fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .map(|(_, known)| known)
 }
 
-/// An error begins with the line: `3: …`.
+/// Parses the file. An error begins with the line number: `3: …`.
 fn parse(text: &str) -> Result<Contents, String> {
     let contents: Contents = toml::from_str(text).map_err(|error| {
         let place = line(text, error.span());
@@ -247,7 +247,8 @@ fn line(text: &str, span: Option<Range<usize>>) -> usize {
     before.bytes().filter(|&byte| byte == b'\n').count() + 1
 }
 
-/// The parser's words in one line, with what was likely meant: unknown field `servrs`, expected one of `servers`, `apps`.
+/// The parser's message in one line, with the name that was probably meant: unknown field `servrs`, expected one of
+/// `servers`, `apps`.
 fn advised(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let likely = match quoted.split_first() {

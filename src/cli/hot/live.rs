@@ -1,4 +1,4 @@
-//! What a terminal shows while the log is read: the most used prefixes so far, drawn over twice a second.
+//! What a terminal shows while mcflush reads the logs: the most used prefixes so far, redrawn twice a second.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -19,14 +19,14 @@ use crate::cli::when::When;
 
 const TICK: Duration = Duration::from_millis(500);
 
-/// What each server has shown so far.
+/// The traffic of each server so far.
 type Shown = Arc<Mutex<BTreeMap<ServerAddr, Traffic>>>;
 
-/// Draws until it is told to stop; elsewhere than on a terminal, nothing.
+/// Redraws until it is told to stop. Without a terminal, it draws nothing.
 pub struct Live(Option<(Shown, Sender<()>, JoinHandle<()>)>);
 
 impl Live {
-    /// For so long.
+    /// Starts to draw, for a run of this time.
     pub fn start(when: When, time: Duration) -> Self {
         if when == When::Never || !screen::is_drawable() {
             return Self(None);
@@ -49,7 +49,8 @@ impl Live {
         Self(Some((shown, stop, drawer)))
     }
 
-    /// Takes note of what a server has shown so far. The code that reads the log calls it, so it does not wait for the terminal.
+    /// Returns a function that notes a server's traffic so far. The code that reads the log calls it, so it does not
+    /// wait for the terminal.
     pub fn note(&self, server: &ServerAddr) -> impl Fn(&Traffic) + Send + use<> {
         let shown = self.0.as_ref().map(|(shown, ..)| Arc::clone(shown));
         let server = server.clone();
@@ -61,11 +62,11 @@ impl Live {
         }
     }
 
-    /// Wipes what is drawn.
+    /// Removes the drawn lines.
     pub fn finish(self) {
         if let Some((_, stop, drawer)) = self.0 {
             drop(stop);
-            // That it ended badly says no more than that the terminal is gone.
+            // A failure of the drawing thread only means that the terminal is gone.
             let _ = drawer.join();
         }
     }
@@ -73,7 +74,7 @@ impl Live {
 
 fn text(shown: &Shown, passed: Duration, time: Duration) -> String {
     let (height, width) = Term::stderr().size_checked().unwrap_or((24, 80));
-    // The last column is left free: some terminals go to the next line when it is written to.
+    // The last column stays free, because some terminals begin a new line after writing to it.
     let width = usize::from(width).saturating_sub(1);
     let most = usize::from(height).saturating_sub(4).min(15);
     let mut traffic = Traffic::default();

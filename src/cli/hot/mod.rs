@@ -1,4 +1,4 @@
-//! What `mcflush hot` prints: a table, or a page; and what a terminal shows meanwhile.
+//! What `mcflush hot` prints: a table or a page, and live lines on a terminal.
 
 mod live;
 
@@ -12,29 +12,29 @@ use mcflush::protocol::Escaped;
 pub use self::live::Live;
 use super::namespaces::{Sighting, fitted, title};
 use super::page::{self, Cell, Column, HtmlPage, ROWS_MAX, Share};
-use super::text::{aligned, count, grouped, rate, widths};
+use super::text::{aligned, count, rate, widths};
 
-/// What to look at, and how much to show.
+/// What to read, and how much to show.
 #[derive(Debug, Clone)]
 pub struct HotCommand {
     pub hot: hot::HotOptions,
     pub top: Option<NonZeroUsize>,
-    /// Where a page is written.
+    /// The file for a page.
     pub html: Option<PathBuf>,
 }
 
-/// What was seen of all servers together.
+/// The traffic of all servers together.
 #[derive(Debug, Default)]
-pub struct Together {
+pub struct FleetTraffic {
     pub servers: Vec<ServerAddr>,
     pub sighting: Sighting,
-    /// With the place of each key's server.
+    /// The hot keys, each with the index of its server.
     pub keys: Vec<(HotKey, usize)>,
     /// Log lines that the servers left out.
     pub skipped: u64,
 }
 
-impl Together {
+impl FleetTraffic {
     pub fn add(&mut self, server: ServerAddr, seen: hot::Seen) {
         let place = self.servers.len();
         self.servers.push(server);
@@ -60,7 +60,7 @@ pub struct HotRow {
     pub uses: Uses,
 }
 
-/// The most used first; keys without a prefix and what is summed up are the last, where there are any.
+/// The most used prefixes first. Keys without a prefix and the summed rest come last, if there are any.
 pub fn rows(traffic: &Traffic, top: Option<NonZeroUsize>) -> Vec<HotRow> {
     let sorted = traffic.sorted();
     let (shown, summed) = sorted.split_at(top.map_or(sorted.len(), |top| top.get().min(sorted.len())));
@@ -72,7 +72,7 @@ pub fn rows(traffic: &Traffic, top: Option<NonZeroUsize>) -> Vec<HotRow> {
     shown.iter().map(row).chain(last.map(|(name, uses)| HotRow { prefix: name.into(), uses })).collect()
 }
 
-/// 98.1%, or a dash where there were no gets.
+/// As in 98.1%, or a dash if there were no gets.
 fn hits(uses: &Uses) -> String {
     uses.hit_ratio().map_or("-".into(), |ratio| format!("{:.1}%", 100.0 * ratio))
 }
@@ -84,7 +84,7 @@ fn summary(uses: &Uses) -> String {
     format!("{gets}{hits}, {sets}, {deletes}, {evictions}")
 }
 
-/// The lines of the prefixes, no wider than a terminal.
+/// The lines of the prefixes, no wider than the terminal.
 fn lines(rows: &[HotRow], sighting: &Sighting, width: Option<usize>) -> Vec<String> {
     let mut table = vec![["prefix", "gets/s", "hits", "sets/s", "deletes/s", "evictions/s"].map(String::from)];
     table.extend(rows.iter().map(|HotRow { prefix, uses }| {
@@ -96,7 +96,7 @@ fn lines(rows: &[HotRow], sighting: &Sighting, width: Option<usize>) -> Vec<Stri
     aligned(&table)
 }
 
-/// Cuts the names so that no line is wider than a terminal.
+/// Cuts the names so that no line is wider than the terminal.
 fn fit<const COLUMNS: usize>(table: &mut [[String; COLUMNS]], width: Option<usize>) {
     let Some(width) = width else { return };
     let used: usize = widths(table).iter().skip(1).map(|width| width + 2).sum();
@@ -108,9 +108,9 @@ fn fit<const COLUMNS: usize>(table: &mut [[String; COLUMNS]], width: Option<usiz
     }
 }
 
-/// What was seen, for people.
-pub fn table(together: &Together, rows: &[HotRow], most: usize, width: Option<usize>) -> String {
-    let Together { servers, sighting, .. } = together;
+/// The traffic as a table.
+pub fn table(together: &FleetTraffic, rows: &[HotRow], most: usize, width: Option<usize>) -> String {
+    let FleetTraffic { servers, sighting, .. } = together;
     let total = sighting.traffic.total();
     let mut text = format!("{}: {} in {:.1} s", title(servers), summary(&total), sighting.time.as_secs_f64());
     for line in lines(rows, sighting, width) {
@@ -120,7 +120,7 @@ pub fn table(together: &Together, rows: &[HotRow], most: usize, width: Option<us
     if !hottest.is_empty() {
         let mut keys = vec![["most used keys", "uses/s"].map(String::from)];
         keys.extend(hottest.iter().map(|(key, _)| {
-            // What may be another key's is not claimed.
+            // If some uses may belong to another key, the figure is marked.
             let about = if key.surplus > 0 { "about " } else { "" };
             [Escaped(&key.key).to_string(), format!("{about}{}", rate(sighting.per_second(key.uses)))]
         }));
@@ -132,9 +132,9 @@ pub fn table(together: &Together, rows: &[HotRow], most: usize, width: Option<us
     text
 }
 
-/// The page.
-pub fn page(together: &Together, failed: &[ServerAddr], top: usize) -> String {
-    let Together { servers, sighting, skipped, .. } = together;
+/// The traffic as an HTML page.
+pub fn page(together: &FleetTraffic, failed: &[ServerAddr], top: usize) -> String {
+    let FleetTraffic { servers, sighting, skipped, .. } = together;
     let listed = rows(&sighting.traffic, top.min(ROWS_MAX).try_into().ok());
     let column = |heading, name, is_wide| Column { heading, name, is_wide, is_sorted: name == "gets" };
     let row = |HotRow { prefix, uses }: &HotRow| {
@@ -159,7 +159,7 @@ pub fn page(together: &Together, failed: &[ServerAddr], top: usize) -> String {
         notes.push(format!("Not counted, because mcflush failed there: {}.", failed.join(", ")));
     }
     if *skipped > 0 {
-        notes.push(format!("Too low: {} log lines were left out.", grouped(*skipped)));
+        notes.push(format!("The figures are too low: the servers left out {}.", count(*skipped, "log line")));
     }
     HtmlPage {
         heading: format!("Reads and writes on {}", title(servers)),
@@ -213,7 +213,7 @@ mod tests {
             skipped: 3,
             logs_deletes: true,
         };
-        let mut together = Together::default();
+        let mut together = FleetTraffic::default();
         together.add("cache1".parse().unwrap(), seen(vec![key("a", 9), key("b", 1)]));
         together.add("cache2".parse().unwrap(), seen(vec![key("a", 5)]));
         let hottest: Vec<_> = together.hottest(2).into_iter().map(|(key, place)| (key.uses, *place)).collect();

@@ -1,4 +1,4 @@
-//! `--html`: a page with a picture and a table.
+//! `--html`: a page with a chart and a table.
 
 use mcflush::address::ServerAddr;
 use mcflush::ops::namespaces::Namespaces;
@@ -7,16 +7,16 @@ use super::{NamespaceRow, Sighting, rows, title};
 use crate::cli::page::{self, Cell, Column, HtmlPage, ROWS_MAX, Share, now};
 use crate::cli::text::{age, binary, count, grouped, rate};
 
-/// What the page says beside the counts, because its reader has not seen the command run.
+/// Gaps in the counts, which the page has to state because its reader did not see the command run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Lacks<'a> {
+pub struct Gaps<'a> {
     /// Servers that could not be counted.
     pub failed: &'a [ServerAddr],
-    /// A listing may have missed keys.
+    /// Whether a listing may have missed keys.
     pub in_part: bool,
 }
 
-impl Lacks<'_> {
+impl Gaps<'_> {
     fn notes(self, namespaces: &Namespaces) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.failed.is_empty() {
@@ -25,7 +25,7 @@ impl Lacks<'_> {
         }
         if self.in_part {
             notes.push(
-                "Recently read keys may be missing: a server was listed by less than a walk of its hash table.".into(),
+                "Recently read keys may be missing: not every server was listed by a walk of its hash table.".into(),
             );
         }
         if namespaces.others().keys > 0 {
@@ -36,10 +36,10 @@ impl Lacks<'_> {
     }
 }
 
-/// The page.
+/// The counts as an HTML page.
 pub fn page(
     servers: &[ServerAddr],
-    lacks: Lacks<'_>,
+    gaps: Gaps<'_>,
     namespaces: &Namespaces,
     sighting: Option<&Sighting>,
     top: usize,
@@ -95,7 +95,7 @@ pub fn page(
     HtmlPage {
         heading: format!("Keys on {}", title(servers)),
         summary: summary + &sighting.map(seconds).unwrap_or_default(),
-        notes: lacks.notes(namespaces),
+        notes: gaps.notes(namespaces),
         picture: "Bytes by prefix",
         shares: listed.iter().map(share).collect(),
         columns,
@@ -110,14 +110,14 @@ mod tests {
 
     #[test]
     fn a_whole_listing_needs_no_note() {
-        assert!(Lacks::default().notes(&Namespaces::default()).is_empty());
+        assert!(Gaps::default().notes(&Namespaces::default()).is_empty());
     }
 
     #[test]
     fn a_server_that_failed_is_named() {
         let servers: Vec<ServerAddr> = vec!["/tmp/{{rows}}<script>".parse().unwrap()];
-        let lacks = Lacks { failed: &servers, in_part: true };
-        let page = page(&servers, lacks, &Namespaces::default(), None, 10);
+        let gaps = Gaps { failed: &servers, in_part: true };
+        let page = page(&servers, gaps, &Namespaces::default(), None, 10);
         assert!(page.contains("Keys on /tmp/{{rows}}&lt;script&gt;"));
         assert!(page.contains("failed there: /tmp/{{rows}}&lt;script&gt;."));
     }

@@ -1,4 +1,4 @@
-//! What `mcflush namespaces` prints: a table, or a page.
+//! What `mcflush namespaces` prints: a table or a page.
 
 mod html;
 
@@ -13,7 +13,7 @@ use mcflush::ops::hot::{Traffic, Uses};
 use mcflush::ops::namespaces::{Division, Namespaces, Usage};
 use mcflush::protocol::Escaped;
 
-pub use self::html::{Lacks, page};
+pub use self::html::{Gaps, page};
 use super::page::now;
 use super::text::{self, age, binary, count, grouped, rate};
 
@@ -23,17 +23,17 @@ pub struct NamespacesCommand {
     pub division: Division,
     pub strategy: Option<Strategy>,
     pub top: Option<NonZeroUsize>,
-    /// Where a page is written.
+    /// The file for a page.
     pub html: Option<PathBuf>,
-    /// For how long reads and writes are looked at.
+    /// How long to measure reads and writes.
     pub hot: Option<Duration>,
 }
 
-/// What servers showed of reads and writes.
+/// The measured reads and writes of the servers.
 #[derive(Debug, Clone, Default)]
 pub struct Sighting {
     pub traffic: Traffic,
-    /// For how long.
+    /// How long they were measured.
     pub time: Duration,
 }
 
@@ -48,12 +48,12 @@ impl Sighting {
 pub struct NamespaceRow {
     pub prefix: String,
     pub usage: Usage,
-    /// Where they were looked at, and there were some.
+    /// None if they were not measured, or if there were none.
     pub uses: Option<Uses>,
 }
 
-/// The largest first, then those that are used and have no key; keys without a prefix and what is summed up are the last,
-/// where there are any.
+/// The largest prefixes first, then prefixes that are used but have no key. Keys without a prefix and the summed rest
+/// come last, if there are any.
 pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<NonZeroUsize>) -> Vec<NamespaceRow> {
     let mut sorted: Vec<(&[u8], Usage)> =
         namespaces.sorted().into_iter().map(|(prefix, usage)| (prefix, *usage)).collect();
@@ -85,7 +85,7 @@ pub fn rows(namespaces: &Namespaces, sighting: Option<&Sighting>, top: Option<No
     shown.iter().map(row).chain(last).collect()
 }
 
-/// Keys on these servers, for people. A terminal has a width, and gets bars.
+/// The counts as a table. A table for a terminal has its width, and bars.
 pub fn table(
     servers: &[ServerAddr],
     rows: &[NamespaceRow],
@@ -98,7 +98,7 @@ pub fn table(
     let mut text = format!("{servers}: {}, {}\n", count(total.keys, "key"), binary(total.bytes));
     let now = now();
     let share = |usage: &Usage| usage.bytes as f64 / total.bytes.max(1) as f64;
-    // With reads and writes there is less room.
+    // The columns for reads and writes leave less room.
     let narrow = width.is_some_and(|width| width < if sighting.is_some() { 92 } else { 72 });
 
     let headings = |headings: &[&str]| headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>();
@@ -114,7 +114,7 @@ pub fn table(
         put("reads/s", &|row| rate(sighting.per_second(row.uses.unwrap_or_default().gets)));
         put("writes/s", &|row| rate(sighting.per_second(row.uses.unwrap_or_default().sets)));
     }
-    // What matters least goes first where there is no room.
+    // On a narrow terminal, the least important columns are left out.
     if !narrow {
         put("expiring", &|row| grouped(row.usage.expiring));
         let ago = |time| format!("{} ago", age(now.saturating_sub(time)));
@@ -140,7 +140,7 @@ pub fn table(
         }
         if room >= 5 && share > 0.0 {
             line.push_str("  ");
-            // One at least: there is something.
+            // At least one piece, because the share is above zero.
             line.push_str(&bar_piece().repeat(((share * room as f64).round() as usize).max(1)));
         }
         text.push_str(line.trim_end());
@@ -150,7 +150,7 @@ pub fn table(
     text
 }
 
-/// The servers, or how many they are.
+/// The names of the servers, or their number if there are many.
 pub fn title(servers: &[ServerAddr]) -> String {
     match servers {
         [_, _, _, _, _, ..] => count(servers.len() as u64, "server"),
@@ -158,7 +158,7 @@ pub fn title(servers: &[ServerAddr]) -> String {
     }
 }
 
-/// A text cut to a width, and seen to be.
+/// A text cut to a width, with a mark where it was cut.
 pub fn fitted(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();
@@ -166,7 +166,7 @@ pub fn fitted(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// What bars are made of, by what the terminal can show.
+/// The character for bars, depending on the locale.
 fn bar_piece() -> &'static str {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
         let value = std::env::var(name).ok()?;

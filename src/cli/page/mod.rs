@@ -1,17 +1,17 @@
-//! One page with a picture and a table, that needs nothing from elsewhere.
+//! An HTML page with a chart and a table, which needs no other file.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The most rows of the table: a reader takes in no more, and a browser sorts more of them slowly.
+/// The most rows of the table: no reader uses more, and a browser sorts more of them slowly.
 pub const ROWS_MAX: usize = 1_000;
 
 /// The most areas of the chart: smaller ones are too small to see.
 const AREAS_MAX: usize = 40;
 
-/// What stands on a page.
+/// The contents of a page.
 #[derive(Debug, Default)]
 pub struct HtmlPage {
     pub heading: String,
@@ -21,7 +21,7 @@ pub struct HtmlPage {
     /// What the chart shows, for screen readers.
     pub picture: &'static str,
     pub shares: Vec<Share>,
-    /// The name of the first, and what it is called in the page's address.
+    /// The first column is the name.
     pub columns: Vec<Column>,
     pub rows: Vec<HtmlRow>,
 }
@@ -30,11 +30,11 @@ pub struct HtmlPage {
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     pub heading: &'static str,
-    /// What it is called in the page's address.
+    /// The column's name in the page's address.
     pub name: &'static str,
-    /// There is no room for it on a phone.
+    /// Whether the column is left out on a phone.
     pub is_wide: bool,
-    /// By which the rows are sorted at first.
+    /// Whether the rows are sorted by this column at first.
     pub is_sorted: bool,
 }
 
@@ -45,19 +45,19 @@ pub struct HtmlRow {
     pub cells: Vec<Cell>,
 }
 
-/// What is read, and what is sorted by.
+/// A cell: `text` is shown, and `value` is sorted by.
 #[derive(Debug)]
 pub struct Cell {
     pub text: String,
     pub value: f64,
 }
 
-/// An area of the picture.
+/// An area of the chart.
 #[derive(Debug)]
 pub struct Share {
     pub name: String,
     pub size: f64,
-    /// How large, in words.
+    /// The size in words.
     pub words: String,
 }
 
@@ -65,7 +65,7 @@ impl HtmlPage {
     /// The page as HTML.
     pub fn render(&self) -> String {
         let mut page = String::with_capacity(PAGE.len() + 256 * self.rows.len());
-        // Piece by piece, so that nothing that is put in is looked at again.
+        // Filled in piece by piece, so that a value is never searched for placeholders.
         for piece in PAGE.split("{{") {
             let (name, text) = piece.split_once("}}").unwrap_or(("", piece));
             match name {
@@ -107,7 +107,7 @@ impl HtmlPage {
         }
     }
 
-    /// An area for each share that is one, the largest first.
+    /// Writes an area for each share above zero, the largest first.
     fn map(&self, page: &mut String) {
         let mut sized: Vec<&Share> = self.shares.iter().filter(|share| share.size > 0.0).collect();
         sized.sort_by(|one, other| other.size.total_cmp(&one.size));
@@ -118,7 +118,7 @@ impl HtmlPage {
         let labels = shown.iter().map(|share| (share.name.as_str(), share.words.as_str())).chain([("(others)", "")]);
         for (number, ((name, words), area)) in labels.zip(squarified(&sizes)).enumerate() {
             let share = 100.0 * sizes.get(number).copied().unwrap_or_default() / total.max(f64::MIN_POSITIVE);
-            // Steps of the golden angle: neighbours never look alike.
+            // Steps of the golden angle, so that neighbours never look alike.
             let (class, hue) = match name {
                 "(none)" | "(others)" => (" class=\"rest\"", 0.0),
                 _ => ("", (210.0 + 137.5 * number as f64) % 360.0),
@@ -142,12 +142,12 @@ impl HtmlPage {
     }
 }
 
-/// As a Unix time.
+/// The current Unix time.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// A rectangle in hundredths of the picture.
+/// A rectangle, in percent of the chart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Area {
     left: f64,
@@ -156,8 +156,8 @@ struct Area {
     height: f64,
 }
 
-/// Divides the picture by sizes that fall: row by row along the shorter side, each row taking areas as long as that makes
-/// them squarer.
+/// Divides the chart by sizes in falling order: row by row along the shorter side. A row takes areas as long as that
+/// makes them squarer.
 fn squarified(sizes: &[f64]) -> Vec<Area> {
     let total: f64 = sizes.iter().sum();
     let mut areas = Vec::with_capacity(sizes.len());
@@ -166,7 +166,7 @@ fn squarified(sizes: &[f64]) -> Vec<Area> {
     while let Some(largest) = rest.first() {
         let scale = 10_000.0 / total.max(f64::MIN_POSITIVE);
         let side = free.width.min(free.height).max(f64::MIN_POSITIVE);
-        // The worst relation of an area's sides in a row of these.
+        // The worst ratio of an area's sides in such a row.
         let worst = |sum: f64, smallest: f64| {
             let (sum, side) = (sum * scale, side * side);
             (side * largest * scale / (sum * sum)).max(sum * sum / (side * smallest * scale))
@@ -201,7 +201,7 @@ fn squarified(sizes: &[f64]) -> Vec<Area> {
     areas
 }
 
-/// Text as it stands in HTML, in an attribute too.
+/// Escapes a text for HTML, including attributes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_put_in_is_looked_at_again() {
+    fn values_are_not_searched_for_placeholders() {
         let hostile = "/tmp/{{rows}}<script>";
         let page = HtmlPage { heading: hostile.into(), notes: vec![hostile.into()], ..HtmlPage::default() }.render();
         assert!(page.contains("<h1>/tmp/{{rows}}&lt;script&gt;</h1>"));

@@ -1,4 +1,5 @@
-//! From the names that were given to the servers: looks up lists, and finds servers that have two names, which are visited once.
+//! Turns the given names into servers: looks up lists, and finds servers that are named twice, which mcflush visits
+//! once.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -14,10 +15,10 @@ use crate::cli::access::Accesses;
 use crate::cli::advice;
 use crate::cli::screen::{tell, warn};
 
-/// The servers, those of lists too, each spelling once.
+/// The servers, including those of lists; each spelling once.
 ///
 /// # Errors
-/// A list cannot be had, or is empty.
+/// A list cannot be looked up, or is empty.
 pub async fn expanded(
     targets: Vec<Target>,
     context: &Context,
@@ -42,7 +43,7 @@ pub async fn expanded(
                     tell(&format!("{list}: {}", found.join(", ")));
                 }
                 for server in found {
-                    // The members of others have names of their own.
+                    // Members of other lists have names of their own.
                     let name = (list.kind == ListKind::Dns).then_some(list.host.as_str());
                     accesses.note(server.clone(), entry.clone(), name);
                     servers.push(server);
@@ -55,8 +56,8 @@ pub async fn expanded(
     Ok(servers)
 }
 
-/// Each server once, by its first spelling. A name that stands for several hosts is warned of. What does not resolve
-/// stays, so that it is answered for like any other failure.
+/// Each server once, by its first spelling. Warns of a name that several hosts share. A name that does not resolve
+/// stays in the list, so that it fails like any other server.
 pub async fn distinct(
     servers: Vec<ServerAddr>,
     context: &Context,
@@ -70,7 +71,7 @@ pub async fn distinct(
         _ => Vec::new(),
     });
     let lookups = lookups.buffered(jobs.get()).collect::<Vec<_>>();
-    // Whoever is asked to stop has each server answer for that.
+    // After a stop, each server reports that it was stopped.
     let Some(addresses) = context.stop.run_until_cancelled(lookups).await else { return servers };
     let mut distinct = Distinct::default();
     let mut kept: Vec<ServerAddr> = Vec::new();
@@ -82,7 +83,7 @@ pub async fn distinct(
             && let hosts @ 2.. = hosts(host, &addresses)
         {
             warn(&format!(
-                "{server}: warning: {hosts} hosts have this name, and one of them is worked on: for all of them write \
+                "{server}: warning: {hosts} hosts have this name, and mcflush works on one of them: for all of them write \
                  memcached+dns://{host}:{port}"
             ));
         }
@@ -102,28 +103,29 @@ pub async fn distinct(
     kept
 }
 
-/// How many hosts share a name: one has an address of each family at most.
+/// How many hosts share a name: a host has at most one address of each family.
 fn hosts(name: &str, addresses: &[SocketAddr]) -> usize {
     let is_local = name == "localhost" || name.ends_with(".localhost");
     let (v4, v6): (HashSet<SocketAddr>, HashSet<SocketAddr>) = addresses.iter().partition(|address| address.is_ipv4());
     if is_local { 1 } else { v4.len().max(v6.len()) }
 }
 
-/// Which servers are known by which addresses.
+/// Which servers are known, and by which addresses.
 #[derive(Default)]
 struct Distinct {
-    /// Of names with one host each: two names with one address are the same server.
+    /// For names of single hosts: two names with a common address are the same server.
     hosts: HashMap<SocketAddr, usize>,
-    /// What each of those is reached by.
+    /// The addresses by which each of those servers is reached.
     reached_by: HashMap<usize, Vec<SocketAddr>>,
-    /// Of names for several hosts: which one is worked on is open, so only the very same ones are the same.
+    /// For names of several hosts: mcflush works on any one of them, so only names with the same addresses are the same
+    /// server.
     groups: HashMap<Vec<SocketAddr>, usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     New,
-    /// The same server as another; by which addresses it is both.
+    /// The same server as an earlier one, with the addresses that both names have.
     Known {
         at: usize,
         common: Vec<SocketAddr>,
@@ -149,7 +151,7 @@ impl Distinct {
             self.reached_by.insert(next, addresses);
             return Place::New;
         };
-        // From now on it is reached where both names lead, so that what the other one stood for is not missed.
+        // From now on the server is reached by the addresses of both names, so that neither name leads to another host.
         let known = self.reached_by.entry(at).or_default();
         known.retain(|address| addresses.contains(address));
         let common = known.clone();
@@ -181,7 +183,7 @@ mod tests {
         let mut distinct = Distinct::default();
         assert_eq!(distinct.place(0, all(&["[::1]:1", "127.0.0.1:1"])), Place::New);
         assert_eq!(distinct.place(1, all(&["127.0.0.1:1"])), Place::Known { at: 0, common: all(&["127.0.0.1:1"]) });
-        // The first is reached by IPv4 from now on: this may be another.
+        // The first server is reached only by IPv4 from now on, so this may be another one.
         assert_eq!(distinct.place(1, all(&["[::1]:1"])), Place::New);
         assert_eq!(distinct.place(2, all(&["127.0.0.1:2"])), Place::New);
         assert_eq!(distinct.place(3, Vec::new()), Place::New);

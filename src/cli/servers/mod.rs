@@ -16,24 +16,24 @@ use super::text::{one_line, without_password};
 pub use find::{distinct, expanded};
 pub use shard::Shard;
 
-/// More than the names of a million servers; past it something else is being read.
+/// More than the names of a million servers: a larger file is not a list of servers.
 const FILE_MAX: u64 = 64 * 1024 * 1024;
 
-/// Our own, that of memcached's tools and frameworks, and that of MemCachier.
+/// The variables of mcflush, of memcached's tools and frameworks, and of MemCachier.
 const VARIABLES: [&str; 3] = ["MCFLUSH_SERVERS", "MEMCACHE_SERVERS", "MEMCACHIER_SERVERS"];
 
-/// What names the servers to work on.
+/// The servers to work on, with their source.
 #[derive(Debug)]
 pub struct Named {
     pub servers: Vec<Target>,
-    /// Who named them, in words.
+    /// Where they were named, in words.
     pub source: &'static str,
-    /// Whether the config file had a part in it.
+    /// Whether the config file named any of them.
     pub is_of_config: bool,
 }
 
 impl Named {
-    /// Each as it may be printed.
+    /// The names in a form that may be printed, without passwords.
     pub fn shown(&self) -> Vec<String> {
         let shown = |target: &Target| match &target.name {
             ServerName::One(server) => server.to_string(),
@@ -43,10 +43,10 @@ impl Named {
     }
 }
 
-/// The first source that names any.
+/// The servers of the first source that names any.
 ///
 /// # Errors
-/// A name is no address or no group, a file cannot be read, or a source names no server.
+/// A name is not an address or a group, a file cannot be read, or a source names no server.
 pub fn named(arguments: Vec<String>, file: Option<&Path>, app: Option<&App>, config: &Config) -> Result<Named, String> {
     let mut names = Names { config, servers: Vec::new(), is_of_config: false };
     let own = |names: &mut Names<'_>, servers: &[String], what: &str| {
@@ -79,7 +79,7 @@ pub fn named(arguments: Vec<String>, file: Option<&Path>, app: Option<&App>, con
     Ok(Named { servers: names.servers, source, is_of_config: names.is_of_config })
 }
 
-/// Servers as they are named, one after the other.
+/// Collects servers by their names.
 struct Names<'a> {
     config: &'a Config,
     servers: Vec<Target>,
@@ -121,7 +121,7 @@ impl Names<'_> {
         Ok(())
     }
 
-    /// The last server with this port, where it was named without one.
+    /// The last server with this port, if it was named without one.
     fn with_port(&self, port: &str) -> Option<String> {
         match &self.servers.last()?.name {
             ServerName::One(ServerAddr::Tcp { host, port: DEFAULT_PORT }) => {
@@ -132,7 +132,7 @@ impl Names<'_> {
     }
 }
 
-/// What a misspelt scheme was likely meant to be.
+/// The scheme that a misspelt one was probably meant to be.
 fn meant_scheme(name: &str) -> Option<&'static str> {
     const SCHEMES: [&str; 6] =
         ["memcached", "memcacheds", "memcached+unix", "memcached+dns", "memcached+srv", "memcached+auto"];
@@ -140,7 +140,7 @@ fn meant_scheme(name: &str) -> Option<&'static str> {
     similar(&scheme, SCHEMES.into_iter()).filter(|meant| *meant != scheme)
 }
 
-/// One server a line, with `#` comments; `-` is stdin.
+/// Reads one server a line, with `#` comments; `-` is stdin.
 fn from_file(file: &Path, names: &mut Names<'_>) -> Result<(), String> {
     let name = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
     let mut text = String::new();
@@ -150,12 +150,12 @@ fn from_file(file: &Path, names: &mut Names<'_>) -> Result<(), String> {
         std::fs::File::open(file).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text))
     };
     read.map_err(|error| format!("--servers-from {name}: {error}: give a file with one server a line, or -"))?;
-    // A list that is cut would leave servers out, or make another name of one.
+    // A list that was cut could leave servers out, or change a name.
     if text.len() as u64 > FILE_MAX {
         return Err(format!("--servers-from {name}: more than {FILE_MAX} bytes: is it a list of servers?"));
     }
     let before = names.servers.len();
-    // Some editors put a mark before a text.
+    // Some editors put a byte order mark at the beginning of a file.
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         if let Some(server) = listed(line) {
             names.add(std::iter::once(server), &format!("{name}:{}: ", at + 1))?;
@@ -167,19 +167,19 @@ fn from_file(file: &Path, names: &mut Names<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The server on a line of a list, if there is one: without its comment, and without what separates servers in other lists.
+/// The server on a line of a list, if there is one: without its comment, and without separators that other lists use.
 fn listed(line: &str) -> Option<&str> {
-    // Behind white space only: a socket's path may hold the character.
+    // A comment begins only after white space, because a socket's path may contain #.
     let is_comment = |at: &usize| line.get(..*at).is_some_and(|before| before.trim_end().len() < *at || *at == 0);
     let end = line.match_indices('#').map(|(at, _)| at).find(is_comment).unwrap_or(line.len());
     let server = line.get(..end)?.trim_end_matches(|last: char| last.is_whitespace() || matches!(last, ',' | ';'));
     Some(server.trim_start()).filter(|server| !server.is_empty())
 }
 
-/// The DNS server that `MCFLUSH_DNS` names, in place of the system's resolver.
+/// The DNS server that `MCFLUSH_DNS` names, to be asked instead of the system's resolver.
 ///
 /// # Errors
-/// It names something else.
+/// The variable does not hold an address.
 pub fn dns() -> Result<Option<SocketAddr>, String> {
     const DNS_PORT: u16 = 53;
     let Some(text) = env::var_os("MCFLUSH_DNS") else { return Ok(None) };
@@ -189,7 +189,7 @@ pub fn dns() -> Result<Option<SocketAddr>, String> {
     address.map(Some).map_err(wrong)
 }
 
-/// The first variable that is set, if any is.
+/// Reads the first variable that is set.
 fn from_environment(names: &mut Names<'_>) -> Result<Option<&'static str>, String> {
     for variable in VARIABLES {
         let text = match env::var(variable) {

@@ -2,7 +2,7 @@
 
 use mcflush::address::ServerAddr;
 
-/// Part I of N of a list of servers, the same whatever the list's order.
+/// Part I of N of a list of servers; it does not depend on the list's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
@@ -10,7 +10,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Reads `I/N`, I from 0 and below N.
+    /// Reads `I/N`, where I counts from 0 and is below N.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/');
         let parts = text.split_once('/').filter(|_| is_plain);
@@ -21,7 +21,7 @@ impl Shard {
         }
     }
 
-    /// Every Nth of a sorted list, so that the parts differ by one server at most.
+    /// Every Nth server of a sorted list, so that the sizes of the parts differ by at most one.
     pub fn of(self, servers: Vec<ServerAddr>) -> Vec<ServerAddr> {
         servers.into_iter().skip(self.index).step_by(self.count).collect()
     }

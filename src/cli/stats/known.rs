@@ -1,28 +1,28 @@
-//! What is known of statistics by their names: which of them count up, and what memcached_exporter calls them.
+//! What mcflush knows of statistics by their names: which of them are counters, and how memcached_exporter names them.
 
 use super::Group;
 
 /// How a number behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatKind {
-    /// It goes up until the server is started again.
+    /// It rises until the server is restarted.
     Counter,
-    /// It goes up and down, or stays.
+    /// It rises and falls, or stays the same.
     Gauge,
-    /// Nobody said.
+    /// It is not known how it behaves.
     Untyped,
 }
 
-/// A statistic as Prometheus has it.
+/// A statistic as a Prometheus metric.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Metric<'a> {
-    /// Without `memcached_`.
+    /// The name without `memcached_`.
     pub name: String,
     pub labels: Vec<(&'static str, &'a str)>,
     pub kind: StatKind,
 }
 
-/// Statistics of the server as a whole: memcached's name, the metric's, its kind.
+/// Statistics of the whole server: memcached's name, the metric's name, and its kind.
 const GENERAL: &[(&str, &str, StatKind)] = &[
     ("accepting_conns", "accepting_connections", StatKind::Gauge),
     ("auth_cmds", "auth_commands_total", StatKind::Counter),
@@ -72,13 +72,13 @@ const GENERAL: &[(&str, &str, StatKind)] = &[
     ("total_items", "items_total", StatKind::Counter),
     ("total_malloced", "malloced_bytes", StatKind::Gauge),
     ("unexpected_napi_ids", "unexpected_napi_ids_total", StatKind::Counter),
-    // Microseconds, which a name may not say there.
+    // In microseconds; memcached_exporter's name does not say so.
     ("time_in_listen_disabled_us", "time_in_listen_disabled", StatKind::Untyped),
-    // A counter there, but without the suffix that counters have to have.
+    // A counter, but its name lacks the suffix that counters must have.
     ("uptime", "uptime_seconds", StatKind::Untyped),
 ];
 
-/// How it was started.
+/// Settings.
 const SETTINGS: &[(&str, &str, StatKind)] = &[
     ("hot_lru_pct", "lru_crawler_hot_percent", StatKind::Gauge),
     ("hot_max_factor", "lru_crawler_hot_max_factor", StatKind::Gauge),
@@ -90,7 +90,7 @@ const SETTINGS: &[(&str, &str, StatKind)] = &[
     ("warm_max_factor", "lru_crawler_warm_max_factor", StatKind::Gauge),
 ];
 
-/// Of a slab class: its items and its memory.
+/// Statistics of a slab class: its items and its memory.
 const OF_CLASS: &[(&str, &str, StatKind)] = &[
     ("age", "slab_items_age_seconds", StatKind::Gauge),
     ("age_hot", "slab_hot_age_seconds", StatKind::Gauge),
@@ -106,7 +106,7 @@ const OF_CLASS: &[(&str, &str, StatKind)] = &[
     ("free_chunks", "slab_chunks_free", StatKind::Gauge),
     ("free_chunks_end", "slab_chunks_free_end", StatKind::Gauge),
     ("mem_requested", "slab_mem_requested_bytes", StatKind::Gauge),
-    // As with uptime.
+    // As for uptime.
     ("moves_to_cold", "slab_items_moves_to_cold", StatKind::Untyped),
     ("moves_to_warm", "slab_items_moves_to_warm", StatKind::Untyped),
     ("moves_within_lru", "slab_items_moves_within_lru", StatKind::Untyped),
@@ -123,7 +123,7 @@ const OF_CLASS: &[(&str, &str, StatKind)] = &[
     ("used_chunks", "slab_chunks_used", StatKind::Gauge),
 ];
 
-/// What Prometheus is told of a statistic.
+/// The metric of a statistic.
 pub fn metric(group: Group, name: &str) -> Metric<'_> {
     let (class, of_class) = match (group, name.strip_prefix("items:").unwrap_or(name).split_once(':')) {
         (Group::Items | Group::Slabs, Some((class, of_class))) if is_number(class) => (Some(class), of_class),
@@ -164,7 +164,7 @@ pub fn metric(group: Group, name: &str) -> Metric<'_> {
     Metric { name, labels, kind }
 }
 
-/// Whether adding up what several servers say of it says anything.
+/// Whether the sum over several servers has a meaning.
 pub fn is_additive(group: Group, name: &str) -> bool {
     let last = name.rsplit(':').next().unwrap_or(name);
     match group {
@@ -189,14 +189,14 @@ pub fn is_additive(group: Group, name: &str) -> bool {
     }
 }
 
-/// Whether it is a number of bytes.
+/// Whether the statistic is a number of bytes.
 pub fn is_bytes(name: &str) -> bool {
     let last = name.rsplit(':').next().unwrap_or(name);
     let exceptions = ["mem_requested", "total_malloced", "item_size_max", "slab_chunk_max", "chunk_size"];
     exceptions.contains(&last) || last.split('_').any(|word| matches!(word, "bytes" | "maxbytes"))
 }
 
-/// `get_hits` and the like: of which command, and how it went.
+/// The command and the outcome of a statistic such as `get_hits`.
 fn command(name: &str) -> Option<(&str, &'static str)> {
     let (command, status) = name.rsplit_once('_')?;
     let status = match status {
@@ -212,7 +212,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What can stand in a metric's name. Some endings mean something there that they do not here.
+/// A text with only the characters that a metric's name may have. Endings with a meaning in Prometheus are avoided.
 fn plain(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();

@@ -25,7 +25,7 @@ pub struct StatsCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StatsFormat {
-    /// For people
+    /// Tables for people
     Table,
     /// One document; with --watch one a line
     Json,
@@ -38,7 +38,7 @@ pub enum StatsFormat {
 pub enum Group {
     /// The server as a whole
     General,
-    /// How it was started
+    /// The settings that the server was started with
     Settings,
     /// Items of each slab class
     Items,
@@ -52,7 +52,7 @@ pub enum Group {
     Extstore,
     /// The built-in proxy
     Proxy,
-    /// Counts of each key prefix, where `stats detail on` was sent
+    /// Counts of each key prefix, if `stats detail on` was sent
     Detail,
 }
 
@@ -86,13 +86,13 @@ impl Group {
     }
 }
 
-/// What a server said, group by group.
-pub type Said = Vec<(Group, Vec<Stat>)>;
+/// A server's statistics, by group.
+pub type GroupStats = Vec<(Group, Vec<Stat>)>;
 
-/// A server and what it said.
-pub type ServerStats = (ServerAddr, Said);
+/// A server and its statistics.
+pub type ServerStats = (ServerAddr, GroupStats);
 
-/// A number as servers write them.
+/// A number in a form that servers write.
 pub fn number(value: &[u8]) -> Option<f64> {
     let plain = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
     std::str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()

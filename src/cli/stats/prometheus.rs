@@ -9,7 +9,7 @@ use mcflush::protocol::Escaped;
 use super::known::{StatKind, metric};
 use super::{Group, ServerStats, number};
 
-/// All samples of a metric stand together, however many servers there are.
+/// A metric with all of its samples, which must stand together for any number of servers.
 #[derive(Debug)]
 struct Family {
     help: String,
@@ -17,7 +17,7 @@ struct Family {
     samples: Vec<String>,
 }
 
-/// The text. A server that did not answer has `memcached_up` 0, and nothing else.
+/// The text. A server that did not answer has only `memcached_up`, with the value 0.
 pub fn prometheus(servers: &[ServerStats], down: &[ServerAddr]) -> String {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut put = |name: &str, kind: StatKind, help: String, labels: &[(&str, &str)], value: &str| {
@@ -67,7 +67,7 @@ pub fn prometheus(servers: &[ServerStats], down: &[ServerAddr]) -> String {
             StatKind::Untyped => "untyped",
         };
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        // Two groups may say the same thing.
+        // Two groups may report the same sample.
         samples.dedup();
         for sample in samples {
             let _ = writeln!(text, "{name}{sample}");
@@ -77,12 +77,12 @@ pub fn prometheus(servers: &[ServerStats], down: &[ServerAddr]) -> String {
     text
 }
 
-/// A value that Prometheus can have: a number, or a switch.
+/// The sample of a value that is a number or a switch.
 fn sample(value: &[u8]) -> Option<String> {
     match value {
         b"yes" | b"on" => Some("1".into()),
         b"no" | b"off" => Some("0".into()),
-        // Shown as it came: what is parsed and printed again may lose digits.
+        // Printed as it came: parsing and printing it again could lose digits.
         value => number(value).map(|_| String::from_utf8_lossy(value).into_owned()),
     }
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_says_stays_in_its_place() {
+    fn a_servers_text_stays_in_its_place() {
         let hostile = Stat::new("evil\"name\\", "1").unwrap();
         let version = Stat::new("version", "1\"} 2").unwrap();
         let servers = [("h:1".parse().unwrap(), vec![(Group::General, vec![version, hostile])])];

@@ -9,10 +9,11 @@ use super::known::{is_additive, is_bytes};
 use super::{Group, ServerStats, number};
 use crate::cli::text::{age, binary, grouped};
 
-/// The widest that a value is shown beside others on a terminal.
+/// The greatest width of a value in a table of several servers on a terminal.
 const CELL: usize = 24;
 
-/// Several tables where a terminal is not wide enough for all servers beside each other; the total is in the last.
+/// The statistics as text. If a terminal is too narrow for all servers side by side, there are several tables, and the
+/// last one has the total.
 pub fn table(servers: &[ServerStats], width: Option<usize>) -> String {
     let mut text = String::new();
     let groups: Vec<Group> =
@@ -53,14 +54,14 @@ fn title(text: &mut String, group: Group, groups: &[Group]) {
 fn side_by_side(text: &mut String, group: Group, at: usize, servers: &[ServerStats], width: Option<usize>) {
     let said: Vec<&[Stat]> =
         servers.iter().map(|(_, said)| said.get(at).map(|(_, stats)| &stats[..]).unwrap_or_default()).collect();
-    // In the order of the first server that has it.
+    // In the order of the first server that has the statistic.
     let mut seen = HashSet::new();
     let names: Vec<_> =
         said.iter().flat_map(|stats| stats.iter()).map(Stat::name).filter(|name| seen.insert(*name)).collect();
     let find =
         |stats: &[Stat], name: &[u8]| stats.iter().find(|stat| stat.name() == name).map(|stat| stat.value().clone());
     let mut columns: Vec<Vec<String>> = Vec::new();
-    // Beside others there is room for one form, and a program gets what the server says.
+    // A cell has room for only one form; a program gets the server's own.
     let shown = |name: &str, value: String| match width {
         Some(_) => in_units(name, &value).unwrap_or_else(|| readable(group, name, &value)),
         None => value,
@@ -100,7 +101,7 @@ fn side_by_side(text: &mut String, group: Group, at: usize, servers: &[ServerSta
             used += 2 + longest(column);
             width.is_none_or(|width| used <= width)
         };
-        // One at least, however narrow it is.
+        // At least one column, even if the terminal is too narrow for it.
         let shown = rest.iter().take_while(fits).count().max(1);
         let (these, later) = rest.split_at(shown);
         for (row, name) in head.iter().enumerate() {
@@ -120,13 +121,13 @@ fn side_by_side(text: &mut String, group: Group, at: usize, servers: &[ServerSta
     }
 }
 
-/// A count with separators; what is no count, such as a process's number, stays as it is.
+/// A count with separators. A number that is not a count, such as a process id, stays as it is.
 fn readable(group: Group, name: &str, value: &str) -> String {
     let counts = is_additive(group, name) || is_bytes(name);
     value.parse().ok().filter(|_| counts).map_or(value.into(), grouped)
 }
 
-/// Bytes and times in units, where they are so many that it helps.
+/// Bytes and times in units, if they are large enough for that to help.
 fn in_units(name: &str, value: &str) -> Option<String> {
     match value.parse().ok()? {
         bytes @ 1024.. if is_bytes(name) => Some(binary(bytes)),
@@ -139,7 +140,7 @@ fn longest(column: &[String]) -> usize {
     column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default()
 }
 
-/// One long value does not push the others off the terminal.
+/// Cuts a long value, so that it does not push the others off the terminal.
 fn fit(cell: &mut String) {
     if cell.chars().count() > CELL {
         *cell = cell.chars().take(CELL - 1).chain(['…']).collect();
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_added_is() {
+    fn additive_statistics_are_added() {
         let text = table(&[stats_of("cache1", "3"), stats_of("cache2", "40")], None);
         let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[0], ["cache1:11211", "cache2:11211", "total"]);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_units_and_a_program_what_the_server_says() {
+    fn a_terminal_gets_units_and_a_program_the_servers_figures() {
         let stats = [("pid", "12345"), ("uptime", "7265"), ("curr_items", "1234567"), ("bytes", "67108864")];
         let stats = stats.map(|(name, value)| Stat::new(name.to_owned(), value.to_owned()).unwrap());
         let one: ServerStats = ("cache1".parse().unwrap(), vec![(Group::General, stats.to_vec())]);

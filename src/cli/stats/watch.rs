@@ -6,10 +6,10 @@ use mcflush::address::ServerAddr;
 use mcflush::protocol::Escaped;
 use tokio::time::Instant;
 
-use super::{Group, Said, number};
+use super::{Group, GroupStats, number};
 use crate::cli::text::{aligned, grouped};
 
-/// What each server said last.
+/// The last statistics of each server.
 #[derive(Debug, Default)]
 pub struct LastStats {
     last: HashMap<ServerAddr, Last>,
@@ -21,29 +21,29 @@ struct Last {
     values: HashMap<(Group, String), f64>,
 }
 
-/// What a server did between two answers.
+/// What changed on a server between two answers.
 #[derive(Debug, PartialEq)]
 pub struct Changes {
     pub seconds: f64,
-    /// Group, name, value now, difference.
+    /// The group, the name, the current value and the difference.
     pub changed: Vec<(Group, String, f64, f64)>,
-    /// Of the gets in between; none when there were none.
+    /// The part of the gets since then that were hits; none if there were no gets.
     pub hit_ratio: Option<f64>,
 }
 
-/// What two answers of a server have in common.
+/// The comparison of a server's answer with the one before.
 #[derive(Debug, PartialEq)]
 pub enum Since {
-    /// There was none before.
+    /// There is no earlier answer.
     First,
-    /// It was started again in between, and counts anew.
+    /// The server was restarted meanwhile, and counts from 0 again.
     Restarted,
     Changes(Changes),
 }
 
 impl LastStats {
-    /// Compares what a server says with what it said before, which it replaces.
-    pub fn compare(&mut self, server: &ServerAddr, said: &Said, at: Instant) -> Since {
+    /// Compares a server's answer with the one before, and keeps it for the next comparison.
+    pub fn compare(&mut self, server: &ServerAddr, said: &GroupStats, at: Instant) -> Since {
         let mut values = HashMap::new();
         let mut order = Vec::new();
         for (group, stats) in said {
@@ -66,7 +66,7 @@ impl LastStats {
     }
 }
 
-/// Whether what only goes up went down.
+/// Whether a value that only rises has fallen.
 fn is_restarted(last: &Last, now: &Last) -> bool {
     ["uptime", "total_connections", "cmd_get", "cmd_set", "bytes_read"].into_iter().any(|name| {
         let of = |at: &Last| at.values.get(&(Group::General, name.to_owned())).copied();
@@ -90,12 +90,12 @@ fn changes(last: &Last, now: &Last, order: Vec<(Group, String)>) -> Changes {
 }
 
 impl Since {
-    /// For people.
-    pub fn text(&self, server: &ServerAddr, said: &Said) -> String {
+    /// The changes as text.
+    pub fn text(&self, server: &ServerAddr, said: &GroupStats) -> String {
         let Changes { seconds, changed, hit_ratio } = match self {
             Self::First => {
                 let count: usize = said.iter().map(|(_, stats)| stats.len()).sum();
-                return format!("{server}: {} statistics; what changes follows", grouped(count as u64));
+                return format!("{server}: {} statistics; changes follow", grouped(count as u64));
             }
             Self::Restarted => return format!("{server}: the server was restarted, and counts from 0 again"),
             Self::Changes(changes) => changes,
@@ -138,13 +138,13 @@ mod tests {
 
     use super::*;
 
-    fn said(stats: &[(&str, &str)]) -> Said {
+    fn said(stats: &[(&str, &str)]) -> GroupStats {
         let stat = |(name, value): &(&str, &str)| Stat::new((*name).to_owned(), (*value).to_owned()).unwrap();
         vec![(Group::General, stats.iter().map(stat).collect())]
     }
 
     #[test]
-    fn what_changed_is_a_rate_and_a_ratio() {
+    fn changes_have_rates_and_a_ratio() {
         let (mut last, server, start) = (LastStats::default(), "cache1".parse().unwrap(), Instant::now());
         let first =
             said(&[("uptime", "9"), ("cmd_get", "10"), ("get_hits", "9"), ("get_misses", "1"), ("curr_items", "5")]);

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_says_more_than_a_sample_that_is_not_read() {
+    fn keys_that_passes_found_say_more_than_an_unread_sample() {
         // The readers read only old keys in scope, so the sample of other keys shows no miss.
         let passes = [busy(0.0, 10_000, 0, 0), busy(2.0, 1_500, 50_000, 0), busy(4.0, 0, 50_000, 0)];
         let rate = evidence(&passes).miss_rate().unwrap();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_reads_before_the_first_pass_is_no_rate_of_the_others() {
+    fn a_burst_of_reads_before_the_first_pass_says_nothing_of_the_others() {
         // As recorded on 1.6.9: clients had just read the keys, so the first pass missed two of three.
         let mut passes: Vec<_> = [7_692, 12_352, 1_948, 179, 3]
             .into_iter()
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_during_the_first_pass_is_none_that_it_missed() {
+    fn a_key_stored_during_the_first_pass_was_not_missed_by_it() {
         // As recorded on 1.6.9, where other clients stored so much that most keys were new in each pass.
         let mut passes = vec![busy(0.0, 5_000, 0, 0), busy(0.8, 0, 6_000, 4_316), busy(1.6, 0, 2_000, 100)];
         let rate = evidence(&passes).miss_rate().unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn enough_evidence_still_waits_for_what_is_hidden() {
+    fn enough_evidence_still_waits_for_hidden_keys() {
         let passes = [busy(0.0, 10, 0, 0), busy(0.1, 0, 60_000, 0), busy(0.2, 0, 60_000, 0)];
         assert!(evidence(&passes).doubt().unwrap() <= GOAL);
         assert_eq!(verdict(&passes), Verdict::Again(APART - SECOND * 3 / 10));

@@ -137,7 +137,7 @@ async fn a_key_that_never_goes_ends_incomplete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stored_meanwhile_does_not_count() {
+async fn keys_stored_meanwhile_do_not_count() {
     // The mark has CAS 50: these items are newer.
     let (context, _) = dumping("1.6.18", |number| {
         Say::Text(item("shop:1", if number == 0 { 2 } else { 50 + number as u64 }) + "END\r\n")
@@ -147,7 +147,7 @@ async fn what_is_stored_meanwhile_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_moved_to_another_page_may_be_old() {
+async fn items_moved_to_another_page_may_be_old() {
     // mcflush reads the counters before and after the first pass, after the pause, and after the second pass. The
     // server moves the item in the pause or in the second pass.
     for moved_before in [2, 3] {
@@ -478,7 +478,7 @@ async fn a_dump_is_not_asked_for_while_another_crawl_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left() {
+async fn keys_stored_behind_the_walk_before_the_mark_do_not_count_as_left() {
     let verify = ClearOptions { verify: true, ..ClearOptions::default() };
     // The mark has CAS 50. The second key was stored before the mark, where the first walk had passed.
     for (listed_by, proof, walks) in [(1, Some(ClearProof::Walk), 3), (9, None, 3)] {
@@ -534,7 +534,7 @@ async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_read_for_long_shows_that_no_flush_came_right_before() {
+async fn an_item_unread_for_long_shows_that_no_flush_came_right_before() {
     // The server's clock stands at 1764000100.
     for (last_access, walks) in [(1_764_000_000, 1), (1_764_000_089, 1), (1_764_000_090, 2), (1_764_000_101, 2)] {
         let answer = flushed("1.6.38", || 3);

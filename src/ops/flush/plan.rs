@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_flush_takes() {
+    fn which_items_a_flush_hides() {
         for (version, cas, by_time, whole_seconds) in [
             ("1.4.22", "yes", true, true),
             ("1.6.18", "yes", false, false),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_sure() {
+    fn how_a_flush_is_checked() {
         const CAS: (&str, &str) = ("cas_enabled", "yes");
         const NO_CAS: (&str, &str) = ("cas_enabled", "no");
         for (version, settings, plan, keeps_new) in [

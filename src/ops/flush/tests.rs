@@ -7,7 +7,7 @@ use crate::error::FailureKind;
 use crate::ops::scripted::{Say, address, item, server, stats, text};
 
 #[tokio::test(start_paused = true)]
-async fn what_a_server_got_after_a_restart_is_new() {
+async fn items_stored_after_a_restart_are_new() {
     // The server restarts between the flush and the walk. It counts CAS from 1 again, so its new items look older than
     // the probe.
     let (mut context, heard) = server({

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stopped_it_gives_what_it_has() {
+    async fn stopped_early_it_returns_its_counts() {
         let (context, _) = server(|line| match line {
             "stats" => text("END\r\n"),
             _ => text("OK\r\nts=1.1 gid=1 type=item_get key=a status=found clsid=1 cfd=27 size=3\n"),

@@ -47,7 +47,7 @@ impl Order {
         }
     }
 
-    const fn unsaid(self) -> &'static str {
+    const fn unreported(self) -> &'static str {
         match self {
             Self::Size => "how large an item is",
             Self::Age => "when an item was last read",
@@ -89,9 +89,10 @@ impl Ranking {
     /// The listing does not give the figure that the order needs.
     pub(super) fn offer(&mut self, key: &[u8], item: ListedItem<'_>, server: &ServerAddr) -> Result<(), Error> {
         let Top { order, most } = self.top;
-        let rank = order
-            .of(item)
-            .ok_or_else(|| Error { server: server.clone(), problem: Problem::Unsaid { what: order.unsaid() } })?;
+        let rank = order.of(item).ok_or_else(|| Error {
+            server: server.clone(),
+            problem: Problem::Unreported { what: order.unreported() },
+        })?;
         let is_full = self.lines.len() >= most.get();
         let is_behind = |(last, name): &Place| (*last, &name[..]) <= (rank, key);
         if is_full && (rank > self.last || self.lines.last_key_value().is_some_and(|(last, _)| is_behind(last))) {
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_listing_does_not_say() {
+    fn a_figure_that_the_listing_lacks() {
         let mut ranking = Ranking::new(Top { order: Order::Age, most: NonZeroUsize::MIN });
         let item = ListedItem::Metadump(MetadumpLine::new(b"key=a exp=-1 cas=1").unwrap());
         assert!(ranking.offer(b"a", item, &address()).unwrap_err().to_string().contains("last read"));

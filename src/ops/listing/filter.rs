@@ -69,7 +69,7 @@ impl Sieve {
         let last_access = match (filter.idle, time) {
             (None, _) => None,
             (Some(idle), Some(time)) => Some(time.saturating_sub(idle.as_secs())),
-            (Some(_), None) => return Err(unsaid(server, "its time")),
+            (Some(_), None) => return Err(unreported(server, "its time")),
         };
         Ok(Self { larger: filter.larger, last_access, no_expiry: filter.no_expiry })
     }
@@ -80,13 +80,13 @@ impl Sieve {
     /// The listing does not give a figure that the filter needs.
     pub(in crate::ops) fn admits(&self, item: ListedItem<'_>, server: &ServerAddr) -> Result<bool, Error> {
         if let Some(larger) = self.larger {
-            let size = item.known_size().ok_or_else(|| unsaid(server, "how large an item is"))?;
+            let size = item.known_size().ok_or_else(|| unreported(server, "how large an item is"))?;
             if size <= larger {
                 return Ok(false);
             }
         }
         if let Some(latest) = self.last_access {
-            let access = item.last_access().ok_or_else(|| unsaid(server, "when an item was last read"))?;
+            let access = item.last_access().ok_or_else(|| unreported(server, "when an item was last read"))?;
             if access > latest {
                 return Ok(false);
             }
@@ -96,8 +96,8 @@ impl Sieve {
 }
 
 /// The error of a server that does not report what the filter needs.
-fn unsaid(server: &ServerAddr, what: &'static str) -> Error {
-    Error { server: server.clone(), problem: Problem::Unsaid { what } }
+fn unreported(server: &ServerAddr, what: &'static str) -> Error {
+    Error { server: server.clone(), problem: Problem::Unreported { what } }
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_of_a_table_is_no_obstacle() {
+    fn an_impossible_table_size_is_no_obstacle() {
         for power in ["64", "4294967296", "many"] {
             assert_eq!(found(&[("hash_power_level", power), ("curr_items", "5")], &CrawlTarget::All), None);
         }
