@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Command;
+use mcflush::address::without_password;
 
 use super::Args;
-use crate::cli::text::{one_line, without_password};
+use crate::cli::text::one_line;
 
 /// What is meant where the help is asked for by a word.
 const HELP: &str = "help";
