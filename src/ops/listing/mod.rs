@@ -90,9 +90,9 @@ impl ListedItem<'_> {
     /// It is no key that a server would list.
     pub(super) fn decode_key(self, server: &ServerAddr, key: &mut BytesMut) -> Result<(), Error> {
         key.clear();
-        self.append_key(key).map_err(|source| Error {
+        self.append_key(key).map_err(|cause| Error {
             server: server.clone(),
-            problem: Problem::BadKey { source, excerpt: Excerpt::of(self.raw_key()) },
+            problem: Problem::BadKey { cause, excerpt: Excerpt::of(self.raw_key()) },
         })
     }
 
