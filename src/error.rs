@@ -69,6 +69,9 @@ impl fmt::Display for FailureKind {
 
 /// A failure on one server. It is shown as `SERVER: KIND: what went wrong: what to do`.
 ///
+/// As with every error of this crate, the text is all of it: it holds what the system or the codec said. So there is no
+/// [`source`](std::error::Error::source), which a report would print once more; to act on the cause, match [`Self::problem`].
+///
 /// ```
 /// use mcflush::error::{Error, FailureKind, Problem};
 /// let error = Error { server: "cache1".parse().unwrap(), problem: Problem::Incomplete("some keys are left".into()) };
@@ -88,12 +91,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The source is the system's or the codec's error below the problem, if there is one.
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.problem.source()
-    }
-}
+impl std::error::Error for Error {}
 
 impl Error {
     /// The kind of the failure.
@@ -123,10 +121,10 @@ impl Error {
 pub enum Problem {
     /// No server listens at this address, or the network lets no connection through.
     #[error("{what} ({0})", what = not_connected(.0))]
-    Connect(#[source] io::Error),
+    Connect(io::Error),
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
-    Resolve(#[source] io::Error),
+    Resolve(io::Error),
     /// A list of servers is empty.
     #[error("the list names no server")]
     EmptyList,
@@ -142,12 +140,12 @@ pub enum Problem {
         after: Duration,
     },
     /// The connection was lost or closed.
-    #[error("the connection was lost during {doing}{}", .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
+    #[error("the connection was lost during {doing}{}", .cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default())]
     Lost {
         /// What mcflush was doing.
         doing: &'static str,
         /// The system's error; none if the peer closed the connection.
-        source: Option<io::Error>,
+        cause: Option<io::Error>,
         /// Whether proxies answer unknown commands in this way.
         like_a_proxy: bool,
     },
@@ -158,12 +156,12 @@ pub enum Problem {
         like_a_proxy: bool,
     },
     /// The answer is not memcached's protocol.
-    #[error("{source} during {doing}")]
+    #[error("{cause} during {doing}")]
     Codec {
         /// What mcflush was doing.
         doing: &'static str,
         /// The codec's error.
-        source: CodecError,
+        cause: CodecError,
     },
     /// The server sent more than a limit allows.
     #[error("more than {limit} {what}")]
@@ -306,10 +304,10 @@ pub enum Problem {
         reply: ErrorReply,
     },
     /// A listing holds a key that a server would not write.
-    #[error("{source}: \"{excerpt}\"")]
+    #[error("{cause}: \"{excerpt}\"")]
     BadKey {
         /// What is wrong with the key.
-        source: PercentError,
+        cause: PercentError,
         /// The beginning of the key.
         excerpt: Excerpt,
     },
@@ -349,12 +347,12 @@ pub enum Problem {
     #[error("listed keys could not be kept in a temporary file: {0}")]
     Spool(String),
     /// An operation of this machine failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {cause}")]
     Local {
         /// What mcflush was doing.
         doing: &'static str,
         /// The system's error.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -408,7 +406,7 @@ impl Problem {
             Self::NoCluster => FailureKind::Server,
             Self::Silence { .. } => FailureKind::Timeout,
             Self::Lost { .. } | Self::FlushUnknown { .. } => FailureKind::Lost,
-            Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => FailureKind::Limit,
+            Self::Codec { cause: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => FailureKind::Limit,
             Self::Codec { .. }
             | Self::Unexpected { .. }
             | Self::BadKey { .. }
@@ -525,16 +523,129 @@ fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
 mod tests {
     use super::*;
 
+    /// What is below a problem. A new variant has to be named here, and in the test below.
+    fn cause(problem: &Problem) -> Option<String> {
+        match problem {
+            Problem::Connect(cause) | Problem::Resolve(cause) | Problem::Local { cause, .. } => Some(cause.to_string()),
+            Problem::Lost { cause, .. } => cause.as_ref().map(io::Error::to_string),
+            Problem::Codec { cause, .. } => Some(cause.to_string()),
+            Problem::BadKey { cause, .. } => Some(cause.to_string()),
+            Problem::Unchecked(cause) => Some(cause.to_string()),
+            Problem::Spool(words) => Some(words.clone()),
+            Problem::BinaryOnly
+            | Problem::BinaryRefusal { .. }
+            | Problem::Busy { .. }
+            | Problem::Deadline { .. }
+            | Problem::Disabled { .. }
+            | Problem::EmptyList
+            | Problem::FlushOff(_)
+            | Problem::FlushUnknown { .. }
+            | Problem::Full(_)
+            | Problem::Garbled { .. }
+            | Problem::Incomplete(_)
+            | Problem::Interrupted { .. }
+            | Problem::Login(_)
+            | Problem::NoAge { .. }
+            | Problem::NoCluster
+            | Problem::NoCompare { .. }
+            | Problem::NoDelay(_)
+            | Problem::NoListing(_)
+            | Problem::NoMechanism
+            | Problem::NoPlain(_)
+            | Problem::OutOfReach { .. }
+            | Problem::Proxied { .. }
+            | Problem::Refusal { .. }
+            | Problem::Silence { .. }
+            | Problem::Tls { .. }
+            | Problem::TooMany { .. }
+            | Problem::Transient { .. }
+            | Problem::Unauthenticated
+            | Problem::Unexpected { .. }
+            | Problem::Unfinished { .. }
+            | Problem::Unproven { .. }
+            | Problem::Unreported { .. }
+            | Problem::Unsuited { .. } => None,
+        }
+    }
+
     #[test]
-    fn the_source_is_the_error_below() {
+    fn the_text_is_all_of_an_error() {
         use std::error::Error as _;
-        let of = |problem| Error { server: "a".parse().unwrap(), problem };
-        let refused = of(Problem::Connect(io::ErrorKind::ConnectionRefused.into()));
-        let source = refused.source().and_then(|source| source.downcast_ref::<io::Error>());
-        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
-        let garbage = of(Problem::Codec { doing: "version", source: CodecError::Closed });
-        assert!(garbage.source().is_some_and(|source| source.is::<CodecError>()));
-        assert!(of(Problem::Unauthenticated).source().is_none());
+        let io = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let reply = || ErrorReply::new("SERVER_ERROR out of memory").unwrap();
+        let excerpt = || Excerpt::of(b"words");
+        let (doing, command, what, instead, why, after) =
+            ("stats", "stats", "this", "that", "so it is", Duration::from_secs(1));
+        for problem in [
+            Problem::BadKey { cause: PercentError, excerpt: excerpt() },
+            Problem::BinaryOnly,
+            Problem::BinaryRefusal { command, status: Status::NOT_FOUND, words: excerpt() },
+            Problem::Busy { after },
+            Problem::Codec { doing, cause: CodecError::Closed },
+            Problem::Codec { doing, cause: CodecError::Io(io()) },
+            Problem::Connect(io()),
+            Problem::Deadline { flush_sent: true },
+            Problem::Disabled { what, instead, reply: reply() },
+            Problem::EmptyList,
+            Problem::FlushOff(excerpt()),
+            Problem::FlushUnknown { like_a_proxy: false },
+            Problem::Full(reply()),
+            Problem::Garbled { doing },
+            Problem::Incomplete(what.into()),
+            Problem::Interrupted { flush_sent: false },
+            Problem::Local { doing, cause: io() },
+            Problem::Login(excerpt()),
+            Problem::Lost { doing, cause: Some(io()), like_a_proxy: false },
+            Problem::Lost { doing, cause: None, like_a_proxy: false },
+            Problem::NoAge { why },
+            Problem::NoCluster,
+            Problem::NoCompare { why },
+            Problem::NoDelay(reply()),
+            Problem::NoListing(reply()),
+            Problem::NoMechanism,
+            Problem::NoPlain(excerpt()),
+            Problem::OutOfReach { count: 1, example: excerpt() },
+            Problem::Proxied { command },
+            Problem::Refusal { command, reply: reply() },
+            Problem::Resolve(io()),
+            Problem::Silence { doing, after },
+            Problem::Spool("no room".into()),
+            Problem::Tls { what: what.into(), cure: TlsCure::UseTls },
+            Problem::TooMany { what, limit: 1 },
+            Problem::Transient { command, reply: reply() },
+            Problem::Unauthenticated,
+            Problem::Unchecked(Box::new(Problem::Connect(io()))),
+            Problem::Unexpected { command },
+            Problem::Unfinished { command },
+            Problem::Unproven { what: what.into(), instead },
+            Problem::Unreported { what },
+            Problem::Unsuited { what, instead },
+        ] {
+            assert!(problem.source().is_none(), "{problem:?}");
+            assert!(cause(&problem).is_none_or(|cause| problem.to_string().contains(&cause)), "{problem}");
+            let error = Error { server: "a".parse().unwrap(), problem };
+            assert!(error.source().is_none() && error.to_string().contains(&error.problem.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn errors_go_anywhere() {
+        fn goes_anywhere<E: std::error::Error + Send + Sync + 'static>() {}
+        goes_anywhere::<Error>();
+        goes_anywhere::<Problem>();
+        goes_anywhere::<CodecError>();
+        goes_anywhere::<crate::address::AddressError>();
+        goes_anywhere::<crate::protocol::KeyError>();
+        goes_anywhere::<crate::protocol::ValueError>();
+        goes_anywhere::<PercentError>();
+        #[cfg(feature = "tls")]
+        goes_anywhere::<crate::connection::tls::TrustError>();
+        #[cfg(feature = "ops")]
+        goes_anywhere::<crate::scope::PrefixError>();
+        #[cfg(feature = "ops")]
+        goes_anywhere::<crate::scope::GlobError>();
+        #[cfg(feature = "ops")]
+        goes_anywhere::<crate::ops::keys::ReceiverGone>();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One operation over many servers: so many at a time, results in the order of the input.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use tokio::task::JoinSet;
@@ -56,6 +57,15 @@ pub struct Fleet<T, O> {
     ended: HashMap<usize, (ServerAddr, T)>,
     /// How many results were returned.
     given: usize,
+}
+
+impl<T, O> fmt::Debug for Fleet<T, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet")
+            .field("waiting", &self.waiting.len())
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T, O, F> Fleet<T, O>

@@ -105,6 +105,7 @@ pub mod client;
 pub mod codec;
 #[cfg(feature = "client")]
 pub mod connection;
+mod conversions;
 #[cfg(feature = "discovery")]
 pub mod discovery;
 #[cfg(feature = "client")]
@@ -120,6 +121,6 @@ pub mod resolver;
 pub mod scope;
 mod setters;
 
-#[cfg(any(all(test, feature = "ops"), feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use self::glob::{Glob, GlobError};
+use crate::conversions::conversions;
 use crate::protocol::{Escaped, KEY_MAX};
 
 /// The beginning of keys: 1 to 250 bytes, any bytes.
@@ -63,6 +64,8 @@ impl Prefix {
         key.starts_with(&self.0)
     }
 }
+
+conversions!(Prefix, PrefixError, Self::new, Self::as_bytes);
 
 impl fmt::Debug for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::parse::HOST_MAX;
+use super::password::shown;
+use super::url::authority;
 use crate::protocol::Escaped;
 
 /// A text that names no server.
@@ -71,7 +74,7 @@ pub(super) enum Mistake {
     #[error("there is no IPv6 address between the brackets")]
     NotV6,
     #[error("it is not a URL ({0})")]
-    Url(url::ParseError),
+    Url(::url::ParseError),
     #[error("no server or list has this scheme")]
     Scheme,
     #[error("SRV records have ports of their own")]
@@ -138,27 +141,4 @@ fn place(input: &str, problem: &Mistake) -> Option<usize> {
         Mistake::Credentials | Mistake::Unencoded | Mistake::Entry | Mistake::SocketUrl => scheme_end,
         Mistake::Trailing => authority_end,
     })
-}
-
-/// Where in an address the scheme ends, the host begins, and host and port end.
-pub(super) fn authority(input: &str) -> (usize, usize, usize) {
-    let scheme_end = input.find("://").map_or(0, |at| at + "://".len());
-    let end =
-        input.get(scheme_end..).and_then(|rest| rest.find(['/', '?', '#'])).map_or(input.len(), |at| scheme_end + at);
-    let host_start =
-        input.get(scheme_end..end).and_then(|rest| rest.rfind('@')).map_or(scheme_end, |at| scheme_end + at + 1);
-    (scheme_end, host_start, end)
-}
-
-/// The longest name that DNS knows, in bytes.
-pub(super) const HOST_MAX: usize = 253;
-
-/// The input without a password that it may hold.
-fn shown(input: &str) -> String {
-    let visible = match (input.split_once("://"), input.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (None, Some((before, host))) if !before.is_empty() && !input.starts_with('/') => format!("…@{host}"),
-        _ => input.to_owned(),
-    };
-    Escaped(visible.as_bytes()).to_string()
 }

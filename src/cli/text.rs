@@ -100,14 +100,6 @@ pub fn bytes(number: u64) -> String {
     text
 }
 
-/// A text without the password of a URL, for URLs that were typed in a wrong place.
-pub fn without_password(text: &str) -> String {
-    match text.split_once("://").and_then(|(before, after)| Some((before, after.rsplit_once('@')?))) {
-        Some((before, (_, after))) => format!("{before}://…@{after}"),
-        None => text.to_owned(),
-    }
-}
-
 /// The width that each column of a table needs.
 pub fn widths<Row: AsRef<[String]>>(table: &[Row]) -> Vec<usize> {
     let columns = table.iter().map(|row| row.as_ref().len()).max().unwrap_or_default();

@@ -428,15 +428,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 
     fn failed(&self, error: CodecError) -> Error {
-        let lost = |source| Problem::Lost {
+        let lost = |cause| Problem::Lost {
             doing: self.doing,
-            source,
+            cause,
             like_a_proxy: !self.answered || matches!(self.doing, "flush_all" | "lru_crawler metadump"),
         };
         self.error(match error {
             CodecError::Closed => lost(None),
             CodecError::Io(error) => tls::fault(&error).unwrap_or_else(|| lost(Some(error))),
-            source => Problem::Codec { doing: self.doing, source },
+            cause => Problem::Codec { doing: self.doing, cause },
         })
     }
 }

@@ -5,6 +5,7 @@
 mod clear;
 mod values;
 
+use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -14,7 +15,8 @@ use crate::protocol::binary;
 use crate::protocol::crawler::MgdumpLine;
 use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
 
-use values::Bag;
+use values::answer;
+pub(crate) use values::bytes;
 
 /// Small, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
@@ -78,23 +80,31 @@ fn decode<D: Decoder<Error = CodecError>>(
     }
 }
 
-/// Whatever a server says, in whatever pieces: the same answers, and they are written again as they came.
+/// How a stream is cut: these sizes, in turn.
+type Cuts = [u8; 3];
+
+/// The sizes of chunks, for ever.
+fn sizes(cuts: &Cuts) -> impl FnMut() -> usize {
+    let mut sizes = cuts.iter().cycle();
+    move || sizes.next().map_or(1, |&size| size.into())
+}
+
+/// Whatever a server says to what it was asked, in whatever pieces: the same answers, and they are written again as they came.
+/// The first bytes are the cuts, what is asked ends at a byte 0xFF, the rest is what the server says.
 pub fn client_codec(data: &[u8]) {
-    let mut bag = Bag::new(data);
-    let count = bag.below(8);
-    let requests: Vec<_> = (0..count).map(|_| bag.request()).collect();
-    let chunks = bag.chunks();
-    let bytes = bag.rest();
+    let Some((cuts, data)) = data.split_first_chunk() else { return };
+    let (asked, bytes) = data.split_at(memchr::memchr(0xff, data).unwrap_or(data.len()));
+    let bytes = bytes.get(1..).unwrap_or_default();
+    let requests = decode(ServerCodec::new(LIMITS), asked, || usize::MAX).frames;
     let codec = || {
         let mut codec = ClientCodec::new(LIMITS).keep_blank_lines();
-        for request in &requests {
-            assert!(codec.encode(request.clone(), &mut BytesMut::new()).is_ok());
+        for asked in requests.iter().take(8) {
+            assert!(codec.encode(asked.request.clone(), &mut BytesMut::new()).is_ok());
         }
         codec
     };
     let whole = decode(codec(), bytes, || usize::MAX);
-    let mut sizes = chunks.iter().cycle();
-    let pieces = decode(codec(), bytes, || sizes.next().map_or(1, |&size| size.into()));
+    let pieces = decode(codec(), bytes, sizes(cuts));
     assert_eq!(whole.frames, pieces.frames);
     assert_eq!(whole.error.is_some(), pieces.error.is_some());
     if whole.error.is_none() || whole.error == pieces.error {
@@ -111,19 +121,18 @@ fn written(answers: &[Answer]) -> BytesMut {
     out
 }
 
-/// Whatever a client says, in whatever pieces: the same requests, and they are written again as they came.
+/// Whatever a client says, in whatever pieces: the same requests, and they are written again as they came. The first byte says
+/// whether the server wants a login, the next ones are the cuts.
 pub fn server_codec(data: &[u8]) {
-    let mut bag = Bag::new(data);
-    let authenticates = bag.flag();
-    let chunks = bag.chunks();
-    let bytes = bag.rest();
+    let Some((first, data)) = data.split_first() else { return };
+    let authenticates = first & 1 == 1;
+    let Some((cuts, bytes)) = data.split_first_chunk() else { return };
     let codec = || {
         let codec = ServerCodec::new(LIMITS);
         if authenticates { codec.with_authentication() } else { codec }
     };
     let whole = decode(codec(), bytes, || usize::MAX);
-    let mut sizes = chunks.iter().cycle();
-    let pieces = decode(codec(), bytes, || sizes.next().map_or(1, |&size| size.into()));
+    let pieces = decode(codec(), bytes, sizes(cuts));
     assert_eq!(whole.frames, pieces.frames);
     assert_eq!(whole.error.is_some(), pieces.error.is_some());
     let mut client = ClientCodec::default();
@@ -134,14 +143,12 @@ pub fn server_codec(data: &[u8]) {
     assert!(bytes.starts_with(&out));
 }
 
-/// Whatever a server of the binary protocol says, in whatever pieces: the same responses, and no byte is lost between them.
+/// Whatever a server of the binary protocol says, in whatever pieces: the same responses, and no byte is lost between them. The
+/// first bytes are the cuts.
 pub fn binary_codec(data: &[u8]) {
-    let mut bag = Bag::new(data);
-    let chunks = bag.chunks();
-    let bytes = bag.rest();
+    let Some((cuts, bytes)) = data.split_first_chunk() else { return };
     let whole = decode(BinaryCodec::default(), bytes, || usize::MAX);
-    let mut sizes = chunks.iter().cycle();
-    let pieces = decode(BinaryCodec::default(), bytes, || sizes.next().map_or(1, |&size| size.into()));
+    let pieces = decode(BinaryCodec::default(), bytes, sizes(cuts));
     assert_eq!(whole.frames, pieces.frames);
     assert_eq!(whole.error.is_some(), pieces.error.is_some());
     let said: usize = whole.frames.iter().map(|response| response.key.len() + response.value.len()).sum();
@@ -150,23 +157,21 @@ pub fn binary_codec(data: &[u8]) {
 
 /// Any requests with any answers, there and back, in any pieces.
 pub fn round_trip(data: &[u8]) {
-    let mut bag = Bag::new(data);
-    let chunks = bag.chunks();
-    let mut sizes = chunks.iter().cycle();
-    let mut chunk = || sizes.next().map_or(1, |&size| size.into());
+    let mut u = Unstructured::new(data);
+    let Ok(cuts) = Cuts::arbitrary(&mut u) else { return };
     let mut client = ClientCodec::default();
     let (mut asked, mut said) = (BytesMut::new(), BytesMut::new());
     let (mut requests, mut answers) = (Vec::new(), Vec::new());
     let mut server = ServerCodec::default();
-    while !bag.is_empty() && requests.len() < 32 {
-        let request = bag.request();
-        if matches!(request, Request::Quit | Request::Shutdown(_) | Request::Watch(_)) {
+    while !u.is_empty() && requests.len() < 32 {
+        let Ok(request) = Request::arbitrary(&mut u) else { break };
+        if matches!(request, Request::Quit | Request::Shutdown(_) | Request::Watch(_)) || is_too_long(&request) {
             continue;
         }
         for request in [Some(request.clone()), request.is_quiet().then_some(Request::MetaNoop)].into_iter().flatten() {
             assert!(client.encode(request.clone(), &mut asked).is_ok());
             if !request.is_quiet() {
-                for answer in bag.answer(request.expect()) {
+                for answer in answer(&mut u, request.expect()).unwrap_or_default() {
                     assert!(server.encode(answer.reply.clone(), &mut said).is_ok());
                     answers.push(answer);
                 }
@@ -178,16 +183,23 @@ pub fn round_trip(data: &[u8]) {
             });
         }
     }
-    let got = decode(ServerCodec::default(), &asked, &mut chunk);
+    let got = decode(ServerCodec::default(), &asked, sizes(&cuts));
     assert_eq!((&got.error, got.left), (&None, 0), "{asked:?}");
     assert_eq!(got.frames.len(), requests.len(), "{asked:?}");
     for (got, sent) in got.frames.iter().zip(&requests) {
         assert_eq!(got.spelling.line(), None, "{got:?}");
         assert!(sent.as_ref().is_none_or(|sent| *sent == got.request), "{sent:?} {got:?}");
     }
-    let got = decode(client, &said, &mut chunk);
+    let got = decode(client, &said, sizes(&cuts));
     assert_eq!((&got.error, got.left), (&None, 0), "{requests:?} {said:?}");
     assert_eq!(got.frames, answers, "{requests:?} {said:?}");
+}
+
+/// Whether a server would refuse the line before its end has come.
+fn is_too_long(request: &Request) -> bool {
+    let mut line = BytesMut::new();
+    request.encode(&mut line);
+    memchr::memchr(b'\n', &line).is_none_or(|end| end > ServerCodec::COMMAND_MAX)
 }
 
 /// Percent and base64: what decodes is a key, and decodes from its own encoding.
@@ -290,14 +302,22 @@ mod tests {
         }
 
         #[test]
+        fn any_bytes_make_a_request_and_its_answer(data in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let mut u = Unstructured::new(&data);
+            let request: Request = u.arbitrary().unwrap();
+            prop_assert!(!answer(&mut u, request.expect()).unwrap().is_empty());
+        }
+
+        #[test]
         fn any_bytes_from_a_server(data in proptest::collection::vec(any::<u8>(), 0..300)) {
             client_codec(&data);
+            client_codec(&[&b"\x01\x02\x03get a\r\nmg a v\r\nstats\r\nversion\r\n\xff"[..], &data[..]].concat());
         }
 
         #[test]
         fn any_bytes_from_a_server_of_the_binary_protocol(data in proptest::collection::vec(any::<u8>(), 0..300)) {
             binary_codec(&data);
-            binary_codec(&[&[0, 0x81], &data[..]].concat());
+            binary_codec(&[&[1, 2, 3, 0x81], &data[..]].concat());
         }
 
         #[test]
@@ -307,7 +327,7 @@ mod tests {
 
         #[test]
         fn any_line_from_a_client(line in "(get|set|mg|ms|md|ma|me|stats|delete|incr|flush_all|lru_crawler|slabs|watch)[ a-zA-Z0-9]{0,30}\r?\n", seed in any::<u8>()) {
-            server_codec(&[&[0, seed], line.as_bytes()].concat());
+            server_codec(&[&[0, seed, 1, 7], line.as_bytes()].concat());
         }
 
         #[test]

@@ -74,7 +74,7 @@ impl Page {
     pub fn each(&self, mut show: impl FnMut(&Item<'_>)) -> Result<(), Error> {
         let bad = |line: &[u8]| Error {
             server: self.server.clone(),
-            problem: Problem::BadKey { source: PercentError, excerpt: Excerpt::of(line) },
+            problem: Problem::BadKey { cause: PercentError, excerpt: Excerpt::of(line) },
         };
         let mut key = BytesMut::new();
         for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {

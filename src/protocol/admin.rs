@@ -9,6 +9,7 @@ use nom::sequence::{preceded, terminated};
 
 use super::line::{Parsed, digits, is_line, keyword, noreply, number, put_decimal, put_noreply, whole};
 use super::scalar::Exptime;
+use crate::conversions::conversions;
 
 /// `flush_all [delay] [noreply]`: everything stored before now (or before the delay is over) is gone. Lazy on the server:
 /// memory and `curr_items` fall only when the items are met. Answered by `OK`, or with `-F` by
@@ -24,6 +25,7 @@ use super::scalar::Exptime;
 /// assert_eq!(wire, &b"flush_all 30\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct FlushAll {
     /// Seconds to wait, or a date. None sends no delay.
     pub delay: Option<Exptime>,
@@ -55,6 +57,7 @@ impl FlushAll {
 /// assert_eq!(wire, &b"verbosity 1\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Verbosity {
     /// 0 is nothing.
     pub level: u32,
@@ -84,6 +87,7 @@ impl Verbosity {
 /// assert_eq!(wire, &b"cache_memlimit 128\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct CacheMemlimit {
     /// In MiB; 8 at least.
     pub megabytes: u32,
@@ -112,6 +116,7 @@ impl CacheMemlimit {
 /// assert_eq!(wire, &b"shutdown graceful\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Shutdown {
     /// `shutdown`: at once.
     Now,
@@ -179,6 +184,8 @@ impl ServerVersion {
         out.put_slice(&self.0);
     }
 }
+
+conversions!(ServerVersion, "version", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {

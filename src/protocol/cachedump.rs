@@ -6,6 +6,7 @@ use nom::bytes::complete::tag;
 use nom::sequence::{delimited, preceded};
 
 use super::line::{Parsed, digits, is_line, number, put_decimal, whole};
+use crate::conversions::conversions;
 
 /// `stats cachedump CLASS LIMIT`: a [`CachedumpItem`] for some of the items of a slab class, then `END`.
 ///
@@ -19,6 +20,7 @@ use super::line::{Parsed, digits, is_line, number, put_decimal, whole};
 /// assert_eq!(wire, &b"stats cachedump 1 0\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Cachedump {
     /// The slab class.
     pub class: u32,
@@ -100,6 +102,8 @@ impl CachedumpItem {
         out.put_slice(&self.line);
     }
 }
+
+conversions!(CachedumpItem, "line of a cachedump", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ use super::line::{Grammar, key, keyword, number, put_decimal, whole};
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct ConfigGet {
     /// What is asked for: `cluster`.
     pub name: Key,
@@ -50,12 +51,14 @@ impl ConfigGet {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct ClusterConfig {
     /// What was asked for.
     pub name: Key,
     /// 0 so far.
     pub flags: u32,
     /// The block.
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
 }
 

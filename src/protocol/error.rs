@@ -6,6 +6,7 @@ use nom::combinator::{map_opt, rest};
 use nom::sequence::terminated;
 
 use super::line::{is_line, whole};
+use crate::conversions::conversions;
 
 /// What a server says in place of an answer. Decide by the kind, never by the text: it differs between versions, and an
 /// older server says `ERROR` where a newer one says `CLIENT_ERROR bad command line format`.
@@ -181,6 +182,8 @@ impl ErrorReply {
         out.put_slice(&self.line);
     }
 }
+
+conversions!(ErrorReply, "error line", Self::line);
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ use super::scalar::Exptime;
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Delete {
     /// What to delete.
     pub key: Key,
@@ -47,6 +48,7 @@ impl Delete {
 
 /// Up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Direction {
     /// `incr`: wraps at 2^64.
     Incr,
@@ -66,6 +68,7 @@ pub enum Direction {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Arithmetic {
     /// Up or down.
     pub direction: Direction,
@@ -104,6 +107,7 @@ impl Arithmetic {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Touch {
     /// What.
     pub key: Key,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::escape::Escaped;
+use crate::conversions::conversions;
 
 /// The longest key a memcached stores, in bytes (`KEY_MAX_LENGTH`).
 pub const KEY_MAX: usize = 250;
@@ -153,6 +154,7 @@ impl fmt::Debug for BinaryKey {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum MetaKey {
     /// Travels as it is.
     Text(Key),
@@ -200,78 +202,9 @@ impl MetaKey {
     }
 }
 
-/// The conversions that all keys have: from what can be a key, to its bytes, and to what may stand on a terminal.
-macro_rules! conversions {
-    ($key:ident, $new:path) => {
-        impl TryFrom<Bytes> for $key {
-            type Error = KeyError;
-
-            fn try_from(bytes: Bytes) -> Result<Self, KeyError> {
-                $new(bytes)
-            }
-        }
-
-        impl TryFrom<Vec<u8>> for $key {
-            type Error = KeyError;
-
-            fn try_from(bytes: Vec<u8>) -> Result<Self, KeyError> {
-                $new(bytes)
-            }
-        }
-
-        impl TryFrom<String> for $key {
-            type Error = KeyError;
-
-            fn try_from(text: String) -> Result<Self, KeyError> {
-                $new(text)
-            }
-        }
-
-        /// Copies them.
-        impl TryFrom<&[u8]> for $key {
-            type Error = KeyError;
-
-            fn try_from(bytes: &[u8]) -> Result<Self, KeyError> {
-                $new(Bytes::copy_from_slice(bytes))
-            }
-        }
-
-        /// Copies it.
-        impl TryFrom<&str> for $key {
-            type Error = KeyError;
-
-            fn try_from(text: &str) -> Result<Self, KeyError> {
-                $new(Bytes::copy_from_slice(text.as_bytes()))
-            }
-        }
-
-        /// Copies it.
-        impl std::str::FromStr for $key {
-            type Err = KeyError;
-
-            fn from_str(text: &str) -> Result<Self, KeyError> {
-                Self::try_from(text)
-            }
-        }
-
-        impl AsRef<[u8]> for $key {
-            fn as_ref(&self) -> &[u8] {
-                self.as_bytes()
-            }
-        }
-
-        /// With what is no text escaped, as [`Escaped`] does it.
-        impl fmt::Display for $key {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Escaped(self.as_bytes()).fmt(f)
-            }
-        }
-    };
-}
-
-conversions!(Key, Key::new);
-conversions!(BinaryKey, BinaryKey::new);
-conversions!(MetaKey, MetaKey::for_bytes);
+conversions!(Key, KeyError, Self::new, Self::as_bytes);
+conversions!(BinaryKey, KeyError, Self::new, Self::as_bytes);
+conversions!(MetaKey, KeyError, Self::for_bytes, Self::as_bytes);
 
 impl From<Key> for MetaKey {
     fn from(key: Key) -> Self {

@@ -29,6 +29,7 @@ mod spelling;
 pub mod stats;
 pub mod storage;
 pub mod tuning;
+mod value_error;
 pub mod watch;
 
 pub use error::{ErrorKind, ErrorReply, Meaning};
@@ -42,3 +43,4 @@ pub(crate) use request::Quiet;
 pub use request::{Request, UnknownLine};
 pub use scalar::{Cas, Exptime, Fraction, ItemFlags, Opaque};
 pub use spelling::Spelling;
+pub use value_error::ValueError;

@@ -13,6 +13,7 @@ use super::meta::{MetaCode, MetaDebugReply, MetaReply, MetaValue};
 use super::retrieval::{Value, ValueBlock, ValueHeader};
 use super::stats::{PrefixStat, Stat, StatLine};
 use super::watch::LogLine;
+use crate::conversions::conversions;
 
 /// Something a server says.
 ///
@@ -105,6 +106,8 @@ impl OtherLine {
         &self.0
     }
 }
+
+conversions!(OtherLine, "unknown reply", Self::as_bytes);
 
 /// The line of a reply that a data block follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use super::stats::StatsGroup;
 use super::storage::{Credentials, Store, StoreVerb};
 use super::tuning::{Extstore, Lru, Slabs};
 use super::watch::Watch;
+use crate::conversions::conversions;
 
 /// Something a client asks of a server.
 ///
@@ -31,6 +32,7 @@ use super::watch::Watch;
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum Request {
     /// `incr`, `decr`.
@@ -120,6 +122,8 @@ impl UnknownLine {
         &self.0
     }
 }
+
+conversions!(UnknownLine, "unknown request", Self::as_bytes);
 
 /// Which quiet requests may still say something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

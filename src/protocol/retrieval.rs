@@ -8,6 +8,7 @@ use nom::multi::many1;
 use super::key::Key;
 use super::line::{Grammar, decimal_len, key, keyword, leading_decimal, number, put_decimal, whole, word, word_len};
 use super::scalar::{Cas, Exptime, ItemFlags};
+use super::value_error::ValueError;
 
 /// One key or more.
 ///
@@ -40,6 +41,20 @@ impl Keys {
     }
 }
 
+impl TryFrom<Vec<Key>> for Keys {
+    type Error = ValueError;
+
+    fn try_from(keys: Vec<Key>) -> Result<Self, ValueError> {
+        Self::new(keys).ok_or(ValueError::of("keys"))
+    }
+}
+
+impl AsRef<[Key]> for Keys {
+    fn as_ref(&self) -> &[Key] {
+        &self.0
+    }
+}
+
 impl From<Key> for Keys {
     fn from(key: Key) -> Self {
         Self(vec![key])
@@ -58,6 +73,7 @@ impl From<Key> for Keys {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Retrieve {
     /// What to get.
     pub keys: Keys,

@@ -9,6 +9,7 @@ use nom::combinator::map_opt;
 use super::escape::Escaped;
 use super::key::travels_as_text;
 use super::line::{Parsed, number, put_decimal, put_signed, signed, word};
+use crate::conversions::conversions;
 
 /// When an item expires, as a client says it: seconds from now up to 30 days, a Unix time beyond that, 0 for never, and
 /// anything negative for at once.
@@ -21,6 +22,7 @@ use super::line::{Parsed, number, put_decimal, put_signed, signed, word};
 /// assert_eq!(Exptime::NEVER.get(), 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Exptime(i64);
 
 impl Exptime {
@@ -67,6 +69,7 @@ impl From<u32> for Exptime {
 /// The 32 bits that clients store beside a value (most say there how it is serialised). Upstream's text says 16 bits;
 /// servers since 1.2.1 keep 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct ItemFlags(pub u32);
 
 impl ItemFlags {
@@ -77,6 +80,7 @@ impl ItemFlags {
 
 /// The number that an item gets anew whenever it changes. A server that runs without (-C) says 0 for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Cas(pub u64);
 
 impl Cas {
@@ -153,11 +157,7 @@ impl Opaque {
     }
 }
 
-impl AsRef<[u8]> for Opaque {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
+conversions!(Opaque, "opaque token", Self::as_bytes);
 
 impl fmt::Debug for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,6 +208,8 @@ impl Fraction {
         map_opt(word, |word| Self::new(Bytes::copy_from_slice(word))).parse(input)
     }
 }
+
+conversions!(Fraction, "number with a decimal point", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use nom::combinator::{map_opt, opt, rest};
 use nom::sequence::delimited;
 
 use super::line::{Parsed, Words, first_line, is_line, keyword, number, put_words, split_word, token, whole, word};
+use crate::conversions::conversions;
 
 /// A group of statistics, or what is done with them (upstream's text, "Statistics").
 ///
@@ -17,6 +18,7 @@ use super::line::{Parsed, Words, first_line, is_line, keyword, number, put_words
 /// assert_eq!(wire, &b"stats items\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum StatsGroup {
     /// `stats`: the general ones.
@@ -81,6 +83,8 @@ impl StatsArgument {
         &self.0
     }
 }
+
+conversions!(StatsArgument, "argument of stats", Self::as_bytes);
 
 impl StatsGroup {
     /// By the words behind `stats`, with single spaces between them.
@@ -334,6 +338,8 @@ impl PrefixStat {
         out.put_slice(&self.line);
     }
 }
+
+conversions!(PrefixStat, "line of a prefix", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {

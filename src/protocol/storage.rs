@@ -11,6 +11,7 @@ use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// What a [`Store`] does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum StoreVerb {
     /// `set`: whatever is there.
     Set,
@@ -53,6 +54,7 @@ impl StoreVerb {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Store {
     /// What to do.
     pub verb: StoreVerb,
@@ -63,6 +65,7 @@ pub struct Store {
     /// How long it is kept.
     pub exptime: Exptime,
     /// What to store.
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
     /// No answer, unless it is an error.
     pub noreply: bool,

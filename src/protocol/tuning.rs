@@ -19,6 +19,7 @@ use super::scalar::Fraction;
 /// assert_eq!(wire, &b"slabs reassign -1 2\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Slabs {
     /// `reassign FROM TO`: moves a page of memory between classes; None takes it from any (-1).
     Reassign {
@@ -76,6 +77,7 @@ impl Slabs {
 /// assert_eq!(wire, &b"lru mode segmented\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Lru {
     /// `tune HOT WARM HOT_FACTOR WARM_FACTOR`.
     Tune {
@@ -96,6 +98,7 @@ pub enum Lru {
 
 /// How the LRU lists are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum LruMode {
     /// One list a class.
     Flat,
@@ -146,6 +149,7 @@ impl Lru {
 /// assert_eq!(wire, &b"extstore item_age 60\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Extstore {
     /// `free_memchunks CLASS CHUNKS`: accepted and ignored by newer servers.
     FreeMemchunks {

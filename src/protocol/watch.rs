@@ -7,9 +7,11 @@ use nom::multi::many0;
 
 use super::line::{Parsed, Words, is_line, word};
 use super::percent::{PercentError, decode_percent};
+use crate::conversions::conversions;
 
 /// A kind of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum LogStream {
     /// `connevents`: connections that come and go (since 1.6.11).
@@ -78,6 +80,7 @@ impl LogStream {
 /// assert_eq!(wire, &b"watch mutations\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Watch {
     /// What to watch; none of them is the same as the fetchers.
     pub streams: Vec<LogStream>,
@@ -140,6 +143,8 @@ impl LogLine {
         out.put_slice(&self.0);
     }
 }
+
+conversions!(LogLine, "line of a log", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {

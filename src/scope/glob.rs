@@ -7,6 +7,7 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::conversions::conversions;
 use crate::protocol::{Escaped, KEY_MAX};
 
 /// A pattern that is compared with the whole key, byte by byte: `*` matches any number of bytes, `?` one byte, `[a-z]` one byte of
@@ -169,6 +170,8 @@ impl Glob {
         key.strip_prefix(&self.beginning[..]).is_some_and(|behind| self.rest.matches(behind))
     }
 }
+
+conversions!(Glob, GlobError, Self::new, Self::as_bytes);
 
 impl PartialEq for Glob {
     fn eq(&self, other: &Self) -> bool {

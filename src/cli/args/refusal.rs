@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
+use mcflush::address::without_password;
 
 use crate::cli::WRONG_USE;
 use crate::cli::screen::complain;
-use crate::cli::text::{one_line, without_password};
+use crate::cli::text::one_line;
 
 /// Why mcflush talks to no server.
 #[derive(Debug)]

@@ -4,9 +4,10 @@
 use std::ffi::OsString;
 
 use clap::Command;
+use mcflush::address::without_password;
 
 use super::Args;
-use crate::cli::text::{one_line, without_password};
+use crate::cli::text::one_line;
 
 /// The word with which a user may ask for help.
 const HELP: &str = "help";

@@ -9,10 +9,10 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use mcflush::address::{AddressError, DEFAULT_PORT, Entry, ServerAddr, ServerName, Target};
+use mcflush::address::{AddressError, DEFAULT_PORT, Entry, ServerAddr, ServerName, Target, without_password};
 
 use super::config::{App, Config, similar};
-use super::text::{one_line, without_password};
+use super::text::one_line;
 pub use find::{distinct, expanded};
 pub use shard::Shard;
 

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::CrawlTarget;
+use crate::conversions::conversions;
 use crate::protocol::line::{decimal, first_line, is_line, split_word};
 use crate::protocol::percent::{PercentError, decode_percent};
 use crate::protocol::scalar::Cas;
@@ -22,6 +23,7 @@ use crate::protocol::scalar::Cas;
 /// assert_eq!(wire, &b"lru_crawler metadump hash\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Metadump {
     /// What to walk.
     pub target: CrawlTarget,
@@ -61,6 +63,12 @@ impl MetadumpItem {
         Self(line)
     }
 
+    /// The line as it came, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// What stands in it.
     #[must_use]
     #[inline]
@@ -72,6 +80,8 @@ impl MetadumpItem {
         out.put_slice(&self.0);
     }
 }
+
+conversions!(MetadumpItem, "line of a metadump", Self::as_bytes);
 
 /// A line of a metadump, borrowed from where it was read: what [`MetadumpItem`] keeps.
 ///

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::CrawlTarget;
+use crate::conversions::conversions;
 use crate::protocol::key::{BinaryKey, KEY_MAX};
 use crate::protocol::line::{first_line, is_line, split_word};
 
@@ -16,6 +17,7 @@ use crate::protocol::line::{first_line, is_line, split_word};
 /// assert_eq!(wire, &b"lru_crawler mgdump all\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Mgdump {
     /// What to walk.
     pub target: CrawlTarget,
@@ -54,6 +56,12 @@ impl MgdumpItem {
         Self(line)
     }
 
+    /// The line as it came, without its end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// What stands in it.
     #[must_use]
     #[inline]
@@ -65,6 +73,8 @@ impl MgdumpItem {
         out.put_slice(&self.0);
     }
 }
+
+conversions!(MgdumpItem, "line of an mgdump", Self::as_bytes);
 
 /// A line of an mgdump, borrowed from where it was read: what [`MgdumpItem`] keeps.
 ///

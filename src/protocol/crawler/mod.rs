@@ -14,9 +14,11 @@ use nom::sequence::{preceded, terminated};
 pub use self::metadump::{Metadump, MetadumpItem, MetadumpLine};
 pub use self::mgdump::{Mgdump, MgdumpItem, MgdumpLine};
 use super::line::{Parsed, digits, keyword, number, put_decimal, spaces};
+use super::value_error::ValueError;
 
 /// Which items a crawl walks.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum CrawlTarget {
     /// `hash`: the hash table, bucket by bucket: complete. Since 1.6.9; safe for other clients from 1.6.19 on.
     Hash,
@@ -46,6 +48,20 @@ impl Classes {
     /// Them all.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<u8>> for Classes {
+    type Error = ValueError;
+
+    fn try_from(classes: Vec<u8>) -> Result<Self, ValueError> {
+        Self::new(classes).ok_or(ValueError::of("slab classes"))
+    }
+}
+
+impl AsRef<[u8]> for Classes {
+    fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
@@ -86,6 +102,7 @@ impl CrawlTarget {
 /// assert_eq!(wire, &b"lru_crawler sleep 100\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum CrawlerControl {
     /// `crawl TARGET`: frees what has expired.
     Crawl(CrawlTarget),

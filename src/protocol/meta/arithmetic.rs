@@ -21,6 +21,7 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaArithmetic {
     /// Where the number is.
     pub key: MetaKey,

@@ -8,6 +8,7 @@ use nom::sequence::preceded;
 use super::super::MetaKey;
 use super::super::line::{Grammar, Words, is_line, keyword, whole, word};
 use super::flags::{Flag, OtherFlag, Writer, flags};
+use crate::conversions::conversions;
 
 /// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"). Answered by an
 /// [`MetaDebugReply`] or `EN`. With a base64 key it answers on 1.6.18 and 1.6.38, and always says `EN` on 1.6.45.
@@ -20,6 +21,7 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaDebug {
     /// Which item.
     pub key: MetaKey,
@@ -91,6 +93,8 @@ impl MetaDebugReply {
         out.put_slice(&self.line);
     }
 }
+
+conversions!(MetaDebugReply, "answer to me", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use super::super::key::travels_as_text;
 use super::super::line::{Grammar, Words, number, put_decimal, whole};
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::super::{BinaryKey, Key, MetaKey};
+use crate::conversions::conversions;
 
 /// A flag that this crate has no name for, carried through unchanged: its letter and its token.
 ///
@@ -37,6 +38,8 @@ impl OtherFlag {
         &self.0
     }
 }
+
+conversions!(OtherFlag, "flag without a name", Self::as_bytes);
 
 /// A word of the flags, with the line it is a slice of.
 #[derive(Clone, Copy)]

@@ -22,6 +22,7 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaGet {
     /// What to get.
     pub key: MetaKey,

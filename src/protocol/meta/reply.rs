@@ -6,6 +6,7 @@ use nom::sequence::preceded;
 
 use super::super::line::{Words, is_line, keyword, number, put_decimal, signed, whole, word};
 use super::super::scalar::{Cas, ItemFlags};
+use crate::conversions::conversions;
 
 /// The two letters that begin the answer to a meta command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +173,8 @@ impl ReturnFlags {
     }
 }
 
+conversions!(ReturnFlags, "flags of a meta reply", Self::as_bytes);
+
 /// The answer to a meta command, without a value.
 ///
 /// ```
@@ -209,10 +212,12 @@ impl MetaReply {
 /// assert_eq!(wire, &b"VA 3 f7\r\nabc\r\n"[..]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaValue {
     /// What was asked to be returned beside the value.
     pub flags: ReturnFlags,
     /// The value.
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
 }
 

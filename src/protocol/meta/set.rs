@@ -10,6 +10,7 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 
 /// What an `ms` does when something is there, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum MetaSetMode {
     /// Stores whatever is there.
     #[default]
@@ -35,10 +36,12 @@ pub enum MetaSetMode {
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaSet {
     /// Where.
     pub key: MetaKey,
     /// What to store.
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
     /// `M`: what to do when something is there, or nothing.
     pub mode: MetaSetMode,

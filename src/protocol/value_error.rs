@@ -1,0 +1,19 @@
+//! Why bytes are no value of a type, where there is but one reason.
+
+/// Bytes that are no value of a type; its `new` says which are.
+///
+/// ```
+/// use mcflush::protocol::Opaque;
+/// assert_eq!(Opaque::try_from("two words").unwrap_err().to_string(), "these bytes are no opaque token");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("these bytes are no {what}")]
+pub struct ValueError {
+    what: &'static str,
+}
+
+impl ValueError {
+    pub(super) const fn of(what: &'static str) -> Self {
+        Self { what }
+    }
+}
