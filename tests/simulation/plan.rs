@@ -256,6 +256,10 @@ impl Plan {
         }
         if it.percent(15) {
             self.odd = it.of_any_size(60);
+            if it.percent(30) {
+                // Nothing else in scope.
+                (self.in_scope, self.odd) = (0, self.odd.min(2));
+            }
             if let Job::Delete(_) = self.job {
                 self.named.extend((0..it.below(self.odd + 1)).map(|number| key(it.percent(60), ODD + number)));
             }

@@ -359,11 +359,11 @@ pub fn key(is_in_scope: bool, number: u64) -> Key {
     if number >= ODD {
         let app = if is_in_scope { "shop" } else { "blog" };
         return match number % 4 {
-            0 => format!("{app}:a b:{number}"),
+            // Too long for base64.
+            0 => format!("{app}:a b:{number:0200}"),
             1 => format!("{app}:\r\nflush_all\r\n{number}"),
             2 => format!("{app}:{number}\0z"),
-            // Too long for base64.
-            _ => format!("{app}:a b:{number:0200}"),
+            _ => format!("{app}:a b:{number}"),
         }
         .into_bytes();
     }
