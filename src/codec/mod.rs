@@ -153,11 +153,6 @@ pub enum CodecError {
 }
 
 /// Whose fault a [`CodecError`] is.
-///
-/// ```
-/// use mcflush::codec::{CodecError, Fault};
-/// assert_eq!(CodecError::Poisoned.fault(), Fault::Caller);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The program that uses this crate.

@@ -96,11 +96,6 @@ impl Resolver {
     }
 
     /// From now on a host has only those of its addresses.
-    ///
-    /// ```
-    /// let resolver = mcflush::resolver::Resolver::default();
-    /// resolver.narrow("cache1", 11211, &["192.0.2.1:11211".parse().unwrap()]);
-    /// ```
     pub fn narrow(&self, host: &str, port: u16, to: &[SocketAddr]) {
         self.known().insert((host.to_owned(), port), Ok(to.to_vec()));
     }
