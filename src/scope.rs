@@ -22,11 +22,6 @@ use crate::protocol::{Escaped, KEY_MAX};
 pub struct Prefix(Bytes);
 
 /// Why bytes cannot be a prefix.
-///
-/// ```
-/// use mcflush::scope::{Prefix, PrefixError};
-/// assert_eq!(Prefix::new("x".repeat(251)), Err(PrefixError::TooLong(251)));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrefixError {
@@ -129,13 +124,6 @@ pub struct Scope {
 
 impl Scope {
     /// The keys that begin with any of these; none when there are none.
-    ///
-    /// ```
-    /// use mcflush::scope::{Prefix, PrefixError, Scope};
-    /// let scope = Scope::of([Prefix::new("shop:")?, Prefix::new("cart:")?]);
-    /// assert!(scope.contains(b"shop:1") && scope.contains(b"cart:1") && !scope.contains(b"blog:1"));
-    /// # Ok::<(), PrefixError>(())
-    /// ```
     #[must_use]
     pub fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         let include = Choice { prefixes: PrefixSet::new(prefixes), globs: Vec::new() };

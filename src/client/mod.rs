@@ -151,17 +151,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// A client over an open connection of any kind. Errors name the server by `server`; the server may be silent for
     /// `timeout`.
-    ///
-    /// ```
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
-    /// use mcflush::client::Client;
-    /// let (near, far) = tokio::io::duplex(1024);
-    /// let mut client = Client::new(near, "in-memory".parse()?, Duration::from_secs(5));
-    /// println!("{:?}", client.version().await?.numbers());
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn new(connection: T, server: ServerAddr, timeout: Duration) -> Self {
         let mut parts = FramedParts::new::<Request>(connection, ClientCodec::default());

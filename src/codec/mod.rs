@@ -156,11 +156,6 @@ pub enum CodecError {
 }
 
 /// The side that caused a [`CodecError`].
-///
-/// ```
-/// use mcflush::codec::{CodecError, Fault};
-/// assert_eq!(CodecError::Poisoned.fault(), Fault::Caller);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The program that uses this crate.

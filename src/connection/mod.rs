@@ -36,7 +36,6 @@ pub type Connection = Box<dyn Transport>;
 /// use mcflush::connection::Access;
 /// use mcflush::protocol::storage::Credentials;
 /// let access = Access::default().with_credentials(Credentials::new("app", "secret"));
-/// assert!(access.tls.is_none());
 /// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]

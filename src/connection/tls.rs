@@ -47,12 +47,6 @@ pub struct Trust {
 pub struct TrustError(String);
 
 /// TLS as a client, with its files read and checked.
-///
-/// ```no_run
-/// use mcflush::connection::tls::{Tls, Trust};
-/// let tls = Tls::new(&Trust::default())?;
-/// # Ok::<(), mcflush::connection::tls::TrustError>(())
-/// ```
 #[derive(Debug, Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,

@@ -12,7 +12,9 @@ use crate::protocol::config::Node;
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let nodes = mcflush::discovery::cluster::cluster(&"cfg.example.org".parse()?, &Default::default()).await?;
+/// for node in mcflush::discovery::cluster::cluster(&"cfg.example.org".parse()?, &Default::default()).await? {
+///     println!("{}:{}", node.host, node.port);
+/// }
 /// # Ok(())
 /// # }
 /// ```

@@ -16,7 +16,7 @@ use crate::protocol::crawler::MgdumpLine;
 use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
 
 use values::answer;
-pub(crate) use values::bytes;
+pub(crate) use values::{bytes, others};
 
 /// Small, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };

@@ -19,6 +19,11 @@ pub(crate) fn bytes(u: &mut Unstructured<'_>) -> Result<Bytes> {
     u.bytes(length).map(Bytes::copy_from_slice)
 }
 
+/// At most one, because a request with the same flag twice is none.
+pub(crate) fn others(u: &mut Unstructured<'_>) -> Result<Vec<OtherFlag>> {
+    Ok(Vec::from_iter(Option::arbitrary(u)?))
+}
+
 /// Some bytes, between others.
 fn within(before: &[u8], u: &mut Unstructured<'_>, after: &[u8]) -> Result<Vec<u8>> {
     Ok([before, &bytes(u)?, after].concat())

@@ -15,13 +15,6 @@ use crate::resolver::Resolver;
 use crate::setters::setters;
 
 /// The settings that every operation takes.
-///
-/// ```
-/// use mcflush::ops::Context;
-/// let context = Context::default();
-/// context.stop.cancel();
-/// assert!(context.deadline.is_none());
-/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Context {

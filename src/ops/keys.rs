@@ -40,12 +40,6 @@ pub struct KeysOptions {
 setters!(KeysOptions { with_strategy: strategy: Option<Strategy>, with_filter: filter: Filter, with_top: top: Option<Top> });
 
 /// Some of a server's keys.
-///
-/// ```no_run
-/// fn server_of(page: &mcflush::ops::keys::Page) -> String {
-///     page.server().to_string()
-/// }
-/// ```
 #[derive(Debug, Clone)]
 pub struct Page {
     server: ServerAddr,
@@ -55,12 +49,6 @@ pub struct Page {
 
 impl Page {
     /// The server that holds the keys.
-    ///
-    /// ```no_run
-    /// fn is_local(page: &mcflush::ops::keys::Page) -> bool {
-    ///     matches!(page.server(), mcflush::address::ServerAddr::Unix(_))
-    /// }
-    /// ```
     #[must_use]
     pub const fn server(&self) -> &ServerAddr {
         &self.server
@@ -95,12 +83,6 @@ impl Page {
 }
 
 /// An item of a listing.
-///
-/// ```no_run
-/// fn line(item: &mcflush::ops::keys::Item<'_>) -> String {
-///     format!("{} {}", mcflush::protocol::Escaped(item.key()), item.size())
-/// }
-/// ```
 #[derive(Debug)]
 pub struct Item<'a> {
     key: &'a [u8],
@@ -109,72 +91,36 @@ pub struct Item<'a> {
 
 impl Item<'_> {
     /// The key, decoded: any bytes.
-    ///
-    /// ```no_run
-    /// fn key_of<'a>(item: &'a mcflush::ops::keys::Item<'_>) -> &'a [u8] {
-    ///     item.key()
-    /// }
-    /// ```
     #[must_use]
     pub const fn key(&self) -> &[u8] {
         self.key
     }
 
     /// The bytes that it takes on the server: header, key and value (only the value if a cachedump lists it).
-    ///
-    /// ```no_run
-    /// fn size_of(item: &mcflush::ops::keys::Item<'_>) -> u64 {
-    ///     item.size()
-    /// }
-    /// ```
     #[must_use]
     pub fn size(&self) -> u64 {
         self.listed.size()
     }
 
     /// When it expires, as a Unix time; none if it never expires.
-    ///
-    /// ```no_run
-    /// fn expires_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
-    ///     item.expires()
-    /// }
-    /// ```
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
         self.listed.expires()
     }
 
     /// When it was last read, as a Unix time; none if the listing does not give that.
-    ///
-    /// ```no_run
-    /// fn last_access_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
-    ///     item.last_access()
-    /// }
-    /// ```
     #[must_use]
     pub fn last_access(&self) -> Option<u64> {
         self.listed.last_access()
     }
 
     /// Its CAS; none if the listing does not give that.
-    ///
-    /// ```no_run
-    /// fn cas_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
-    ///     item.cas()
-    /// }
-    /// ```
     #[must_use]
     pub fn cas(&self) -> Option<u64> {
         self.listed.cas()
     }
 
     /// Its slab class; none if the listing does not give that.
-    ///
-    /// ```no_run
-    /// fn class_of(item: &mcflush::ops::keys::Item<'_>) -> Option<u64> {
-    ///     item.class()
-    /// }
-    /// ```
     #[must_use]
     pub fn class(&self) -> Option<u64> {
         self.listed.class()

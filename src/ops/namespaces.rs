@@ -86,13 +86,6 @@ impl Usage {
     }
 
     /// Adds the figures of `other` to these.
-    ///
-    /// ```
-    /// use mcflush::ops::namespaces::Usage;
-    /// let mut usage = Usage::default();
-    /// usage.add(&Usage { keys: 1, ..Usage::default() });
-    /// assert_eq!(usage.keys, 1);
-    /// ```
     pub fn add(&mut self, other: &Self) {
         self.keys += other.keys;
         self.bytes += other.bytes;
@@ -131,13 +124,6 @@ impl Namespaces {
     }
 
     /// Adds the figures of another server.
-    ///
-    /// ```
-    /// use mcflush::ops::namespaces::Namespaces;
-    /// let mut both = Namespaces::default();
-    /// both.add(&Namespaces::default());
-    /// assert_eq!(both, Namespaces::default());
-    /// ```
     pub fn add(&mut self, other: &Self) {
         for (prefix, usage) in &other.by_prefix {
             self.count(prefix, usage);
@@ -176,15 +162,6 @@ impl Namespaces {
 }
 
 /// The result of [`namespaces`].
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, namespaces::{Division, namespaces}};
-/// let counted = namespaces(&"cache1".parse()?, &Division::default(), None, &Context::default()).await?;
-/// println!("by {}", counted.strategy);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counted {

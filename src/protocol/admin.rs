@@ -138,11 +138,6 @@ impl Shutdown {
 }
 
 /// What a server says of its version: `1.6.18`, or whatever a relative of memcached answers.
-///
-/// ```
-/// use mcflush::protocol::admin::ServerVersion;
-/// assert_eq!(ServerVersion::new("1.6.45").unwrap().as_bytes(), b"1.6.45");
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerVersion(Bytes);
 

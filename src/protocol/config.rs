@@ -63,13 +63,6 @@ pub struct ClusterConfig {
 }
 
 /// A node of a cluster.
-///
-/// ```
-/// use mcflush::protocol::{Key, config::{ClusterConfig, Node}};
-/// let config = ClusterConfig { name: Key::new("cluster")?, flags: 0, data: "1\n|10.0.0.1|11211\n".into() };
-/// assert_eq!(config.nodes(), Some(vec![Node { host: "10.0.0.1".into(), address: None, port: 11211 }]));
-/// # Ok::<(), mcflush::protocol::KeyError>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name, or its address where it has none: letters, digits, `-`, `.`, `_`, and `:` in an IPv6 address.

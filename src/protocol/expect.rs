@@ -5,11 +5,6 @@ use super::meta::MetaVerb;
 /// What answers a request: replies cannot be told from their bytes alone (`END` closes five different things).
 ///
 /// `ERROR`, `CLIENT_ERROR` and `SERVER_ERROR` are answers to anything.
-///
-/// ```
-/// use mcflush::protocol::{Expect, Request};
-/// assert_eq!(Request::Version.expect(), Expect::Version);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expect {

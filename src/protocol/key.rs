@@ -98,12 +98,6 @@ impl fmt::Debug for Key {
 }
 
 /// A key of any bytes, 1 to 186 of them, that travels as base64 in a meta command (flag `b`, memcached 1.6.10 and later).
-///
-/// ```
-/// use mcflush::protocol::BinaryKey;
-/// assert_eq!(BinaryKey::new(&b"two words"[..])?.as_bytes(), b"two words");
-/// # Ok::<(), mcflush::protocol::KeyError>(())
-/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BinaryKey(Bytes);
 

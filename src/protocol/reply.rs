@@ -136,14 +136,6 @@ impl BlockLine {
 }
 
 /// A part of an answer that comes by the million, whole and in its usual spelling, borrowed from where it was read.
-///
-/// ```
-/// use mcflush::protocol::Part;
-/// # let listed = |buffer| Part::Stat(mcflush::protocol::stats::StatLine::new(buffer).unwrap());
-/// if let Part::Stat(stat) = listed(b"STAT pid 1") {
-///     assert_eq!(stat.value(), b"1");
-/// }
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Part<'a> {

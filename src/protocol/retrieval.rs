@@ -11,14 +11,6 @@ use super::scalar::{Cas, Exptime, ItemFlags};
 use super::value_error::ValueError;
 
 /// One key or more.
-///
-/// ```
-/// use mcflush::protocol::{Key, retrieval::Keys};
-/// let mut keys = Keys::from(Key::new("a")?);
-/// keys.push(Key::new("b")?);
-/// assert_eq!(keys.as_slice().len(), 2);
-/// # Ok::<(), mcflush::protocol::KeyError>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys(Vec<Key>);
 

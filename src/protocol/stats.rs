@@ -157,13 +157,6 @@ impl StatsGroup {
 }
 
 /// `STAT NAME VALUE`. The value may hold spaces.
-///
-/// ```
-/// use mcflush::protocol::stats::Stat;
-/// let stat = Stat::new("curr_items", "7").unwrap();
-/// assert_eq!((&stat.name()[..], &stat.value()[..]), (&b"curr_items"[..], &b"7"[..]));
-/// assert_eq!(Stat::new("two words", "7"), None);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     name: Bytes,

@@ -73,13 +73,6 @@ pub struct Store {
 
 impl Store {
     /// With no flags, kept for ever, answered.
-    ///
-    /// ```
-    /// use mcflush::protocol::{Exptime, Key, storage::{Store, StoreVerb}};
-    /// let store = Store::new(StoreVerb::Add, Key::new("a")?, "hello");
-    /// assert_eq!((store.exptime, store.noreply), (Exptime::NEVER, false));
-    /// # Ok::<(), mcflush::protocol::KeyError>(())
-    /// ```
     pub fn new(verb: StoreVerb, key: Key, data: impl Into<Bytes>) -> Self {
         Self { verb, key, flags: ItemFlags::default(), exptime: Exptime::NEVER, data: data.into(), noreply: false }
     }

@@ -96,11 +96,6 @@ impl Resolver {
     }
 
     /// Limits a host to these of its addresses from now on.
-    ///
-    /// ```
-    /// let resolver = mcflush::resolver::Resolver::default();
-    /// resolver.narrow("cache1", 11211, &["192.0.2.1:11211".parse().unwrap()]);
-    /// ```
     pub fn narrow(&self, host: &str, port: u16, to: &[SocketAddr]) {
         self.known().insert((host.to_owned(), port), Ok(to.to_vec()));
     }

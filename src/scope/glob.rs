@@ -83,11 +83,6 @@ fn are_met(parts: &[Part], bytes: &[u8]) -> bool {
 }
 
 /// Why bytes are no pattern.
-///
-/// ```
-/// use mcflush::scope::{Glob, GlobError};
-/// assert_eq!(Glob::new("a[b"), Err(GlobError::OpenClass));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GlobError {

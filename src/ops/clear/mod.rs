@@ -60,7 +60,6 @@ const GIVEN_UP_MAX: u32 = 100;
 /// ```
 /// use mcflush::ops::clear::ClearOptions;
 /// let careful = ClearOptions::default().with_verify(true);
-/// assert!(careful.rate.is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -97,17 +96,6 @@ impl ClearOptions {
 }
 
 /// What a clear did on a server.
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, clear::{ClearOptions, clear}};
-/// use mcflush::scope::{Prefix, Scope};
-/// let scope = Scope::of([Prefix::new("shop:")?]);
-/// let cleared = clear(&"cache1".parse()?, &scope, &ClearOptions::default(), &Context::default()).await;
-/// println!("{} deleted of {} listed", cleared.deleted, cleared.listed);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Cleared {
@@ -175,7 +163,10 @@ impl ClearProof {
 /// use mcflush::scope::{Prefix, Scope};
 /// let scope = Scope::of([Prefix::new("shop:")?]);
 /// let cleared = clear(&"cache1".parse()?, &scope, &ClearOptions::default(), &Context::default()).await;
-/// assert!(cleared.proof.is_some() == cleared.error.is_none());
+/// match cleared.error {
+///     None => println!("{} deleted of {} listed", cleared.deleted, cleared.listed),
+///     Some(error) => println!("not complete: {error}"),
+/// }
 /// # Ok(())
 /// # }
 /// ```

@@ -35,7 +35,6 @@ const DOING: &str = "watch";
 /// use std::time::Duration;
 /// use mcflush::ops::hot::HotOptions;
 /// let options = HotOptions::default().with_time(Duration::from_secs(10)).with_keys(10);
-/// assert!(options.division.prefix(b"shop:1") == b"shop:");
 /// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -51,15 +50,6 @@ pub struct HotOptions {
 setters!(HotOptions { with_division: division: Division, with_time: time: Duration, with_keys: keys: usize });
 
 /// The result of [`hot`].
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use mcflush::ops::{Context, hot::{HotOptions, hot}};
-/// let seen = hot(&"cache1".parse()?, &HotOptions::default(), &Context::default(), |_| {}).await?;
-/// println!("{} gets in {:?}", seen.traffic.total().gets, seen.time);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// Uses by prefix.

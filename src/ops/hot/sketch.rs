@@ -3,12 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 /// A much used key.
-///
-/// ```
-/// use mcflush::ops::hot::HotKey;
-/// let key = HotKey { key: b"shop:1".to_vec(), uses: 100, surplus: 3 };
-/// assert!(key.uses - key.surplus >= 97);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotKey {
     /// The key, decoded: any bytes.

@@ -33,13 +33,6 @@ pub struct Uses {
 
 impl Uses {
     /// Adds the counts of `other` to these.
-    ///
-    /// ```
-    /// use mcflush::ops::hot::Uses;
-    /// let mut uses = Uses::default();
-    /// uses.add(&Uses { sets: 1, ..Uses::default() });
-    /// assert_eq!(uses.sets, 1);
-    /// ```
     pub const fn add(&mut self, other: &Self) {
         self.gets += other.gets;
         self.hits += other.hits;
@@ -86,13 +79,6 @@ impl Traffic {
     }
 
     /// Adds the traffic of another server.
-    ///
-    /// ```
-    /// use mcflush::ops::hot::Traffic;
-    /// let mut both = Traffic::default();
-    /// both.add(&Traffic::default());
-    /// assert_eq!(both, Traffic::default());
-    /// ```
     pub fn add(&mut self, other: &Self) {
         for (prefix, uses) in &other.by_prefix {
             self.count(prefix, uses);

@@ -15,7 +15,6 @@ use crate::protocol::stats::{Stat, StatsGroup};
 /// use std::time::Duration;
 /// use mcflush::ops::Filter;
 /// let large_and_idle = Filter { larger: Some(100 << 10), idle: Some(Duration::from_secs(86_400)), ..Filter::default() };
-/// assert!(!large_and_idle.is_none() && Filter::default().is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Filter {

@@ -37,12 +37,6 @@ impl Metadump {
 }
 
 /// A line of a metadump, kept as it came: `key=shop%3A1 exp=-1 la=1795448769 cas=2 fetch=no cls=1 size=66 flags=0`.
-///
-/// ```
-/// use mcflush::protocol::{Cas, crawler::MetadumpItem};
-/// let item = MetadumpItem::new("key=shop%3A1 exp=-1 cas=2 size=66").unwrap();
-/// assert_eq!((item.as_line().encoded_key(), item.as_line().cas()), (&b"shop%3A1"[..], Some(Cas(2))));
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadumpItem(Bytes);
 
@@ -130,14 +124,6 @@ impl<'a> MetadumpLine<'a> {
     }
 
     /// Appends the key, decoded once, to `out`.
-    ///
-    /// ```
-    /// use mcflush::protocol::crawler::MetadumpLine;
-    /// let mut key = bytes::BytesMut::new();
-    /// MetadumpLine::new(b"key=a%20b exp=-1").unwrap().decode_key(&mut key)?;
-    /// assert_eq!(key, &b"a b"[..]);
-    /// # Ok::<(), mcflush::protocol::PercentError>(())
-    /// ```
     ///
     /// # Errors
     /// When it is not encoded as a server would.

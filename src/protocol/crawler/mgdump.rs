@@ -31,11 +31,6 @@ impl Mgdump {
 }
 
 /// A line of an mgdump, kept as it came: `mg KEY`, or `mg BASE64 b`. The key is printed raw, and may be anything.
-///
-/// ```
-/// use mcflush::protocol::crawler::MgdumpItem;
-/// assert_eq!(MgdumpItem::new("mg shop:1").unwrap().as_line().key(), b"shop:1");
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MgdumpItem(Bytes);
 

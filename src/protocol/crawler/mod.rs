@@ -29,12 +29,6 @@ pub enum CrawlTarget {
 }
 
 /// One slab class or more.
-///
-/// ```
-/// use mcflush::protocol::crawler::Classes;
-/// assert_eq!(Classes::new(vec![1, 5]).unwrap().as_slice(), [1, 5]);
-/// assert_eq!(Classes::new(vec![]), None);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classes(Vec<u8>);
 
