@@ -42,14 +42,15 @@ pub(in crate::ops) async fn choose(
         return Err(Error {
             server: server.clone(),
             problem: Problem::Unsuited {
-                what: "from 1.6.19 to 1.6.43 a dump of the LRU lists can write past the end of a buffer in the server if its reader stalls",
+                what: "from 1.6.19 to 1.6.43 a dump of the LRU lists can write past the end of a buffer in the server if \
+                       its reader stalls",
                 instead: "let mcflush choose: it walks the hash table, which lists every key",
             },
         });
     }
     if asked == Some(Strategy::Hash) && dialect.dumps() != Dumps::Hash {
         context.events.tell(Event::Warning(
-            "before 1.6.19 a walk of the hash table can freeze other clients: it was asked for, and no promise to them holds",
+            "before 1.6.19 a walk of the hash table can freeze other clients; the caller asked for it",
         ));
     }
     let strategy = asked.unwrap_or(dialect.strategy());
