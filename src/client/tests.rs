@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::error::Kind;
 use crate::protocol::admin::FlushAll;
 use crate::protocol::item::{Delete, Direction};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet, ReturnFlags};
@@ -301,6 +302,41 @@ async fn a_ticket_of_another_pipeline_fetches_nothing() {
 }
 
 /// Neither side's buffer holds the whole: who only writes first waits for ever.
+/// What [`Client::turn`] and its neighbours tell a caller that sends and reads at once.
+#[tokio::test(start_paused = true)]
+async fn a_turn_ends_when_something_went_out_and_when_an_answer_came() {
+    let (mut client, mut far) = pair();
+    client.put(Request::Version).unwrap();
+    assert!(client.turn().await.unwrap().is_none(), "it went out");
+    far.write_all(b"VERS").await.unwrap();
+    assert!(client.next_within(Duration::from_millis(1)).await.unwrap().is_none());
+    assert!(client.is_inside_reply());
+    far.write_all(b"ION 1.6.38\r\n").await.unwrap();
+    assert!(matches!(client.turn().await.unwrap(), Some(Answer { reply: Reply::Version(_), .. })));
+    assert!(!client.is_inside_reply());
+    // Nothing to send, and no answer.
+    let begun = tokio::time::Instant::now();
+    assert_eq!(client.turn().await.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn a_write_buffer_has_room_until_it_is_full() {
+    let (mut client, mut far) = pair();
+    let mut requests = 0;
+    while client.has_room() {
+        client.put(Request::Version).unwrap();
+        requests += 1;
+        assert!(requests < 10_000, "it is full at some time");
+    }
+    assert!(requests > 100, "{requests}");
+    let mut heard = vec![0; requests * "version\r\n".len()];
+    let (sent, heard) = tokio::join!(client.flush(), far.read_exact(&mut heard));
+    sent.unwrap();
+    heard.unwrap();
+    assert!(client.has_room());
+}
+
 #[tokio::test]
 async fn a_pipeline_reads_while_it_writes() {
     const COUNT: usize = 3_000;

@@ -25,6 +25,7 @@ fn an_endless_line_is_stopped() {
     buffer.extend_from_slice(b"x");
     let error = codec.decode(&mut buffer).unwrap_err();
     assert!(matches!(error, CodecError::TooLong { what: Limit::Line, limit: 8192, offset: 0, .. }), "{error}");
+    assert!(error.to_string().contains("8192 bytes in a line"), "{error}");
 
     let mut buffer = BytesMut::from(&b"get "[..]);
     buffer.resize(Limits::REQUEST_LINE + 1, b'k');

@@ -179,7 +179,14 @@ impl Plan {
             .map(|_| {
                 let reads = it.below(101);
                 let stores = it.below(101 - reads);
-                Traffic { pace: it.within(2, 60), reads, stores, in_scope: it.below(101), keys: it.within(5, 400), holds: 0 }
+                Traffic {
+                    pace: it.within(2, 60),
+                    reads,
+                    stores,
+                    in_scope: it.below(101),
+                    keys: it.within(5, 400),
+                    holds: 0,
+                }
             })
             .collect();
         // Of so many reads a pass misses many keys.

@@ -155,9 +155,8 @@ impl World {
         };
         let waits_for_table = state.model.is_growing && matches!(dump, Dump::Hash(_)) && version >= [1, 6, 28];
         if state.crawl.is_some() || waits_for_table || state.chance.permille(self.plan.wire.busy) {
-            let is_locked = version >= [1, 6, 28]
-                && matches!(dump, Dump::Hash(_))
-                && (waits_for_table || state.chance.percent(30));
+            let is_locked =
+                version >= [1, 6, 28] && matches!(dump, Dump::Hash(_)) && (waits_for_table || state.chance.percent(30));
             return refused(if is_locked {
                 "ERROR locked try again later"
             } else {
@@ -258,7 +257,9 @@ impl World {
             });
             if begins {
                 sleep(chance.millis(1, 300)).await;
-                self.with(|state| (state.model.is_growing, state.model.hash_power) = (false, state.model.hash_power + 1));
+                self.with(|state| {
+                    (state.model.is_growing, state.model.hash_power) = (false, state.model.hash_power + 1)
+                });
             }
         }
     }

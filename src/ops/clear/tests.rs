@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Cleared, Options, Proof, clear};
 use crate::error::{Kind, Problem};
 use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
-use crate::ops::{Connector, Context};
+use crate::ops::{Connector, Context, Strategy};
 use crate::scope::{Prefix, Scope};
 
 const HASH_DUMP: &str = "lru_crawler metadump hash";
@@ -312,6 +312,19 @@ async fn a_listing_that_broke_off_is_not_counted() {
     context.patience.retries = 1;
     let cleared = clear_shop(&context, Options::default()).await;
     assert_eq!((cleared.proof, cleared.listed, cleared.deleted), (Some(Proof::Walk), 1, 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_was_refused_is_no_pass() {
+    let (context, heard) = dumping_with("1.6.38", |line| match line {
+        HASH_DUMP => Some(text("ERROR metadump not allowed\r\n")),
+        "stats items" => Some(text("STAT items:1:number 1\r\nSTAT items:1:number_cold 1\r\nEND\r\n")),
+        "stats cachedump 1 0" => Some(text("END\r\n")),
+        _ => None,
+    });
+    let cleared = clear_shop(&context, Options::default()).await;
+    assert_eq!((cleared.strategy, cleared.proof), (Some(Strategy::Cachedump), None), "{cleared:?}");
+    assert_eq!(cleared.passes as usize, heard.count("stats cachedump 1 0"), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
