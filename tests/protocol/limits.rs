@@ -19,6 +19,7 @@ fn get() -> Request {
 
 #[test]
 fn an_endless_line_is_stopped() {
+    assert_eq!((Limits::VALUE, Limits::ITEMS), (16_777_216, 8_589_934_592));
     let mut buffer = BytesMut::zeroed(Limits::LINE);
     let mut codec = client(Limits::default(), Request::Version);
     assert!(codec.decode(&mut buffer).unwrap().is_none());

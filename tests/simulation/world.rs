@@ -165,7 +165,7 @@ impl World {
         }
         state.crawls += 1;
         state.crawl = Some(state.crawls);
-        let is_garbled = (version >= [1, 6, 19] && version < [1, 6, 44])
+        let is_garbled = ([1, 6, 19]..[1, 6, 44]).contains(&version)
             && self.plan.wire.garbled > 0
             && state.chance.permille(self.plan.wire.garbled);
         Said::Dump(Crawl { dump, number: state.crawls, world: self.clone(), version, is_garbled })

@@ -512,6 +512,17 @@ async fn what_was_stored_behind_the_walk_before_the_mark_is_not_taken_for_left()
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_verifying_walk_still_lists_is_named() {
+    let (context, _) = dumping("1.6.38", |_| {
+        Say::Text((1..=4).map(|n| item(&format!("shop:{n}"), 2)).collect::<String>() + "END\r\n")
+    });
+    let cleared = clear_shop(&context, Options { verify: true, ..Options::default() }).await;
+    let error = cleared.error.expect("they are there each time").to_string();
+    assert!(error.contains("still listed 4 keys"), "{error}");
+    assert!(error.contains("such as shop%3A1 shop%3A2 shop%3A3;"), "{error}");
+}
+
 /// A server whose LRU maintainer makes a turn every 10 ms from now on, and that tells how often it was flushed.
 fn flushed(version: &'static str, flushes: impl Fn() -> u32 + Send + 'static) -> impl Fn(&str) -> Option<Say> {
     let began = Instant::now();
