@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help usage bench deb demo deny fuzz guard guard-update install package public-api recording release sbom semver simulate simulate-faults soak uninstall usual-recipes test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help usage bench deb demo deny fuzz guard guard-update install mutants package public-api recording release sbom semver simulate simulate-faults soak uninstall usual-recipes test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -66,6 +66,9 @@ deny: ## licences, sources and known vulnerabilities of what the crate depends o
 
 fuzz: ## fuzz each target for ten minutes (SECONDS=600)
 	@scripts/fuzz $(or $(SECONDS),600)
+
+mutants: ## whether the tests notice changes of the code, made one after the other (SHARD=0/40: every fortieth)
+	@scripts/mutants $(SHARD)
 
 install: ## binary, man page and completions, under DESTDIR/PREFIX (PREFIX=/usr/local)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' PROFILE='$(PROFILE)' scripts/install

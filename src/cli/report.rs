@@ -272,13 +272,7 @@ impl Report {
                 "io: the result could not be written ({error}): check where stdout goes, and run it again"
             )));
         }
-        ExitCode::from(match (signal, self.done, self.failed.len()) {
-            (Some(status), ..) => status,
-            _ if broken.is_some() || self.unwritten => 1,
-            (None, _, 0) => 0,
-            (None, 0, _) => 1,
-            (None, ..) => 3,
-        })
+        ExitCode::from(exit_status(signal, broken.is_some() || self.unwritten, self.done, self.failed.len()))
     }
 
     /// Reports that there was no server to work on.
@@ -326,6 +320,18 @@ impl Report {
     }
 }
 
+/// What a run says by its exit status: a signal's own, 0 for done on every server, 1 for none, 3 for some. It is 1 too where
+/// the result could not be written.
+const fn exit_status(signal: Option<u8>, is_unwritten: bool, done: usize, failed: usize) -> u8 {
+    match (signal, done, failed) {
+        (Some(status), ..) => status,
+        _ if is_unwritten => 1,
+        (None, _, 0) => 0,
+        (None, 0, _) => 1,
+        (None, ..) => 3,
+    }
+}
+
 /// Warns if a server's log left lines out, or logs deletes as gets.
 fn seen_in_part(server: &ServerAddr, seen: &Seen) {
     if seen.skipped > 0 {
@@ -348,5 +354,25 @@ fn uncertain(uncertainty: Uncertainty) -> String {
         0 => missing,
         1 => format!("{missing}, and about 1 is listed twice"),
         repeated => format!("{missing}, and about {} are listed twice", grouped(repeated)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exit_status;
+
+    #[test]
+    fn exit_statuses() {
+        for (done, failed, status) in
+            [(0, 0, 0), (1, 0, 0), (7, 0, 0), (0, 1, 1), (0, 7, 1), (1, 1, 3), (7, 1, 3), (1, 7, 3)]
+        {
+            assert_eq!(exit_status(None, false, done, failed), status, "{done} done, {failed} failed");
+            assert_eq!(exit_status(None, true, done, failed), 1, "{done} done, {failed} failed, not written");
+            for signal in [130, 143] {
+                for is_unwritten in [false, true] {
+                    assert_eq!(exit_status(Some(signal), is_unwritten, done, failed), signal);
+                }
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::error::FailureKind;
 use crate::protocol::admin::FlushAll;
 use crate::protocol::item::{Delete, Direction};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet, ReturnFlags};
@@ -298,6 +299,41 @@ async fn a_ticket_of_another_pipeline_fetches_nothing() {
     let _ = pipeline.push(quiet());
     far.write_all(b"MN\r\n").await.unwrap();
     assert!(pipeline.send().await.unwrap().take(foreign).is_err());
+}
+
+/// A caller that sends and reads at once learns from each turn what happened.
+#[tokio::test(start_paused = true)]
+async fn a_turn_ends_when_something_went_out_and_when_an_answer_came() {
+    let (mut client, mut far) = pair();
+    client.put(Request::Version).unwrap();
+    assert!(client.turn().await.unwrap().is_none(), "it went out");
+    far.write_all(b"VERS").await.unwrap();
+    assert!(client.next_within(Duration::from_millis(1)).await.unwrap().is_none());
+    assert!(client.is_inside_reply());
+    far.write_all(b"ION 1.6.38\r\n").await.unwrap();
+    assert!(matches!(client.turn().await.unwrap(), Some(Answer { reply: Reply::Version(_), .. })));
+    assert!(!client.is_inside_reply());
+    // Nothing to send, and no answer.
+    let begun = tokio::time::Instant::now();
+    assert_eq!(client.turn().await.unwrap_err().kind(), FailureKind::Timeout);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn a_write_buffer_has_room_until_it_is_full() {
+    let (mut client, mut far) = pair();
+    let mut requests = 0;
+    while client.has_room() {
+        client.put(Request::Version).unwrap();
+        requests += 1;
+        assert!(requests < 10_000, "it is full at some time");
+    }
+    assert!(requests > 100, "{requests}");
+    let mut heard = vec![0; requests * "version\r\n".len()];
+    let (sent, heard) = tokio::join!(client.flush(), far.read_exact(&mut heard));
+    sent.unwrap();
+    heard.unwrap();
+    assert!(client.has_room());
 }
 
 /// Neither side's buffer holds everything: a client that writes without reading would wait for ever.

@@ -407,13 +407,18 @@ impl Visitor for Pager<'_> {
 mod tests {
     use std::fs::File;
     use std::io;
+    use std::num::NonZeroUsize;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::{Arc, Mutex};
 
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::error::FailureKind;
+    use crate::ops::Events;
+    use crate::ops::scripted::{address, server, text};
+    use crate::scope::Prefix;
 
     static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
 
@@ -444,6 +449,54 @@ mod tests {
             sent += 1;
         }
         sent
+    }
+
+    /// An item as it is shown: its key, size, end, last access, CAS and class.
+    type Seen = (String, u64, Option<u64>, Option<u64>, Option<u64>, Option<u64>);
+
+    fn see(item: &Item<'_>) -> Seen {
+        let key = String::from_utf8(item.key().to_vec()).unwrap();
+        (key, item.size(), item.expires(), item.last_access(), item.cas(), item.class())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_listing_says_is_shown_and_told() {
+        let (mut context, _) = server(|line| match line {
+            "version" => text("VERSION 1.6.38\r\n"),
+            "stats" => text("END\r\n"),
+            "lru_crawler metadump hash" => text(
+                "key=shop%3A1 exp=-1 la=1764000000 cas=7 fetch=no cls=1 size=64\n\
+                 key=blog%3A1 exp=-1 la=1764000000 cas=8 fetch=no cls=1 size=64\n\
+                 key=shop%3A2 exp=4102444800 la=1764000009 cas=9 fetch=yes cls=3 size=300\nEND\r\n",
+            ),
+            _ => text("ERROR\r\n"),
+        });
+        let told = Arc::new(Mutex::new((0, 0)));
+        let listener = Arc::clone(&told);
+        context.events = Events::to(move |event| {
+            if let Event::Listed { keys, in_scope } = event {
+                let mut told = listener.lock().unwrap();
+                *told = (told.0 + keys, told.1 + in_scope);
+            }
+        });
+        let scope = Scope::of([Prefix::new("shop:").unwrap()]);
+        let small = ("shop:1".to_owned(), 64, None, Some(1_764_000_000), Some(7), Some(1));
+        let large = ("shop:2".to_owned(), 300, Some(4_102_444_800), Some(1_764_000_009), Some(9), Some(3));
+        let largest = Top { order: Order::Size, most: NonZeroUsize::MIN };
+        for (top, expected) in [(None, vec![small, large.clone()]), (Some(largest), vec![large])] {
+            *told.lock().unwrap() = (0, 0);
+            let (pages, mut shown) = super::pages(8);
+            let options = KeysOptions { top, ..KeysOptions::default() };
+            let result = keys(&address(), &scope, &options, &context, &pages).await.unwrap();
+            drop(pages);
+            let mut seen = Vec::new();
+            while let Some(page) = shown.recv().await {
+                page.each(|item| seen.push(see(item))).unwrap();
+            }
+            assert_eq!(seen, expected);
+            assert_eq!((result.strategy, result.taken, result.matched), (Strategy::Hash, true, 2));
+            assert_eq!(*told.lock().unwrap(), (3, 2), "listed, and in scope");
+        }
     }
 
     #[tokio::test]

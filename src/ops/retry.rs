@@ -71,3 +71,44 @@ impl Backoff {
         half + jitter
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::error::Problem;
+    use crate::ops::scripted::address;
+
+    #[test]
+    fn waits_grow_to_a_bound_and_are_between_half_and_all_of_it() {
+        for (number, milliseconds) in
+            [(0, [50, 100, 200, 400, 800, 1000, 1000]), (u64::MAX, [100, 200, 400, 800, 1600, 2000, 2000])]
+        {
+            let mut backoff = Backoff::new(Duration::from_millis(100));
+            let chance = Chance::by(move || number);
+            let waits = milliseconds.map(|_| backoff.next(&chance).as_millis());
+            assert_eq!(waits, milliseconds);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_is_tried_again_so_often_and_a_refusal_is_not() {
+        let lost = || Problem::Lost { doing: "version", cause: None, like_a_proxy: false };
+        let refused = || Problem::NoAge { why: "it is so" };
+        for (problem, tries, least) in [(&lost as &dyn Fn() -> Problem, 4, 350), (&refused, 1, 0)] {
+            let mut context = Context::default().with_chance(Chance::by(|| 0));
+            context.patience.retries = 3;
+            let (tried, began) = (AtomicU32::new(0), Instant::now());
+            let attempt = || async {
+                tried.fetch_add(1, SeqCst);
+                Err::<(), _>(Error { server: address(), problem: problem() })
+            };
+            Retries::new(&context).until_done(&address(), attempt).await.unwrap_err();
+            assert_eq!(tried.load(SeqCst), tries);
+            assert!((least..least + 50).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+        }
+    }
+}

@@ -231,7 +231,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_of_more_than_thirty_days_is_a_date() {
+        for (number, is_date) in [(-1, false), (0, false), (2_592_000, false), (2_592_001, true)] {
+            assert_eq!(Exptime::new(number).is_date(), is_date, "{number}");
+        }
+        assert_eq!((Exptime::NEVER.get(), Exptime::NOW.get(), Exptime::from(60).get()), (0, -1, 60));
+    }
+
+    #[test]
+    fn numbers_of_an_item() {
+        assert_eq!((Cas(7).to_string(), Cas::from(7), u64::from(Cas(7))), ("7".to_owned(), Cas(7), 7));
+        assert_eq!((Cas(7).is_kept(), Cas(0).is_kept()), (true, false));
+        assert_eq!((ItemFlags::from(5), u32::from(ItemFlags(5))), (ItemFlags(5), 5));
+    }
+
+    #[test]
     fn an_opaque_fits_a_line() {
+        assert_eq!(
+            (Opaque::new("42").unwrap().as_bytes(), Opaque::new("42").unwrap().as_ref()),
+            (&b"42"[..], &b"42"[..])
+        );
+
         assert!(Opaque::new("").is_some());
         assert!(Opaque::new(vec![b'x'; Opaque::MAX]).is_some());
         assert_eq!(Opaque::new(vec![b'x'; Opaque::MAX + 1]), None);
@@ -248,6 +268,8 @@ mod tests {
         for bad in ["", ".", "1.2.3", "-1", "inf", "1 "] {
             assert_eq!(Fraction::new(bad), None, "{bad}");
         }
+        assert!(Fraction::new("0".repeat(32)).is_some() && Fraction::new("0".repeat(33)).is_none());
+        assert_eq!(Fraction::new("0.20").unwrap().as_bytes(), b"0.20");
         assert!((Fraction::new(".5").unwrap().to_f64() - 0.5).abs() < f64::EPSILON);
     }
 }

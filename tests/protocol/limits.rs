@@ -19,12 +19,14 @@ fn get() -> Request {
 
 #[test]
 fn an_endless_line_is_stopped() {
+    assert_eq!((Limits::VALUE, Limits::ITEMS), (16_777_216, 8_589_934_592));
     let mut buffer = BytesMut::zeroed(Limits::LINE);
     let mut codec = client(Limits::default(), Request::Version);
     assert!(codec.decode(&mut buffer).unwrap().is_none());
     buffer.extend_from_slice(b"x");
     let error = codec.decode(&mut buffer).unwrap_err();
     assert!(matches!(error, CodecError::TooLong { what: Limit::Line, limit: 8192, offset: 0, .. }), "{error}");
+    assert!(error.to_string().contains("8192 bytes in a line"), "{error}");
 
     let mut buffer = BytesMut::from(&b"get "[..]);
     buffer.resize(Limits::REQUEST_LINE + 1, b'k');

@@ -238,6 +238,14 @@ mod tests {
     }
 
     #[test]
+    fn a_first_pass_that_missed_half_of_the_keys_counts() {
+        // As many were found later as at first: that is no burst, which hides more than it leaves.
+        let passes = [busy(0.0, 10_000, 0, 0), busy(2.0, 10_000, 0, 0), busy(4.0, 0, 0, 0)];
+        let rate = evidence(&passes).miss_rate().unwrap();
+        assert!((0.5..0.52).contains(&rate), "{rate}");
+    }
+
+    #[test]
     fn a_key_stored_during_the_first_pass_was_not_missed_by_it() {
         // As recorded on 1.6.9, where other clients stored so much that most keys were new in each pass.
         let mut passes = vec![busy(0.0, 5_000, 0, 0), busy(0.8, 0, 6_000, 4_316), busy(1.6, 0, 2_000, 100)];

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{ClearOptions, ClearProof, Cleared, clear};
 use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
-use crate::ops::{Connector, Context};
+use crate::ops::{Connector, Context, Strategy};
 use crate::scope::{Prefix, Scope};
 
 const HASH_DUMP: &str = "lru_crawler metadump hash";
@@ -315,6 +315,19 @@ async fn a_listing_that_broke_off_is_not_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_was_refused_is_no_pass() {
+    let (context, heard) = dumping_with("1.6.38", |line| match line {
+        HASH_DUMP => Some(text("ERROR metadump not allowed\r\n")),
+        "stats items" => Some(text("STAT items:1:number 1\r\nSTAT items:1:number_cold 1\r\nEND\r\n")),
+        "stats cachedump 1 0" => Some(text("END\r\n")),
+        _ => None,
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.strategy, cleared.proof), (Some(Strategy::Cachedump), None), "{cleared:?}");
+    assert_eq!(cleared.passes as usize, heard.count("stats cachedump 1 0"), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
     // The key is too long for the base64 form, and the server does not answer the binary protocol.
     let key = format!("shop:{}%20", "x".repeat(230));
@@ -497,6 +510,17 @@ async fn keys_stored_behind_the_walk_before_the_mark_do_not_count_as_left() {
         let cleared = clear_shop(&context, verify).await;
         assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (proof, walks), "{cleared:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_verifying_walk_still_lists_is_named() {
+    let (context, _) = dumping("1.6.38", |_| {
+        Say::Text((1..=4).map(|n| item(&format!("shop:{n}"), 2)).collect::<String>() + "END\r\n")
+    });
+    let cleared = clear_shop(&context, ClearOptions { verify: true, ..ClearOptions::default() }).await;
+    let error = cleared.error.expect("they are there each time").to_string();
+    assert!(error.contains("still listed 4 keys"), "{error}");
+    assert!(error.contains("such as shop%3A1 shop%3A2 shop%3A3;"), "{error}");
 }
 
 /// A server whose LRU maintainer runs every 10 ms from now on, and that reports how often it was flushed.

@@ -161,3 +161,14 @@ impl CrawlerControl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_at_least_one() {
+        assert_eq!(Classes::new(vec![1, 5]).unwrap().as_slice(), [1, 5]);
+        assert_eq!(Classes::new(vec![]), None);
+    }
+}
