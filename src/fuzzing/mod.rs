@@ -16,7 +16,7 @@ use crate::protocol::crawler::MgdumpLine;
 use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent};
 
 use values::answer;
-pub(crate) use values::{bytes, others};
+pub(crate) use values::{bytes, other_flags};
 
 /// Small, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
@@ -264,6 +264,7 @@ pub fn address(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -281,6 +282,34 @@ mod tests {
                 files += 1;
             }
             assert!(files > 0, "{name} has no corpus");
+        }
+    }
+
+    /// The first words of what is asked and what is answered in a conversation.
+    fn kinds(data: &[u8]) -> BTreeSet<String> {
+        let word = |debug: String| debug.split(['(', '{', ' ']).next().unwrap_or_default().to_owned();
+        let mut u = Unstructured::new(data);
+        let _: Cuts = u.arbitrary().unwrap();
+        let mut kinds = BTreeSet::new();
+        while !u.is_empty() {
+            let request: Request = u.arbitrary().unwrap();
+            let asked = word(format!("{request:?}"));
+            for answer in answer(&mut u, request.expect()).unwrap() {
+                kinds.insert(format!("{asked} {}", word(format!("{:?}", answer.reply))));
+            }
+            kinds.insert(asked);
+        }
+        kinds
+    }
+
+    #[test]
+    fn the_corpus_asks_everything() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/round_trip");
+        let files = fs::read_dir(corpus).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+        let kinds: BTreeSet<String> = files.flat_map(|data| kinds(&data)).collect();
+        assert_eq!(kinds.iter().filter(|kind| !kind.contains(' ')).count(), 30, "{kinds:?}");
+        for answered in ["Retrieve Value", "Stats Stat", "Metadump Metadump", "Mgdump Mgdump", "MetaGet MetaValue"] {
+            assert!(kinds.contains(answered), "{kinds:?}");
         }
     }
 

@@ -19,9 +19,16 @@ pub(crate) fn bytes(u: &mut Unstructured<'_>) -> Result<Bytes> {
     u.bytes(length).map(Bytes::copy_from_slice)
 }
 
-/// At most one, because a request with the same flag twice is none.
-pub(crate) fn others(u: &mut Unstructured<'_>) -> Result<Vec<OtherFlag>> {
-    Ok(Vec::from_iter(Option::arbitrary(u)?))
+/// Flags without a name, each letter at most once, as a line has them.
+pub(crate) fn other_flags(u: &mut Unstructured<'_>) -> Result<Vec<OtherFlag>> {
+    let mut flags: Vec<OtherFlag> = Vec::new();
+    for flag in u.arbitrary_iter::<OtherFlag>()?.take(3) {
+        let flag = flag?;
+        if flags.iter().all(|other| other.as_bytes().first() != flag.as_bytes().first()) {
+            flags.push(flag);
+        }
+    }
+    Ok(flags)
 }
 
 /// Some bytes, between others.

@@ -52,7 +52,7 @@ pub struct MetaArithmetic {
     /// `T`: a new expiry.
     pub exptime: Option<Exptime>,
     /// Flags without a name here.
-    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::others))]
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 

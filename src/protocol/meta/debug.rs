@@ -26,7 +26,7 @@ pub struct MetaDebug {
     /// Which item.
     pub key: MetaKey,
     /// Flags without a name here.
-    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::others))]
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 

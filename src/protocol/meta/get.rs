@@ -57,7 +57,7 @@ pub struct MetaGet {
     /// `T`: a new expiry.
     pub touch: Option<Exptime>,
     /// Flags without a name here.
-    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::others))]
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 

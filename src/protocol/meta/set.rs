@@ -68,7 +68,7 @@ pub struct MetaSet {
     /// `N`: in append mode, make the item when nothing is there, with this expiry.
     pub vivify: Option<Exptime>,
     /// Flags without a name here.
-    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::others))]
+    #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 
