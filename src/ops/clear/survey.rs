@@ -99,3 +99,65 @@ impl Visitor for Surveyor<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::ops::Events;
+    use crate::ops::scripted::{Say, address, item, server, text};
+    use crate::scope::Prefix;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_would_be_deleted_is_counted_and_told() {
+        let (mut context, heard) = server(|line| match line {
+            "version" => text("VERSION 1.6.38\r\n"),
+            "stats" => text("END\r\n"),
+            "lru_crawler metadump hash" => {
+                let keys = ["shop:1", "blog:1", "shop:2", "shop:3", "news:1"];
+                Say::Text(keys.map(|key| item(key, 2)).concat() + "END\r\n")
+            }
+            _ => text("ERROR\r\n"),
+        });
+        let told = Arc::new(Mutex::new((0, 0)));
+        let listener = Arc::clone(&told);
+        context.events = Events::to(move |event| {
+            if let Event::Listed { keys, in_scope } = event {
+                let mut told = listener.lock().unwrap();
+                *told = (told.0 + keys, told.1 + in_scope);
+            }
+        });
+        let scope = Scope::of(["blog:", "shop:", "wiki:"].map(|prefix| Prefix::new(prefix).unwrap()));
+        let survey = survey(&address(), &scope, &Options::default(), &context).await.unwrap();
+        let found: Vec<_> = survey.found.iter().map(|found| (found.keys, found.bytes)).collect();
+        assert_eq!((survey.listed, found), (5, vec![(1, 64), (3, 192), (0, 0)]));
+        // Told in lots of some thousand, of which none is full here.
+        assert_eq!(*told.lock().unwrap(), (0, 0));
+        assert!(survey.nearest.is_empty() && survey.uncertainty.is_none(), "{survey:?}");
+        assert!(!heard.all().iter().any(|line| line.starts_with("md ")), "nothing is deleted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lot_of_keys_is_told_with_those_in_scope() {
+        let (mut context, _) = server(|line| match line {
+            "version" => text("VERSION 1.6.38\r\n"),
+            "stats" => text("END\r\n"),
+            "lru_crawler metadump hash" => {
+                let lot = (0..KEYS_PER_EVENT).map(|n| item(if n % 4 == 0 { "shop:1" } else { "blog:1" }, 2));
+                Say::Text(lot.collect::<String>() + "END\r\n")
+            }
+            _ => text("ERROR\r\n"),
+        });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&told);
+        context.events = Events::to(move |event| {
+            if let Event::Listed { keys, in_scope } = event {
+                listener.lock().unwrap().push((keys, in_scope));
+            }
+        });
+        let scope = Scope::of([Prefix::new("shop:").unwrap()]);
+        survey(&address(), &scope, &Options::default(), &context).await.unwrap();
+        assert_eq!(*told.lock().unwrap(), [(KEYS_PER_EVENT, KEYS_PER_EVENT / 4)]);
+    }
+}

@@ -316,15 +316,36 @@ async fn a_listing_that_broke_off_is_not_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_was_refused_is_no_pass() {
-    let (context, heard) = dumping_with("1.6.38", |line| match line {
+    let dumps = AtomicUsize::new(0);
+    let (context, heard) = dumping_with("1.6.38", move |line| match line {
         HASH_DUMP => Some(text("ERROR metadump not allowed\r\n")),
-        "stats items" => Some(text("STAT items:1:number 1\r\nSTAT items:1:number_cold 1\r\nEND\r\n")),
+        "stats items" => Some(text("STAT items:1:number 2\r\nSTAT items:1:number_hot 1\r\nEND\r\n")),
+        "stats cachedump 1 0" if dumps.fetch_add(1, SeqCst) == 0 => Some(text("ITEM shop:1 [1 b; 0 s]\r\nEND\r\n")),
         "stats cachedump 1 0" => Some(text("END\r\n")),
         _ => None,
     });
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!((cleared.strategy, cleared.proof), (Some(Strategy::Cachedump), None), "{cleared:?}");
-    assert_eq!(cleared.passes as usize, heard.count("stats cachedump 1 0"), "{cleared:?}");
+    assert_eq!((cleared.passes, heard.count("stats cachedump 1 0")), (2, 2), "until a pass finds nothing: {cleared:?}");
+    let error = cleared.error.expect("it lists a part").to_string();
+    assert!(error.contains("lists only a part of its keys"), "and of the classes none is cut: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cachedump_that_broke_off_is_made_again() {
+    for (begin, deleted) in [("", 0), ("ITEM shop:1 [1 b; 0 s]\r\n", 1)] {
+        let dumps = AtomicUsize::new(0);
+        let (mut context, _) = dumping_with("1.4.25", move |line| match line {
+            "stats settings" => Some(text("STAT cas_enabled yes\r\nSTAT lru_maintainer_thread no\r\nEND\r\n")),
+            "stats items" => Some(text("STAT items:1:number 2\r\nEND\r\n")),
+            "stats cachedump 1 0" if dumps.fetch_add(1, SeqCst) == 0 => Some(Say::Last(begin.into())),
+            "stats cachedump 1 0" => Some(text("END\r\n")),
+            _ => None,
+        });
+        context.patience.retries = 1;
+        let cleared = clear_shop(&context, Options::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), deleted), "{cleared:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,9 @@
 //! The checks after a flush, with a scripted server and a paused clock.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
 
 use super::{Flush, flush};
 use crate::error::FailureKind;
@@ -53,5 +56,64 @@ async fn a_proxy_that_lost_its_server_for_a_moment_is_told_again() {
         let flushed = flush(&address(), Flush::Once, &context).await;
         assert!(flushed.is_ok(), "{words}: {flushed:?}");
         assert_eq!(heard.count("flush_all"), 2);
+    }
+}
+
+/// A proxy closes at what it does not know; a server that says nothing is not there.
+#[tokio::test(start_paused = true)]
+async fn a_question_before_a_flush_that_is_closed_at_is_no_reason_against_it() {
+    for question in ["stats", "version", "stats settings"] {
+        for is_closed in [true, false] {
+            let (context, heard) = server(move |line| match line {
+                line if line == question => {
+                    if is_closed {
+                        Say::Last(String::new())
+                    } else {
+                        Say::Silence
+                    }
+                }
+                "stats" if question == "version" => text("STAT curr_items 1\r\nEND\r\n"),
+                "stats" => Say::Text(stats(7, "STAT version 1.6.18\r\n")),
+                "version" => text("VERSION 1.6.18\r\n"),
+                "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+                "flush_all" => text("OK\r\n"),
+                _ => text("ERROR\r\n"),
+            });
+            let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await;
+            let is_sent = heard.count("flush_all") > 0;
+            assert_eq!(is_sent, is_closed, "{question}: {flushed:?}, {:?}", heard.all());
+            let is_silent = flushed.is_err_and(|error| error.kind() == Kind::Timeout);
+            assert_eq!(is_silent, !is_closed, "{question}");
+        }
+    }
+}
+
+/// Where nothing can be listed, the flush is made again when the server's clock has turned twice.
+#[tokio::test(start_paused = true)]
+async fn a_second_flush_waits_for_the_server_s_clock() {
+    for tells_time in [true, false] {
+        let began = Instant::now();
+        let flushes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&flushes);
+        let (context, _) = server(move |line| match line {
+            "stats" => {
+                let time = format!("STAT time {}\r\n", 1_764_000_000 + began.elapsed().as_secs());
+                let time = if tells_time { time.as_str() } else { "" };
+                Say::Text(format!("STAT pid 7\r\nSTAT version 1.6.45\r\n{time}END\r\n"))
+            }
+            "stats settings" => text("STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n"),
+            "version" => text("VERSION 1.6.45\r\n"),
+            "flush_all" => {
+                seen.lock().unwrap().push(began.elapsed());
+                text("OK\r\n")
+            }
+            _ => text("ERROR\r\n"),
+        });
+        let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap();
+        assert_eq!(flushed.proof.map(|proof| proof.as_str()), Some("twice"));
+        let flushes = flushes.lock().unwrap().clone();
+        let [first, second] = flushes[..] else { panic!("flushed at {flushes:?}") };
+        let between = (second - first).as_millis();
+        assert!((1_900..=2_300).contains(&between), "{between} ms, the server tells its time: {tells_time}");
     }
 }

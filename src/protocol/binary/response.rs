@@ -97,3 +97,22 @@ impl Response {
         self.value.split(|&byte| byte == b' ').any(|mechanism| mechanism.eq_ignore_ascii_case(b"PLAIN"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_much_is_missing_at_least() {
+        let mut header = [0; HEADER];
+        (header[0], header[3], header[11]) = (RESPONSE, 2, 5);
+        let whole = [&header[..], b"ab", b"cde"].concat();
+        for length in 0..whole.len() {
+            let missing = if length < HEADER { HEADER - length } else { whole.len() - length };
+            let taken = Response::take(&mut BytesMut::from(&whole[..length]), 5);
+            assert!(matches!(taken, Take::Part(bytes) if bytes == missing), "of {length} bytes");
+        }
+        assert!(matches!(Response::take(&mut BytesMut::from(&whole[..]), 5), Take::Response(_)));
+        assert!(matches!(Response::take(&mut BytesMut::from(&whole[..]), 4), Take::TooLong));
+    }
+}
