@@ -129,7 +129,7 @@ mod tests {
             }
         });
         let scope = Scope::of(["blog:", "shop:", "wiki:"].map(|prefix| Prefix::new(prefix).unwrap()));
-        let survey = survey(&address(), &scope, &Options::default(), &context).await.unwrap();
+        let survey = survey(&address(), &scope, &ClearOptions::default(), &context).await.unwrap();
         let found: Vec<_> = survey.found.iter().map(|found| (found.keys, found.bytes)).collect();
         assert_eq!((survey.listed, found), (5, vec![(1, 64), (3, 192), (0, 0)]));
         // Told in lots of some thousand, of which none is full here.
@@ -157,7 +157,7 @@ mod tests {
             }
         });
         let scope = Scope::of([Prefix::new("shop:").unwrap()]);
-        survey(&address(), &scope, &Options::default(), &context).await.unwrap();
+        survey(&address(), &scope, &ClearOptions::default(), &context).await.unwrap();
         assert_eq!(*told.lock().unwrap(), [(KEYS_PER_EVENT, KEYS_PER_EVENT / 4)]);
     }
 }

@@ -343,8 +343,8 @@ async fn a_cachedump_that_broke_off_is_made_again() {
             _ => None,
         });
         context.patience.retries = 1;
-        let cleared = clear_shop(&context, Options::default()).await;
-        assert_eq!((cleared.proof, cleared.deleted), (Some(Proof::Passes), deleted), "{cleared:?}");
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), deleted), "{cleared:?}");
     }
 }
 

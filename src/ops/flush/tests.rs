@@ -82,7 +82,7 @@ async fn a_question_before_a_flush_that_is_closed_at_is_no_reason_against_it() {
             let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await;
             let is_sent = heard.count("flush_all") > 0;
             assert_eq!(is_sent, is_closed, "{question}: {flushed:?}, {:?}", heard.all());
-            let is_silent = flushed.is_err_and(|error| error.kind() == Kind::Timeout);
+            let is_silent = flushed.is_err_and(|error| error.kind() == FailureKind::Timeout);
             assert_eq!(is_silent, !is_closed, "{question}");
         }
     }
