@@ -89,6 +89,24 @@ async fn a_server_at_rest_takes_two_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_used_in_the_pause_is_not_at_rest() {
+    // mcflush reads the counters twice at first, after the first pass, after the pause, and after each later pass.
+    let (context, heard) = server({
+        let (dumps, readings) = (AtomicUsize::new(0), AtomicU32::new(0));
+        move |line| match line {
+            LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+            LRU_DUMP => text("END\r\n"),
+            "stats" if readings.fetch_add(1, SeqCst) < 3 => Say::Text(stats(7, "STAT touch_hits 0\r\n")),
+            "stats" => Say::Text(stats(7, "STAT touch_hits 1\r\n")),
+            line => at_rest("1.6.18", line),
+        }
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
+    assert!(heard.count(LRU_DUMP) > 2, "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_waits_until_its_answers_are_read_goes_on() {
     const KEYS: usize = 1_000;
     // Without meta commands, each delete is answered.
