@@ -54,8 +54,8 @@ pub(crate) enum Take {
 impl Response {
     /// Takes the response at the beginning of a buffer out of it.
     pub(crate) fn take(buffer: &mut BytesMut, most: usize) -> Take {
-        // The first byte shows whether this is a response. Without this check the client would wait for a whole header, which
-        // may never come.
+        // The first byte shows whether this is a response. Without this check the client would wait for a whole header,
+        // which may never come.
         if buffer.first().is_some_and(|&magic| magic != RESPONSE) {
             return Take::Malformed;
         }
