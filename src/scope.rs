@@ -98,8 +98,8 @@ struct Choice {
 }
 
 impl Choice {
-    /// The index of the prefix that a key begins with, or, if there is none, of the first pattern that it matches. The patterns
-    /// are counted after the prefixes.
+    /// The index of the prefix that a key begins with, or, if there is none, of the first pattern that it matches. The
+    /// patterns are counted after the prefixes.
     fn find(&self, key: &[u8]) -> Option<usize> {
         self.prefixes.find(key).or_else(|| {
             let place = self.globs.iter().position(|glob| glob.matches(key))?;
