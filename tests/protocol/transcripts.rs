@@ -236,8 +236,8 @@ fn they_decode_fully_and_encode_back_to_the_same_bytes() {
                 let last = whole.iter().filter(|answer| answer.role == Role::Last).count();
                 let unanswered =
                     asked.iter().any(|asked| matches!(asked.request, Request::Watch(_))) || exchange.closed;
-                // A server that does not know the fence answers it with an error. The codec assigns that to the quiet request
-                // before it.
+                // A server that does not know the fence answers it with an error. The codec assigns that to the quiet
+                // request before it.
                 let unanswered =
                     unanswered || exchange.sent.ends_with(b" noreply\r\nmn\r\n") && exchange.received == b"ERROR\r\n";
                 assert!(unanswered || loud == last || watched(&file), "{context}: {whole:?}");
