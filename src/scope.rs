@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn contains_is_what_trying_each_would_say() {
+    fn contains_agrees_with_trying_each_prefix() {
         let texts = ["", "a", "aa", "ab", "a:", "a:b", "b", "b:", "b:a", "c", "ca", "\u{ff}", "a%3A"];
         let choices = ["a", "aa", "a:", "b:", "c", "\u{ff}"];
         for include in 0..1 << choices.len() {

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_typed_is_shown_without_its_password() {
+    fn a_typed_address_is_shown_without_its_password() {
         for (input, visible) in [
             ("cache1", "cache1"),
             ("memcached://app:secret@cache1", "memcached://…@cache1"),

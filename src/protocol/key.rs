@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_holds_what_a_line_can_carry() {
+    fn a_key_holds_only_bytes_that_a_line_can_carry() {
         for good in [&b"a"[..], b"shop:1", "größe".as_bytes(), b"\x01\t\x7f", &[b'k'; KEY_MAX]] {
             assert_eq!(Key::new(Bytes::copy_from_slice(good)).unwrap().as_bytes(), good);
         }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_only_for_what_needs_it() {
+    fn only_keys_that_need_it_are_base64() {
         let wire = |bytes: &'static [u8]| {
             let mut out = BytesMut::new();
             MetaKey::for_bytes(bytes).map(|key| {

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_server_writes() {
+    fn refuses_codes_that_no_server_writes() {
         for bad in [&b""[..], b"%", b"%4", b"%zz", b"a%2", b"a b", b"a\x1b", b"a\xff%41", b"%41 "] {
             assert_eq!(decode(bad), None, "{bad:?}");
         }

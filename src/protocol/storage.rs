@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_what_a_password_file_can_hold() {
+    fn credentials_fit_a_password_file() {
         assert_eq!(Credentials::new("app", "secret").unwrap().user(), b"app");
         for (user, password) in [("", "x"), ("a", ""), ("a b", "x"), ("a", "x\r\nflush_all"), ("a:b", "c"), ("a", "\0")]
         {

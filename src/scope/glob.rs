@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern() {
+    fn invalid_patterns_are_refused() {
         for (pattern, error) in [
             (&b""[..], GlobError::Empty),
             (b"*", GlobError::Everything),
@@ -357,7 +357,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_is_what_trying_says(
+        fn matching_agrees_with_trying_every_possibility(
             pattern in "([ab*?]|[ab*?\\[\\]!\\\\-]){1,12}",
             keys in prop::collection::vec("[ab*\\[\\]!-]{0,7}", 20),
         ) {
