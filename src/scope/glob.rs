@@ -268,7 +268,7 @@ fn compile(parts: &[Part]) -> Result<Regex, GlobError> {
     }
     pattern.push_str(r"\z");
     let regex = RegexBuilder::new(&pattern).unicode(false).dot_matches_new_line(true).build();
-    // A pattern within the length limit is never too large for the regular expression.
+    // A pattern that was accepted here is never too large for the regular expression.
     regex.map_err(|_| GlobError::TooLong)
 }
 
