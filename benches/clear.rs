@@ -1,7 +1,7 @@
-//! How fast a clear is beside the server's own limit, what it costs, and what people use instead: `make bench`, or
-//! `cargo bench --bench clear -- debian sid choose hot memory others fleet flush start` for some of it.
+//! How fast a clear is compared with the server's own limit, what it costs, and how fast other tools are: `make bench`, or
+//! `cargo bench --bench clear -- debian sid choose hot memory others fleet flush start` for some of the parts.
 //!
-//! The limit is a bare hash walk, read and thrown away. Everything that is compared is measured in turn, in one run.
+//! The limit is a bare hash walk with its output thrown away. The contestants are measured in turn, in one run.
 
 #![allow(
     clippy::expect_used,
@@ -32,7 +32,7 @@ const MILLION: usize = 1_000_000;
 const FEW: usize = 20_000;
 const ROUNDS: usize = 5;
 
-/// Between two passes of LRU dumps.
+/// The pause between two passes of LRU dumps.
 const PAUSE: Duration = Duration::from_millis(1500);
 
 fn main() {
@@ -55,7 +55,8 @@ fn main() {
     }
 }
 
-/// The ways to choose a million keys of two, beside a prefix; and the first hundred of an order, beside a bare walk.
+/// The ways to choose one million keys of two million, compared with a prefix; and the first hundred keys of an order,
+/// compared with a bare walk.
 fn choose() {
     let server = Server::start(Version::Sid, &["-m", "2048"]);
     server.store((0..MILLION).map(|n| format!("blog:{n}")));
@@ -75,7 +76,7 @@ fn choose() {
     let (mut times, mut walks) = (vec![Vec::new(); ways.len()], Vec::new());
     for round in 0..ROUNDS {
         for at in 0..ways.len() {
-            // Each way follows each other one in turn.
+            // In turn, each way runs after each other way.
             let way = (round + at) % ways.len();
             server.store((0..MILLION).map(shop));
             settle(&server);
@@ -111,7 +112,8 @@ fn choose() {
     }
 }
 
-/// What the reading of its log costs a server whose clients ask as fast as they can, and one at its ease.
+/// What it costs a server when mcflush reads its log: a server with clients that send as fast as they can, and one with
+/// little load.
 fn hot() {
     const KEYS: usize = 100_000;
     println!("\ngets a second without and with mcflush hot, medians of {ROUNDS}; log lines left out");
@@ -156,7 +158,7 @@ fn hot() {
     }
 }
 
-/// A flush of 200 servers, beside the loop of nc that people write.
+/// A flush of 200 servers, compared with the usual loop of nc.
 fn fleet() {
     const SERVERS: usize = 200;
     let servers: Vec<Server> = (0..SERVERS).map(|_| Server::start(Version::Sid, &["-t", "1", "-m", "8"])).collect();
@@ -184,7 +186,7 @@ fn fleet() {
     println!("mcflush --all (with the count of items) {ours:.2}, a loop of nc {theirs:.2}: {:.1} x", theirs / ours);
 }
 
-/// `--all`, beside memcflush and a bare walk behind it; and what each leaves that is being read.
+/// `--all`, compared with memcflush and a bare walk after it; and the number of keys under reads that each leaves.
 fn flush() {
     const READ: usize = 20_000;
     const LEFT_ROUNDS: usize = 10;
@@ -192,7 +194,7 @@ fn flush() {
         ("memcflush", memcflush),
         ("memcflush, a bare walk", |server| {
             memcflush(server);
-            // The server's own crawl, which takes the flushed items out, comes first, as it does with mcflush.
+            // The server's own crawl, which frees the flushed items, comes first, as it does with mcflush.
             wait_for("the walk", || try_dump(server, "hash").then_some(()));
         }),
         ("mcflush --all --once", |server| {
@@ -207,7 +209,7 @@ fn flush() {
         let mut times: [Vec<f64>; 4] = Default::default();
         for round in 0..ROUNDS {
             for at in 0..ways.len() {
-                // Each way follows each other one in turn.
+                // In turn, each way runs after each other way.
                 let way = (round + at) % ways.len();
                 server.store((0..2 * MILLION).map(shop));
                 settle(&server);
@@ -236,7 +238,7 @@ fn flush() {
     }
 }
 
-/// What it takes to start and to send a `flush_all`, beside memcflush and nc.
+/// The time to start and to send a `flush_all`, compared with memcflush and nc.
 fn start() {
     const STARTS: usize = 200;
     let server = Server::start(Version::Sid, &[]);
@@ -244,7 +246,7 @@ fn start() {
     let (mut ours, mut theirs, mut ncs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let began = Instant::now();
-        // As memcflush is started below: what a test's own run does beside counts for neither.
+        // Started as memcflush is below, so that the work of the test's own `run` counts for neither.
         let status =
             Command::new(program()).args(["--all", "--once", "--quiet", server.address()]).env_clear().status();
         assert!(status.expect("mcflush runs").success());
@@ -272,7 +274,7 @@ fn start() {
     );
 }
 
-/// How many keys can be read behind a flush, which other clients read until the server counts it.
+/// The number of keys that can be read after a flush, if other clients read them until the server counts the flush.
 fn left_under_reads(server: &Server, count: usize, flush: fn(&Server)) -> usize {
     let keys = numbered("shop:", count);
     server.store(&keys);
@@ -285,7 +287,7 @@ fn left_under_reads(server: &Server, count: usize, flush: fn(&Server)) -> usize 
         drop(readers);
         flushing.join().expect("the flush ends");
     });
-    // By then the server has noted every read.
+    // After these turns the server has noted every read.
     let turns = server.stat("lru_maintainer_juggles");
     wait_for("the LRU maintainer", || (server.stat("lru_maintainer_juggles") >= turns + 3).then_some(()));
     server.read_all(&keys)
@@ -306,7 +308,7 @@ fn name(version: Version) -> &'static str {
     }
 }
 
-/// Ten thousand groups, so that as many prefixes take all of it.
+/// The key with this number. There are ten thousand groups, so that ten thousand prefixes cover all keys.
 fn shop(n: usize) -> String {
     format!("shop:{}:{}", n % 10_000, n / 10_000)
 }
@@ -340,7 +342,7 @@ fn speed(version: Version) {
             note("waits by default", PAUSE * waits);
             store(MILLION);
         }
-        // The other million is of a third app, so that the table is as large as before.
+        // The other million keys belong to a third app, so that the hash table is as large as before.
         mcflush(["--strategy", "hash", "--prefix", "shop:", server.address()]).run().exits(0);
         server.store((0..MILLION - FEW).map(|n| format!("news:{n}")));
         store(FEW);
@@ -361,7 +363,7 @@ fn speed(version: Version) {
     for (what, times) in &found {
         let (least, most) = (times.iter().min().unwrap().as_secs_f64(), times.iter().max().unwrap().as_secs_f64());
         let time = median(what);
-        // On a machine that others use too, the best of each says more than the median.
+        // On a shared machine, the best time of each says more than the median.
         println!(
             "{what:22} {time:>6.2} ({least:.2} to {most:.2})  {:>5.2} x walk, best {:>5.2}",
             time / walk,
@@ -379,14 +381,14 @@ fn speed(version: Version) {
     );
 }
 
-/// The server's own housekeeping after many stores is none of what is measured.
+/// Waits until the server has finished its housekeeping after many stores, which the bench does not measure.
 fn settle(server: &Server) {
     support::wait_for("the hash table to rest", || (server.stat("hash_is_expanding") == 0).then_some(()));
     let before = server.stat("uptime");
     support::wait_for("the lists to rest", || (server.stat("uptime") > before + 1).then_some(()));
 }
 
-/// A dump, read and thrown away. Again when the hash table has begun to grow or the server crawls for itself.
+/// Reads a dump and throws it away. Tries again while the hash table grows or the server runs its own crawl.
 fn dump(server: &Server, what: &str) -> Duration {
     loop {
         let began = Instant::now();
@@ -397,14 +399,14 @@ fn dump(server: &Server, what: &str) -> Duration {
     }
 }
 
-/// Whether the server did it.
+/// Whether the server made the dump.
 fn try_dump(server: &Server, what: &str) -> bool {
     let mut connection = server.connect();
     connection.send(format!("lru_crawler metadump {what}\r\n").as_bytes());
     connection.skip_past(&[b"END\r\n", b"later\r\n", b"request\r\n"]) == 0
 }
 
-/// How long it took, and how often it paused between passes.
+/// The time of a clear, and the number of pauses between its passes.
 fn clear(server: &Server, strategy: &str, more: &[String]) -> (Duration, u32) {
     let mut arguments = ["-v", "--strategy", strategy, server.address()].map(str::to_owned).to_vec();
     arguments.extend_from_slice(more);
@@ -417,12 +419,12 @@ fn clear(server: &Server, strategy: &str, more: &[String]) -> (Duration, u32) {
 
 fn ticks(path: &str, fields: [usize; 2]) -> u64 {
     let stat = std::fs::read_to_string(path).unwrap();
-    // Counted behind the name, which may have spaces.
+    // Fields are counted after the name, which may contain spaces.
     let words: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields.iter().map(|field| words[field - 3].parse::<u64>().unwrap()).sum()
 }
 
-/// Of every child that has ended.
+/// The CPU time of all children that have ended.
 fn children_cpu() -> u64 {
     ticks("/proc/self/stat", [16, 17])
 }
@@ -458,7 +460,7 @@ fn memory() {
     }
 }
 
-/// In KiB.
+/// The peak memory of mcflush, in KiB.
 fn peak_memory(server: &Server, arguments: &[String]) -> f64 {
     let mut command = Command::new("/usr/bin/time");
     command.args(["-f", "%M"]).arg(program()).arg(server.address()).args(arguments);
@@ -467,7 +469,7 @@ fn peak_memory(server: &Server, arguments: &[String]) -> f64 {
     String::from_utf8(output.stderr).unwrap().trim().parse().expect("nothing else on stderr")
 }
 
-/// What people use today, each as it is found on the web, and what it leaves.
+/// The recipes that people use today, as found on the web, and the number of keys that each leaves.
 fn others() {
     const EACH: usize = 100_000;
     const READ: usize = 5_000;
@@ -518,7 +520,7 @@ fn others() {
     }
 }
 
-/// As an app does that was just started: some time after they were stored, all at once.
+/// Reads all keys at once, some time after they were stored, as an app does that was just started.
 fn read_three_times(server: &Server, count: usize) {
     let stored = server.stat("uptime");
     wait_for("the keys to age", || (server.stat("uptime") >= stored + 4).then_some(()));
@@ -526,7 +528,7 @@ fn read_three_times(server: &Server, count: usize) {
     (0..3).for_each(|_| assert_eq!(server.read_all(&keys), count));
 }
 
-/// A script of the shell, with the server as `$1 $2`.
+/// Runs a shell script with the server's host and port as `$1 $2`.
 fn shell(server: &Server, script: &str) {
     let (host, port) = server.address().split_once(':').unwrap();
     let status = Command::new("bash")
@@ -534,7 +536,7 @@ fn shell(server: &Server, script: &str) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    // They exit as they like.
+    // The recipes' exit codes mean nothing.
     status.expect("bash runs");
 }
 
@@ -542,7 +544,7 @@ fn memcrm(server: &Server) {
     shell(server, "memcdump --servers=$1:$2 | grep ^shop: | xargs -r memcrm --servers=$1:$2");
 }
 
-/// The recipe, with the shell's own connection in place of nc.
+/// The recipe, with bash's own connection instead of nc.
 fn recipe(server: &Server) {
     shell(
         server,

@@ -1,7 +1,7 @@
-//! How fast the client is, beside a bare loop over a blocking socket (the limit) and beside two other clients, on one
-//! memcached, in turns: `make bench`. Ratios of one run count, not the times.
+//! How fast the client is, compared with a bare loop over a blocking socket (the limit) and with two other clients, on one
+//! memcached, in turns: `make bench`. Compare the ratios of one run, not the times.
 
-// A bench prints, and stops at the first surprise.
+// A bench may print, and may panic.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -17,14 +17,14 @@ use mcflush::protocol::Key;
 use mcflush::protocol::retrieval::Keys;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Turns of each, in which it has its best and its median.
+/// The number of turns of each contestant, which give its best and its median.
 const TURNS: usize = 15;
 const KEYS: usize = 100;
-/// Of a pipeline.
+/// The number of calls in a pipeline.
 const PIPELINED: usize = 1000;
 const DATA: [u8; 100] = [b'x'; 100];
 
-/// A private memcached, gone with the bench.
+/// A private memcached, stopped when the bench ends.
 struct Server {
     child: Child,
     address: String,
@@ -71,7 +71,7 @@ fn key(n: usize) -> Key {
     Key::new(name(n)).unwrap()
 }
 
-/// The limit: what is sent is there already, and of what comes only the length is looked at.
+/// The limit: the request is encoded in advance, and only the length of the answer is checked.
 struct Bare(TcpStream, Vec<u8>);
 
 impl Bare {
@@ -93,7 +93,7 @@ impl Bare {
     }
 }
 
-/// The limit of whatever waits by a runtime: [`Bare`] with a wait for readiness in each read, and nothing else.
+/// The limit for clients on an async runtime: [`Bare`], with a wait for readiness in each read.
 struct Waiting(tokio::net::TcpStream, Vec<u8>);
 
 impl Waiting {
@@ -115,22 +115,22 @@ impl Waiting {
     }
 }
 
-/// Bytes of the answer to a get of one key that is there.
+/// The length of the answer to a get of one key that exists, in bytes.
 fn value_len() -> usize {
     format!("VALUE {} 0 {}\r\n", name(0), DATA.len()).len() + DATA.len() + 2
 }
 
-/// One contestant: its name, and its work of so many calls.
+/// A contestant: its name, and a function that makes all calls of one turn.
 type Contestant<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
-/// Each in turn, so that what else the machine does hits them alike. The first is the limit.
+/// Runs the contestants in turn, so that other load on the machine affects all alike. The first is the limit.
 fn race(title: &str, calls: usize, mut contestants: Vec<Contestant<'_>>) {
     let mut times = vec![Vec::new(); contestants.len()];
     for turn in 0..=TURNS {
         for ((_, work), times) in contestants.iter_mut().zip(&mut times) {
             let start = Instant::now();
             work();
-            // The first turn warms up.
+            // The first turn is a warm-up.
             if turn > 0 {
                 times.push(start.elapsed().as_secs_f64());
             }
@@ -150,7 +150,7 @@ fn median(times: &[f64]) -> f64 {
 }
 
 fn main() {
-    // `cargo test --benches` only asks whether it builds.
+    // `cargo test --benches` only checks that the bench builds.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }

@@ -1,5 +1,5 @@
-//! What issue and user ask of a clear at full size, on each memcached; fails at the first key left or one too many gone:
-//! `make torture`. A number behind it changes how many rounds there are.
+//! Clears at full size, on each memcached: `make torture`. Fails at the first old key that is left or other key that is
+//! deleted. A number as argument sets the number of rounds.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +24,7 @@ use support::wait_for;
 
 const EACH: usize = 1_000_000;
 
-/// What a get may take longer because of mcflush.
+/// The longest delay of another client's get that mcflush may cause.
 const HARM: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
@@ -71,7 +71,7 @@ fn with_readers_and_writers(server: &Server, round: usize) -> bool {
             scope.spawn(move || {
                 let mut turn = 0;
                 while !stop.load(Relaxed) {
-                    // Among them keys that are there again and again.
+                    // Some of these keys are stored again and again.
                     server.store((0..1_000).map(|n| format!("{app}:new:{}", turn % 50 * 1_000 + n)));
                     turn += 1;
                 }
@@ -101,7 +101,7 @@ fn after_three_reads(server: &Server) -> bool {
     clean
 }
 
-/// Prints a line; whether all is as it should be. Keys that were stored meanwhile may be there or not.
+/// Prints a line. Returns whether the result is right; keys that were stored meanwhile may exist or not.
 fn report(
     server: &Server,
     when: &str,
@@ -132,7 +132,7 @@ fn clear(server: &Server) -> (i32, Duration, f64) {
     (running.wait().status.code().unwrap_or(-1), took, peak as f64 * 1024.0 / 1e6)
 }
 
-/// The worst get of another client, over all keys.
+/// Whether the slowest get of another client, over all keys, is fast enough.
 fn harmless(server: &Server) -> bool {
     load(server);
     let worst = |work: &dyn Fn(&Reader)| {
@@ -170,7 +170,7 @@ fn stopped_at_ten_moments(server: &Server, reader: &Reader) {
         wait_for("more deletes", || (!clear.is_running() || server.stat("delete_hits") >= deletes).then_some(()));
         clear.signal("STOP");
         let (gets, began) = (reader.gets(), Instant::now());
-        // A second of silence is more than any pause of a busy machine.
+        // A second of silence is longer than any pause of a busy machine.
         wait_for("a second of gets", || {
             (began.elapsed() > Duration::from_secs(1) && reader.gets() > gets).then_some(())
         });

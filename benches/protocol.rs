@@ -1,7 +1,7 @@
-//! How fast the codecs are, beside a bare newline split of the same bytes (the limit) and beside the parsers of other crates
-//! where they can do the work: `make bench`. Ratios of one run count, not the times.
+//! How fast the codecs are, compared with a bare split of the same bytes at newlines (the limit) and with the parsers of
+//! other crates that can do the same work: `make bench`. Compare the ratios of one run, not the times.
 
-// A bench prints, and stops at the first surprise.
+// A bench may print, and may panic.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -18,10 +18,10 @@ use mcflush_bench::async_memcached_parser as peer;
 use memcache_proto::ResponseBytes;
 use tokio_util::codec::{Decoder, Encoder};
 
-/// As many as fit in what a client reads at once (64 KiB), many times over.
+/// The lines of an answer: many times the size of one read.
 const LINES: usize = 5_000;
 
-/// A read.
+/// The size of a read.
 const READ: usize = 64 * 1024;
 
 fn codec(request: &str) -> ClientCodec {
@@ -32,7 +32,7 @@ fn codec(request: &str) -> ClientCodec {
     codec
 }
 
-/// As [`ours`], but what has come of a listing is borrowed, not taken.
+/// As [`ours`], but borrows the items of a listing instead of taking them.
 fn visited(request: &str, wire: &[u8], read: usize) -> usize {
     let mut codec = codec(request);
     let mut buffer = BytesMut::with_capacity(read);
@@ -53,13 +53,13 @@ fn visited(request: &str, wire: &[u8], read: usize) -> usize {
     frames
 }
 
-/// Apart, so that [`ours`] has the only call in its loop, as a program has.
+/// A separate function, so that the loop in [`ours`] contains the only call, as in a program.
 #[inline(never)]
 fn the_rest(codec: &mut ClientCodec, buffer: &mut BytesMut) -> bool {
     codec.decode(buffer).unwrap().is_some()
 }
 
-/// Decodes everything, in reads of this size: as from a socket, the buffer is filled again when it is empty.
+/// Decodes everything, in reads of this size. As with a socket, the buffer is filled again when it is empty.
 fn ours(request: &str, wire: &[u8], read: usize) -> usize {
     let mut codec = codec(request);
     let mut buffer = BytesMut::with_capacity(read);
@@ -74,7 +74,7 @@ fn ours(request: &str, wire: &[u8], read: usize) -> usize {
     frames
 }
 
-/// The same reads into the same buffer, and nothing but the search for line ends.
+/// The same reads into the same buffer, but only the search for line ends.
 fn split(wire: &[u8], read: usize) -> usize {
     let mut buffer = BytesMut::with_capacity(read);
     let mut lines = 0;
@@ -91,7 +91,8 @@ fn split(wire: &[u8], read: usize) -> usize {
     lines
 }
 
-/// Their parser over the whole, which spares it what its client does besides: parsing again what came in part.
+/// Another crate's parser over all bytes at once. This spares it the extra work of its client, which parses an incomplete
+/// answer again.
 fn theirs<T, E: std::fmt::Debug>(wire: &[u8], parse: impl Fn(&[u8]) -> Result<Option<(usize, T)>, E>) -> usize {
     let mut rest = wire;
     let mut frames = 0;
@@ -104,7 +105,7 @@ fn theirs<T, E: std::fmt::Debug>(wire: &[u8], parse: impl Fn(&[u8]) -> Result<Op
     frames
 }
 
-/// Parser beside parser: one block after the other in a text that is there as a whole, without a codec's buffer.
+/// Only the parser: one block after another in a complete text, without the codec's buffer.
 fn blocks(wire: &[u8]) -> usize {
     let mut rest = wire;
     let mut frames = 0;
@@ -123,7 +124,7 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str, wire: &[u8]) -> Benchmark
     group
 }
 
-/// Of both in turn, so that what else the machine does hits them alike.
+/// Measures both in turn, so that other load on the machine affects both alike.
 fn ratio(name: &str, mut one: impl FnMut() -> usize, mut other: impl FnMut() -> usize) {
     let time = |work: &mut dyn FnMut() -> usize| {
         let start = Instant::now();
@@ -207,7 +208,7 @@ fn small_values(criterion: &mut Criterion) {
     );
 }
 
-/// A megabyte in reads of 16 KiB, beside copying the same reads into a buffer that is large enough.
+/// A value of a megabyte in reads of 16 KiB, compared with copying the same reads into a large enough buffer.
 fn large_values(criterion: &mut Criterion) {
     const LENGTH: usize = 1 << 20;
     let mut wire = format!("VALUE k 0 {LENGTH}\r\n").into_bytes();
@@ -255,7 +256,7 @@ fn quiet_deletes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Single commands, as a server reads them, and their answers, as a client does.
+/// Single commands, as a server reads them, and their answers, as a client reads them.
 fn conversations(_: &mut Criterion) {
     let requests: String = (0..LINES / 5)
         .map(|n| {

@@ -1,6 +1,6 @@
-//! Rounds under load, of which each has to be right: `make torture`, or a part of it by
-//! `cargo bench --bench rounds -- passes 300`, `-- flush 100`, `-- keep-new 100`, or of some servers by
-//! `-- passes 150 debian` (needs `cargo build --release --example traffic` before).
+//! Rounds under load, each of which must be right: `make torture`. For a part of them
+//! `cargo bench --bench rounds -- passes 300`, `-- flush 100`, `-- keep-new 100`; for some servers
+//! `-- passes 150 debian` (run `cargo build --release --example traffic` first).
 //!
 //! `passes`: clears of one of two apps on servers before 1.6.19, while three processes read and write both. `flush`: `--all`
 //! while other processes read and change values. `keep-new`: the same with `--keep-new`, and clears.
@@ -23,13 +23,13 @@ use support::flushes::{self, Changes, ReadUntil};
 use support::passes;
 use support::server::{Server, Version};
 
-/// With every kind of traffic that a version is tried with.
+/// The versions of `flush` and `keep-new`, each with every kind of traffic.
 const FLUSHED: [Version; 4] = [Version::Bullseye, Version::Debian, Version::Trixie, Version::Sid];
 
-/// Where a clear goes by passes.
+/// The versions on which a clear uses passes.
 const BY_PASSES: [Version; 2] = [Version::Bullseye, Version::Debian];
 
-/// Rounds that were right, and those that were not.
+/// The numbers of rounds that were right and wrong.
 #[derive(Default)]
 struct Score {
     passed: usize,
@@ -47,7 +47,7 @@ impl Score {
     }
 }
 
-/// Plays so many rounds with the versions that are wanted, and keeps the score.
+/// Plays this many rounds with each of these versions, and keeps the score.
 type Part = fn(usize, &[Version], &mut Score);
 
 fn main() -> ExitCode {
@@ -81,7 +81,7 @@ fn name(version: Version) -> String {
     format!("{version:?}").to_lowercase()
 }
 
-/// `MEDIAN (MOST)` of some figures.
+/// `MEDIAN (MAXIMUM)` of some figures.
 fn median_and_worst(figures: impl Iterator<Item = f64>, show: impl Fn(f64) -> String) -> String {
     let mut figures: Vec<f64> = figures.filter(|figure| !figure.is_nan()).collect();
     figures.sort_by(f64::total_cmp);
@@ -91,7 +91,7 @@ fn median_and_worst(figures: impl Iterator<Item = f64>, show: impl Fn(f64) -> St
     }
 }
 
-/// So many rounds over all versions and loads.
+/// Plays this many rounds over all versions and loads.
 fn by_passes(rounds: usize, versions: &[Version], score: &mut Score) {
     println!("\nclears by passes, so many keys beside as many; median (worst)");
     println!(
@@ -129,7 +129,7 @@ fn by_passes(rounds: usize, versions: &[Version], score: &mut Score) {
     }
 }
 
-/// Whether mcflush said that it could not show everything to be gone.
+/// Whether mcflush reported that it could not prove that every item is gone.
 fn is_incomplete(round: &flushes::Round) -> bool {
     !round.run.status.success() && round.run.stderr.contains(": incomplete: ")
 }
@@ -155,7 +155,7 @@ fn flush_head(of: &str) {
     );
 }
 
-/// So many rounds of each version.
+/// Plays this many rounds with each version.
 fn flush(rounds: usize, versions: &[Version], score: &mut Score) {
     flush_head("--all under reads, incr, append and touch");
     for &version in versions {
@@ -164,7 +164,7 @@ fn flush(rounds: usize, versions: &[Version], score: &mut Score) {
             let share = (rounds + ReadUntil::ALL.len() - 1 - at) / ReadUntil::ALL.len();
             let mut found = Vec::new();
             for number in 0..share {
-                // Some are read when they are so young that the server does not note it.
+                // Some keys are read so soon after they were stored that the server does not note the read.
                 let age = [4, 4, 0, 5][number % 4];
                 let round = flushes::round(&server, until, Changes::All, age, &["--all"]);
                 let is_right = round.run.status.success() && round.left.sum() == 0 && round.lost == 0;
@@ -176,8 +176,8 @@ fn flush(rounds: usize, versions: &[Version], score: &mut Score) {
     }
 }
 
-/// So many rounds of each version. Before 1.6.24 an item that the server moves to another slab page looks new: a clear that
-/// sees that says so, and is no failure.
+/// Plays this many rounds with each version. Before 1.6.24 an item that the server moves to another slab page looks new: a
+/// clear that detects this reports it, and does not count as wrong.
 fn keep_new(rounds: usize, versions: &[Version], score: &mut Score) {
     flush_head("--keep-new under reads, touch and stores");
     for &version in versions {

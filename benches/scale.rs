@@ -1,8 +1,8 @@
-//! How a clear grows with what the server holds, and what stands in its way costs: `make bench`, or
-//! `cargo bench --bench scale -- growth beside calls` for some of it.
+//! How the time of a clear grows with the number of items, and what TLS, many prefixes and distance cost: `make bench`, or
+//! `cargo bench --bench scale -- growth beside calls` for some of the parts.
 //!
-//! Each part prints a table, and writes it into docs/PERFORMANCE.md, between the marks of its name, when BENCH_WRITE is set; then
-//! `beside` also draws docs/speed.svg. Everything that is compared is measured in turn, in one run.
+//! Each part prints a table. If BENCH_WRITE is set, it also writes the table into docs/PERFORMANCE.md, between the marks of
+//! its name, and `beside` draws docs/speed.svg. The contestants are measured in turn, in one run.
 
 #![allow(
     clippy::expect_used,
@@ -31,7 +31,7 @@ const MILLION: usize = 1_000_000;
 const ROUNDS: usize = 5;
 const PREFIXES: usize = 16_000;
 
-/// A part's name, and what makes its table.
+/// The name of a part, and the function that makes its table.
 type Part = (&'static str, fn() -> String);
 
 fn main() {
@@ -62,7 +62,7 @@ fn put(part: &str, table: &str) {
     std::fs::write(path, format!("{before}{begin}{table}{end}{after}")).expect("it can be written");
 }
 
-/// The middle one, the least and the greatest.
+/// The median, the minimum and the maximum.
 struct Spread {
     median: f64,
     least: f64,
@@ -79,14 +79,14 @@ fn shop(n: usize) -> String {
     format!("shop:{}:{}", n % PREFIXES, n / PREFIXES)
 }
 
-/// The server's own housekeeping after many stores is none of what is measured.
+/// Waits until the server has finished its housekeeping after many stores, which the bench does not measure.
 fn settle(server: &Server) {
     wait_for("the hash table to rest", || (server.stat("hash_is_expanding") == 0).then_some(()));
     let before = server.stat("uptime");
     wait_for("the lists to rest", || (server.stat("uptime") > before + 1).then_some(()));
 }
 
-/// A walk of the hash table, read and thrown away; again when the server crawls for itself.
+/// Reads a walk of the hash table and throws it away. Tries again while the server runs its own crawl.
 fn walk(server: &Server) -> f64 {
     loop {
         let began = Instant::now();
@@ -99,7 +99,7 @@ fn walk(server: &Server) -> f64 {
     }
 }
 
-/// Seconds, and peak memory in MB, of a run that has to succeed.
+/// The seconds, and the peak memory in MB, of a run that must succeed.
 fn run(arguments: &[&str]) -> (f64, f64) {
     let began = Instant::now();
     let mut command = Command::new("/usr/bin/time");
@@ -111,7 +111,7 @@ fn run(arguments: &[&str]) -> (f64, f64) {
     (took, kib * 1024.0 / 1e6)
 }
 
-/// A clear of half of the keys at 0.1, 1 and 10 million of them.
+/// A clear of half of the keys, with 0.1, 1 and 10 million keys on the server.
 fn growth() -> String {
     let mut table = String::from(
         "| keys on the server | bare walk, s | clear of half of them, s | × walk | µs a listed key | peak memory, MB |\n\
@@ -121,7 +121,7 @@ fn growth() -> String {
         let server = Server::start(Version::Sid, &["-m", "3000"]);
         let (mut walks, mut times, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         server.store((0..count / 2).map(|n| format!("blog:{n}")));
-        // The largest takes minutes a round.
+        // A round of the largest takes minutes.
         for _ in 0..if count > MILLION { 3 } else { ROUNDS } {
             server.store((0..count / 2).map(|n| format!("shop:{n}")));
             settle(&server);
@@ -151,7 +151,7 @@ fn growth() -> String {
     table
 }
 
-/// A clear of half a million keys of a million: plain, by many prefixes, over TLS, and far from the server.
+/// A clear of half a million keys of a million: plain, by many prefixes, over TLS, and with a delay on the network.
 fn beside() -> String {
     const EACH: usize = MILLION / 2;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -162,7 +162,7 @@ fn beside() -> String {
     let certificate = certificate.to_str().expect("it is text");
     let ssl = format!("ssl_chain_cert={certificate},ssl_key={}", key.display());
     let plain = Server::start(Version::Sid, &["-m", "1024"]);
-    // The same with a second port, by which the keys are stored.
+    // The TLS server has a second port without TLS, over which the keys are stored.
     let open = free_port();
     let tls = Server::start(Version::Sid, &["-m", "1024", "-Z", "-o", &ssl, "-l", &format!("notls:127.0.0.1:{open}")]);
     let tls_port = tls.address().to_owned();
@@ -190,7 +190,7 @@ fn beside() -> String {
     let (mut times, mut walks) = (vec![Vec::new(); ways.len()], Vec::new());
     for round in 0..ROUNDS {
         for at in 0..ways.len() {
-            // Each way follows each other one in turn.
+            // In turn, each way runs after each other way.
             let way = (round + at) % ways.len();
             let is_tls = ways[way].0 == "over TLS";
             let mut keys = (0..EACH).map(shop);
@@ -215,7 +215,7 @@ fn beside() -> String {
     writeln!(table, "| bare walk | {:.2} ({:.2} to {:.2}) | |", walk.median, walk.least, walk.most).unwrap();
     let mut bars = vec![("a bare walk", walk.median)];
     for ((way, _), figures) in ways.iter().zip(&spreads) {
-        // A relay takes time by itself, so that a delay is beside a relay without one.
+        // A relay itself takes time, so a relay with a delay is compared with a relay without one.
         let (base, beside) = match *way {
             "clear by one prefix" => (walk.median, "the walk"),
             way if way.starts_with("relay, ") => (spreads[3].median, "the relay"),
@@ -240,7 +240,7 @@ fn beside() -> String {
     table
 }
 
-/// System calls and bytes of a clear of 100,000 keys of 200,000, beyond those of one that finds none.
+/// The system calls and bytes of a clear of 100,000 keys of 200,000, minus those of a clear that finds no key.
 fn calls() -> String {
     const EACH: usize = 100_000;
     let server = Server::start(Version::Sid, &[]);
@@ -299,7 +299,7 @@ fn store_at(port: u16, keys: &mut dyn Iterator<Item = String>) {
     assert_eq!(answer, "MN\r\n");
 }
 
-/// A relay on the loopback, from which what is sent comes later; the time is that of both ways together.
+/// A relay on the loopback that delays what it passes on. The delay is the sum of both directions.
 fn delayed(to: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it has an address");
@@ -333,12 +333,12 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
                 return;
             }
         }
-        // It is closed already where the other end went first.
+        // The connection is already closed if the other end closed it first.
         let _ = to.shutdown(Shutdown::Write);
     });
 }
 
-/// Bars, each with its name and its figure; colours that a light and a dark page bear.
+/// A bar chart of names and figures, in colours for light and dark pages.
 fn picture(title: &str, bars: &[(&str, f64)]) -> String {
     const ROW: usize = 30;
     let most = bars.iter().map(|(_, figure)| *figure).fold(f64::MIN_POSITIVE, f64::max);

@@ -1,5 +1,5 @@
-//! One process that clears, flushes, lists and counts for ten minutes while others read: `make soak` (SECONDS=600). Its memory,
-//! its descriptors and its results have to stay as they were.
+//! One process that clears, flushes, lists and counts for ten minutes while other clients read: `make soak` (SECONDS=600).
+//! Its memory and its descriptors must not grow, and its results must stay right.
 
 #![allow(
     clippy::expect_used,
@@ -27,16 +27,16 @@ use mcflush::scope::{Prefix, Scope};
 use support::other_clients::{OtherClients, numbered};
 use support::server::{Server, Version};
 
-/// Keys of each of two apps.
+/// The number of keys of each of the two apps.
 const EACH: usize = 5_000;
 
-/// Lines of the table.
+/// The number of lines of the table.
 const PARTS: u32 = 10;
 
-/// What the allocator may hold more at the end than after the first part.
+/// The memory that the allocator may hold at the end in addition to that after the first part.
 const GROWTH_KIB: u64 = 2 * 1024;
 
-/// Of this process.
+/// The resources of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     kib: u64,
@@ -52,7 +52,7 @@ impl Held {
     }
 }
 
-/// What was done in a part.
+/// The work done in a part.
 #[derive(Default)]
 struct Done {
     operations: u32,
@@ -96,7 +96,7 @@ fn main() -> ExitCode {
     if is_flat && failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Everything once on a server; gives how much of it went wrong.
+/// Runs each operation once on a server. Returns the number of wrong results.
 async fn round(server: &Server, done: &mut Done) -> u32 {
     let mut failures = 0;
     let mut judge = |is_right: bool, what: &dyn std::fmt::Debug| {
@@ -116,7 +116,7 @@ async fn round(server: &Server, done: &mut Done) -> u32 {
 
     let scope = Scope::of([Prefix::new("shop:").expect("a prefix")]);
     let cleared = clear(&address, &scope, &ClearOptions::default(), &context).await;
-    // Before 1.6.19 readers may keep it from being shown; then it is said.
+    // Before 1.6.19 other clients' reads may prevent a proof; then mcflush reports it.
     done.incomplete += u32::from(cleared.proof.is_none());
     done.clears.push(cleared.took);
     let left = server.count("shop:");

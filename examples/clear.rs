@@ -13,6 +13,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scope = Scope::of([Prefix::new(prefix.clone())?]);
     let cleared = clear(&server.parse()?, &scope, &ClearOptions::default(), &Context::default()).await;
     println!("{} keys deleted", cleared.deleted);
-    // Without an error it is complete: no key in scope that was there before is readable.
+    // Without an error the clear is complete: no key in scope that was stored before it is readable.
     cleared.error.map_or(Ok(()), |error| Err(error.into()))
 }

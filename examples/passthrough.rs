@@ -1,12 +1,12 @@
 //! `passthrough LISTEN UPSTREAM`: a transparent proxy made of the two codecs.
 //!
-//! Every request is decoded, encoded again and sent on; every reply the same way back, byte for byte what a direct connection
-//! would give. Behind a line that is no valid request replies can no longer be attributed (some versions answer one bad request
-//! by two error lines): from there that one connection is copied as it is. At its end (SIGINT, SIGTERM, or its standard input
-//! closed) it prints how many frames it decoded each way and how many connections were copied, so that nobody mistakes a
-//! tunnel for a codec.
+//! The proxy decodes every request, encodes it again and sends it on, and does the same with every reply: the client gets
+//! the same bytes as over a direct connection. After a line that is not a valid request, replies can no longer be assigned
+//! to requests (some versions answer one bad request with two error lines): from there on the proxy copies the bytes of
+//! that connection. At its end (SIGINT, SIGTERM, or a closed standard input) it prints the number of frames that it
+//! decoded in each direction and the number of copied connections, which shows whether it was more than a tunnel.
 
-// An example prints, and stops where a program of one's own would report.
+// An example may print, and exits where a real program would report an error.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
@@ -20,15 +20,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::Decoder;
 
-/// As much as a server that was started with the largest `-I` stores.
+/// Limits that allow the largest item of a server with the largest `-I`.
 fn limits() -> Limits {
     Limits::for_requests().with_value(1 << 30)
 }
 
-/// A read, as memcached does it.
+/// The size of a read, as in memcached.
 const READ: usize = 16 * 1024;
 
-/// What has been seen.
+/// The counts to print at the end.
 #[derive(Default)]
 struct Counts {
     requests: AtomicU64,
@@ -75,7 +75,7 @@ async fn serve(listen: &str, upstream: &str, counts: &Arc<Counts>) -> std::io::R
         counts.connections.fetch_add(1, Relaxed);
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(upstream).await else { return };
-            // Neither side's small packets wait for the other's.
+            // Without this, small packets would wait for acknowledgements.
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             if Proxy::new(client, server, &counts).run().await.unwrap_or(false) {
                 counts.raw.fetch_add(1, Relaxed);
@@ -84,9 +84,10 @@ async fn serve(listen: &str, upstream: &str, counts: &Arc<Counts>) -> std::io::R
     }
 }
 
-/// Until standard input is closed, or somebody says so.
+/// Waits until standard input is closed, or for SIGINT or SIGTERM.
 async fn ended() {
-    // A thread of its own, which nobody waits for: the runtime's would hold the process until a terminal is closed.
+    // A separate thread that the process does not wait for: a thread of the runtime would keep the process alive until the
+    // terminal is closed.
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
@@ -108,13 +109,13 @@ async fn ended() {
     }
 }
 
-/// One client's connection.
+/// The connection of one client.
 struct Proxy<'a> {
     client: TcpStream,
     server: TcpStream,
-    /// Reads what the client asks, and writes what it is told.
+    /// Decodes the client's requests, and encodes the replies to it.
     requests: ServerCodec,
-    /// Writes what the server is asked, and reads what it says.
+    /// Encodes the requests to the server, and decodes its replies.
     replies: ClientCodec,
     asked: BytesMut,
     said: BytesMut,
@@ -134,7 +135,7 @@ impl<'a> Proxy<'a> {
         }
     }
 
-    /// Until one side closes. Says whether the connection was copied raw from some point on.
+    /// Runs until one side closes. Returns whether the connection was copied raw from some point on.
     async fn run(mut self) -> std::io::Result<bool> {
         let (mut client_in, mut client_out) = self.client.split();
         let (mut server_in, mut server_out) = self.server.split();
@@ -142,27 +143,28 @@ impl<'a> Proxy<'a> {
         let (mut client_closed, mut end_sent) = (false, false);
         let mut raw = false;
         while !raw {
-            // Room before each read, so that what one side wrote at once is not split where a buffer happens to end.
+            // Reserve room before each read, so that the end of the buffer does not split what one side wrote at once.
             self.asked.reserve(READ);
             self.said.reserve(READ);
-            // One buffer is empty whenever its side is read, so that neither grows while the other is waited for.
+            // A side is read only while nothing waits to be written to the other side, so that no buffer grows.
             tokio::select! {
                 read = client_in.read_buf(&mut self.asked), if !client_closed && to_server.is_empty() => client_closed = read? == 0,
                 read = server_in.read_buf(&mut self.said), if to_client.is_empty() => if read? == 0 {
-                    // What the server left in the middle of a frame is the client's all the same.
+                    // The client also gets an incomplete frame that the server left.
                     client_out.write_all(&self.said).await?;
                     return Ok(false);
                 },
                 written = server_out.write_buf(&mut to_server), if !to_server.is_empty() => drop(written?),
                 written = client_out.write_buf(&mut to_client), if !to_client.is_empty() => drop(written?),
             }
-            // An answer is taken off only where it can be written: not behind a request that ended the reading.
+            // Replies are decoded only while they can be assigned: not after a request that ended the decoding.
             raw = !end_sent
                 && requests(&mut self.requests, &mut self.replies, &mut self.asked, &mut to_server, self.counts)
                     .is_err()
                 || replies(&mut self.requests, &mut self.replies, &mut self.said, &mut to_client, self.counts).is_err();
             if client_closed && to_server.is_empty() && !end_sent && !raw {
-                // The server sees the end where the client put it, in the middle of a request too, and says what is left to say.
+                // The server sees the end after the client's last byte, even in the middle of a request, and can still
+                // answer.
                 end_sent = true;
                 self.requests.give_back(&mut self.asked);
                 server_out.write_all(&self.asked.split()).await?;
@@ -177,14 +179,14 @@ impl<'a> Proxy<'a> {
     }
 }
 
-/// What is there, then all that comes.
+/// Copies the bytes in the buffer, then all that arrive.
 async fn copy(there: &[u8], mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> std::io::Result<()> {
     to.write_all(there).await?;
     tokio::io::copy(&mut from, &mut to).await?;
     to.shutdown().await
 }
 
-/// Passes on the requests that are there. An error: from here on nobody can say what answers what.
+/// Passes on the complete requests in the buffer. An error means that later replies cannot be assigned to requests.
 fn requests(
     from: &mut ServerCodec,
     to: &mut ClientCodec,

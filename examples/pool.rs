@@ -1,9 +1,9 @@
-//! Several tasks share a few connections, by a pool of another crate: `pool HOST:PORT`.
+//! Several tasks share a few connections through the pool of another crate: `pool HOST:PORT`.
 //!
-//! The pool asks for a new client where it has none to spare, and looks at each that comes back: one whose last call was
-//! dropped, or failed otherwise than by an error line of the server, is poisoned, and dropped here.
+//! The pool opens a new client if all are in use, and checks each client that comes back. A client is poisoned if its last
+//! call was dropped, or failed for a reason other than an error line of the server; the pool drops it.
 
-// A program may print.
+// An example may print.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -14,7 +14,7 @@ use mcflush::address::ServerAddr;
 use mcflush::client::{Client, NewItem};
 use mcflush::protocol::Key;
 
-/// Where the pool's clients come from.
+/// Opens the clients of the pool.
 struct Connections {
     server: ServerAddr,
 }

@@ -1,7 +1,8 @@
-//! Conversions of the types that only some bytes can be: all have the same ones.
+//! The conversions that every type has that accepts only some bytes.
 
-/// From what can be such a value, to its bytes, and to what may stand on a terminal: the type, the error of bytes that cannot be one,
-/// how it is made of [`Bytes`](bytes::Bytes), and how its bytes are had.
+/// Makes conversions from bytes and text, to bytes, and to text that is safe for a terminal. Takes the type, the error for
+/// bytes that are not a value, the function that makes a value from [`Bytes`](bytes::Bytes), and the one that gives its
+/// bytes.
 macro_rules! conversions {
     ($type:ident, $error:ty, $new:expr, $bytes:expr) => {
         impl TryFrom<::bytes::Bytes> for $type {
@@ -28,7 +29,7 @@ macro_rules! conversions {
             }
         }
 
-        /// Copies them.
+        /// Copies the bytes.
         impl TryFrom<&[u8]> for $type {
             type Error = $error;
 
@@ -37,7 +38,7 @@ macro_rules! conversions {
             }
         }
 
-        /// Copies it.
+        /// Copies the text.
         impl TryFrom<&str> for $type {
             type Error = $error;
 
@@ -46,7 +47,7 @@ macro_rules! conversions {
             }
         }
 
-        /// Copies it.
+        /// Copies the text.
         impl std::str::FromStr for $type {
             type Err = $error;
 
@@ -61,7 +62,7 @@ macro_rules! conversions {
             }
         }
 
-        /// With what is no text escaped, as [`Escaped`](crate::protocol::Escaped) does it.
+        /// Shows the bytes as [`Escaped`](crate::protocol::Escaped) does: bytes that are not text are escaped.
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 crate::protocol::Escaped(self.as_ref()).fmt(f)

@@ -1,5 +1,5 @@
-//! memcached's protocol as types, codecs and a client; and on top of them the operations of the `mcflush` command, which
-//! empties a memcached, or one app's part of it, safely.
+//! memcached's protocol as types, codecs and a client; and, built on them, the operations of the `mcflush` command, which
+//! safely empties a memcached, or one app's part of it.
 //!
 //! # The map
 //! The data goes one way, and a layer knows only the layers above it in this table.
@@ -14,7 +14,8 @@
 //! | `discovery`, `fleet` | from a name for a list to its servers; one operation on all of them |
 //!
 //! # Features
-//! Each feature includes those that it is built on. The last column counts the crates of a Linux build, without this one.
+//! Each feature includes the features that it is built on. The last column counts the crates of a Linux build, without this
+//! one.
 //!
 //! | feature | built on | brings | crates |
 //! | --- | --- | --- | --- |
@@ -54,8 +55,8 @@
 //! ```
 //!
 //! # Getting and setting
-//! `Client` works over any stream of bytes. `Client::connect` opens a connection to a server; here the stream is in memory, and the
-//! example writes the server's part.
+//! `Client` works over any stream of bytes. `Client::connect` opens a connection to a server; here the stream is in memory,
+//! and the example writes the server's answers.
 //!
 //! ```
 //! # #[cfg(feature = "client")]
@@ -88,13 +89,13 @@
 #![cfg_attr(feature = "ops", doc = "```")]
 //!
 //! # Which servers
-//! Tried with memcached 1.4.13 to 1.6.45, and with servers that speak its protocol. The protocol's types name the version that each command
-//! and flag came with; `docs/PROTOCOL.md` says what the versions do differently, `docs/SERVERS.md` what each version, service and
-//! proxy can do.
+//! Tried with memcached 1.4.13 to 1.6.45, and with other servers that speak its protocol. The protocol's types name the
+//! version that introduced each command and flag; `docs/PROTOCOL.md` says what the versions do differently,
+//! `docs/SERVERS.md` what each version, service and proxy can do.
 //!
 //! # Which Rust
-//! The version that `rust-version` in `Cargo.toml` names, or later. Only a new minor version raises it, and never to a release that is
-//! younger than half a year.
+//! The version that `rust-version` in `Cargo.toml` names, or later. Only a new minor version of this crate raises it, and
+//! never to a release of Rust that is younger than half a year.
 
 #[cfg(feature = "client")]
 pub mod address;

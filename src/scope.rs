@@ -1,4 +1,4 @@
-//! Which keys an operation is about: those that begin with a prefix or match a pattern, less those to keep.
+//! The keys that an operation affects: keys that begin with a prefix or match a pattern, without the keys to keep.
 
 mod glob;
 
@@ -10,7 +10,7 @@ pub use self::glob::{Glob, GlobError};
 use crate::conversions::conversions;
 use crate::protocol::{Escaped, KEY_MAX};
 
-/// The beginning of keys: 1 to 250 bytes, any bytes.
+/// A prefix of keys: 1 to 250 bytes of any value.
 ///
 /// ```
 /// use mcflush::scope::{Prefix, PrefixError};
@@ -21,23 +21,23 @@ use crate::protocol::{Escaped, KEY_MAX};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(Bytes);
 
-/// Why bytes cannot be a prefix.
+/// Why some bytes cannot be a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrefixError {
-    /// Every key begins with it.
+    /// The prefix is empty: every key begins with it.
     #[error("an empty prefix means every key of the server")]
     Empty,
-    /// No key can begin with it.
+    /// The prefix is longer than any key.
     #[error("a prefix of {0} bytes is longer than any key: a key has at most {KEY_MAX} bytes")]
     TooLong(usize),
 }
 
 impl Prefix {
-    /// Takes bytes that keys can begin with.
+    /// Takes the bytes of the prefix.
     ///
     /// # Errors
-    /// When they are empty or more than a key holds.
+    /// If there are no bytes, or more than a key can have.
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, PrefixError> {
         let bytes = bytes.into();
         match bytes.len() {
@@ -53,7 +53,7 @@ impl Prefix {
         &self.0
     }
 
-    /// Whether a key begins with it.
+    /// Whether a key begins with this prefix.
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         key.starts_with(&self.0)
@@ -68,10 +68,11 @@ impl fmt::Debug for Prefix {
     }
 }
 
-/// Any of several prefixes; looking a key up costs a binary search however many they are.
+/// A set of prefixes. To look up a key is a binary search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct PrefixSet {
-    /// Sorted, and none begins with another: so the only one that can match a key is its predecessor.
+    /// The prefixes, sorted; no prefix begins with another. So only the last prefix that is not greater than a key can match
+    /// the key.
     sorted: Vec<Prefix>,
 }
 
@@ -89,7 +90,7 @@ impl PrefixSet {
     }
 }
 
-/// Keys that begin with any of some prefixes or match any of some patterns.
+/// The keys that begin with one of the prefixes or match one of the patterns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Choice {
     prefixes: PrefixSet,
@@ -97,7 +98,8 @@ struct Choice {
 }
 
 impl Choice {
-    /// The index of the prefix that a key begins with, or, counted on after the prefixes, of the first pattern that it matches.
+    /// The index of the prefix that a key begins with, or, if there is none, of the first pattern that it matches. The
+    /// patterns are counted after the prefixes.
     fn find(&self, key: &[u8]) -> Option<usize> {
         self.prefixes.find(key).or_else(|| {
             let place = self.globs.iter().position(|glob| glob.matches(key))?;
@@ -106,8 +108,8 @@ impl Choice {
     }
 }
 
-/// Some keys of a server: those that begin with one of the prefixes or match one of the patterns, or all keys; without those to
-/// keep.
+/// A choice of keys: the keys that begin with one of the prefixes or match one of the patterns, or all keys; without the
+/// keys to keep.
 ///
 /// ```
 /// use mcflush::scope::{Prefix, Scope};
@@ -117,13 +119,13 @@ impl Choice {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// None: every key.
+    /// None for every key.
     include: Option<Choice>,
     keep: Choice,
 }
 
 impl Scope {
-    /// The keys that begin with any of these; none when there are none.
+    /// The keys that begin with one of these prefixes. Without prefixes: no keys.
     #[must_use]
     pub fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         let include = Choice { prefixes: PrefixSet::new(prefixes), globs: Vec::new() };
@@ -136,7 +138,7 @@ impl Scope {
         Self { include: None, keep: Choice::default() }
     }
 
-    /// Adds the keys that match any of these patterns. A scope of every key stays the same.
+    /// Adds the keys that match one of these patterns. A scope of every key stays the same.
     ///
     /// ```
     /// use mcflush::scope::{Glob, GlobError, Scope};
@@ -152,7 +154,7 @@ impl Scope {
         self
     }
 
-    /// Takes out the keys that begin with any of these.
+    /// Excludes the keys that begin with one of these prefixes.
     ///
     /// ```
     /// use mcflush::scope::{Prefix, PrefixError, Scope};
@@ -166,7 +168,7 @@ impl Scope {
         self
     }
 
-    /// Takes out the keys that match any of these patterns.
+    /// Excludes the keys that match one of these patterns.
     ///
     /// ```
     /// use mcflush::scope::{Glob, GlobError, Scope};
@@ -180,20 +182,20 @@ impl Scope {
         self
     }
 
-    /// The prefixes, sorted, without those that begin with another of them; none when it is every key.
+    /// The prefixes, sorted, without those that begin with another prefix. Empty for a scope of every key.
     #[must_use]
     pub fn prefixes(&self) -> &[Prefix] {
         self.include.as_ref().map_or(&[], |include| &include.prefixes.sorted)
     }
 
-    /// The patterns, in the order in which they were given; none when it is every key.
+    /// The patterns, in the order in which they were given. Empty for a scope of every key.
     #[must_use]
     pub fn globs(&self) -> &[Glob] {
         self.include.as_ref().map_or(&[], |include| &include.globs)
     }
 
-    /// The index in [`Self::prefixes`] of the prefix that a key begins with, or, counted on after them, the index in
-    /// [`Self::globs`] of the pattern that it matches; 0 when the scope is every key. None for a key that is not in scope.
+    /// The index of the prefix or pattern that puts a key in scope: first the [`Self::prefixes`] are counted, then the
+    /// [`Self::globs`]. For a scope of every key: 0. None if the key is not in scope.
     ///
     /// ```
     /// use mcflush::scope::{Glob, Prefix, Scope};
@@ -210,7 +212,7 @@ impl Scope {
         self.keep.find(key).is_none().then_some(place)
     }
 
-    /// Whether a key (decoded) is in scope.
+    /// Whether a decoded key is in scope.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         self.find(key).is_some()
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn contains_is_what_trying_each_would_say() {
+    fn contains_agrees_with_trying_each_prefix() {
         let texts = ["", "a", "aa", "ab", "a:", "a:b", "b", "b:", "b:a", "c", "ca", "\u{ff}", "a%3A"];
         let choices = ["a", "aa", "a:", "b:", "c", "\u{ff}"];
         for include in 0..1 << choices.len() {

@@ -1,9 +1,9 @@
-//! How what is `#[non_exhaustive]` and may get more fields is put together outside of this crate.
+//! Setters for structs that are `#[non_exhaustive]`, which code outside of this crate cannot build from their fields.
 
-/// A setter a field: `Options::default().with_rate(rate)`.
+/// Makes a setter for each field: `Options::default().with_rate(rate)`.
 macro_rules! setters {
     ($type:ty { $($with:ident: $field:ident: $of:ty),+ $(,)? }) => {
-        /// The same with another value of one field.
+        /// Each method returns the value with one field changed.
         impl $type {
             $(
                 #[doc = concat!("With another [`", stringify!($field), "`](Self::", stringify!($field), ").")]

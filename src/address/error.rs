@@ -1,4 +1,4 @@
-//! Why a text names no server.
+//! The error of a text that does not name a server.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use super::password::shown;
 use super::url::authority;
 use crate::protocol::Escaped;
 
-/// A text that names no server.
+/// A text does not name a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{input}\" is not a server address: {problem}{}: {}",
@@ -32,13 +32,13 @@ impl AddressError {
         Self { input: shown(input), character: before.map(|before| before.chars().count() + 1), problem }
     }
 
-    /// Which character of the text is wrong, from 1; one past the end where something is missing.
+    /// The number of the wrong character in the text, from 1. If something is missing at the end: one past the end.
     #[must_use]
     pub const fn character(&self) -> Option<usize> {
         self.character
     }
 
-    /// Whether the text is a number alone, which can only be meant as the port of a host that stands elsewhere.
+    /// Whether the text is only a number: the user probably meant a port, and named its host separately.
     #[must_use]
     pub const fn is_number(&self) -> bool {
         matches!(self.problem, Mistake::Number)
@@ -98,7 +98,7 @@ pub(super) enum Mistake {
 }
 
 impl Mistake {
-    /// How to write it.
+    /// How the user should write it.
     fn advice(&self) -> Cow<'static, str> {
         match self {
             Self::Several(_) | Self::HostList => {
@@ -115,7 +115,7 @@ impl Mistake {
     }
 }
 
-/// The byte of the input at which a problem shows.
+/// The offset of the byte in the input at which the mistake shows.
 fn place(input: &str, problem: &Mistake) -> Option<usize> {
     let (scheme_end, host_start, authority_end) = authority(input);
     let host = input.get(host_start..authority_end)?;
@@ -130,10 +130,10 @@ fn place(input: &str, problem: &Mistake) -> Option<usize> {
             let port_start =
                 host.rfind(':').map_or(host.len(), |at| at + 1).max(host.rfind(']').map_or(0, |at| at + 1));
             let port = host.get(port_start..)?;
-            // Where every character is a digit, it is the number that is wrong.
+            // If every character is a digit, the number is too large or 0: point at its first digit.
             host_start + port_start + port.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(0)
         }
-        // The colon at which it stopped being a host and a port, or where the bracket should be.
+        // Point at the second colon, where the text is no longer `HOST:PORT`, or at the place of the missing bracket.
         Mistake::Brackets => host_start + host.match_indices(':').nth(1).map_or(host.len(), |(at, _)| at),
         Mistake::SrvPort => host_start + host.rfind(':')?,
         Mistake::NotV6 => host_start + 1,

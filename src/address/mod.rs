@@ -1,4 +1,4 @@
-//! Naming a server: what a user types, and what is shown of it.
+//! Addresses of servers: the forms that a user types, and the form that mcflush shows.
 
 mod error;
 mod parse;
@@ -38,7 +38,7 @@ impl FromStr for Target {
     }
 }
 
-/// What is entered without more ado.
+/// The name, if its URL asks for neither credentials nor TLS.
 fn alone<T>((named, entry): (T, Entry)) -> Result<T, Mistake> {
     if entry == Entry::default() { Ok(named) } else { Err(Mistake::Entry) }
 }

@@ -1,5 +1,5 @@
-//! The forms of an address: our own, and those of the clients whose settings people copy. The parser ignores what such a form holds
-//! beside the server, such as a weight.
+//! The forms of an address: mcflush's own, and those of clients, because people copy the settings of their client. The
+//! parser ignores the other parts of a client's setting, for example a weight.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use super::error::Mistake;
 use super::url;
 use super::{DEFAULT_PORT, Entry, ListKind, ServerAddr, ServerList, ServerName};
 
-/// The longest name that DNS knows, in bytes.
+/// The maximum length of a DNS name, in bytes.
 pub(super) const HOST_MAX: usize = 253;
 
-/// Reads what names a server or a list.
+/// Reads a name for a server or for a list of servers.
 pub(super) fn name(input: &str) -> Result<(ServerName, Entry), Mistake> {
     let list = input.split_once("://").and_then(|(scheme, rest)| {
         let (scheme, kind) = scheme.split_once('+')?;
@@ -28,17 +28,17 @@ pub(super) fn name(input: &str) -> Result<(ServerName, Entry), Mistake> {
     }
 }
 
-/// Reads what names one server.
+/// Reads a name for one server.
 pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
     if input.starts_with('/') {
         return Ok((socket(input), Entry::default()));
     }
-    // Of pylibmc and PHP: `unix:/path` and `unix:///path`.
+    // pylibmc and PHP write `unix:/path` and `unix:///path`.
     if let Some(path) = behind(input, "unix:").filter(|path| path.starts_with('/')) {
         let path = path.strip_prefix("//").unwrap_or(path);
         return if path.starts_with('/') { Ok((socket(path), Entry::default())) } else { Err(Mistake::SocketUrl) };
     }
-    // PHP's sessions.
+    // The form in the settings of PHP's sessions.
     if let Some(rest) = behind(input, "tcp://") {
         return url::server(&format!("memcached://{rest}"));
     }
@@ -51,13 +51,13 @@ pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
     Ok((host_and_port(input)?, Entry::default()))
 }
 
-/// What follows a scheme, in upper or lower case.
+/// The text after the scheme, which may be in upper or lower case.
 fn behind<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = input.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// A socket by its path, and a weight.
+/// The socket of a path that a weight may follow.
 fn socket(path: &str) -> ServerAddr {
     let path = match path.rsplit_once(':') {
         Some((path, weight)) if is_digits(weight) => path,
@@ -102,7 +102,7 @@ fn host_and_port(input: &str) -> Result<ServerAddr, Mistake> {
     }
 }
 
-/// A port without the weight that may follow it.
+/// The port, without the weight that may follow it.
 fn without_weight(port: &str) -> &str {
     match port.split_once(':') {
         Some((port, weight)) if is_digits(weight) => port,
@@ -110,7 +110,7 @@ fn without_weight(port: &str) -> &str {
     }
 }
 
-/// Whether this was meant as an IPv6 address, with or without a port or a zone: in short, or of eight groups.
+/// Whether the user probably meant an IPv6 address, abbreviated or of eight groups, with or without a port or a zone.
 fn is_like_v6(text: &str) -> bool {
     let address = text.split_once('%').map_or(text, |(address, _)| address);
     address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
@@ -126,7 +126,7 @@ pub(super) fn tcp(host: String, port: u16) -> Result<ServerAddr, Mistake> {
 }
 
 fn parse_port(text: &str) -> Result<u16, Mistake> {
-    // A sign would be taken by the number's own parser.
+    // `u16`'s own parser would accept a sign.
     if is_digits(text) { text.parse().map_err(|_| Mistake::Port) } else { Err(Mistake::Port) }
 }
 
@@ -142,7 +142,7 @@ pub(super) fn host_name(host: &str) -> Result<String, Mistake> {
     if let Some((at, character)) = host.char_indices().find(bad) {
         return Err(Mistake::Character { character, at });
     }
-    // The system's resolver would make an address of any number: of 11212 it makes 0.0.43.204.
+    // The system's resolver would read any number as an IPv4 address: 11212 as 0.0.43.204.
     if is_digits(host) {
         return Err(Mistake::Number);
     }
@@ -177,7 +177,7 @@ mod tests {
             ("memcached+unix:///run/a%20b.sock", "/run/a b.sock"),
             ("cache.1", "cache.1:11211"),
             ("0xa.example.org", "0xa.example.org:11211"),
-            // Dalli, pylibmc, moodle, PHP and Symfony: a weight is left out.
+            // Dalli, pylibmc, moodle, PHP and Symfony add a weight; the parser ignores it.
             ("cache1:11311:5", "cache1:11311"),
             ("[::1]:11311:5", "[::1]:11311"),
             ("/run/memcached.sock:0", "/run/memcached.sock"),

@@ -1,8 +1,8 @@
-//! Hiding passwords: what may be shown of an address, or of a text with one in it.
+//! Hides the passwords in addresses, and in texts that contain addresses.
 
 use crate::protocol::Escaped;
 
-/// A text without the password of a URL that stands in it.
+/// The text without the password of a URL in it.
 ///
 /// ```
 /// use mcflush::address::without_password;
@@ -16,7 +16,7 @@ pub fn without_password(text: &str) -> String {
     }
 }
 
-/// What was typed for an address, in a line, without the password that may be in it: also where it is no URL.
+/// The text that the user typed as an address, on one line, without a password in it, even if the text is not a URL.
 pub(super) fn shown(input: &str) -> String {
     let visible = match (input.split_once("://"), input.rsplit_once('@')) {
         (Some((scheme, _)), _) if !scheme.contains('@') => without_password(input),
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_typed_is_shown_without_its_password() {
+    fn a_typed_address_is_shown_without_its_password() {
         for (input, visible) in [
             ("cache1", "cache1"),
             ("memcached://app:secret@cache1", "memcached://…@cache1"),

@@ -1,4 +1,4 @@
-//! What names servers, and how it is shown: never with a password.
+//! The types of addresses. None of them is shown with a password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use crate::protocol::Escaped;
 use crate::protocol::storage::Credentials;
 
-/// The port of a server that names none.
+/// The port of an address without a port.
 pub const DEFAULT_PORT: u16 = 11211;
 
-/// Where a server listens. Shown as `host:port`, `[v6]:port` or the socket's path, never with scheme or credentials.
+/// The place at which a server listens. Shown as `host:port`, `[v6]:port` or the socket's path, never with a scheme or
+/// credentials.
 ///
 /// ```
 /// use mcflush::address::ServerAddr;
@@ -21,11 +22,11 @@ pub const DEFAULT_PORT: u16 = 11211;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ServerAddr {
-    /// A host, by name or address, and a port.
+    /// A TCP port of a host.
     Tcp {
-        /// A name, an IPv4 address, or an IPv6 address without brackets.
+        /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
         host: String,
-        /// 1 to 65535.
+        /// The port, 1 to 65535.
         port: u16,
     },
     /// The path of a unix socket.
@@ -42,7 +43,7 @@ impl fmt::Display for ServerAddr {
     }
 }
 
-/// What a user names servers by: one of them, or a list of them.
+/// A name for one server or for a list of servers.
 ///
 /// ```
 /// use mcflush::address::ServerName;
@@ -79,7 +80,7 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// What a user types for servers: what names them, and what their URL says of how they are entered.
+/// An address as a user types it: the name of the servers, and the way to connect to them, if the address is a URL.
 ///
 /// ```
 /// use mcflush::address::Target;
@@ -90,36 +91,36 @@ impl fmt::Display for ServerName {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The servers.
+    /// The name of the servers.
     pub name: ServerName,
-    /// How they are entered.
+    /// The way to connect to them.
     pub entry: Entry,
 }
 
-/// What a URL says of how its servers are entered.
+/// The parts of a URL that say how to connect to its servers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
-    /// For servers with `-Y`.
+    /// The user and password for servers with `-Y`.
     pub credentials: Option<Credentials>,
-    /// Over TLS (`memcacheds`).
+    /// Whether to connect over TLS (`memcacheds`).
     pub tls: bool,
 }
 
-/// A name for a list of servers, and what holds the list. Shown as a URL without credentials.
+/// A name for a list of servers, and the kind of the list. Shown as a URL without credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerList {
-    /// Who knows.
+    /// The source of the list.
     pub kind: ListKind,
-    /// The name that is asked for, or the host that is asked.
+    /// The DNS name to look up, or the host to ask.
     pub host: String,
-    /// Of each server, or of the host that is asked; an SRV record has its own.
+    /// The port of each server, or of the host to ask. An SRV record has its own port, which is used instead.
     pub port: u16,
 }
 
-/// Who knows the servers of a list.
+/// The source of a list of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListKind {
-    /// A node, by `config get cluster`, as ElastiCache answers it.
+    /// A node that answers `config get cluster`, as ElastiCache's nodes do.
     Auto,
     /// The A and AAAA records of a name.
     Dns,
@@ -138,7 +139,7 @@ impl ListKind {
 }
 
 impl ServerList {
-    /// The host that is asked, or would be.
+    /// The host to connect to. For a list from DNS: the name to look up.
     #[must_use]
     pub fn endpoint(&self) -> ServerAddr {
         ServerAddr::Tcp { host: self.host.clone(), port: self.port }

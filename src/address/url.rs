@@ -1,4 +1,4 @@
-//! The grammar of addresses that are URLs: memcached's, and those that PHP and Symfony write.
+//! The grammar of addresses that are URLs: those of mcflush, of PHP and of Symfony.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::protocol::storage::Credentials;
 
 /// Reads a URL that names one server.
 pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
-    // A URL's parser would drop these without a word.
+    // The URL parser would silently drop control characters.
     if let Some(character) = input.chars().find(|character| character.is_control()) {
         return Err(Mistake::Control(character));
     }
@@ -26,7 +26,7 @@ pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
         ::url::ParseError::EmptyHost => Mistake::NoHost,
         ::url::ParseError::InvalidIpv6Address => Mistake::NotV6,
         error => {
-            // It says that a character is wrong, not which.
+            // The URL parser does not say which character is wrong; `host_name` does.
             let host = place.split_once(':').map_or(place, |(host, _)| host);
             host_name(host).err().unwrap_or(Mistake::Url(error))
         }
@@ -43,7 +43,7 @@ pub(super) fn server(input: &str) -> Result<(ServerAddr, Entry), Mistake> {
     let has_path = !matches!(url.path(), "" | "/");
     let is_bare = url.fragment().is_none() && url.query().is_none_or(is_for_clients);
     match url.scheme() {
-        // Symfony's URL of a socket.
+        // Symfony's URL for a socket.
         "memcached" if url.host().is_none() && has_path && is_bare => socket_url(&url),
         scheme @ ("memcached" | "memcacheds") => {
             if !is_bare || has_path {
@@ -73,13 +73,13 @@ fn socket_url(url: &::url::Url) -> Result<(ServerAddr, Entry), Mistake> {
     }
 }
 
-/// Whether a URL's query only says how a client uses the server, as PHP and Symfony write it.
+/// Whether a URL's query has only options for a client, as PHP and Symfony write them.
 fn is_for_clients(query: &str) -> bool {
     const OPTIONS: [&str; 4] = ["persistent", "retry_interval", "timeout", "weight"];
     query.split('&').all(|option| OPTIONS.contains(&option.split_once('=').map_or(option, |(name, _)| name)))
 }
 
-/// The text that a percent-encoded one stands for; none when a `%` begins no code, or it is not UTF-8.
+/// Decodes a percent-encoded text. None if two hexadecimal digits do not follow a `%`, or if the result is not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -105,7 +105,7 @@ pub(super) fn has_port(url: &str) -> bool {
     ::url::Url::parse(url).is_ok_and(|url| url.port().is_some())
 }
 
-/// Where in an address the scheme ends, the host begins, and host and port end.
+/// The offsets in an address at which the scheme ends, the host begins, and the host and port end.
 pub(super) fn authority(input: &str) -> (usize, usize, usize) {
     let scheme_end = input.find("://").map_or(0, |at| at + "://".len());
     let end =

@@ -1,4 +1,4 @@
-//! A whole clear or flush of a server that says anything.
+//! A whole clear or flush of a server that may send any bytes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,10 +18,10 @@ use crate::ops::flush::{Flush, flush};
 use crate::ops::{Chance, Connector, Context};
 use crate::scope::{Prefix, Scope};
 
-/// On a clock that costs nothing to wait on. No operation has a reason to go on for as long.
+/// The longest that an operation may take, on the paused clock: no operation has a reason to run for this long.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// A connection on which the server says what it says, whatever it is asked, and then closes or is silent.
+/// A connection on which the server sends these bytes, whatever the request, and then closes it or stays silent.
 struct Said {
     bytes: Bytes,
     is_silent_then: bool,
@@ -53,7 +53,8 @@ impl AsyncWrite for Said {
     }
 }
 
-/// The first byte chooses the operation; the rest is what the server says, a part for each connection behind a byte 0xFF.
+/// The first byte chooses the operation. The rest is what the server sends: one part for each connection, separated by the
+/// byte 0xFF.
 pub(super) fn operation(data: &[u8]) {
     let mut data = Bytes::copy_from_slice(data);
     if data.is_empty() {

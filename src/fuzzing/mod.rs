@@ -1,6 +1,6 @@
 //! The bodies of the fuzz targets, which the tests run too, over the corpus in `fuzz/corpus`.
 //!
-//! Each takes bytes and asserts what must hold of them. Feature `fuzzing`; not part of the crate's interface.
+//! Each takes bytes and asserts what must hold for them. Behind the feature `fuzzing`; not part of the crate's interface.
 
 mod clear;
 mod values;
@@ -18,7 +18,7 @@ use crate::protocol::{BASE64_KEY_MAX, KEY_MAX, MetaKey, Request, decode_percent}
 use values::answer;
 pub(crate) use values::{bytes, other_flags};
 
-/// Small, so that the fuzzer reaches them.
+/// The limits are small, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits { line: 2048, value: 4096, items: 64 };
 
 /// A fuzz target: its name and its body.
@@ -35,12 +35,13 @@ pub const TARGETS: [FuzzTarget; 7] = [
     ("server_codec", server_codec),
 ];
 
-/// A whole clear or flush, with a server that says anything: it ends, and is done only where the server said what shows it.
+/// A whole clear or flush of a server that may send any bytes. The operation must end, and must report success only if the
+/// server's answers prove it.
 pub fn operation(data: &[u8]) {
     clear::operation(data);
 }
 
-/// What a decoder made of some bytes: the frames, how it failed, and how many bytes it left.
+/// The result of decoding some bytes: the frames, the error, and the number of bytes that the decoder left.
 #[derive(Debug, PartialEq)]
 struct Decoded<T> {
     frames: Vec<T>,
@@ -48,7 +49,7 @@ struct Decoded<T> {
     left: usize,
 }
 
-/// Decodes the bytes in chunks whose sizes `chunk` says.
+/// Decodes the bytes in chunks; `chunk` returns the size of the next one.
 fn decode<D: Decoder<Error = CodecError>>(
     mut decoder: D,
     bytes: &[u8],
@@ -80,17 +81,17 @@ fn decode<D: Decoder<Error = CodecError>>(
     }
 }
 
-/// How a stream is cut: these sizes, in turn.
+/// The sizes of the chunks into which a stream is cut, used in turn.
 type Cuts = [u8; 3];
 
-/// The sizes of chunks, for ever.
+/// An endless sequence of chunk sizes.
 fn sizes(cuts: &Cuts) -> impl FnMut() -> usize {
     let mut sizes = cuts.iter().cycle();
     move || sizes.next().map_or(1, |&size| size.into())
 }
 
-/// Whatever a server says to what it was asked, in whatever pieces: the same answers, and they are written again as they came.
-/// The first bytes are the cuts, what is asked ends at a byte 0xFF, the rest is what the server says.
+/// Any bytes from a server, as answers to some requests. However they are cut, the codec must decode the same answers and
+/// encode them to the same bytes. The input is the cuts, then the requests up to a byte 0xFF, then the server's bytes.
 pub fn client_codec(data: &[u8]) {
     let Some((cuts, data)) = data.split_first_chunk() else { return };
     let (asked, bytes) = data.split_at(memchr::memchr(0xff, data).unwrap_or(data.len()));
@@ -121,8 +122,8 @@ fn written(answers: &[Answer]) -> BytesMut {
     out
 }
 
-/// Whatever a client says, in whatever pieces: the same requests, and they are written again as they came. The first byte says
-/// whether the server wants a login, the next ones are the cuts.
+/// Any bytes from a client. However they are cut, the codec must decode the same requests and encode them to the same
+/// bytes. The input is a byte that says whether the server requires a login, then the cuts, then the client's bytes.
 pub fn server_codec(data: &[u8]) {
     let Some((first, data)) = data.split_first() else { return };
     let authenticates = first & 1 == 1;
@@ -143,8 +144,8 @@ pub fn server_codec(data: &[u8]) {
     assert!(bytes.starts_with(&out));
 }
 
-/// Whatever a server of the binary protocol says, in whatever pieces: the same responses, and no byte is lost between them. The
-/// first bytes are the cuts.
+/// Any bytes from a server in the binary protocol. However they are cut, the codec must decode the same responses and lose
+/// no byte between them. The input begins with the cuts.
 pub fn binary_codec(data: &[u8]) {
     let Some((cuts, bytes)) = data.split_first_chunk() else { return };
     let whole = decode(BinaryCodec::default(), bytes, || usize::MAX);
@@ -155,7 +156,7 @@ pub fn binary_codec(data: &[u8]) {
     assert!(said + whole.frames.len() * binary::HEADER + whole.left <= bytes.len());
 }
 
-/// Any requests with any answers, there and back, in any pieces.
+/// Any requests with any answers, encoded and decoded again, however the bytes are cut.
 pub fn round_trip(data: &[u8]) {
     let mut u = Unstructured::new(data);
     let Ok(cuts) = Cuts::arbitrary(&mut u) else { return };
@@ -177,7 +178,7 @@ pub fn round_trip(data: &[u8]) {
                 }
             }
             requests.push(match request {
-                // Without authentication a server reads it as what it looks like.
+                // A server without authentication reads it as an ordinary `set`.
                 Request::Authenticate(_) => None,
                 request => Some(request),
             });
@@ -195,14 +196,14 @@ pub fn round_trip(data: &[u8]) {
     assert_eq!(got.frames, answers, "{requests:?} {said:?}");
 }
 
-/// Whether a server would refuse the line before its end has come.
+/// Whether a server would refuse the line before its end has arrived.
 fn is_too_long(request: &Request) -> bool {
     let mut line = BytesMut::new();
     request.encode(&mut line);
     memchr::memchr(b'\n', &line).is_none_or(|end| end > ServerCodec::COMMAND_MAX)
 }
 
-/// Percent and base64: what decodes is a key, and decodes from its own encoding.
+/// The percent and base64 encodings: decoding must give a key, and encoding and decoding that key must give it again.
 pub fn encodings(data: &[u8]) {
     let mut key = BytesMut::from(&b"before"[..]);
     if decode_percent(data, &mut key).is_ok() {
@@ -237,7 +238,8 @@ pub fn encodings(data: &[u8]) {
     }
 }
 
-/// Addresses: no panic, what is shown is one line that holds no password, and an error points into the text.
+/// Addresses: there must be no panic, the shown text must be one line without a password, and an error must point into the
+/// text.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(ServerName::List(list)) = text.parse() {
@@ -249,7 +251,7 @@ pub fn address(data: &[u8]) {
         assert!(alone.is_err() || alone == Ok(target.name));
     }
     match text.parse::<ServerAddr>() {
-        // A path may hold anything but a line's end; a host and port have no place for a password.
+        // The path of a socket may contain any text except a line end; a host with a port cannot contain a password.
         Ok(address) => {
             let shown = address.to_string();
             assert!(!shown.contains(['\n', '\r'].as_slice()));
@@ -285,7 +287,7 @@ mod tests {
         }
     }
 
-    /// The first words of what is asked and what is answered in a conversation.
+    /// The first words of the requests and of the answers in a conversation.
     fn kinds(data: &[u8]) -> BTreeSet<String> {
         let word = |debug: String| debug.split(['(', '{', ' ']).next().unwrap_or_default().to_owned();
         let mut u = Unstructured::new(data);

@@ -1,4 +1,5 @@
-//! Values of any bytes: by hand those that only some bytes can be, since the plain ones derive it; and the answers to a request.
+//! Makes values from any bytes. Here are the types that accept only some bytes, because the others derive `Arbitrary`; and
+//! the answers to a request.
 
 use arbitrary::{Arbitrary, Error, Result, Unstructured};
 use bytes::Bytes;
@@ -13,13 +14,13 @@ use crate::protocol::stats::{PrefixStat, Stat, StatsArgument};
 use crate::protocol::storage::Credentials;
 use crate::protocol::{BinaryKey, ErrorReply, Expect, Fraction, Key, Opaque, OtherLine, Reply, UnknownLine};
 
-/// At most 255 of them.
+/// At most 255 bytes.
 pub(crate) fn bytes(u: &mut Unstructured<'_>) -> Result<Bytes> {
     let length = usize::from(u8::arbitrary(u)?).min(u.len());
     u.bytes(length).map(Bytes::copy_from_slice)
 }
 
-/// Flags without a name, each letter at most once, as a line has them.
+/// Flags that this crate has no name for, each letter at most once, as in a line.
 pub(crate) fn other_flags(u: &mut Unstructured<'_>) -> Result<Vec<OtherFlag>> {
     let mut flags: Vec<OtherFlag> = Vec::new();
     for flag in u.arbitrary_iter::<OtherFlag>()?.take(3) {
@@ -31,12 +32,12 @@ pub(crate) fn other_flags(u: &mut Unstructured<'_>) -> Result<Vec<OtherFlag>> {
     Ok(flags)
 }
 
-/// Some bytes, between others.
+/// Some bytes between `before` and `after`.
 fn within(before: &[u8], u: &mut Unstructured<'_>, after: &[u8]) -> Result<Vec<u8>> {
     Ok([before, &bytes(u)?, after].concat())
 }
 
-/// For each type: the bytes of a value, and those that are taken in their place where they are no value of it.
+/// For each type: how to make the bytes of a value, and the bytes to use instead if those are not a value of the type.
 macro_rules! arbitrary_bytes {
     ($($type:ty: $bytes:expr, else $otherwise:literal;)+) => {
         $(
@@ -99,9 +100,9 @@ impl<'a> Arbitrary<'a> for Value {
     }
 }
 
-/// A whole answer to what expects this.
+/// A whole answer that `expect` allows.
 pub(super) fn answer(u: &mut Unstructured<'_>, expect: Expect) -> Result<Vec<Answer>> {
-    // A fence is never answered by an error: that would be the quiet ones' before it.
+    // No server answers a fence with an error: the client would assign the error to an earlier quiet request.
     if expect != Expect::Noop && u.ratio(1, 16)? {
         return Ok(vec![Answer::new(Reply::Error(u.arbitrary()?), Role::Last)]);
     }
@@ -123,7 +124,7 @@ fn some<'a, T: Arbitrary<'a>>(u: &mut Unstructured<'a>, reply: fn(T) -> Reply) -
     u.arbitrary_iter()?.take(3).map(|part| part.map(reply)).collect()
 }
 
-/// The reply of an answer that has but one.
+/// The reply of an answer that consists of only one.
 fn only(u: &mut Unstructured<'_>, expect: Expect) -> Result<Reply> {
     Ok(match expect {
         Expect::Delete => u.choose(&[Reply::Deleted, Reply::NotFound])?.clone(),

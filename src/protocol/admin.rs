@@ -1,5 +1,5 @@
-//! Commands for the whole server: `flush_all`, `version`, `verbosity`, `cache_memlimit`, `shutdown`; `quit` and
-//! `refresh_certs` take no words and need no type.
+//! Commands for the whole server: `flush_all`, `version`, `verbosity`, `cache_memlimit`, `shutdown`. `quit` and
+//! `refresh_certs` have no arguments and need no type.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -11,12 +11,12 @@ use super::line::{Parsed, digits, is_line, keyword, noreply, number, put_decimal
 use super::scalar::Exptime;
 use crate::conversions::conversions;
 
-/// `flush_all [delay] [noreply]`: everything stored before now (or before the delay is over) is gone. Lazy on the server:
-/// memory and `curr_items` fall only when the items are met. Answered by `OK`, or with `-F` by
-/// `CLIENT_ERROR flush_all not allowed` (upstream's text, "Other commands").
+/// `flush_all [delay] [noreply]`: deletes every item stored before now, or before the end of the delay. The server frees
+/// the items only later, when it comes across them; until then memory and `curr_items` do not fall. Answered by `OK`, or
+/// with `-F` by `CLIENT_ERROR flush_all not allowed` (upstream's text, "Other commands").
 ///
-/// A second one replaces a delayed one that is pending. With `noreply` a server with `-F` stays silent too, so that
-/// silence proves nothing.
+/// A second `flush_all` replaces one whose delay is not over. With `noreply`, a server with `-F` sends no error either: the
+/// missing error does not prove that the server flushed.
 ///
 /// ```
 /// use mcflush::protocol::{Request, admin::FlushAll};
@@ -27,9 +27,9 @@ use crate::conversions::conversions;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct FlushAll {
-    /// Seconds to wait, or a date. None sends no delay.
+    /// The delay in seconds, or the time of the flush. None sends no delay.
     pub delay: Option<Exptime>,
-    /// No answer.
+    /// `noreply`: the server sends no answer.
     pub noreply: bool,
 }
 
@@ -59,9 +59,9 @@ impl FlushAll {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Verbosity {
-    /// 0 is nothing.
+    /// The level; at 0 the server logs nothing.
     pub level: u32,
-    /// No answer, unless it is an error.
+    /// `noreply`: the server answers only with an error.
     pub noreply: bool,
 }
 
@@ -77,7 +77,7 @@ impl Verbosity {
     }
 }
 
-/// `cache_memlimit MEGABYTES [noreply]`: how much memory items may take. Answered by `OK`, `MEMLIMIT_TOO_SMALL` or
+/// `cache_memlimit MEGABYTES [noreply]`: the maximum memory for items. Answered by `OK`, `MEMLIMIT_TOO_SMALL` or
 /// `MEMLIMIT_ADJUST_FAILED` (upstream's text, "Other commands").
 ///
 /// ```
@@ -89,9 +89,9 @@ impl Verbosity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct CacheMemlimit {
-    /// In MiB; 8 at least.
+    /// The maximum, in MiB; at least 8.
     pub megabytes: u32,
-    /// No answer, unless it is an error.
+    /// `noreply`: the server answers only with an error.
     pub noreply: bool,
 }
 
@@ -107,7 +107,8 @@ impl CacheMemlimit {
     }
 }
 
-/// How a server that was started with `-A` goes down at `shutdown`; any other refuses, each version in its own words.
+/// How the server exits. Only a server that was started with `-A` obeys; other servers refuse, each version in its own
+/// words.
 ///
 /// ```
 /// use mcflush::protocol::{Request, admin::Shutdown};
@@ -118,9 +119,9 @@ impl CacheMemlimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Shutdown {
-    /// `shutdown`: at once.
+    /// `shutdown`: the server exits at once.
     Now,
-    /// `shutdown graceful` (since 1.6.9): the connections are closed first, and with `-e` the items are kept.
+    /// `shutdown graceful` (since 1.6.9): the server first closes its connections, and with `-e` keeps its items.
     Graceful,
 }
 
@@ -137,25 +138,25 @@ impl Shutdown {
     }
 }
 
-/// What a server says of its version: `1.6.18`, or whatever a relative of memcached answers.
+/// The version that a server reports: `1.6.18`, or any text from a server other than memcached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerVersion(Bytes);
 
 impl ServerVersion {
-    /// Takes what can stand behind `VERSION `; None when it does not fit a line, or begins with a space.
+    /// Takes the text that follows `VERSION `. None if a line cannot carry it or if it begins with a space.
     #[must_use]
     pub fn new(text: impl Into<Bytes>) -> Option<Self> {
         let text = text.into();
         (is_line(&text) && !text.starts_with(b" ")).then_some(Self(text))
     }
 
-    /// As it came.
+    /// The text as the server sent it.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The version as three numbers, when it looks like memcached's own. What follows them (`1.6.0-rc1`) is not read.
+    /// The version as three numbers, if it has the form of memcached's own. Text after the numbers (`1.6.0-rc1`) is ignored.
     ///
     /// ```
     /// use mcflush::protocol::admin::ServerVersion;

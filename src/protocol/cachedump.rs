@@ -10,8 +10,8 @@ use crate::conversions::conversions;
 
 /// `stats cachedump CLASS LIMIT`: a [`CachedumpItem`] for some of the items of a slab class, then `END`.
 ///
-/// It shows the cold list only, about 2 MB of a class at most, and skips keys that were stored as base64 without a word:
-/// what it lists is never everything.
+/// The server lists only the cold LRU list, at most about 2 MB of a class, and silently skips keys that were stored as
+/// base64: the listing is never complete.
 ///
 /// ```
 /// use mcflush::protocol::{Request, cachedump::Cachedump};
@@ -24,7 +24,7 @@ use crate::conversions::conversions;
 pub struct Cachedump {
     /// The slab class.
     pub class: u32,
-    /// How many items at most; 0 for as many as fit.
+    /// The maximum number of items; 0 for as many as fit.
     pub limit: u32,
 }
 
@@ -41,8 +41,8 @@ impl Cachedump {
     }
 }
 
-/// `ITEM KEY [N b; EXP s]`, kept as it came. The key is printed raw: it may hold spaces, and one with a newline, stored
-/// through the binary protocol, forges lines.
+/// `ITEM KEY [N b; EXP s]`, kept as the server sent it. The server prints the key raw: the key may contain spaces, and a
+/// key with a newline (stored through the binary protocol) forges lines.
 ///
 /// ```
 /// use mcflush::protocol::cachedump::CachedumpItem;
@@ -58,7 +58,7 @@ pub struct CachedumpItem {
 }
 
 impl CachedumpItem {
-    /// Takes a line (without its end); None when it is no such line.
+    /// Takes a line without its line end. None if the line is not a cachedump line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -67,14 +67,14 @@ impl CachedumpItem {
 
     pub(super) fn parse(line: Bytes) -> Option<Self> {
         let fields = delimited(tag("["), (digits, preceded(tag(" b; "), digits)), tag(" s]"));
-        // From the end backwards, because the key may hold anything, even what looks like the fields.
+        // Parsed from the end backwards, because the key may contain any text, even one that looks like the fields.
         let bracket = memchr::memrchr(b'[', line.strip_prefix(b"ITEM ")?)? + 5;
         let (size, expires) = whole(fields, line.get(bracket..)?)?;
         let key = line.get(5..bracket)?.strip_suffix(b" ").filter(|key| !key.is_empty())?;
         Some(Self { key: line.slice_ref(key), line, size, expires })
     }
 
-    /// The key as it was printed.
+    /// The key as the server printed it.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
@@ -86,13 +86,13 @@ impl CachedumpItem {
         self.size
     }
 
-    /// When it expires, as a Unix time. For one that never does, 0, or on old servers the time the server was started.
+    /// The Unix time at which the item expires. If it never expires: 0, or on old servers the server's start time.
     #[must_use]
     pub const fn expires(&self) -> u64 {
         self.expires
     }
 
-    /// The line as it came, without its end.
+    /// The line as the server sent it, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

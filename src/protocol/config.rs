@@ -1,4 +1,4 @@
-//! `config get`, by which ElastiCache lists the nodes of a cluster.
+//! `config get`, the command by which ElastiCache lists the nodes of a cluster.
 
 use std::net::IpAddr;
 
@@ -12,8 +12,8 @@ use nom::sequence::{preceded, terminated};
 use super::key::Key;
 use super::line::{Grammar, key, keyword, number, put_decimal, whole};
 
-/// `config get NAME`: answered by a [`ClusterConfig`] block and `END` where it is known (managed services), by `ERROR` on a
-/// plain memcached.
+/// `config get NAME`. A managed service that knows the command answers with a [`ClusterConfig`] block and `END`; a plain
+/// memcached answers `ERROR`.
 ///
 /// ```
 /// use mcflush::protocol::{Key, Request, config::ConfigGet};
@@ -25,7 +25,7 @@ use super::line::{Grammar, key, keyword, number, put_decimal, whole};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct ConfigGet {
-    /// What is asked for: `cluster`.
+    /// The name of the configuration: `cluster`.
     pub name: Key,
 }
 
@@ -40,7 +40,7 @@ impl ConfigGet {
     }
 }
 
-/// `CONFIG NAME FLAGS LENGTH` with its data block: a version line, then `host|ip|port` words.
+/// `CONFIG NAME FLAGS LENGTH` with its data block: a line with the version, then words `host|ip|port`.
 ///
 /// ```
 /// use mcflush::protocol::{Key, Reply, config::ClusterConfig};
@@ -53,11 +53,11 @@ impl ConfigGet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct ClusterConfig {
-    /// What was asked for.
+    /// The name that the request had.
     pub name: Key,
-    /// 0 so far.
+    /// The flags. So far, services send 0.
     pub flags: u32,
-    /// The block.
+    /// The data block.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
 }
@@ -65,16 +65,16 @@ pub struct ClusterConfig {
 /// A node of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Its name, or its address where it has none: letters, digits, `-`, `.`, `_`, and `:` in an IPv6 address.
+    /// The node's name, or its address if it has no name: letters, digits, `-`, `.`, `_`, and `:` in an IPv6 address.
     pub host: String,
-    /// The address that the block gives beside a name, for who cannot resolve the name.
+    /// The address that the block gives in addition to a name, for a client that cannot resolve the name.
     pub address: Option<IpAddr>,
-    /// 1 to 65535.
+    /// The port, 1 to 65535.
     pub port: u16,
 }
 
 impl ClusterConfig {
-    /// The nodes that the block lists; None when it is something else. A block with no node in it is a list too.
+    /// The nodes that the block lists. None if the block is not a list of nodes. A block may list no nodes.
     ///
     /// ```
     /// use mcflush::protocol::{Key, config::ClusterConfig};
@@ -94,7 +94,7 @@ impl ClusterConfig {
         nodes.split_ascii_whitespace().map(Node::parse).collect()
     }
 
-    /// Reads a line; the number is how many bytes of data follow it.
+    /// Reads a line. The number is the length of the data block that follows, in bytes.
     pub(crate) fn parse(line: &Bytes) -> Option<(Self, u64)> {
         let words = preceded(keyword("CONFIG"), (key(line), number, number));
         whole(words, line).map(|(name, flags, length)| (Self { name, flags, data: Bytes::new() }, length))
@@ -111,7 +111,7 @@ impl ClusterConfig {
 }
 
 impl Node {
-    /// `host|ip|port`; either of the first two may be empty.
+    /// Reads `host|ip|port`; the host or the IP address may be empty.
     fn parse(word: &str) -> Option<Self> {
         let field = || terminated(take_till(|c| c == '|'), char::<_, ()>('|'));
         let port = map_opt(digit1, |digits: &str| digits.parse().ok().filter(|port| *port > 0));
@@ -156,7 +156,7 @@ mod tests {
             config.nodes().map(|nodes| nodes.into_iter().map(node).collect::<Vec<_>>().join(", "))
         };
         for (data, expected) in [
-            // The example of ElastiCache's own documentation.
+            // The example in ElastiCache's documentation.
             (
                 "12\nmyCluster.pc4ldq.0001.use1.cache.amazonaws.com|10.82.235.120|11211 \
                  myCluster.pc4ldq.0002.use1.cache.amazonaws.com|10.80.249.27|11211\n",

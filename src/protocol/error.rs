@@ -1,4 +1,4 @@
-//! What a server says in place of an answer.
+//! Error lines: the lines that a server sends in place of an answer.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::bytes::complete::take_till1;
@@ -8,8 +8,9 @@ use nom::sequence::terminated;
 use super::line::{is_line, whole};
 use crate::conversions::conversions;
 
-/// What a server says in place of an answer. Decide by the kind, never by the text: it differs between versions, and an
-/// older server says `ERROR` where a newer one says `CLIENT_ERROR bad command line format`.
+/// An error line, which a server sends in place of an answer. Decide by [`Self::meaning`] or [`Self::kind`], never by the
+/// text: the text differs between versions, and an older server answers `ERROR` where a newer one answers
+/// `CLIENT_ERROR bad command line format`.
 ///
 /// ```
 /// use mcflush::protocol::{ErrorKind, ErrorReply};
@@ -27,15 +28,15 @@ pub struct ErrorReply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// `ERROR`, with or without text: the command is unknown, switched off, or cannot be done now.
+    /// `ERROR`, with or without text: the server does not know the command, has it switched off, or cannot do it now.
     Error,
     /// `CLIENT_ERROR …`.
     Client,
     /// `SERVER_ERROR …`.
     Server,
-    /// `BUSY …`: another crawl runs, or another page is moved.
+    /// `BUSY …`: the server runs another crawl, or moves another page.
     Busy,
-    /// `BADCLASS …`: no such slab class.
+    /// `BADCLASS …`: the slab class does not exist.
     BadClass,
     /// `NOTSTARTED …`: the crawl found nothing to walk.
     NotStarted,
@@ -47,7 +48,7 @@ pub enum ErrorKind {
     NotFull,
     /// `UNSAFE …`: the slab class cannot give a page now.
     Unsafe,
-    /// `MEMLIMIT_TOO_SMALL …`: below 8 MiB.
+    /// `MEMLIMIT_TOO_SMALL …`: the limit is below 8 MiB.
     MemlimitTooSmall,
     /// `MEMLIMIT_ADJUST_FAILED …`.
     MemlimitAdjustFailed,
@@ -62,7 +63,7 @@ impl ErrorKind {
         (b"ERROR", Self::Error),
         (b"CLIENT_ERROR", Self::Client),
         (b"SERVER_ERROR", Self::Server),
-        // What `refresh_certs` says: "Error TLS not enabled".
+        // The answer to `refresh_certs` without TLS: "Error TLS not enabled".
         (b"Error", Self::Error),
         (b"BUSY", Self::Busy),
         (b"BADCLASS", Self::BadClass),
@@ -81,98 +82,98 @@ impl ErrorKind {
         Self::WORDS.into_iter().find(|(name, _)| *name == word).map(|(_, kind)| kind)
     }
 
-    /// Whether any request can be answered so; the others refuse a request for the whole server.
+    /// Whether this kind can answer any request. The other kinds answer only requests that concern the whole server.
     #[must_use]
     pub const fn answers_anything(self) -> bool {
         matches!(self, Self::Error | Self::Client | Self::Server)
     }
 }
 
-/// What an error line means for what is done next.
+/// What an error line means for the client's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {
-    /// The server cannot do it now; another try may succeed on the same connection.
+    /// The server cannot execute the command now; another try on the same connection may succeed.
     Taken,
-    /// The server takes no more connections; a later one may be taken.
+    /// The server accepts no more connections now; it may accept one later.
     Full,
-    /// The server had no memory for this answer, or a proxy got none from the server behind it: another try may succeed.
+    /// The server had no memory for this answer, or a proxy got none from the server behind it. Another try may succeed.
     Transient,
-    /// The server wants user and password first.
+    /// The client must first send user and password.
     Login,
-    /// The server knows the command and was told not to do it.
+    /// The server knows the command, but its configuration forbids it.
     Off,
-    /// A proxy answered that does not pass the command on.
+    /// A proxy answered, and it does not pass this command on.
     Proxy,
-    /// The server does not know the command, or does not want it so.
+    /// The server does not know the command, or does not accept it in this form.
     Refused,
 }
 
-/// What the words of an error line mean, where they are enough: in the order in which they are looked for, with the source
-/// of each. Whatever is not here is [`Meaning::Refused`].
+/// The meanings of error lines by their words, in the order of the search, each with its source. A line that contains none
+/// of these words means [`Meaning::Refused`].
 const MEANINGS: [(&[u8], Meaning); 21] = [
-    // memcached.c, with maxconns_fast: the answer to the first command of a connection that is one too many.
+    // memcached.c, with maxconns_fast: the answer to the first command of a connection beyond the limit.
     (b"Too many open connections", Meaning::Full),
-    // crawler.c: another crawl runs; from 1.6.28 on the hash table grows.
+    // crawler.c: another crawl runs; from 1.6.28 on also: the hash table grows.
     (b"BUSY", Meaning::Taken),
     (b"locked", Meaning::Taken),
-    // memcached.c: the buffers of a connection, such as those that statistics are written into.
+    // memcached.c: no memory for a buffer of the connection, for example the one for statistics.
     (b"out of memory writing", Meaning::Transient),
     (b"out of memory reading", Meaning::Transient),
     (b"Out of memory during read", Meaning::Transient),
-    // proto_proxy.c: the server behind the built-in proxy, and the proxy's own limits.
+    // proto_proxy.c: the server behind the built-in proxy failed, or the proxy reached a limit of its own.
     (b"SERVER_ERROR backend failure", Meaning::Transient),
     (b"SERVER_ERROR active request limit reached", Meaning::Transient),
-    // mcrouter: what it makes of a server behind it that is down, slow or busy.
+    // mcrouter: the server behind it is down, slow or busy.
     (b"SERVER_ERROR timeout", Meaning::Transient),
     (b"SERVER_ERROR connection ", Meaning::Transient),
     (b"SERVER_ERROR 307 busy", Meaning::Transient),
     (b"SERVER_ERROR 302 try again", Meaning::Transient),
-    // twemproxy: the system's words for what became of its connection to the server.
+    // twemproxy: the system's message about the connection to the server behind it.
     (b"SERVER_ERROR Connection ", Meaning::Transient),
     // proto_text.c and authfile.c, with -Y.
     (b"CLIENT_ERROR unauthenticated", Meaning::Login),
-    // proxy_request.c of 1.6.38: a command that its proxy does not parse.
+    // proxy_request.c of 1.6.38: the built-in proxy does not parse the command.
     (b"CLIENT_ERROR parsing request", Meaning::Proxy),
-    // mcrouter, without --enable-flush-cmd, and for commands that it does not route.
+    // mcrouter: flush_all without --enable-flush-cmd, and commands that it does not route.
     (b"SERVER_ERROR Command disabled", Meaning::Proxy),
     (b"Command not supported", Meaning::Proxy),
-    // proto_text.c: -F, -X, and the crawler.
+    // proto_text.c: -F, -X, and a disabled crawler.
     (b"not allowed", Meaning::Off),
     (b"disabled", Meaning::Off),
     (b"not enabled", Meaning::Off),
-    // Services that forbid a command by policy.
+    // Managed services that forbid a command by policy.
     (b"not permitted", Meaning::Off),
 ];
 
 impl ErrorReply {
-    /// What it means for what is done next, by its words: those of memcached, of proxies and of services.
+    /// What the line means for the client's next step, decided by the words that memcached, proxies and services use.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         let has = |words: &[u8]| memchr::memmem::find(&self.line, words).is_some();
         MEANINGS.iter().find(|(words, _)| has(words)).map_or(Meaning::Refused, |(_, meaning)| *meaning)
     }
 
-    /// Takes a line (without its end); None when it begins with none of the words.
+    /// Takes a line without its line end. None if the line does not begin with the word of an error line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
         if is_line(&line) { Self::parse(&line) } else { None }
     }
 
-    /// Whose fault the server thinks it is.
+    /// The kind, which the line's first word gives.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The whole line as it came, without its end.
+    /// The whole line as the server sent it, without its line end.
     #[must_use]
     pub const fn line(&self) -> &Bytes {
         &self.line
     }
 
-    /// The word ends where the line does, at a space, or at a colon (`ERROR: shutdown not enabled`).
+    /// Reads the first word, which ends at a space, at a colon (`ERROR: shutdown not enabled`) or with the line.
     pub(super) fn parse(line: &Bytes) -> Option<Self> {
         let kind = map_opt(take_till1(|byte| matches!(byte, b' ' | b':')), ErrorKind::named);
         whole(terminated(kind, rest), line).map(|kind| Self { kind, line: line.clone() })

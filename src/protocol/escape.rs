@@ -1,4 +1,4 @@
-//! Bytes that came from elsewhere, made safe for a terminal.
+//! Makes bytes from a server or a user safe for a terminal.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Control characters, and those that reorder or hide the text around them on a terminal.
+/// Whether it is a control character, or one that reorders or hides the text around it on a terminal.
 fn must_escape(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -53,7 +53,7 @@ fn must_escape(character: char) -> bool {
 pub struct Excerpt(String);
 
 impl Excerpt {
-    /// How many bytes an excerpt shows: enough to recognise an HTTP or SSH banner, short enough for one line.
+    /// The number of bytes that an excerpt shows: enough to recognise an HTTP or SSH banner, and short enough for one line.
     pub const LENGTH: usize = 40;
 
     /// Takes the first [`Self::LENGTH`] of the bytes.

@@ -1,16 +1,16 @@
-//! What answers a request.
+//! The replies that a request expects.
 
 use super::meta::MetaVerb;
 
-/// What answers a request: replies cannot be told from their bytes alone (`END` closes five different things).
+/// The replies that a request expects. A reply cannot be recognised by its bytes alone: `END` closes five kinds of answer.
 ///
-/// `ERROR`, `CLIENT_ERROR` and `SERVER_ERROR` are answers to anything.
+/// `ERROR`, `CLIENT_ERROR` and `SERVER_ERROR` may answer any request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expect {
     /// `ITEM` lines, then `END`.
     Cachedump,
-    /// Nothing: the connection is closed.
+    /// Nothing: the server closes the connection.
     Close,
     /// A `CONFIG` block, then `END`.
     Config,
@@ -38,24 +38,24 @@ pub enum Expect {
     SizesSwitch,
     /// `STAT` lines, then `END`.
     Stats,
-    /// As [`Self::Stats`], or `OK` or `RESET`: a group that this crate has no name for.
+    /// As [`Self::Stats`], or `OK` or `RESET`: for a group that this crate has no name for.
     StatsOther,
     /// `STORED`, `NOT_STORED`, `EXISTS` or `NOT_FOUND`.
     Store,
     /// `TOUCHED` or `NOT_FOUND`.
     Touch,
-    /// One line, whatever it is: the request is none that this crate knows.
+    /// One line of any form: this crate does not know the request.
     Unknown,
     /// `VALUE` blocks, then `END`.
     Values,
     /// `VERSION …`.
     Version,
-    /// `OK`, then log lines until the connection is closed.
+    /// `OK`, then log lines until either side closes the connection.
     Watch,
 }
 
 impl Expect {
-    /// Whether a server that closes the connection at this point has answered.
+    /// Whether closing the connection is a valid answer.
     pub(crate) const fn ends_with_close(self) -> bool {
         matches!(self, Self::Close | Self::Watch)
     }

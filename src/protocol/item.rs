@@ -1,4 +1,4 @@
-//! The small commands on one item: `delete`, `incr`, `decr`, `touch`.
+//! The short commands for one item: `delete`, `incr`, `decr`, `touch`.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -10,7 +10,7 @@ use super::scalar::Exptime;
 
 /// `delete KEY [noreply]`. Answered by `DELETED` or `NOT_FOUND` (upstream's text, "Deletion").
 ///
-/// `delete KEY 0`, a relic that servers accept, is read as this; any other number is not.
+/// `delete KEY 0`, an old form that servers still accept, is read as `delete KEY`; any other number is not.
 ///
 /// ```
 /// use mcflush::protocol::{Key, Request, item::Delete};
@@ -22,9 +22,9 @@ use super::scalar::Exptime;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Delete {
-    /// What to delete.
+    /// The key of the item to delete.
     pub key: Key,
-    /// No answer, unless it is an error.
+    /// `noreply`: the server answers only with an error.
     pub noreply: bool,
 }
 
@@ -46,18 +46,18 @@ impl Delete {
     }
 }
 
-/// Up or down.
+/// Whether to count up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Direction {
-    /// `incr`: wraps at 2^64.
+    /// `incr`: counts up, and wraps at 2^64.
     Incr,
-    /// `decr`: stops at 0.
+    /// `decr`: counts down, and stops at 0.
     Decr,
 }
 
-/// `incr KEY DELTA [noreply]`, `decr …`. Answered by the new number or `NOT_FOUND` (upstream's text,
-/// "Increment/Decrement"). A stored number that got shorter may keep its length with spaces behind it.
+/// `incr KEY DELTA [noreply]`, `decr KEY DELTA [noreply]`. Answered by the new number or `NOT_FOUND` (upstream's text,
+/// "Increment/Decrement"). If the new number has fewer digits, the server may pad the stored value with spaces.
 ///
 /// ```
 /// use mcflush::protocol::{Key, Request, item::{Arithmetic, Direction}};
@@ -70,13 +70,13 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Arithmetic {
-    /// Up or down.
+    /// Whether to count up or down.
     pub direction: Direction,
-    /// Where the number is.
+    /// The key of the item that holds the number.
     pub key: Key,
-    /// By how much.
+    /// The amount to add or subtract.
     pub delta: u64,
-    /// No answer, unless it is an error.
+    /// `noreply`: the server answers only with an error.
     pub noreply: bool,
 }
 
@@ -97,7 +97,8 @@ impl Arithmetic {
     }
 }
 
-/// `touch KEY EXPTIME [noreply]`: a new expiry. Answered by `TOUCHED` or `NOT_FOUND` (upstream's text, "Touch").
+/// `touch KEY EXPTIME [noreply]`: gives the item a new exptime. Answered by `TOUCHED` or `NOT_FOUND` (upstream's text,
+/// "Touch").
 ///
 /// ```
 /// use mcflush::protocol::{Exptime, Key, Request, item::Touch};
@@ -109,11 +110,11 @@ impl Arithmetic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Touch {
-    /// What.
+    /// The key.
     pub key: Key,
-    /// Until when.
+    /// The new exptime.
     pub exptime: Exptime,
-    /// No answer, unless it is an error.
+    /// `noreply`: the server answers only with an error.
     pub noreply: bool,
 }
 

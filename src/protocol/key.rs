@@ -1,4 +1,4 @@
-//! Keys: what a text line can carry, and what must travel as base64.
+//! Keys: those that a text line can carry, and those that a client must send as base64.
 
 use std::fmt;
 
@@ -9,13 +9,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::escape::Escaped;
 use crate::conversions::conversions;
 
-/// The longest key a memcached stores, in bytes (`KEY_MAX_LENGTH`).
+/// The length of the longest key that memcached stores, in bytes (`KEY_MAX_LENGTH`).
 pub const KEY_MAX: usize = 250;
 
-/// The longest key whose base64 form still fits in [`KEY_MAX`]: 186 bytes give 248 characters, 187 give 252.
+/// The length of the longest key with a base64 form that fits in [`KEY_MAX`], in bytes: 186 bytes make 248 characters, 187
+/// make 252.
 pub const BASE64_KEY_MAX: usize = 186;
 
-/// Why bytes cannot be a key.
+/// Why some bytes cannot be a key.
 ///
 /// ```
 /// use mcflush::protocol::{BASE64_KEY_MAX, BinaryKey, KEY_MAX, Key, KeyError};
@@ -27,23 +28,23 @@ pub const BASE64_KEY_MAX: usize = 186;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A key has at least one byte.
+    /// There are no bytes; a key has at least one.
     #[error("a key cannot be empty")]
     Empty,
-    /// The key is longer than its way of travelling allows.
+    /// The key is longer than the form in which it is sent allows.
     #[error("a key of {len} bytes is too long: at most {max} can travel")]
     TooLong {
-        /// Bytes in the key.
+        /// The length of the key, in bytes.
         len: usize,
-        /// Bytes that could travel.
+        /// The maximum length in this form, in bytes.
         max: usize,
     },
-    /// A byte that a text line cannot carry.
+    /// The key contains a byte that a text line cannot carry.
     #[error("byte 0x{byte:02x} at {at} cannot travel in a text line")]
     Byte {
         /// The byte.
         byte: u8,
-        /// Where it is, from 0.
+        /// The index of the byte in the key, from 0.
         at: usize,
     },
 }
@@ -53,7 +54,7 @@ pub(crate) const fn travels_as_text(byte: u8) -> bool {
     !matches!(byte, b' ' | b'\n' | b'\r' | 0)
 }
 
-/// A key that a text line can carry: 1 to 250 bytes without space, LF, CR and NUL.
+/// A key that a text line can carry: 1 to 250 bytes, none of them space, LF, CR or NUL.
 ///
 /// ```
 /// use mcflush::protocol::{Key, KeyError};
@@ -65,10 +66,10 @@ pub(crate) const fn travels_as_text(byte: u8) -> bool {
 pub struct Key(Bytes);
 
 impl Key {
-    /// Takes bytes that are a key.
+    /// Takes the key's bytes.
     ///
     /// # Errors
-    /// When they are empty, more than [`KEY_MAX`], or hold a byte that a text line cannot carry.
+    /// If there are no bytes, more than [`KEY_MAX`], or one that a text line cannot carry.
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         check_length(&bytes, KEY_MAX)?;
@@ -97,27 +98,27 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A key of any bytes, 1 to 186 of them, that travels as base64 in a meta command (flag `b`, memcached 1.6.10 and later).
+/// A key of 1 to 186 bytes of any value, which a meta command carries as base64 (flag `b`, memcached 1.6.10 and later).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BinaryKey(Bytes);
 
 impl BinaryKey {
-    /// Takes bytes that are a key.
+    /// Takes the key's bytes.
     ///
     /// # Errors
-    /// When they are empty or more than [`BASE64_KEY_MAX`].
+    /// If there are no bytes, or more than [`BASE64_KEY_MAX`].
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         check_length(&bytes, BASE64_KEY_MAX)?;
         Ok(Self(bytes))
     }
 
-    /// Reads the form that travels: None when the bytes are not canonical base64, or decode to no key.
+    /// Reads the base64 form. None if the bytes are not canonical base64 or do not decode to a key.
     pub(crate) fn from_base64(encoded: &[u8]) -> Option<Self> {
         Self::decode_base64(encoded, &mut [0; KEY_MAX]).and_then(|key| Self::new(Bytes::copy_from_slice(key)).ok())
     }
 
-    /// As [`Self::from_base64`], into bytes of the caller's.
+    /// As [`Self::from_base64`], but decodes into the caller's buffer.
     pub(crate) fn decode_base64<'a>(encoded: &[u8], decoded: &'a mut [u8; KEY_MAX]) -> Option<&'a [u8]> {
         if encoded.len() > KEY_MAX {
             return None;
@@ -139,7 +140,7 @@ impl fmt::Debug for BinaryKey {
     }
 }
 
-/// A key as a meta command names it: plain, or as base64 with the `b` flag.
+/// A key in a meta command: plain, or as base64 with the `b` flag.
 ///
 /// ```
 /// use mcflush::protocol::MetaKey;
@@ -150,18 +151,18 @@ impl fmt::Debug for BinaryKey {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum MetaKey {
-    /// Travels as it is.
+    /// The key is sent as it is.
     Text(Key),
-    /// Travels as base64.
+    /// The key is sent as base64.
     Base64(BinaryKey),
 }
 
 impl MetaKey {
-    /// Chooses the form in which these bytes can travel: plain where that is possible.
+    /// Chooses the form in which a meta command can carry these bytes: plain if possible.
     ///
     /// # Errors
-    /// When they are no key, or need base64 and are more than [`BASE64_KEY_MAX`]: such a key can be reached only by
-    /// the binary protocol.
+    /// If the bytes are not a key, or if they need base64 and are more than [`BASE64_KEY_MAX`]: only the binary protocol can
+    /// name such a key.
     pub fn for_bytes(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         if bytes.iter().all(|&byte| travels_as_text(byte)) {
@@ -231,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_holds_what_a_line_can_carry() {
+    fn a_key_holds_only_bytes_that_a_line_can_carry() {
         for good in [&b"a"[..], b"shop:1", "größe".as_bytes(), b"\x01\t\x7f", &[b'k'; KEY_MAX]] {
             assert_eq!(Key::new(Bytes::copy_from_slice(good)).unwrap().as_bytes(), good);
         }
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_only_for_what_needs_it() {
+    fn only_keys_that_need_it_are_base64() {
         let wire = |bytes: &'static [u8]| {
             let mut out = BytesMut::new();
             MetaKey::for_bytes(bytes).map(|key| {

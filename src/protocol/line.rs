@@ -1,12 +1,12 @@
-//! What the lines of all families are made of: the words of the grammar, and how they are written. Private: nom's types do
-//! not leave the protocol.
+//! The parts that the lines of all command families share: parsers for words, and functions that write them. Private, so
+//! that nom's types do not leave the protocol.
 //!
-//! A line reaches the grammar whole, so its parsers are nom's complete ones. Each takes the spaces behind what it reads, so
-//! that a tuple of them is a line as upstream's text writes it, and [`whole`] wants nothing behind the last.
+//! The grammar gets whole lines, so it uses nom's `complete` parsers. Each parser also takes the spaces after its word, so
+//! that a tuple of parsers reads like a line in upstream's text; [`whole`] checks that nothing follows the last word.
 //!
-//! By hand is only what a listing has by the million: the items of dumps, statistics and values, and here [`leading_decimal`],
-//! [`word_len`] and [`first_line`]. Most of a dump's line is never looked at, and a value's line is read in one pass; a grammar
-//! of words would look at every byte twice (`benches/protocol.rs`).
+//! Only the lines that come by the million are parsed by hand: the items of dumps, statistics and values; their parsers use
+//! [`leading_decimal`], [`word_len`] and [`first_line`]. They skip most of a dump's line, and read a value's line in one
+//! pass; a grammar of words would examine every byte twice (`benches/protocol.rs`).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::bytes::complete::{take_while, take_while1};
@@ -16,19 +16,20 @@ use nom::{IResult, Parser};
 
 use super::key::Key;
 
-/// What a function of the grammar comes to.
+/// The result of a parser of the grammar.
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
-/// A part of the grammar that is made of others.
+/// A parser of the grammar that is composed of other parsers.
 pub(super) trait Grammar<'a, T>: Parser<&'a [u8], Output = T, Error = ()> {}
 impl<'a, T, P: Parser<&'a [u8], Output = T, Error = ()>> Grammar<'a, T> for P {}
 
-/// Only the space separates: a tab, which nom's own `space0` would take as well, is a byte like any other in a key.
+/// Only the space separates words. A tab is an ordinary byte of a key, so nom's `space0`, which also takes tabs, is wrong
+/// here.
 const fn is_space(byte: u8) -> bool {
     byte == b' '
 }
 
-/// Spaces, or none.
+/// Any number of spaces.
 #[inline]
 pub(super) fn spaces(input: &[u8]) -> Parsed<'_, &[u8]> {
     take_while(is_space).parse(input)
@@ -46,18 +47,18 @@ pub(super) fn word(input: &[u8]) -> Parsed<'_, &[u8]> {
     terminated(token, spaces).parse(input)
 }
 
-/// This word.
+/// The given word.
 pub(super) fn keyword<'a>(name: &'static str) -> impl Grammar<'a, &'a [u8]> {
     verify(word, move |found: &[u8]| found == name.as_bytes())
 }
 
-/// A word that is a decimal number that fits; leading zeros are read, signs are not.
+/// A word that is a decimal number and fits the type. Leading zeros are allowed, signs are not.
 #[inline]
 pub(super) fn number<T: TryFrom<u64>>(input: &[u8]) -> Parsed<'_, T> {
     map_opt(word, decimal).parse(input)
 }
 
-/// Digits that are a number that fits, whatever is behind them.
+/// Digits that make a number that fits the type; any text may follow them.
 pub(super) fn digits<T: TryFrom<u64>>(input: &[u8]) -> Parsed<'_, T> {
     map_opt(take_while1(|byte: u8| byte.is_ascii_digit()), decimal).parse(input)
 }
@@ -68,7 +69,7 @@ pub(super) fn signed(input: &[u8]) -> Parsed<'_, i64> {
     map_opt(word, signed_decimal).parse(input)
 }
 
-/// A word that is a key; `line` is what the input is a part of, so that the key is a slice of it.
+/// A word that is a key. The input is a part of `line`, and the key becomes a slice of `line`.
 pub(super) fn key<'a>(line: &'a Bytes) -> impl Grammar<'a, Key> {
     map_opt(word, |word| Key::new(line.slice_ref(word)).ok())
 }
@@ -78,13 +79,13 @@ pub(super) fn noreply(input: &[u8]) -> Parsed<'_, bool> {
     opt(keyword("noreply")).map(|word| word.is_some()).parse(input)
 }
 
-/// What the whole of an input is.
+/// The result of a parser if it reads the whole input.
 #[inline]
 pub(super) fn whole<'a, T>(parser: impl Grammar<'a, T>, input: &'a [u8]) -> Option<T> {
     all_consuming(parser).parse(input).ok().map(|(_, value)| value)
 }
 
-/// The whole of a word as a decimal number that fits.
+/// The whole word as a decimal number that fits the type.
 #[inline]
 pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     if word.is_empty() {
@@ -101,14 +102,14 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     T::try_from(value).ok()
 }
 
-/// The decimal number that bytes begin with, spelled as this crate would, and what is behind it; None also for one of
-/// more digits than need no check for overflow.
+/// The decimal number at the beginning of the bytes, spelled as this crate writes it, and the bytes after it. None also for
+/// a number with so many digits that it might overflow.
 #[inline]
 pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
     const DIGITS_MAX: usize = 19;
     let (first, mut rest) = bytes.split_first()?;
     let mut value = match first {
-        // Another digit behind it would be another spelling.
+        // This crate writes no leading zero: with one, the number is spelled in another way.
         b'0' => return (!rest.first().is_some_and(u8::is_ascii_digit)).then_some((0, rest)),
         b'1'..=b'9' => u64::from(first - b'0'),
         _ => return None,
@@ -120,13 +121,13 @@ pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
     (bytes.len() - rest.len() <= DIGITS_MAX).then_some((value, rest))
 }
 
-/// How many bytes there are before the first space or LF. Eight at a time by hand, because words are short: a search made
-/// for long texts costs more to begin than this to end.
+/// The number of bytes before the first space or LF. Compares eight bytes at a time by hand, because words are short: a
+/// search made for long texts needs more time to start than this one needs in total.
 #[inline]
 pub(super) fn word_len(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
-    /// The high bit of the first byte that equals this one; of bytes behind it perhaps too.
+    /// Sets the high bit of the first byte that equals this one; it may also set the high bit of later bytes.
     const fn equal(word: u64, byte: u8) -> u64 {
         let zeroes = word ^ (ONES * byte as u64);
         zeroes.wrapping_sub(ONES) & !zeroes & HIGHS
@@ -142,7 +143,7 @@ pub(super) fn word_len(bytes: &[u8]) -> Option<usize> {
     rest.iter().position(|byte| matches!(byte, b' ' | b'\n')).map(|at| words.len() * 8 + at)
 }
 
-/// The whole of a word as a decimal number with or without a minus sign.
+/// The whole word as a decimal number with or without a minus sign.
 fn signed_decimal(word: &[u8]) -> Option<i64> {
     match word.strip_prefix(b"-") {
         Some(digits) => 0_i64.checked_sub_unsigned(decimal(digits)?),
@@ -150,7 +151,7 @@ fn signed_decimal(word: &[u8]) -> Option<i64> {
     }
 }
 
-/// The words of a line, however many spaces are between them and at its end.
+/// The words of a line, with any number of spaces between them and at the end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words<'a>(pub &'a [u8]);
 
@@ -165,7 +166,7 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// The first word of a text and what is behind the space that ends it, if one does.
+/// The first word of a text, and the text after the space that ends it; None if no space ends it.
 #[inline]
 pub(super) fn split_word(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(b' ', text) {
@@ -177,14 +178,14 @@ pub(super) fn split_word(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The first line of a buffer without its LF, if all of it is there, and how many bytes it has with it.
+/// The first line of a buffer without its LF, and its length with it, if the buffer contains the whole line.
 #[inline]
 pub(super) fn first_line(buffer: &[u8]) -> Option<(&[u8], usize)> {
     let end = memchr::memchr(b'\n', buffer)?;
     Some((buffer.get(..end)?, end + 1))
 }
 
-/// Whether these bytes can be a line: they hold no LF, and no CR at the end that would be taken for the line's end.
+/// Whether these bytes can be a line: they contain no LF, and no CR at the end, which would be read as part of the line end.
 pub(super) fn is_line(bytes: &[u8]) -> bool {
     memchr::memchr(b'\n', bytes).is_none() && !bytes.ends_with(b"\r")
 }
@@ -192,7 +193,7 @@ pub(super) fn is_line(bytes: &[u8]) -> bool {
 /// Appends a number in decimal.
 pub(super) fn put_decimal(out: &mut BytesMut, number: impl Into<u64>) {
     let number: u64 = number.into();
-    // Of the first digit.
+    // The value of the first digit's place.
     let mut power = match number.checked_ilog10() {
         Some(log) => 10_u64.pow(log),
         None => 1,
@@ -203,7 +204,7 @@ pub(super) fn put_decimal(out: &mut BytesMut, number: impl Into<u64>) {
     }
 }
 
-/// How many digits a number has.
+/// The number of decimal digits of a number.
 pub(super) const fn decimal_len(number: u64) -> usize {
     match number.checked_ilog10() {
         Some(log) => log as usize + 1,
@@ -211,7 +212,7 @@ pub(super) const fn decimal_len(number: u64) -> usize {
     }
 }
 
-/// Appends a number in decimal, with its sign where that is a minus.
+/// Appends a number in decimal, with a minus sign if it is negative.
 pub(super) fn put_signed(out: &mut BytesMut, number: i64) {
     if number < 0 {
         out.put_u8(b'-');
@@ -229,7 +230,7 @@ pub(super) fn put_words(out: &mut BytesMut, words: &[&[u8]]) {
     }
 }
 
-/// Appends ` noreply` where it is asked for.
+/// Appends ` noreply` if the request has it.
 pub(super) fn put_noreply(out: &mut BytesMut, noreply: bool) {
     if noreply {
         out.put_slice(b" noreply");

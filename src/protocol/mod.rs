@@ -1,12 +1,13 @@
 //! The memcached text protocol: types, parsers and encoders, without I/O.
 //!
-//! One file a command family, holding its requests, what answers them, and both directions of each: [`storage`],
-//! [`retrieval`], [`item`], [`meta`], [`admin`], [`crawler`], [`cachedump`], [`tuning`], [`stats`], [`watch`],
-//! [`config`]. [`Request`] and [`Reply`] gather them; [`Expect`] says which replies answer which request.
+//! Each command family has one file with its requests and its replies, and with a parser and an encoder for each:
+//! [`storage`], [`retrieval`], [`item`], [`meta`], [`admin`], [`crawler`], [`cachedump`], [`tuning`], [`stats`],
+//! [`watch`], [`config`]. [`Request`] and [`Reply`] gather them; [`Expect`] says which replies answer which request.
 //!
-//! Each file's `parse` functions are its grammar, in nom, whose types stay in here; the private module `line` has the words
-//! that all of them are made of, and says what is read by hand. A line reaches them whole, without its line end; finding it, and the data block behind it, is the
-//! [codec](crate::codec)'s work.
+//! Each file's `parse` functions are its grammar, written with nom; nom's types do not leave this module. The private
+//! module `line` has the parsers of words that all grammars share, and says which lines are parsed by hand. The
+//! [codec](crate::codec) finds each line and the data block after it; a `parse` function gets a whole line, without its
+//! line end.
 
 pub mod admin;
 pub mod binary;

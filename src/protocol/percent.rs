@@ -4,15 +4,15 @@ use bytes::{BufMut, BytesMut};
 
 use super::key::KEY_MAX;
 
-/// A metadump key that is no encoded key.
+/// The key of a metadump line is not encoded as a server encodes keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key in the dump is not percent-encoded as a server would")]
 pub struct PercentError;
 
 /// Decodes a metadump's key once, appending to `out`.
 ///
-/// Strict, because what it gives will be deleted: a `%` must be followed by two hexadecimal digits, a byte that a
-/// server always encodes may not stand bare, and the key has 1 to 250 bytes.
+/// Strict, because a caller may delete the decoded key: two hexadecimal digits must follow a `%`, a byte that a server
+/// always encodes must be encoded, and the key must have 1 to 250 bytes.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -24,7 +24,7 @@ pub struct PercentError;
 /// ```
 ///
 /// # Errors
-/// [`PercentError`]; what was appended to `out` by then is taken back.
+/// [`PercentError`]; `out` is then as it was before.
 pub fn decode_percent(encoded: &[u8], out: &mut BytesMut) -> Result<(), PercentError> {
     let start = out.len();
     let decoded = append_decoded(encoded, out);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_server_writes() {
+    fn refuses_codes_that_no_server_writes() {
         for bad in [&b""[..], b"%", b"%4", b"%zz", b"a%2", b"a b", b"a\x1b", b"a\xff%41", b"%41 "] {
             assert_eq!(decode(bad), None, "{bad:?}");
         }

@@ -1,4 +1,4 @@
-//! Any reply.
+//! [`Reply`]: any reply of a server, or a part of one.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -15,7 +15,7 @@ use super::stats::{PrefixStat, Stat, StatLine};
 use super::watch::LogLine;
 use crate::conversions::conversions;
 
-/// Something a server says.
+/// A reply of a server, or one line or block of a longer answer.
 ///
 /// ```
 /// use mcflush::protocol::Reply;
@@ -26,7 +26,7 @@ use crate::conversions::conversions;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// The empty line that 1.6.45 sends behind some `CLIENT_ERROR` lines. It belongs to no answer.
+    /// The empty line that 1.6.45 sends after some `CLIENT_ERROR` lines. It belongs to no answer.
     Blank,
     /// A line of a cachedump.
     Cachedump(CachedumpItem),
@@ -36,7 +36,7 @@ pub enum Reply {
     Deleted,
     /// `END`.
     End,
-    /// `ERROR…`, `CLIENT_ERROR…`, `SERVER_ERROR…`, `BUSY…` and their kin.
+    /// An error line: `ERROR…`, `CLIENT_ERROR…`, `SERVER_ERROR…`, `BUSY…`, or another [`ErrorKind`](super::ErrorKind).
     Error(ErrorReply),
     /// `EXISTS`: the CAS differs.
     Exists,
@@ -60,13 +60,13 @@ pub enum Reply {
     NotFound,
     /// `NOT_STORED`.
     NotStored,
-    /// A number that was counted up or down.
+    /// The new number after `incr` or `decr`.
     Number(u64),
     /// `OK`.
     Ok,
-    /// Whatever answers a request that this crate does not know.
+    /// A line that answers a request that this crate does not know.
     Other(OtherLine),
-    /// What was counted for a prefix.
+    /// The counts of `stats detail` for a prefix.
     Prefix(PrefixStat),
     /// `RESET`.
     Reset,
@@ -82,7 +82,7 @@ pub enum Reply {
     Version(ServerVersion),
 }
 
-/// A line that is kept as it came, because nothing is known of it.
+/// A line that this crate does not know, kept as the server sent it.
 ///
 /// ```
 /// use mcflush::protocol::OtherLine;
@@ -93,14 +93,14 @@ pub enum Reply {
 pub struct OtherLine(Bytes);
 
 impl OtherLine {
-    /// Takes a line (without its end); None when it holds an end, or is an error line.
+    /// Takes a line without its line end. None if it contains a line end or is an error line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
         (is_line(&line) && ErrorReply::parse(&line).is_none()).then_some(Self(line))
     }
 
-    /// The line, without its end.
+    /// The line, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -109,18 +109,18 @@ impl OtherLine {
 
 conversions!(OtherLine, "unknown reply", Self::as_bytes);
 
-/// The line of a reply that a data block follows.
+/// The line that begins a reply with a data block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockLine {
     Value(ValueHeader),
-    /// With where in the line its flags begin.
+    /// The number is the offset in the line at which the flags begin.
     MetaValue(usize),
     Config,
 }
 
 impl BlockLine {
-    /// Reads a line (without its end) as one that a data block follows, with the length of the block; None when it is none
-    /// that answers this.
+    /// Reads a line (without its line end) that a data block follows, and the length of the block. None if this request does
+    /// not expect this line.
     pub(crate) fn parse(line: &[u8], expect: Expect) -> Option<(Self, u64)> {
         match expect {
             Expect::Values => ValueHeader::parse(line).map(|header| (Self::Value(header), header.length)),
@@ -135,7 +135,7 @@ impl BlockLine {
     }
 }
 
-/// A part of an answer that comes by the million, whole and in its usual spelling, borrowed from where it was read.
+/// An item of an answer that may have millions of them: complete, in its usual spelling, borrowed from the read buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Part<'a> {
@@ -150,7 +150,7 @@ pub enum Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Looks at what a buffer begins with; says how many bytes it has.
+    /// Reads the item at the beginning of a buffer, without taking it out. The number is the item's length in bytes.
     #[inline]
     pub(crate) fn find(expect: Expect, buffer: &'a [u8]) -> Option<(Self, usize)> {
         match expect {
@@ -163,7 +163,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Where in a buffer the parts of a listed line are, so that taking it costs no more than its slices.
+/// The lengths of the parts of a listed line in a buffer, so that taking the line costs only the slices.
 pub(crate) enum Take {
     Metadump { length: usize },
     Mgdump { length: usize },
@@ -171,7 +171,7 @@ pub(crate) enum Take {
 }
 
 impl Take {
-    /// Looks at a line in its usual spelling, and at its length with its end.
+    /// Finds the parts of a line in its usual spelling; `length` is its length with its line end.
     #[inline]
     pub(crate) fn find(expect: Expect, line: &[u8], length: usize) -> Option<Self> {
         match expect {
@@ -217,8 +217,9 @@ impl Take {
 }
 
 impl Reply {
-    /// Reads a line (without its end) in the light of what was asked and whether its answer has begun. Says whether it is
-    /// the last of its answer. Lines that a data block follows are [`BlockLine`]'s.
+    /// Reads a line (without its line end) as a reply that `expect` allows; `begun` says whether an earlier line of the
+    /// answer was read. The bool says whether the line is the answer's last. [`BlockLine`] reads lines that a data block
+    /// follows.
     pub(crate) fn parse(line: &Bytes, expect: Expect, begun: bool) -> Option<(Self, bool)> {
         if expect == Expect::Watch && begun {
             return LogLine::new(line.clone()).map(|line| (Self::Log(line), false));
@@ -236,7 +237,7 @@ impl Reply {
             // Since 1.6.43 a dump begins with this line.
             (Expect::Metadump | Expect::Mgdump, b"OK") if !begun => part(Self::Ok),
             (Expect::Watch, b"OK") => part(Self::Ok),
-            // Before 1.5.4 a dump has no end line: what answers the `version` sent behind it is its end.
+            // Before 1.5.4 a dump has no end line: the answer to the `version` that the client sends after it is its end.
             (Expect::Metadump, [b'V', ..]) => last(Self::Version(ServerVersion::parse(line)?)),
             (Expect::Metadump, _) => part(Self::Metadump(MetadumpItem::parse(line.clone())?)),
             (Expect::Mgdump, [b'm', b'g', b' ', ..]) => part(Self::Mgdump(MgdumpItem::parse(line.clone())?)),
@@ -264,7 +265,7 @@ impl Reply {
         }
     }
 
-    /// Reads a line (without its end) that is one word: the last of an answer.
+    /// Reads a line (without its line end) that is one word. Every such reply is the last of its answer.
     #[inline]
     pub(crate) fn of_word(line: &[u8], expect: Expect) -> Option<Self> {
         Some(match (expect, line) {
@@ -292,7 +293,7 @@ impl Reply {
         })
     }
 
-    /// Reads a line (without its end) as something that a quiet request says.
+    /// Reads a line (without its line end) as the reply to a quiet request.
     pub(crate) fn parse_quiet(line: &Bytes) -> Option<Self> {
         match ErrorReply::parse(line) {
             Some(error) => error.kind().answers_anything().then_some(Self::Error(error)),
@@ -300,14 +301,14 @@ impl Reply {
         }
     }
 
-    /// Appends the reply as it goes over the wire.
+    /// Appends the reply as the server sends it.
     pub fn encode(&self, out: &mut BytesMut) {
         self.encode_line(out);
         out.put_slice(self.line_end());
         self.encode_data(out);
     }
 
-    /// Crawler and logger end their lines in LF alone.
+    /// The server's crawler and logger end their lines with LF alone.
     pub(crate) const fn line_end(&self) -> &'static [u8] {
         match self {
             Self::Metadump(_) | Self::Log(_) => b"\n",
@@ -358,12 +359,12 @@ impl Reply {
         }
     }
 
-    /// Whether `line`, with its end, is what [`Self::encode`] would write. Cheap for what comes by the million: those keep
-    /// their line. The others are written into `scratch` and compared.
+    /// Whether `line`, with its line end, equals what [`Self::encode`] writes. For replies that come by the million this is
+    /// cheap, because they keep their line. The others are encoded into `scratch` and compared.
     pub(crate) fn is_spelled(&self, line: &[u8], scratch: &mut BytesMut) -> bool {
         let Some(words) = line.strip_suffix(self.line_end()) else { return false };
         match self {
-            // CR LF where LF alone is usual.
+            // These lines end with CR LF, where LF alone is usual.
             Self::Metadump(_) | Self::Log(_) => !words.ends_with(b"\r"),
             Self::Mgdump(_)
             | Self::Cachedump(_)
@@ -381,7 +382,7 @@ impl Reply {
     }
 }
 
-/// Whether this can be answered by a refusal such as `BUSY`.
+/// Whether a refusal such as `BUSY` can answer this request.
 const fn refusals_answer(expect: Expect) -> bool {
     matches!(expect, Expect::Ok | Expect::Metadump | Expect::Mgdump | Expect::Watch | Expect::Unknown)
 }

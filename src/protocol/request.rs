@@ -1,4 +1,4 @@
-//! Any request.
+//! [`Request`]: any request of a client.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -22,7 +22,7 @@ use super::tuning::{Extstore, Lru, Slabs};
 use super::watch::Watch;
 use crate::conversions::conversions;
 
-/// Something a client asks of a server.
+/// A request of a client.
 ///
 /// ```
 /// use mcflush::protocol::{Key, Request, item::Delete};
@@ -37,7 +37,7 @@ use crate::conversions::conversions;
 pub enum Request {
     /// `incr`, `decr`.
     Arithmetic(Arithmetic),
-    /// The `set` that says who this is.
+    /// The `set` that sends user and password to a server with `-Y`.
     Authenticate(Credentials),
     /// `cache_memlimit`.
     CacheMemlimit(CacheMemlimit),
@@ -45,7 +45,7 @@ pub enum Request {
     Cachedump(Cachedump),
     /// `config get`.
     ConfigGet(ConfigGet),
-    /// `lru_crawler`, its dumps aside.
+    /// `lru_crawler`, except its dumps.
     Crawler(CrawlerControl),
     /// `delete`.
     Delete(Delete),
@@ -63,7 +63,7 @@ pub enum Request {
     MetaDelete(MetaDelete),
     /// `mg`.
     MetaGet(MetaGet),
-    /// `mn`: answered by `MN` when everything before it is answered, quiet or not. The fence.
+    /// `mn`: the fence. The server answers `MN` after it has executed all earlier requests, quiet or not.
     MetaNoop,
     /// `ms`.
     MetaSet(MetaSet),
@@ -73,7 +73,7 @@ pub enum Request {
     Mgdump(Mgdump),
     /// `quit`: the server closes the connection.
     Quit,
-    /// `refresh_certs`: the server reads its TLS certificates again.
+    /// `refresh_certs`: the server reloads its TLS certificates.
     RefreshCerts,
     /// `get`, `gets`, `gat`, `gats`.
     Retrieve(Retrieve),
@@ -83,11 +83,11 @@ pub enum Request {
     Slabs(Slabs),
     /// `stats`.
     Stats(StatsGroup),
-    /// `set` and its kin.
+    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
     Store(Store),
     /// `touch`.
     Touch(Touch),
-    /// A line that is no request this crate knows, kept as it came.
+    /// A line that this crate does not know as a request, kept as the client sent it.
     Unknown(UnknownLine),
     /// `verbosity`.
     Verbosity(Verbosity),
@@ -97,7 +97,7 @@ pub enum Request {
     Watch(Watch),
 }
 
-/// A request line that is none of those this crate knows.
+/// A line that this crate does not know as a request.
 ///
 /// ```
 /// use mcflush::protocol::UnknownLine;
@@ -108,15 +108,15 @@ pub enum Request {
 pub struct UnknownLine(Bytes);
 
 impl UnknownLine {
-    /// Takes a line (without its end); None when it holds an end, is a request that this crate knows, or begins with the
-    /// byte 0x80, which a server takes for the binary protocol.
+    /// Takes a line without its line end. None if it contains a line end, is a request that this crate knows, or begins with
+    /// the byte 0x80, at which a server switches to the binary protocol.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
         (is_line(&line) && line.first() != Some(&0x80) && Request::known(&line).is_none()).then_some(Self(line))
     }
 
-    /// The line, without its end.
+    /// The line, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -125,22 +125,23 @@ impl UnknownLine {
 
 conversions!(UnknownLine, "unknown request", Self::as_bytes);
 
-/// Which quiet requests may still say something.
+/// The replies that the server still sends to a quiet request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Quiet {
     /// `noreply`: error lines only.
     Noreply,
-    /// `q`: what is not the usual outcome, and error lines.
+    /// `q`: replies other than the usual one, and error lines.
     Meta(MetaVerb),
 }
 
 impl Request {
-    /// Reads a line (without its end). The number is how many bytes of data follow it.
+    /// Reads a line without its line end. The number is the length of the data block that follows, in bytes.
     pub(crate) fn parse(line: Bytes) -> (Self, Option<u64>) {
         Self::known(&line).unwrap_or_else(|| (Self::Unknown(UnknownLine(line)), None))
     }
 
-    /// A verb and the words that belong to it. Servers disagree on spaces before the verb: no line that begins so is known.
+    /// Reads a verb and its words. Servers disagree about spaces before the verb, so a line that begins with a space is
+    /// unknown.
     fn known(line: &Bytes) -> Option<(Self, Option<u64>)> {
         let (words, verb) = word(line).ok()?;
         let request = match verb {
@@ -194,7 +195,7 @@ impl Request {
         whole(Store::parse(line, verb), words).map(|(store, data)| (Self::Store(store), Some(data)))
     }
 
-    /// Puts the data block into a request whose line was read.
+    /// Adds the data block to a request after its line was read.
     pub(crate) fn set_data(&mut self, data: Bytes) {
         match self {
             Self::Store(store) => store.data = data,
@@ -203,7 +204,7 @@ impl Request {
         }
     }
 
-    /// Appends the request as it goes over the wire.
+    /// Appends the request as the client sends it.
     pub fn encode(&self, out: &mut BytesMut) {
         self.encode_line(out);
         out.put_slice(b"\r\n");
@@ -256,7 +257,8 @@ impl Request {
         }
     }
 
-    /// What will answer it, if anything does: a [quiet](Self::is_quiet) one says something only when it did not go well.
+    /// The replies that can answer this request. The server answers a [quiet](Self::is_quiet) request only if its outcome is
+    /// not the usual one.
     #[must_use]
     pub const fn expect(&self) -> Expect {
         match self {
@@ -296,7 +298,7 @@ impl Request {
         }
     }
 
-    /// Whether it is answered only when it did not go well (`noreply`, or the meta flag `q`).
+    /// Whether the server answers only if the outcome is not the usual one (`noreply`, or the meta flag `q`).
     ///
     /// ```
     /// use mcflush::protocol::{Key, Request, item::Delete};
@@ -327,7 +329,7 @@ impl Request {
         if quiet { Some(what) } else { None }
     }
 
-    /// The token by which its answer can be told from others.
+    /// The opaque, by which the client recognises the answer.
     pub(crate) const fn opaque(&self) -> Option<&Opaque> {
         match self {
             Self::MetaArithmetic(request) => request.opaque.as_ref(),

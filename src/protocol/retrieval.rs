@@ -10,23 +10,23 @@ use super::line::{Grammar, decimal_len, key, keyword, leading_decimal, number, p
 use super::scalar::{Cas, Exptime, ItemFlags};
 use super::value_error::ValueError;
 
-/// One key or more.
+/// One or more keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys(Vec<Key>);
 
 impl Keys {
-    /// Takes the keys, unless there is none.
+    /// Takes the keys. None if there are none.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Option<Self> {
         (!keys.is_empty()).then_some(Self(keys))
     }
 
-    /// Adds one.
+    /// Adds a key.
     pub fn push(&mut self, key: Key) {
         self.0.push(key);
     }
 
-    /// Them all.
+    /// All keys.
     #[must_use]
     pub fn as_slice(&self) -> &[Key] {
         &self.0
@@ -54,7 +54,7 @@ impl From<Key> for Keys {
 }
 
 /// `get KEY…`, `gets KEY…` (with CAS), `gat EXPTIME KEY…`, `gats EXPTIME KEY…` (get and touch, since 1.5.3). Answered by a
-/// [`Value`] for each key that is there, then `END` (upstream's text, "Retrieval command").
+/// [`Value`] for each key that exists, then `END` (upstream's text, "Retrieval command").
 ///
 /// ```
 /// use mcflush::protocol::{Exptime, Key, Request, retrieval::{Keys, Retrieve}};
@@ -67,11 +67,11 @@ impl From<Key> for Keys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Retrieve {
-    /// What to get.
+    /// The keys of the items to get.
     pub keys: Keys,
-    /// Whether the answer says each item's CAS.
+    /// Whether the server sends the CAS of each item.
     pub with_cas: bool,
-    /// A new expiry for what is found.
+    /// The new exptime for the items that the server finds.
     pub touch: Option<Exptime>,
 }
 
@@ -81,7 +81,7 @@ impl Retrieve {
         Self { keys: key.into(), with_cas: false, touch: None }
     }
 
-    /// Reads the words behind the verb, of which `touch` reads those before the keys.
+    /// Reads the words after the verb; `touch` reads those before the keys.
     pub(super) fn parse<'a>(
         line: &'a Bytes,
         with_cas: bool,
@@ -108,7 +108,7 @@ impl Retrieve {
     }
 }
 
-/// `VALUE KEY FLAGS LENGTH [CAS]` with its data block. Key and data are slices of the read buffer.
+/// An item: `VALUE KEY FLAGS LENGTH [CAS]` with its data block. Key and data are slices of the read buffer.
 ///
 /// ```
 /// use mcflush::protocol::{Cas, ItemFlags, Key, Reply, retrieval::Value};
@@ -128,7 +128,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// What a server says of an item it found.
+    /// The reply for an item that the server found.
     pub fn new(key: Key, flags: ItemFlags, cas: Option<Cas>, data: impl Into<Bytes>) -> Self {
         Self { key: key.into_bytes(), flags, cas, data: data.into() }
     }
@@ -137,19 +137,19 @@ impl Value {
         Self { key, flags: header.flags, cas: header.cas, data }
     }
 
-    /// The key as the server printed it: not checked, no space in it.
+    /// The key as the server sent it: without spaces, otherwise not checked.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// What was stored beside the data.
+    /// The flags, which a client stored with the data.
     #[must_use]
     pub const fn flags(&self) -> ItemFlags {
         self.flags
     }
 
-    /// The item's CAS, where the request asked for it.
+    /// The item's CAS, if the request asked for it.
     #[must_use]
     pub const fn cas(&self) -> Option<Cas> {
         self.cas
@@ -181,7 +181,7 @@ impl Value {
     }
 }
 
-/// A `VALUE` block, borrowed from where it was read.
+/// A `VALUE` block, borrowed from the read buffer.
 ///
 /// ```
 /// use mcflush::protocol::retrieval::ValueBlock;
@@ -197,8 +197,8 @@ pub struct ValueBlock<'a> {
 }
 
 impl<'a> ValueBlock<'a> {
-    /// Looks at the first block of a buffer, if all of it is there and its line is in the usual spelling; says how many
-    /// bytes it has with its line and its end.
+    /// Reads the first block of a buffer, if the block is complete and its line is in the usual spelling. The number is the
+    /// length of the line and the data block with their line ends, in bytes.
     ///
     /// ```
     /// use mcflush::protocol::retrieval::ValueBlock;
@@ -210,7 +210,7 @@ impl<'a> ValueBlock<'a> {
     #[inline]
     pub fn new(buffer: &'a [u8]) -> Option<(Self, usize)> {
         let rest = buffer.strip_prefix(b"VALUE ")?;
-        // In one pass: behind the key there are only numbers up to the line's end.
+        // One pass is enough, because only numbers stand between the key and the line end.
         let (key, rest) = rest.split_at_checked(word_len(rest)?)?;
         let [b' ', rest @ ..] = rest else { return None };
         let (flags, rest) = leading_decimal(rest)?;
@@ -227,19 +227,19 @@ impl<'a> ValueBlock<'a> {
         (!key.is_empty()).then_some((block, buffer.len() - rest.len()))
     }
 
-    /// The key as the server printed it: not checked, no space in it.
+    /// The key as the server sent it: without spaces, otherwise not checked.
     #[must_use]
     pub const fn key(&self) -> &'a [u8] {
         self.key
     }
 
-    /// What was stored beside the data.
+    /// The flags, which a client stored with the data.
     #[must_use]
     pub const fn flags(&self) -> ItemFlags {
         self.flags
     }
 
-    /// The item's CAS, where the request asked for it.
+    /// The item's CAS, if the request asked for it.
     #[must_use]
     pub const fn cas(&self) -> Option<Cas> {
         self.cas
@@ -251,7 +251,7 @@ impl<'a> ValueBlock<'a> {
         self.data
     }
 
-    /// What its line says.
+    /// The fields of the line.
     #[inline]
     pub(crate) const fn header(&self) -> ValueHeader {
         ValueHeader {
@@ -264,16 +264,16 @@ impl<'a> ValueBlock<'a> {
     }
 }
 
-/// A `VALUE` line: what is known before the data is there.
+/// A `VALUE` line, which the client reads before the data block has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ValueHeader {
-    /// Where in the line the key begins.
+    /// The offset of the key in the line.
     pub key_start: usize,
-    /// Bytes in the key.
+    /// The length of the key, in bytes.
     pub key_len: usize,
     pub flags: ItemFlags,
     pub cas: Option<Cas>,
-    /// Bytes in the data block.
+    /// The length of the data block, in bytes.
     pub length: u64,
 }
 
@@ -291,7 +291,8 @@ impl ValueHeader {
         })
     }
 
-    /// Whether the line (without its end) is spelled as this crate would: another spelling that is read is always longer.
+    /// Whether the line (without its line end) is spelled as this crate writes it. To compare the lengths is enough, because
+    /// any other spelling that [`Self::parse`] reads is longer.
     pub(crate) fn is_spelled(&self, line: &[u8]) -> bool {
         let cas = self.cas.map_or(0, |cas| 1 + decimal_len(cas.0));
         line.len() == 8 + self.key_len + decimal_len(self.flags.0.into()) + decimal_len(self.length) + cas

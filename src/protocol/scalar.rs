@@ -1,4 +1,4 @@
-//! The small values that lines are made of, each its own type, so that none can stand in another's place.
+//! The small values of a line. Each has its own type, so that the compiler rejects one in place of another.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use super::key::travels_as_text;
 use super::line::{Parsed, number, put_decimal, put_signed, signed, word};
 use crate::conversions::conversions;
 
-/// When an item expires, as a client says it: seconds from now up to 30 days, a Unix time beyond that, 0 for never, and
-/// anything negative for at once.
+/// The exptime of an item as a client sends it: up to 30 days, seconds from now; above that, a Unix time; 0, never; any
+/// negative number, at once.
 ///
 /// ```
 /// use mcflush::protocol::Exptime;
@@ -24,26 +24,26 @@ use crate::conversions::conversions;
 pub struct Exptime(i64);
 
 impl Exptime {
-    /// Never.
+    /// The item never expires.
     pub const NEVER: Self = Self(0);
-    /// At once.
+    /// The item expires at once.
     pub const NOW: Self = Self(-1);
-    /// The longest time, in seconds, that is read as from now (`REALTIME_MAXDELTA`: 30 days).
+    /// The largest number that a server reads as seconds from now (`REALTIME_MAXDELTA`: 30 days).
     pub const LONGEST_DELAY: i64 = 60 * 60 * 24 * 30;
 
-    /// Takes the number that travels. Servers read 32 bits of it with a sign; what is beyond, some refuse.
+    /// Takes the number that the client sends. Servers read it as a signed 32-bit number; some refuse a larger one.
     #[must_use]
     pub const fn new(number: i64) -> Self {
         Self(number)
     }
 
-    /// The number that travels.
+    /// The number that the client sends.
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0
     }
 
-    /// Whether a server reads it as a Unix time.
+    /// Whether a server reads the number as a Unix time.
     #[must_use]
     pub const fn is_date(self) -> bool {
         self.0 > Self::LONGEST_DELAY
@@ -76,8 +76,8 @@ impl fmt::Display for Exptime {
     }
 }
 
-/// The 32 bits that clients store beside a value (most say there how it is serialised). Upstream's text says 16 bits;
-/// servers since 1.2.1 keep 32.
+/// The flags: 32 bits that a client stores with a value (most clients note there how the value is serialised). Upstream's
+/// text says 16 bits; servers since 1.2.1 keep 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct ItemFlags(pub u32);
@@ -88,13 +88,13 @@ impl ItemFlags {
     }
 }
 
-/// The number that an item gets anew whenever it changes. A server that runs without (-C) says 0 for all.
+/// The CAS: a number that the server changes whenever the item changes. On a server without CAS (-C) it is 0 for all items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Cas(pub u64);
 
 impl Cas {
-    /// Whether the server keeps such numbers: false for 0, which is all that one without CAS (-C) says.
+    /// Whether the server keeps CAS numbers: false for 0, the number of every item on a server without CAS (-C).
     #[must_use]
     pub const fn is_kept(self) -> bool {
         self.0 != 0
@@ -145,7 +145,7 @@ impl From<Cas> for u64 {
     }
 }
 
-/// A token of a meta request that its reply repeats: up to 31 bytes of what a line can carry.
+/// The opaque: a token of a meta request that the server repeats in its reply. Up to 31 bytes that a line can carry.
 ///
 /// ```
 /// use mcflush::protocol::Opaque;
@@ -155,10 +155,10 @@ impl From<Cas> for u64 {
 pub struct Opaque(Bytes);
 
 impl Opaque {
-    /// The longest, in bytes: servers allow 32 with the letter before it (`MFLAG_MAX_OPAQUE_LENGTH`).
+    /// The maximum length, in bytes: servers allow 32 including the letter before the token (`MFLAG_MAX_OPAQUE_LENGTH`).
     pub const MAX: usize = 31;
 
-    /// Takes bytes that can be such a token; None when they are too long or hold what a line cannot carry.
+    /// Takes the token's bytes. None if they are too long or contain a byte that a line cannot carry.
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
         let bytes = bytes.into();
@@ -180,7 +180,7 @@ impl fmt::Debug for Opaque {
     }
 }
 
-/// A number with a decimal point, kept as it is written: what `lru tune` and `slabs automove ratio` take.
+/// A number with a decimal point, kept as it was written, for `lru tune` and `slabs automove ratio`.
 ///
 /// ```
 /// use mcflush::protocol::Fraction;
@@ -190,30 +190,30 @@ impl fmt::Debug for Opaque {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fraction {
     text: Bytes,
-    /// The bits of the nearest number.
+    /// The bits of the nearest `f64`.
     nearest: u64,
 }
 
 impl Fraction {
-    /// Takes digits with at most one point among them; None for anything else.
+    /// Takes digits with at most one point among them. None for any other text.
     #[must_use]
     pub fn new(text: impl Into<Bytes>) -> Option<Self> {
         let text = text.into();
         let points = text.iter().filter(|&&byte| byte == b'.').count();
         let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
-        // 32 bytes write any number that makes a difference to a server.
+        // 32 bytes are enough for any number that a server distinguishes from others.
         let is_sound = points <= 1 && digits > 0 && points + digits == text.len() && text.len() <= 32;
         let nearest = std::str::from_utf8(&text).ok().filter(|_| is_sound)?.parse::<f64>().ok()?.to_bits();
         Some(Self { text, nearest })
     }
 
-    /// The nearest number.
+    /// The nearest `f64`.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         f64::from_bits(self.nearest)
     }
 
-    /// As it is written.
+    /// The number as it was written.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.text

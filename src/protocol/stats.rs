@@ -1,4 +1,4 @@
-//! `stats` and its groups.
+//! `stats` and its groups of statistics.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -9,7 +9,7 @@ use nom::sequence::delimited;
 use super::line::{Parsed, Words, first_line, is_line, keyword, number, put_words, split_word, token, whole, word};
 use crate::conversions::conversions;
 
-/// A group of statistics, or what is done with them (upstream's text, "Statistics").
+/// A group of statistics to list, or a command about statistics (upstream's text, "Statistics").
 ///
 /// ```
 /// use mcflush::protocol::{Request, stats::StatsGroup};
@@ -21,42 +21,42 @@ use crate::conversions::conversions;
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum StatsGroup {
-    /// `stats`: the general ones.
+    /// `stats`: the general statistics.
     #[default]
     General,
     /// `stats settings`.
     Settings,
-    /// `stats items`: per slab class, of the items.
+    /// `stats items`: statistics of the items, for each slab class.
     Items,
-    /// `stats slabs`: per slab class, of the memory.
+    /// `stats slabs`: statistics of the memory, for each slab class.
     Slabs,
-    /// `stats sizes`: how many items of each size.
+    /// `stats sizes`: the number of items of each size.
     Sizes,
-    /// `stats sizes_enable`: answered by one `STAT` line without an end, or two when it fails; gone by 1.6.38.
+    /// `stats sizes_enable`: answered by one `STAT` line, or by two if it fails, without `END`. Removed by 1.6.38.
     SizesEnable,
     /// `stats sizes_disable`: as [`Self::SizesEnable`].
     SizesDisable,
-    /// `stats conns` (since 1.4.18): of the connections.
+    /// `stats conns` (since 1.4.18): statistics of each connection.
     Conns,
-    /// `stats extstore`, where it is compiled in.
+    /// `stats extstore`, on servers that were compiled with extstore.
     Extstore,
     /// `stats proxy` (since 1.6.23).
     Proxy,
-    /// `stats threads`: of the worker threads, where it is known.
+    /// `stats threads`: statistics of the worker threads, on servers that know the group.
     Threads,
-    /// `stats detail on`: counts per prefix. Answered by `OK`.
+    /// `stats detail on`: the server begins to count requests for each prefix. Answered by `OK`.
     DetailOn,
-    /// `stats detail off`. Answered by `OK`.
+    /// `stats detail off`: the server stops counting. Answered by `OK`.
     DetailOff,
     /// `stats detail dump`: a [`PrefixStat`] for each prefix.
     DetailDump,
-    /// `stats reset`: zeroes the counters. Answered by `RESET`.
+    /// `stats reset`: sets the counters to zero. Answered by `RESET`.
     Reset,
-    /// Any other: whatever it is that a server or a proxy counts.
+    /// Any other group that a server or a proxy has.
     Other(StatsArgument),
 }
 
-/// The words behind `stats`, where this crate has no name for them.
+/// The words after `stats` for a group that this crate has no name for.
 ///
 /// ```
 /// use mcflush::protocol::stats::StatsArgument;
@@ -67,7 +67,7 @@ pub enum StatsGroup {
 pub struct StatsArgument(Bytes);
 
 impl StatsArgument {
-    /// Takes words with single spaces between them; None when they are not that, or when [`StatsGroup`] or
+    /// Takes words with single spaces between them. None if they are spelled in another way, or if [`StatsGroup`] or
     /// [`Cachedump`](super::cachedump::Cachedump) has a name for them.
     #[must_use]
     pub fn new(words: impl Into<Bytes>) -> Option<Self> {
@@ -87,7 +87,7 @@ impl StatsArgument {
 conversions!(StatsArgument, "argument of stats", Self::as_bytes);
 
 impl StatsGroup {
-    /// By the words behind `stats`, with single spaces between them.
+    /// The group that these words after `stats` name; there are single spaces between them.
     fn named(words: &[u8]) -> Option<Self> {
         Some(match words {
             b"" => Self::General,
@@ -109,7 +109,7 @@ impl StatsGroup {
         })
     }
 
-    /// Reads the words behind `stats`, `cachedump` aside.
+    /// Reads the words after `stats`, except `cachedump`.
     pub(super) fn parse(words: &[u8]) -> Parsed<'_, Self> {
         let group = |words| {
             let words = Words(words).collect::<Vec<_>>().join(&b' ');
@@ -118,7 +118,7 @@ impl StatsGroup {
         map_opt(rest, group).parse(words)
     }
 
-    /// The command, but for the words of [`Self::Other`].
+    /// The command, without the words of [`Self::Other`].
     pub(crate) const fn command(&self) -> &'static str {
         match self {
             Self::General | Self::Other(_) => "stats",
@@ -139,7 +139,7 @@ impl StatsGroup {
         }
     }
 
-    /// The words behind `stats`.
+    /// The words after `stats`.
     pub(super) fn argument(&self) -> &[u8] {
         match self {
             Self::Other(argument) => &argument.0,
@@ -156,7 +156,7 @@ impl StatsGroup {
     }
 }
 
-/// `STAT NAME VALUE`. The value may hold spaces.
+/// `STAT NAME VALUE`. The value may contain spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     name: Bytes,
@@ -164,7 +164,7 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Takes a name without spaces and a value; None when they do not fit a line.
+    /// Takes a name without spaces, and a value. None if a line cannot carry them.
     #[must_use]
     pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Option<Self> {
         let (name, value) = (name.into(), value.into());
@@ -183,13 +183,13 @@ impl Stat {
         &self.name
     }
 
-    /// The value; servers leave some empty.
+    /// The value. Servers send some empty values.
     #[must_use]
     pub const fn value(&self) -> &Bytes {
         &self.value
     }
 
-    /// The same in memory of its own, so that it does not keep the read buffer.
+    /// A copy in its own memory, which does not keep the read buffer alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { name: Bytes::copy_from_slice(&self.name), value: Bytes::copy_from_slice(&self.value) }
@@ -197,7 +197,7 @@ impl Stat {
 
     /// `STAT NAME [VALUE]`
     pub(super) fn parse(line: &Bytes) -> Option<Self> {
-        // Of the spaces before the value only one is not its own.
+        // The first space separates name and value; further spaces belong to the value.
         let words = (delimited(keyword("STAT"), token, opt(tag(" "))), rest);
         whole(words, line).map(|(name, value)| Self { name: line.slice_ref(name), value: line.slice_ref(value) })
     }
@@ -206,13 +206,13 @@ impl Stat {
         put_words(out, &[b"STAT", &self.name, &self.value]);
     }
 
-    /// Bytes in the line that [`Self::encode`] writes.
+    /// The length of the line that [`Self::encode`] writes, in bytes.
     pub(super) fn encoded_len(&self) -> usize {
         b"STAT  ".len() + self.name.len() + self.value.len()
     }
 }
 
-/// A `STAT` line, borrowed from where it was read.
+/// A `STAT` line, borrowed from the read buffer.
 ///
 /// ```
 /// use mcflush::protocol::stats::StatLine;
@@ -223,7 +223,7 @@ impl Stat {
 pub struct StatLine<'a>(&'a [u8]);
 
 impl<'a> StatLine<'a> {
-    /// Takes a line (without its end) with single spaces between its words; None when it is no such line.
+    /// Takes a line without its line end. None if the line is not a `STAT` line with single spaces between its words.
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -235,8 +235,8 @@ impl<'a> StatLine<'a> {
         words.first().is_some_and(|&first| first != b' ').then_some(Self(words))
     }
 
-    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
-    /// has with its end.
+    /// Reads the first line of a buffer, without taking it out, if the line is complete and in the usual spelling. The
+    /// number is its length with its line end, in bytes.
     #[inline]
     pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
         let (line, length) = first_line(buffer)?;
@@ -250,7 +250,7 @@ impl<'a> StatLine<'a> {
 
     fn split(self) -> (&'a [u8], &'a [u8]) {
         let (name, value) = split_word(self.0);
-        // A server may leave the value out.
+        // A server may send a name without a value.
         (name, value.unwrap_or(b""))
     }
 
@@ -260,14 +260,15 @@ impl<'a> StatLine<'a> {
         self.split().0
     }
 
-    /// The value; servers leave some empty.
+    /// The value. Servers send some empty values.
     #[must_use]
     pub fn value(self) -> &'a [u8] {
         self.split().1
     }
 }
 
-/// `PREFIX NAME get N hit N set N del N`: what `stats detail` counted for the keys that begin so, kept as it came.
+/// `PREFIX NAME get N hit N set N del N`: the counts of `stats detail` for the keys with this prefix, kept as the server
+/// sent them.
 ///
 /// ```
 /// use mcflush::protocol::stats::PrefixStat;
@@ -281,7 +282,7 @@ pub struct PrefixStat {
 }
 
 impl PrefixStat {
-    /// Takes a line (without its end); None when it is no such line.
+    /// Takes a line without its line end. None if the line is not a `PREFIX` line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -299,10 +300,10 @@ impl PrefixStat {
         &self.prefix
     }
 
-    /// A named count: `count("hit")`.
+    /// The count with this name: `count("hit")`.
     #[must_use]
     pub fn count(&self, name: &str) -> Option<u64> {
-        // Behind `PREFIX`, and the prefix.
+        // The counts follow `PREFIX` and the prefix.
         let mut words = Words(&self.line).skip(2);
         while let (Some(word), Some(count)) = (words.next(), words.next()) {
             if word == name.as_bytes() {
@@ -321,7 +322,7 @@ impl PrefixStat {
         })
     }
 
-    /// The line as it came, without its end.
+    /// The line as the server sent it, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

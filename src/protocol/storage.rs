@@ -1,4 +1,4 @@
-//! The storage commands: `set`, `add`, `replace`, `append`, `prepend`, `cas`, and the `set` that authenticates.
+//! The storage commands: `set`, `add`, `replace`, `append`, `prepend`, `cas`, and the `set` that authenticates a client.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use super::key::Key;
 use super::line::{Grammar, key, noreply, number, put_decimal, put_noreply, split_word};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
-/// What a [`Store`] does.
+/// The command of a [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum StoreVerb {
-    /// `set`: whatever is there.
+    /// `set`: stores the item, whether or not the key exists.
     Set,
-    /// `add`: only when nothing is there.
+    /// `add`: stores the item only if the key does not exist.
     Add,
-    /// `replace`: only when something is there.
+    /// `replace`: stores the item only if the key exists.
     Replace,
-    /// `append`: behind what is there; flags and exptime are ignored.
+    /// `append`: adds the data after the existing value. The server ignores flags and exptime.
     Append,
-    /// `prepend`: before what is there; flags and exptime are ignored.
+    /// `prepend`: adds the data before the existing value. The server ignores flags and exptime.
     Prepend,
-    /// `cas`: only when what is there has this CAS.
+    /// `cas`: stores the item only if the existing item has this CAS.
     Cas(Cas),
 }
 
@@ -40,10 +40,10 @@ impl StoreVerb {
     }
 }
 
-/// `set KEY FLAGS EXPTIME LENGTH [noreply]` and its kin, with the data block. Answered by `STORED`, `NOT_STORED`,
-/// `EXISTS` or `NOT_FOUND` (upstream's text, "Storage commands").
+/// `set KEY FLAGS EXPTIME LENGTH [noreply]` or another storage command, with the data block. Answered by `STORED`,
+/// `NOT_STORED`, `EXISTS` or `NOT_FOUND` (upstream's text, "Storage commands").
 ///
-/// When a server rejects one, it may read the data block as commands and answer those too: close such a connection.
+/// If a server rejects the line, it may execute and answer the data block as commands: close the connection then.
 ///
 /// ```
 /// use mcflush::protocol::{Exptime, Key, Request, storage::{Store, StoreVerb}};
@@ -56,29 +56,29 @@ impl StoreVerb {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Store {
-    /// What to do.
+    /// The command.
     pub verb: StoreVerb,
-    /// Where.
+    /// The key.
     pub key: Key,
-    /// Stored beside the data.
+    /// The flags, which the server stores with the data.
     pub flags: ItemFlags,
-    /// How long it is kept.
+    /// The time at which the item expires.
     pub exptime: Exptime,
-    /// What to store.
+    /// The value to store.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
-    /// No answer, unless it is an error.
+    /// `noreply`: the server answers only with an error.
     pub noreply: bool,
 }
 
 impl Store {
-    /// With no flags, kept for ever, answered.
+    /// A request with flags 0, without expiry and without `noreply`.
     pub fn new(verb: StoreVerb, key: Key, data: impl Into<Bytes>) -> Self {
         Self { verb, key, flags: ItemFlags::default(), exptime: Exptime::NEVER, data: data.into(), noreply: false }
     }
 
-    /// Reads the words behind the verb, of which `verb` reads those before `noreply`; the number is how many bytes of data
-    /// follow the line.
+    /// Reads the words after the verb; `verb` reads the words that only its command has, before `noreply`. The number is the
+    /// length of the data block that follows, in bytes.
     pub(super) fn parse<'a>(line: &'a Bytes, verb: impl Grammar<'a, StoreVerb>) -> impl Grammar<'a, (Self, u64)> {
         (key(line), ItemFlags::parse, Exptime::parse, number, verb, noreply).map(
             |(key, flags, exptime, length, verb, noreply)| {
@@ -105,12 +105,12 @@ impl Store {
     }
 }
 
-/// User and password for a server with `-Y`, which reads them from the data of a `set` with any key, and answers
+/// User and password for a server with `-Y`. The server reads them from the data of a `set` with any key, and answers
 /// `STORED` or `CLIENT_ERROR authentication failure` (upstream's text, "Authentication"; since 1.5.15).
 ///
-/// Until then such a server answers everything else `CLIENT_ERROR unauthenticated`, and from 1.6.45 on closes the
-/// connection at the third such line: authenticate first. Wait for the answer too: what is pipelined behind a refusal may get
-/// none (seen on 1.6.18 to 1.6.45).
+/// Authenticate first: until then the server answers every other request with `CLIENT_ERROR unauthenticated`, and from
+/// 1.6.45 on closes the connection at the third of these errors. Wait for the answer before the next request: a request
+/// that is pipelined after a refused one may get no answer (seen on 1.6.18 to 1.6.45).
 ///
 /// ```
 /// use mcflush::protocol::{Request, storage::Credentials};
@@ -121,22 +121,22 @@ impl Store {
 /// assert_eq!(wire, &b"set auth 0 -1 10\r\napp secret\r\n"[..]);
 /// ```
 ///
-/// A server without `-Y` takes it for an item, and answers `STORED`: ours is over before it is stored, so that nobody can
-/// read it there.
+/// A server without `-Y` executes the `set` and answers `STORED`. The item that [`Self::new`] sends expires at once, so that
+/// other clients cannot read the password there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub(super) key: Key,
     exptime: Exptime,
-    /// `user password`.
+    /// The data: `user password`.
     pub(super) token: Bytes,
 }
 
 impl Credentials {
-    /// The longest user with its password and the space between, in bytes: far more than the server's file can hold.
+    /// The maximum length of user, space and password, in bytes: far more than the server's password file can hold.
     pub const MAX: usize = 1024;
 
-    /// Takes what the server's password file can hold: both are non-empty, and hold no space, CR, LF or NUL; the user
-    /// holds no colon, which ends it in that file. None otherwise.
+    /// Takes a user and a password that the server's password file can hold. None if one of them is empty or contains a
+    /// space, CR, LF or NUL, or if the user contains a colon, which ends the user in that file.
     #[must_use]
     pub fn new(user: &str, password: &str) -> Option<Self> {
         let sound = |text: &str| !text.is_empty() && !text.contains([' ', '\r', '\n', '\0']);
@@ -147,26 +147,26 @@ impl Credentials {
         Some(Self { key: Key::new("auth").ok()?, exptime: Exptime::NOW, token })
     }
 
-    /// Who.
+    /// The user.
     #[must_use]
     pub fn user(&self) -> &[u8] {
         split_word(&self.token).0
     }
 
-    /// What proves it.
+    /// The password.
     pub(super) fn password(&self) -> &[u8] {
         memchr::memchr(b' ', &self.token).and_then(|space| self.token.get(space + 1..)).unwrap_or_default()
     }
 
-    /// The login of MemCachier: its first request is a `set` whose key is the user and whose data is the password. None
-    /// for a user that is no key.
+    /// The login for MemCachier: the first request is a `set` with the user as its key and the password as its data. None
+    /// if the user is not a key.
     #[must_use]
     pub fn memcachier(&self) -> Option<Store> {
         let key = Key::new(Bytes::copy_from_slice(self.user())).ok()?;
         Some(Store::new(StoreVerb::Set, key, Bytes::copy_from_slice(self.password())))
     }
 
-    /// Reads a store as a server with `-Y` reads it before authentication.
+    /// Reads a storage request as a server with `-Y` reads it before authentication.
     pub(crate) fn from_store(store: &Store) -> Option<Self> {
         let credentials = Self { key: store.key.clone(), exptime: store.exptime, token: store.data.clone() };
         (*store == credentials.store()).then_some(credentials)
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_what_a_password_file_can_hold() {
+    fn credentials_fit_a_password_file() {
         assert_eq!(Credentials::new("app", "secret").unwrap().user(), b"app");
         for (user, password) in [("", "x"), ("a", ""), ("a b", "x"), ("a", "x\r\nflush_all"), ("a:b", "c"), ("a", "\0")]
         {

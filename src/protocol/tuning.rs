@@ -9,7 +9,7 @@ use nom::sequence::preceded;
 use super::line::{Parsed, keyword, number, put_decimal, put_signed, signed};
 use super::scalar::Fraction;
 
-/// `slabs …`. Answered by `OK`, or a refusal such as `SAME`, `NOSPARE`, `BUSY`, `BADCLASS` (upstream's text, "Slabs
+/// `slabs …`. Answered by `OK`, or by a refusal such as `SAME`, `NOSPARE`, `BUSY`, `BADCLASS` (upstream's text, "Slabs
 /// Reassign", "Slabs Automove").
 ///
 /// ```
@@ -21,14 +21,14 @@ use super::scalar::Fraction;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Slabs {
-    /// `reassign FROM TO`: moves a page of memory between classes; None takes it from any (-1).
+    /// `reassign FROM TO`: moves a page of memory from one slab class to another.
     Reassign {
-        /// The class that loses a page.
+        /// The slab class that loses the page; None for any class (-1).
         from: Option<u32>,
-        /// The class that gets it.
+        /// The slab class that gets the page.
         to: u32,
     },
-    /// `automove LEVEL`: 0 off, 1 on, 2 at every eviction.
+    /// `automove LEVEL`: 0 is off, 1 is on, 2 moves a page at every eviction.
     Automove(u32),
     /// `automove ratio RATIO`.
     AutomoveRatio(Fraction),
@@ -81,28 +81,29 @@ impl Slabs {
 pub enum Lru {
     /// `tune HOT WARM HOT_FACTOR WARM_FACTOR`.
     Tune {
-        /// Percent of the memory for the hot list.
+        /// The share of the hot LRU list in the memory, in percent.
         hot: u32,
-        /// Percent of the memory for the warm list.
+        /// The share of the warm LRU list in the memory, in percent.
         warm: u32,
-        /// How old the hot list may be, as a part of the cold list's age.
+        /// The maximum age of the hot LRU list, as a fraction of the cold list's age.
         hot_factor: Fraction,
-        /// The same for the warm list.
+        /// The maximum age of the warm LRU list, as a fraction of the cold list's age.
         warm_factor: Fraction,
     },
     /// `mode flat` or `mode segmented`.
     Mode(LruMode),
-    /// `temp_ttl SECONDS`: items with less go into a list of their own; a negative number ends that.
+    /// `temp_ttl SECONDS`: the server keeps items that expire sooner in a separate LRU list; a negative number switches this
+    /// off.
     TempTtl(i32),
 }
 
-/// How the LRU lists are kept.
+/// The LRU lists of a slab class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum LruMode {
-    /// One list a class.
+    /// One list.
     Flat,
-    /// Hot, warm and cold.
+    /// A hot, a warm and a cold list.
     Segmented,
 }
 
@@ -140,7 +141,8 @@ impl Lru {
     }
 }
 
-/// `extstore …`: settings of the storage on disk. Answered by `OK` or `ERROR` (where it is compiled in).
+/// `extstore …`: settings of the storage on disk, on servers that were compiled with extstore. Answered by `OK` or
+/// `ERROR`.
 ///
 /// ```
 /// use mcflush::protocol::{Request, tuning::Extstore};
@@ -151,16 +153,16 @@ impl Lru {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum Extstore {
-    /// `free_memchunks CLASS CHUNKS`: accepted and ignored by newer servers.
+    /// `free_memchunks CLASS CHUNKS`. Newer servers accept and ignore it.
     FreeMemchunks {
         /// The slab class.
         class: u32,
-        /// How many to keep free.
+        /// The number of chunks to keep free.
         chunks: u32,
     },
-    /// `item_size BYTES`: smaller ones stay in memory.
+    /// `item_size BYTES`: smaller items stay in memory.
     ItemSize(u32),
-    /// `item_age SECONDS`: younger ones stay in memory.
+    /// `item_age SECONDS`: younger items stay in memory.
     ItemAge(u32),
     /// `low_ttl SECONDS`.
     LowTtl(u32),

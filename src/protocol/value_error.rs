@@ -1,6 +1,6 @@
-//! Why bytes are no value of a type, where there is but one reason.
+//! The error of types that reject bytes for only one reason.
 
-/// Bytes that are no value of a type; its `new` says which are.
+/// Some bytes are not a value of a type. The type's `new` says which bytes are.
 ///
 /// ```
 /// use mcflush::protocol::Opaque;

@@ -14,25 +14,25 @@ use crate::conversions::conversions;
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum LogStream {
-    /// `connevents`: connections that come and go (since 1.6.11).
+    /// `connevents`: connections that open and close (since 1.6.11).
     ConnEvents,
     /// `deletions`: items that are deleted (since 1.6.22).
     Deletions,
-    /// `evictions`: items that have to go.
+    /// `evictions`: items that the server evicts.
     Evictions,
     /// `fetchers`: items that are looked up.
     Fetchers,
     /// `mutations`: items that are stored.
     Mutations,
-    /// `proxyevents`: what the proxy's back ends do (since 1.6.13).
+    /// `proxyevents`: events of the proxy's back ends (since 1.6.13).
     ProxyEvents,
     /// `proxyreqs`: requests through the proxy.
     ProxyReqs,
-    /// `proxyuser`: what the proxy's configuration logs.
+    /// `proxyuser`: messages that the proxy's configuration logs.
     ProxyUser,
-    /// `rawcmds`: requests as they came.
+    /// `rawcmds`: requests as clients sent them.
     RawCmds,
-    /// `sysevents`: what the server does by itself.
+    /// `sysevents`: what the server does without a request.
     SysEvents,
 }
 
@@ -70,8 +70,8 @@ impl LogStream {
     }
 }
 
-/// `watch STREAM…`: answered by `OK`, then by a [`LogLine`] for whatever happens, until the connection is closed
-/// (upstream's text, "Watchers"; since 1.4.26). What is sent behind it is not read any more.
+/// `watch STREAM…`: answered by `OK`, then by a [`LogLine`] for each event, until the connection is closed (upstream's
+/// text, "Watchers"; since 1.4.26). The server does not read later requests on this connection.
 ///
 /// ```
 /// use mcflush::protocol::{Request, watch::{LogStream, Watch}};
@@ -82,7 +82,7 @@ impl LogStream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Watch {
-    /// What to watch; none of them is the same as the fetchers.
+    /// The kinds of log lines. An empty list means fetchers.
     pub streams: Vec<LogStream>,
 }
 
@@ -100,7 +100,7 @@ impl Watch {
     }
 }
 
-/// A line of a watched log, kept as it came: `ts=… gid=… type=item_get key=… status=found …`, or `skipped=N`.
+/// A line of a watched log, kept as the server sent it: `ts=… gid=… type=item_get key=… status=found …`, or `skipped=N`.
 ///
 /// ```
 /// use mcflush::protocol::watch::LogLine;
@@ -115,25 +115,25 @@ impl Watch {
 pub struct LogLine(Bytes);
 
 impl LogLine {
-    /// Takes a line (without its LF); None when it holds one.
+    /// Takes a line without its LF. None if it contains an LF.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
         is_line(&line).then_some(Self(line))
     }
 
-    /// The value of a named field as it came: `field("status")`.
+    /// The value of the field with this name, as the server sent it: `field("status")`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         Words(&self.0).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// Appends the key, decoded once, to `out`; None when the line names none.
+    /// Appends the key, decoded once, to `out`. None if the line has no key.
     pub fn decode_key(&self, out: &mut BytesMut) -> Option<Result<(), PercentError>> {
         Some(decode_percent(self.field("key")?, out))
     }
 
-    /// The line as it came, without its LF.
+    /// The line as the server sent it, without its LF.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -1,4 +1,4 @@
-//! Patterns over whole keys.
+//! Patterns for whole keys.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -10,9 +10,9 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::conversions::conversions;
 use crate::protocol::{Escaped, KEY_MAX};
 
-/// A pattern that is compared with the whole key, byte by byte: `*` matches any number of bytes, `?` one byte, `[a-z]` one byte of
-/// the range, `[!a-z]` one byte outside of it; a `\` before a byte takes away its special meaning. For any pattern, the time for a
-/// key is linear in its length.
+/// A pattern for the whole key, byte by byte: `*` matches any number of bytes, `?` one byte, `[a-z]` one byte of the range,
+/// `[!a-z]` one byte outside of it; a `\` before a byte takes away its special meaning. For any pattern, the time for a key
+/// is linear in the key's length.
 ///
 /// ```
 /// use mcflush::scope::{Glob, GlobError};
@@ -23,19 +23,20 @@ use crate::protocol::{Escaped, KEY_MAX};
 #[derive(Clone)]
 pub struct Glob {
     text: Bytes,
-    /// What every key that matches begins with: it is compared first.
+    /// The bytes that every matching key begins with. They are compared first.
     beginning: Bytes,
     rest: Rest,
 }
 
-/// What follows the beginning.
+/// The part of the pattern after the beginning.
 #[derive(Clone)]
 enum Rest {
-    /// So many bytes, each as its part says.
+    /// One byte for each part, and no more.
     Exactly(Vec<Part>),
-    /// `head` right away, the texts of `middle` somewhere after it in their order, and `tail` at the end.
+    /// `head` directly after the beginning, then the texts of `middle` in this order with any bytes between them, and `tail`
+    /// at the end.
     Pieces { head: Vec<Part>, middle: Vec<Finder<'static>>, tail: Vec<Part> },
-    /// What is to be found in the middle is more than texts, and to try it at each place would not be linear.
+    /// A regular expression, because the middle contains `?` or `[…]`: trying them at every offset would not be linear.
     Matching(Regex),
 }
 
@@ -62,7 +63,7 @@ impl Rest {
                 let Some((first, rest)) = behind.split_at_checked(head.len()) else { return false };
                 let Some(between) = rest.len().checked_sub(tail.len()) else { return false };
                 let (mut rest, last) = rest.split_at(between);
-                // The first place of each text leaves most for those behind it.
+                // Taking the first match of each text leaves the most bytes for the later texts.
                 are_met(head, first)
                     && are_met(tail, last)
                     && middle.iter().all(|text| {
@@ -82,26 +83,26 @@ fn are_met(parts: &[Part], bytes: &[u8]) -> bool {
     parts.iter().zip(bytes).all(|(part, byte)| part.is_met(*byte))
 }
 
-/// Why bytes are no pattern.
+/// Why some bytes are not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GlobError {
-    /// Only the empty key would match, which does not exist.
+    /// The pattern is empty: only an empty key would match, and no key is empty.
     #[error("an empty pattern matches no key")]
     Empty,
-    /// Every key matches.
+    /// Every key matches the pattern.
     #[error("every key matches this pattern")]
     Everything,
-    /// No key can match.
+    /// Every match is longer than any key.
     #[error("every match of this pattern is longer than any key: a key has at most {KEY_MAX} bytes")]
     TooLong,
-    /// A `[` without its `]`.
+    /// A `[` without a `]`.
     #[error("a [ has no ] after it: write \\[ for the byte itself")]
     OpenClass,
-    /// A range whose end comes before its begin.
+    /// A range with an end before its start.
     #[error("a range goes backwards: write the lower byte first, as in [a-z]")]
     BackwardRange,
-    /// `[^`, which shells read in two ways.
+    /// The pattern contains `[^`, which shells read in two ways.
     #[error("[^ can mean two things: write [! for the other bytes, and [\\^ for the byte itself")]
     Caret,
     /// A `\` with nothing after it.
@@ -138,7 +139,7 @@ impl Glob {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// It is no pattern, or one that no key or every key matches.
+    /// If the text is not a pattern, or if every key or no key matches it.
     pub fn new(text: impl Into<Bytes>) -> Result<Self, GlobError> {
         let text = text.into();
         let parts = read(&text)?;
@@ -159,7 +160,7 @@ impl Glob {
         &self.text
     }
 
-    /// Whether the whole key (decoded) matches.
+    /// Whether the whole decoded key matches.
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         key.strip_prefix(&self.beginning[..]).is_some_and(|behind| self.rest.matches(behind))
@@ -207,7 +208,7 @@ fn escaped(rest: &mut &[u8]) -> Result<u8, GlobError> {
     Ok(*byte)
 }
 
-/// What is behind a `[`, to its `]`. One that comes first stands for itself.
+/// Reads the text after a `[`, up to its `]`. A `]` that comes first stands for itself.
 fn read_class(rest: &mut &[u8]) -> Result<Part, GlobError> {
     if rest.starts_with(b"^") {
         return Err(GlobError::Caret);
@@ -267,7 +268,7 @@ fn compile(parts: &[Part]) -> Result<Regex, GlobError> {
     }
     pattern.push_str(r"\z");
     let regex = RegexBuilder::new(&pattern).unicode(false).dot_matches_new_line(true).build();
-    // Nothing that was read here is too large for it.
+    // A pattern that was accepted here is never too large for the regular expression.
     regex.map_err(|_| GlobError::TooLong)
 }
 
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern() {
+    fn invalid_patterns_are_refused() {
         for (pattern, error) in [
             (&b""[..], GlobError::Empty),
             (b"*", GlobError::Everything),
@@ -344,7 +345,7 @@ mod tests {
         assert!(matches!(glob(b"*a?*").rest, Rest::Matching(_)));
     }
 
-    /// By trying everything, as slowly as that is.
+    /// Matches by trying every possibility, which is slow but simple.
     fn tried(parts: &[Part], key: &[u8]) -> bool {
         match (parts, key) {
             ([], key) => key.is_empty(),
@@ -356,7 +357,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_is_what_trying_says(
+        fn matching_agrees_with_trying_every_possibility(
             pattern in "([ab*?]|[ab*?\\[\\]!\\\\-]){1,12}",
             keys in prop::collection::vec("[ab*\\[\\]!-]{0,7}", 20),
         ) {

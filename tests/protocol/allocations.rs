@@ -1,4 +1,4 @@
-//! No allocation per listed key or value: what is read is slices of the read buffer.
+//! The codec allocates nothing for each listed key or value: they are slices of the read buffer.
 
 use bytes::BytesMut;
 use mcflush::codec::ClientCodec;
@@ -40,7 +40,7 @@ fn listings_and_values_allocate_nothing_of_their_own() {
         ("gets a\r\n", "", "VALUE a 0 3 7\r\nabc\r\n", "END\r\n"),
     ] {
         let allocations = count(request, first, item, last);
-        // The buffer's own bookkeeping, once; never one of them an item.
+        // The buffer itself allocates a few times; no item does.
         assert!(allocations < 16, "{allocations} for {COUNT} of {item:?}");
     }
 }

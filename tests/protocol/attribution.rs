@@ -1,4 +1,4 @@
-//! Whose answer a reply is.
+//! The codec assigns each reply to the right request.
 
 use bytes::BytesMut;
 use mcflush::codec::{Answer, ClientCodec, CodecError, Fault, Role};
@@ -56,7 +56,7 @@ fn quiet_deletes_speak_only_when_they_fail() {
     assert_eq!(roles(&requests, bytes), [Role::Quiet, Role::Quiet, Role::Last, Role::Last]);
 }
 
-/// A server without meta commands answers each of them, and the fence, with an error: the last is the fence's.
+/// A server without meta commands answers each of them, and the fence, with an error. The last error answers the fence.
 #[test]
 fn the_fence_of_a_server_that_knows_none_is_the_last_error() {
     for count in [0_usize, 1, 2, 1000] {
@@ -83,7 +83,7 @@ fn runs_of_quiet_requests_do_not_mix() {
         roles(&requests, b"NF\r\nMN\r\nNF\r\nNF\r\nMN\r\n"),
         [Role::Quiet, Role::Last, Role::Quiet, Role::Quiet, Role::Last]
     );
-    // The first fence closes its run: what comes later is not that run's any more.
+    // The first fence closes its run: later replies do not belong to that run.
     assert_eq!(
         roles(&requests, b"MN\r\nERROR\r\nERROR\r\nERROR\r\n"),
         [Role::Last, Role::Quiet, Role::Quiet, Role::Last]
@@ -98,7 +98,7 @@ fn a_quiet_get_gives_its_hits_beside_the_answer() {
     assert_eq!(roles(&requests, b"VA 2\r\n\r\n\r\nHD\r\nMN\r\n"), [Role::Quiet, Role::Quiet, Role::Last]);
 }
 
-/// `q` does not hide that a count was made anew (`N`): seen on 1.6.38.
+/// With `q` the server still answers if it creates the item (`N`): seen on 1.6.38.
 #[test]
 fn a_quiet_count_that_is_made_anew_speaks() {
     let count = mcflush::protocol::meta::MetaArithmetic {
@@ -112,7 +112,7 @@ fn a_quiet_count_that_is_made_anew_speaks() {
 }
 
 #[test]
-fn an_opaque_tells_whose_a_meta_line_is() {
+fn an_opaque_assigns_a_meta_line_to_its_request() {
     let opaque = |text| Some(Opaque::new(text).unwrap());
     let quiet = Request::MetaDelete(MetaDelete { quiet: true, opaque: opaque("1"), ..MetaDelete::new(key()) });
     let loud = Request::MetaDelete(MetaDelete { opaque: opaque("2"), ..MetaDelete::new(key()) });
@@ -121,8 +121,8 @@ fn an_opaque_tells_whose_a_meta_line_is() {
     assert_eq!(roles(&requests, b"NF O2\r\nMN\r\n"), [Role::Last, Role::Last]);
 }
 
-/// Documented: `md a q` then `md b`, and one `NF`. It is taken for the answer; if it was the quiet one's, the answer comes
-/// as the quiet one's. Either way the fence is the fence.
+/// After `md a q` and `md b`, a single `NF` could answer either. As documented, the codec assigns it to `md b`; if it
+/// answers `md a q`, the codec assigns the answer of `md b` to `md a q`. In both cases the fence is assigned correctly.
 #[test]
 fn without_opaques_the_framing_holds() {
     let requests = [md(true), md(false), Request::MetaNoop];
@@ -151,7 +151,7 @@ fn a_dump_comes_line_by_line_in_both_dialects() {
 }
 
 #[test]
-fn the_empty_line_behind_a_client_error_belongs_to_nobody() {
+fn the_empty_line_after_a_client_error_belongs_to_no_answer() {
     let requests = [Request::Version, Request::Version];
     let bytes = b"CLIENT_ERROR bad command line format\r\n\r\nVERSION 1\r\n";
     assert_eq!(roles(&requests, bytes), [Role::Last, Role::Last]);
@@ -161,7 +161,7 @@ fn the_empty_line_behind_a_client_error_belongs_to_nobody() {
     }
     let replies: Vec<_> = decode(&mut keeping, bytes, 1).into_iter().map(|answer| answer.reply).collect();
     assert!(matches!(&replies[..], [Reply::Error(_), Reply::Blank, Reply::Version(_)]), "{replies:?}");
-    // Nowhere else.
+    // An empty line in any other place is an error.
     let mut buffer = BytesMut::from(&b"\r\n"[..]);
     assert!(codec(&[Request::Version]).decode(&mut buffer).is_err());
 }
@@ -185,7 +185,7 @@ fn a_close_is_an_answer_only_where_it_was_asked_for() {
 }
 
 #[test]
-fn out_of_step_is_the_end() {
+fn a_line_that_answers_no_request_ends_the_connection() {
     let mut codec = codec(&[Request::MetaNoop, Request::Version]);
     let mut buffer = BytesMut::from(&b"MN\r\nSSH-2.0-OpenSSH\r\nVERSION 1\r\n"[..]);
     assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().reply, Reply::Noop);
@@ -200,7 +200,7 @@ fn out_of_step_is_the_end() {
 }
 
 #[test]
-fn nobody_asked() {
+fn an_answer_without_a_request_is_an_error() {
     let mut buffer = BytesMut::from(&b"VERSION 1\r\n"[..]);
     assert!(matches!(codec(&[]).decode(&mut buffer), Err(CodecError::Malformed { .. })));
 }

@@ -1,11 +1,11 @@
-//! Tables of requests and answers: each runs whole, cut at every byte, and with bytes behind it.
+//! Tables of requests and answers. Each is decoded whole, cut at every byte, and with more bytes after it.
 
 use bytes::BytesMut;
 use mcflush::codec::{Answer, ClientCodec, Role, ServerCodec};
 use mcflush::protocol::{Reply, Request};
 use tokio_util::codec::{Decoder, Encoder};
 
-/// One of each request, in canonical spelling.
+/// One request of each kind, in canonical spelling.
 pub const REQUESTS: &[&str] = &[
     "set a 0 0 3\r\nabc\r\n",
     "set a 5 -1 0 noreply\r\n\r\n",
@@ -84,7 +84,7 @@ pub const REQUESTS: &[&str] = &[
     "config get cluster\r\n",
 ];
 
-/// Spelled in another way, and kept so.
+/// Requests in another spelling, which the codec keeps.
 const SPELLED: &[&str] = &[
     "get  a   b \r\n",
     "get a\n",
@@ -101,7 +101,7 @@ const SPELLED: &[&str] = &[
     "extstore drop_unread 7\r\n",
 ];
 
-/// No request that this crate knows.
+/// Lines that this crate does not know as requests.
 const UNKNOWN: &[&str] = &[
     "nonsense\r\n",
     "\r\n",
@@ -136,7 +136,7 @@ const UNKNOWN: &[&str] = &[
     "config set a\r\n",
 ];
 
-/// A request, and a whole answer to it.
+/// Requests, each with a whole answer.
 const ANSWERS: &[(&str, &str)] = &[
     ("set a 0 0 1\r\nx\r\n", "STORED\r\n"),
     ("add a 0 0 1\r\nx\r\n", "NOT_STORED\r\n"),
@@ -230,7 +230,7 @@ fn other_spellings_are_kept() {
 }
 
 #[test]
-fn what_is_no_request_is_kept() {
+fn unknown_requests_are_kept() {
     for wire in UNKNOWN {
         let (request, _) = decode_request(wire.as_bytes());
         assert!(matches!(request, Request::Unknown(_)), "{wire:?} is {request:?}");
@@ -304,7 +304,7 @@ fn an_answer_cut_at_every_byte_gives_the_same_frames() {
             buffer.extend_from_slice(&wire.as_bytes()[cut..]);
             pieces.extend(answers(&mut codec, &mut buffer));
             assert_eq!(pieces, whole, "{wire:?} at {cut}");
-            // A peer that closes there has not answered.
+            // A peer that closes the connection at this point has not answered.
             let mut codec = client(request);
             let mut buffer = BytesMut::from(&wire[..cut]);
             answers(&mut codec, &mut buffer);
@@ -342,7 +342,7 @@ fn an_error_answers_anything() {
 }
 
 #[test]
-fn what_answers_something_else_is_refused() {
+fn an_answer_to_another_request_is_refused() {
     for (request, wire) in [
         ("get a\r\n", "STORED\r\n"),
         ("get a\r\n", "OK\r\n"),

@@ -1,5 +1,5 @@
-//! Generated lines, valid and not, sent to real servers: whatever comes back decodes, and what the parser calls valid no server
-//! answers with `ERROR`, but for the exceptions below.
+//! Sends generated lines, valid and invalid, to real servers. The codec must decode every answer, and no server may answer
+//! `ERROR` to a line that the parser calls valid, except for the exceptions below.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -17,15 +17,15 @@ use super::cases::REQUESTS;
 use super::support::PATIENCE;
 use super::support::server::{Server, Version, each_version};
 
-/// Lines a run. Each has a connection of its own, so that none is read in the light of another's mistakes.
+/// The number of lines in a run. Each line has its own connection, so that a mistake in one does not affect the next.
 const LINES: u32 = 4000;
 
-/// A small generator with a seed: the same lines on every run and every version.
+/// A small random generator with a fixed seed: the lines are the same in every run and for every version.
 struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, limit: usize) -> usize {
-        // Xorshift64: all that is needed here is that it is not regular.
+        // Xorshift64: the numbers only have to be irregular.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -136,7 +136,7 @@ const VERBS: &[&str] = &[
     "quit",
 ];
 
-/// A line of words, with a data block where one belongs; or a valid request, as it is or with one byte changed.
+/// A line of words, with a data block if the command has one; or a valid request, unchanged or with one byte changed.
 fn line(dice: &mut Dice) -> Vec<u8> {
     match dice.below(4) {
         0 => REQUESTS[dice.below(REQUESTS.len())].as_bytes().to_vec(),
@@ -171,13 +171,13 @@ fn line(dice: &mut Dice) -> Vec<u8> {
     }
 }
 
-/// Not sent: what would end the server (1.6.38 by a segmentation fault, at `slabs reassign -1 2`), or take from it what the lines
-/// behind it need.
+/// Requests that are not sent, because they would end the server (`slabs reassign -1 2` crashes 1.6.38 with a segmentation
+/// fault) or switch off something that later lines need.
 fn is_left_out(request: &Request) -> bool {
     matches!(request, Request::Slabs(Slabs::Reassign { .. }) | Request::Crawler(CrawlerControl::Disable))
 }
 
-/// What the parser calls valid, and a version answers with `ERROR`.
+/// A request that the parser calls valid, and that a version answers with `ERROR`.
 struct Exception {
     versions: &'static [Version],
     request: fn(&Request) -> bool,
@@ -187,7 +187,7 @@ struct Exception {
 
 const ALL: &[Version] = &[Version::Debian, Version::Trixie, Version::Sid];
 
-/// Each of them happens in every run on its versions, or it has to go.
+/// Each exception must occur in every run on its versions; remove one that does not.
 const EXCEPTIONS: &[Exception] = &[
     Exception {
         versions: ALL,
@@ -257,7 +257,7 @@ const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-/// Sends a line, and reads what it is answered by.
+/// Sends a line and reads the answers.
 struct Exchange {
     codec: ClientCodec,
     buffer: BytesMut,
@@ -271,21 +271,21 @@ impl Exchange {
             codec.encode_asked(asked, &mut BytesMut::new()).unwrap();
         }
         if asked.iter().any(|asked| matches!(asked.request, Request::Store(_) | Request::MetaSet(_))) {
-            // The data block of one that is rejected may be read as a command.
+            // The server may read the data block of a rejected line as a command.
             codec.encode_asked(&nonsense(), &mut BytesMut::new()).unwrap();
         }
         let mut exchange = Self { codec, buffer: BytesMut::new(), answers: Vec::new() };
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(line).unwrap();
-        // Nothing may stand behind a dump, not even the end.
+        // Nothing may follow a dump, not even the end of the stream.
         let dump = asked.iter().any(|asked| matches!(asked.request, Request::Metadump(_) | Request::Mgdump(_)));
         if !dump {
             let _ = stream.shutdown(Shutdown::Write);
         }
         let mut chunk = [0; 4096];
         while !(dump && exchange.answers.last().is_some_and(|answer| answer.role == Role::Last)) {
-            // A server that hangs up on what it does not like resets the connection: what it said by then counts.
+            // A server that rejects a line may reset the connection: the bytes that it sent before count.
             let read = match stream.read(&mut chunk) {
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
@@ -311,7 +311,7 @@ impl Exchange {
     }
 }
 
-/// What the parser makes of it; None where it ends in the middle of a request, or a data block is not as long as it should be.
+/// The requests in the line. None if the line ends in the middle of a request, or if a data block has the wrong length.
 fn asked(line: &[u8]) -> Option<Vec<Asked>> {
     let mut codec = ServerCodec::default();
     let mut buffer = BytesMut::from(line);
@@ -348,7 +348,7 @@ fn whatever_comes_back_decodes(version: Version) {
         valid += 1;
         let exchange = Exchange::run(server.address(), &line, &asked);
         assert!(exchange.buffer.is_empty(), "{text}: {:?}", exchange.buffer);
-        // What a rejected data block is answered, read as a command, is nobody's.
+        // Further answers belong to a rejected data block that the server read as a command.
         for answer in exchange.answers.iter().take(asked.len()) {
             let Reply::Error(error) = &answer.reply else { continue };
             if error.kind() != ErrorKind::Error {
@@ -366,7 +366,7 @@ fn whatever_comes_back_decodes(version: Version) {
             }
         }
         dumps += u32::from(exchange.answers.iter().any(|answer| matches!(answer.reply, Reply::Metadump(_))));
-        // A request that closes the connection, or makes it another's, has no last answer.
+        // A request that closes the connection, or turns it into a log, has no last answer.
         let closes = |asked: &Asked| matches!(asked.request, Request::Quit | Request::Shutdown(_) | Request::Watch(_));
         let loud = asked.iter().filter(|asked| !asked.request.is_quiet()).count();
         let last = exchange.answers.iter().filter(|answer| answer.role == Role::Last).count();
@@ -384,8 +384,8 @@ fn whatever_comes_back_decodes(version: Version) {
     assert!(valid > 1000 && invalid > 1000 && dumps > 10, "{valid} valid, {invalid} not, {dumps} dumps");
 }
 
-/// Nobody knows how many lines answer what is no request: each is decoded as the answer to one, and must be an error, or what a
-/// server says that is more tolerant than the parser.
+/// For a line that is not a request, the number of answers is unknown. Each answer is decoded as the answer to one unknown
+/// request, and must be an error or the answer of a server that is more tolerant than the parser.
 fn unattributed(address: &str, line: &[u8]) {
     let anything: Vec<_> = std::iter::repeat_with(nonsense).take(8).collect();
     let exchange = Exchange::run(address, line, &anything);
@@ -398,7 +398,7 @@ fn unattributed(address: &str, line: &[u8]) {
                 TOLERATED.contains(&said)
                     || said.starts_with(b"VERSION ")
                     || said.iter().all(u8::is_ascii_digit)
-                    // A watch whose last word is wrong watches all the same.
+                    // The server executes a `watch` even if its last word is wrong.
                     || line.starts_with(b"watch ") && said.starts_with(b"ts=")
             }
             _ => false,
@@ -407,9 +407,9 @@ fn unattributed(address: &str, line: &[u8]) {
     }
 }
 
-/// What servers say when they pass over a word too many, or one that is nearly `noreply`.
+/// The answers of servers that ignore an extra word, or a word that is nearly `noreply`.
 const TOLERATED: &[&[u8]] =
     &[b"DELETED", b"EN", b"END", b"MN", b"NOT_FOUND", b"NOT_STORED", b"OK", b"STORED", b"TOUCHED"];
 
-// The codec does not know the meta commands of before 1.6.10.
+// The codec does not know the meta commands of versions before 1.6.10.
 each_version!(but bullseye: whatever_comes_back_decodes);

@@ -1,4 +1,4 @@
-//! What a peer may not do: sizes, absurd lengths, endless answers; and that the work is linear.
+//! The codec stops a peer that sends too much, absurd lengths or endless answers; and its work is linear.
 
 use bytes::BytesMut;
 use mcflush::codec::{ClientCodec, CodecError, Limit, Limits, ServerCodec};
@@ -34,7 +34,7 @@ fn an_endless_line_is_stopped() {
     assert!(matches!(error, CodecError::TooLong { what: Limit::Line, limit: 65536, .. }), "{error}");
 }
 
-/// How many bytes had come when the server's codec refused the line.
+/// The number of bytes that had arrived when the server's codec refused the line.
 fn cut_off(wire: &[u8], chunk: usize) -> Option<usize> {
     let mut codec = ServerCodec::default();
     let mut buffer = BytesMut::new();
@@ -51,9 +51,9 @@ fn cut_off(wire: &[u8], chunk: usize) -> Option<usize> {
     None
 }
 
-/// As memcached cuts them off.
+/// memcached cuts off the same lines.
 #[test]
-fn only_a_get_is_waited_for_however_long() {
+fn only_a_get_may_be_a_long_line() {
     let spaces = |count| " ".repeat(count);
     for (begin, is_get) in [
         ("get ".to_owned(), true),
@@ -76,7 +76,7 @@ fn only_a_get_is_waited_for_however_long() {
         line.push(b'\n');
         assert_eq!(cut_off(&line, usize::MAX), None, "{begin:?}: with its end it is read");
     }
-    // Many short ones in one read are none, and what is stored is no line.
+    // Many short lines in one read are not a long line, and neither is a data block.
     assert_eq!(cut_off(&b"version\r\n".repeat(1000), usize::MAX), None);
     assert_eq!(cut_off(&[&b"set k 0 0 9000\r\n"[..], &[b'x'; 9000], b"\r\n"].concat(), 7), None);
 }
@@ -137,7 +137,8 @@ fn the_binary_protocol_is_recognised_at_its_first_byte() {
     assert!(matches!(ServerCodec::default().decode(&mut buffer), Err(CodecError::Binary)));
 }
 
-/// Feeds as a transport does: reads of this size, a decode after each. Says how many bytes of memory were taken for it.
+/// Feeds the codec as a transport does: reads of this size, and a decode after each. Returns the bytes of memory that were
+/// allocated.
 fn feed(wire: &[u8], chunk: usize) -> u64 {
     let mut codec = client(Limits::default(), get());
     let mut got = 0;
@@ -156,8 +157,8 @@ fn feed(wire: &[u8], chunk: usize) -> u64 {
     info.bytes_total
 }
 
-/// What is copied needs memory: so a value that comes byte by byte is copied once too. That no byte of it is looked at twice is
-/// beside the code, in `codec::lines::tests` and `codec::client::tests`.
+/// A copy needs memory, so the allocated bytes show that a value that arrives byte by byte is copied only once. The tests
+/// in `codec::lines` and `codec::client` show that the codec examines no byte twice.
 #[test]
 fn a_large_value_in_one_byte_reads_is_linear() {
     let mut wire = format!("VALUE k 0 {}\r\n", 1 << 20).into_bytes();

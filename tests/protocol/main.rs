@@ -1,7 +1,7 @@
 //! The protocol and its codecs, through the crate's interface: recorded bytes, cuts, attribution, limits, allocations, and
-//! real servers (with the feature `cli`, because what starts those also runs the command).
+//! real servers (with the feature `cli`, because the module that starts servers also runs the command).
 
-// A test may stop at the first surprise; what it tests may not.
+// A test may panic; the code that it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)]
 
 mod allocations;

@@ -1,4 +1,4 @@
-//! `examples/passthrough`: what a client gets through it is what it gets without it, byte for byte.
+//! `examples/passthrough`: a client gets the same bytes through it as without it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ struct Passthrough {
     address: String,
 }
 
-/// What it says at its end.
+/// The figures that it prints at its end.
 #[derive(Debug)]
 struct Said {
     requests: u64,
@@ -69,7 +69,7 @@ impl Drop for Passthrough {
     }
 }
 
-/// Sends all, says that that was all, and reads to the end.
+/// Sends the whole script, closes the sending side, and reads to the end.
 fn talk(address: &str, script: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -80,10 +80,11 @@ fn talk(address: &str, script: &[u8]) -> Vec<u8> {
     said
 }
 
-/// One command after another, each with its answer: a fence behind it says when it is there. Dumps take no fence.
+/// Sends one command and reads its answer. A fence after the command shows where the answer ends; after a dump there can be
+/// none.
 fn step(address: &str, command: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    // A watch may have to be tried again within that time.
+    // A watch may need several tries within this time.
     let patience = if command.starts_with("watch") { PATIENCE / 6 } else { PATIENCE };
     stream.set_read_timeout(Some(patience)).unwrap();
     stream.write_all(command.as_bytes()).unwrap();
@@ -105,9 +106,9 @@ fn step(address: &str, command: &str) -> Vec<u8> {
         match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(length) => said.extend_from_slice(&chunk[..length]),
-            // A server that closes with something unread resets the connection: that is its end too.
+            // A server that closes the connection with unread bytes resets it: that is an end too.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-            // A 1.6.38 that was asked directly was seen to hand a connection to its logger and leave it there unanswered.
+            // 1.6.38, asked directly, sometimes hands the connection to its logger and never answers.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && command.starts_with("watch") => {
                 return Vec::new();
             }
@@ -117,7 +118,7 @@ fn step(address: &str, command: &str) -> Vec<u8> {
     said
 }
 
-/// What differs between two connections in any case: times, counters, descriptors.
+/// Replaces the figures that always differ between two connections: times, counters, descriptors.
 fn steady(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines = text.split_inclusive('\n').map(|line| {
@@ -141,17 +142,17 @@ fn kinds_of_lines(steady: &str) -> String {
 }
 
 fn every_command_is_answered_as_without(version: Version) {
-    // Two servers, so that both have seen the same.
+    // There are two servers, so that both have executed the same requests.
     let (direct, proxied) = (Server::start(version, &[]), Server::start(version, &[]));
     let passthrough = Passthrough::start(&proxied);
-    // Not those whose answer depends on what the server's own threads happen to do; and `slabs reassign -1 2` ends 1.6.38 with a
-    // segmentation fault.
+    // Left out: commands with answers that depend on the state of the server's own threads. Besides, `slabs reassign -1 2`
+    // crashes 1.6.38 with a segmentation fault.
     let unsteady = ["lru_crawler crawl", "slabs reassign"];
     let commands = REQUESTS.iter().filter(|request| !unsteady.iter().any(|name| request.starts_with(name)));
-    // In their place what is refused whatever the threads do.
+    // Instead: commands that the server refuses in any state.
     let commands = commands.chain(&["lru_crawler crawl 99\r\n", "slabs reassign 1 1\r\n"]);
     for command in commands {
-        // The crawler may be at work by itself, and then it is asked again.
+        // The server may run its own crawl; then the command is sent again.
         let busy = |said: &[u8]| said.starts_with(b"BUSY") || said.starts_with(b"ERROR locked");
         let until_free = |address: &str| {
             wait_for("the crawler to be free", || {
@@ -163,7 +164,7 @@ fn every_command_is_answered_as_without(version: Version) {
         let (said, expected) = (until_free(&passthrough.address), until_free(direct.address()));
         let (mut said, mut expected) = (steady(&said), steady(&expected));
         if command.starts_with("stats conns") {
-            // In the order of their descriptors, and with those that are closed but not yet noticed: whose turn came when.
+            // The order of connections, and those that are closed but not yet noticed, depend on the timing.
             (said, expected) = (kinds_of_lines(&said), kinds_of_lines(&expected));
         }
         assert_eq!(said, expected, "{command:?}");
@@ -173,7 +174,7 @@ fn every_command_is_answered_as_without(version: Version) {
     assert!(said.requests > 100 && said.replies > 60, "{said:?}");
 }
 
-/// A line that is refused in the middle ends the connection there as it does without.
+/// If the server refuses a line before its end, the connection ends at the same point as without the proxy.
 fn an_endless_line_ends_the_connection(version: Version) {
     let server = Server::start(version, &[]);
     let passthrough = Passthrough::start(&server);
@@ -181,7 +182,7 @@ fn an_endless_line_ends_the_connection(version: Version) {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(&[b'x'; 2049]).unwrap();
-        // It hears nothing, and that the connection is closed or reset.
+        // The client gets no bytes; the connection is closed or reset.
         let end = stream.read(&mut [0; 64]).map_err(|error| error.kind());
         assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{address}: {end:?}");
         let mut stream = TcpStream::connect(address).unwrap();
@@ -201,7 +202,7 @@ fn an_authenticated_session_is_the_same_byte_for_byte(version: Version) {
     let options = ["-Y", users.to_str().unwrap()];
     let (direct, proxied) = (Server::start(version, &options), Server::start(version, &options));
     let passthrough = Passthrough::start(&proxied);
-    // One by one: these servers leave out the answers to what is sent behind a refusal without waiting for it.
+    // One request at a time, because these servers do not answer requests that are pipelined after a refused one.
     let session = [
         ("get a\r\n", "CLIENT_ERROR unauthenticated\r\n"),
         ("set auth 0 0 9\r\napp wrong\r\n", "CLIENT_ERROR authentication failure\r\n"),
@@ -293,7 +294,7 @@ fn many_clients_at_once(version: Version) {
     assert_eq!((said.requests, said.replies, said.raw), (2000, 3000, 0), "{said:?}");
 }
 
-/// Runs a program that must succeed, and gives what it printed.
+/// Runs a program that must succeed, and returns its output.
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| {
         panic!("{program}: {error}: scripts/fetch-clients brings it (make test does)");
@@ -303,7 +304,7 @@ fn run(program: &str, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Where scripts/fetch-clients puts them.
+/// The folder into which scripts/fetch-clients puts the clients.
 fn clients() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".cache/clients")
 }
@@ -351,5 +352,5 @@ each_version!(
     an_endless_line_ends_the_connection,
     many_clients_at_once,
 );
-// The codec does not know the meta commands of before 1.6.10.
+// The codec does not know the meta commands of versions before 1.6.10.
 each_version!(but bullseye: every_command_is_answered_as_without, a_pipelined_session_is_the_same_byte_for_byte);

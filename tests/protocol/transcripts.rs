@@ -1,5 +1,5 @@
-//! What real servers said, recorded: it decodes fully, in any pieces, and is written again as it came. Where an old server
-//! speaks another language, the codec refuses the line that shows it.
+//! Recorded answers of real servers. The codec must decode them fully, however they are cut, and encode them to the same
+//! bytes. If an old server speaks a different dialect, the codec must refuse the first line that shows it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use mcflush::codec::{Answer, Asked, ClientCodec, CodecError, Role, ServerCodec};
 use mcflush::protocol::{Reply, Request};
 use tokio_util::codec::Decoder;
 
-/// A request, and the line of its answer that the codec refuses.
+/// A request, and the line of its answer that the codec must refuse.
 type Refused = (&'static str, &'static str);
 
-/// Versions and files from before meta commands were as they are today. Other requests of these files are answered as today, or
-/// by an error.
+/// Versions and files from before meta commands had their present form. These servers answer the other requests of these
+/// files as today, or with an error.
 const OTHER_LANGUAGE: [(&str, &str, &[Refused]); 9] = [
     ("1.5.22", "admin.txt", &[("verbosity 1 noreply\r\nmn\r\n", "EN")]),
     (
@@ -40,11 +40,11 @@ const OTHER_LANGUAGE: [(&str, &str, &[Refused]); 9] = [
     ("1.6.9", "no-cas.txt", &[("mg a c\r\n", "OK c0")]),
 ];
 
-/// The servers that do not know `ms` as it is today, and read its data block as a command: its second error line answers
-/// nothing that was asked.
+/// The servers that do not know the present form of `ms`, and read its data block as a command: their second error line
+/// answers no request.
 const WITHOUT_META_SET: [&str; 7] = ["1.4.15", "1.4.25", "1.4.33", "1.5.6", "1.5.22", "1.6.6", "1.6.9"];
 
-/// An exchange: what was sent, and what came back.
+/// An exchange: the bytes that the client sent, and the bytes that the server sent back.
 struct Exchange {
     sent: Vec<u8>,
     received: Vec<u8>,
@@ -80,7 +80,7 @@ fn exchanges(path: &Path) -> Vec<Exchange> {
     exchanges
 }
 
-/// `\r \n \\ \xNN`, and `\{c*N}` for a run of one character.
+/// Decodes `\r`, `\n`, `\\`, `\xNN`, and `\{c*N}` for a run of one character.
 fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -118,7 +118,8 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The requests, and what is left where a data block does not end as its line says: nobody knows where the next one begins.
+/// The requests, and the bytes that are left if a data block does not have the length that its line says: there is no way
+/// to find the next request.
 fn requests(sent: &[u8]) -> (Vec<Asked>, BytesMut) {
     let mut server = ServerCodec::default();
     let mut buffer = BytesMut::from(sent);
@@ -129,7 +130,7 @@ fn requests(sent: &[u8]) -> (Vec<Asked>, BytesMut) {
     (asked, buffer)
 }
 
-/// The line at which the codec has to refuse the answer, where the server speaks another language.
+/// The line at which the codec must refuse the answer, if the server speaks a different dialect.
 fn refused_at(file: &Path, exchange: &Exchange, asked: &[Asked]) -> Option<&'static str> {
     let is = |version: &str| file.parent().is_some_and(|folder| folder.ends_with(version));
     if WITHOUT_META_SET.iter().any(|version| is(version))
@@ -141,7 +142,7 @@ fn refused_at(file: &Path, exchange: &Exchange, asked: &[Asked]) -> Option<&'sta
     of_file.flat_map(|(_, _, lines)| *lines).find(|(sent, _)| sent.as_bytes() == exchange.sent).map(|(_, line)| *line)
 }
 
-/// Decodes in pieces of this size until the codec refuses a line, and gives the beginning of that line.
+/// Decodes in pieces of this size until the codec refuses a line, and returns the beginning of that line.
 fn refusal(mut codec: ClientCodec, received: &[u8], chunk: usize) -> Option<String> {
     let mut buffer = BytesMut::new();
     for chunk in received.chunks(chunk) {
@@ -209,7 +210,7 @@ fn they_decode_fully_and_encode_back_to_the_same_bytes() {
                 refused += 1;
                 continue;
             }
-            // Behind what is no request nobody knows how many lines answer it: each is taken as the answer to one more.
+            // The number of lines that answer an unknown request is unknown: each line is decoded as the answer to one more.
             let known = asked.iter().position(is_unknown).unwrap_or(asked.len());
             let all_known = known == asked.len() && left.is_empty();
             let expected: Vec<_> = if all_known {
@@ -235,7 +236,8 @@ fn they_decode_fully_and_encode_back_to_the_same_bytes() {
                 let last = whole.iter().filter(|answer| answer.role == Role::Last).count();
                 let unanswered =
                     asked.iter().any(|asked| matches!(asked.request, Request::Watch(_))) || exchange.closed;
-                // A server that does not know the fence answers it with an error, which is then taken for the quiet one's.
+                // A server that does not know the fence answers it with an error. The codec assigns that to the quiet
+                // request before it.
                 let unanswered =
                     unanswered || exchange.sent.ends_with(b" noreply\r\nmn\r\n") && exchange.received == b"ERROR\r\n";
                 assert!(unanswered || loud == last || watched(&file), "{context}: {whole:?}");
@@ -247,19 +249,19 @@ fn they_decode_fully_and_encode_back_to_the_same_bytes() {
         }
     }
     let in_table: usize = OTHER_LANGUAGE.iter().map(|(_, _, lines)| lines.len()).sum();
-    // Nine exchanges of each of those servers store by meta commands.
+    // On each of these servers, nine exchanges store by meta commands.
     assert_eq!(refused, in_table + 9 * WITHOUT_META_SET.len());
     assert!(attributed > 1_000 && unattributed > 100, "{attributed} {unattributed}");
 }
 
-/// What some servers accept although it is no request: `incr k 1 2 3 4`, `delete s 5`.
+/// Lines that some servers accept although they are not requests: `incr k 1 2 3 4`, `delete s 5`.
 fn exchange_is_tolerant(sent: &[u8]) -> bool {
     [&b"incr k 1 2 3 4"[..], b"delete s 5", b"flush_all abc", b"mg AAEC! b", b"stats sizes_enable"]
         .iter()
         .any(|known| sent.starts_with(known))
 }
 
-/// A connection that was watched answers nothing any more.
+/// Whether the connection has become a log, on which the server answers nothing more.
 fn watched(file: &Path) -> bool {
     file.ends_with("watch.txt")
 }

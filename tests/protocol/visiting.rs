@@ -1,4 +1,4 @@
-//! What is borrowed of a listing is what would have been taken of it, whatever the reads.
+//! `visit` shows the same items as the decoder takes, however the bytes are cut into reads.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ fn asked(request: &str, limits: Limits) -> ClientCodec {
     codec
 }
 
-/// As the wire would say it.
+/// Appends the item as the server sends it.
 fn spelled(item: Part<'_>, out: &mut BytesMut) {
     match item {
         Part::Metadump(line) => {

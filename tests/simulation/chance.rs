@@ -1,4 +1,4 @@
-//! All chance of a run comes from its seed, so that a run can be made again.
+//! The random numbers of a run. All come from its seed, so that the run can be repeated.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// Numbers of their own for a part of the run: what one part draws changes nothing for the others.
+    /// A separate sequence for one part of the run, so that the numbers it draws do not change those of other parts.
     pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -32,7 +32,7 @@ impl Chance {
         least + self.below(most - least + 1)
     }
 
-    /// Whether something happens that does so in so many of a thousand cases.
+    /// True in this many of a thousand cases.
     pub fn permille(&mut self, part: u64) -> bool {
         self.below(1000) < part
     }
@@ -41,7 +41,7 @@ impl Chance {
         self.permille(part * 10)
     }
 
-    /// Small numbers as often as large ones.
+    /// A number up to `most`; small numbers are as frequent as large ones.
     pub fn of_any_size(&mut self, most: u64) -> u64 {
         let bits = self.below(u64::from(64 - most.leading_zeros())) + 1;
         self.below((1 << bits).min(most))

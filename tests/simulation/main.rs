@@ -1,6 +1,6 @@
-//! Clears and flushes of a model memcached under faults, all chance from one seed, on a clock that costs nothing to wait on:
-//! whatever goes wrong, nothing else is deleted, and what mcflush says is true.
-// The world's own waits are not the client's.
+//! Clears and flushes of a model memcached under faults. All random numbers come from one seed, and the clock is paused, so
+//! that waiting takes no time. Whatever goes wrong, mcflush must delete only the right items and report the truth.
+// The lint forbids waits in the client; these waits belong to the model.
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
 
@@ -59,7 +59,8 @@ fn every_seed_holds() {
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
 }
 
-/// With `--keep-new` and a condition, the mark of a key was lost with its answer.
+/// In these seeds the connection breaks after the server marked a key and before mcflush read the answer (`--keep-new` with
+/// a condition).
 #[test]
 fn a_lost_mark_makes_no_old_item_new() {
     for seed in [1_030_516, 1_105_691, 1_211_135, 1_336_795, 1_739_668, 1_975_546] {

@@ -1,11 +1,11 @@
-//! The items of a memcached: their CAS, times and LRU lists, and what `flush_all` takes, version by version. It knows no
-//! connection and no text.
+//! The items of a memcached: their CAS, times and LRU lists, and which of them `flush_all` deletes in each version. The
+//! model has no connections and no protocol.
 
 use std::collections::BTreeMap;
 
 pub type Key = Vec<u8>;
 
-/// An LRU list of a slab class. A server whose classes have one list each has the cold one.
+/// An LRU list of a slab class. If a server has only one list for each class, it is the cold one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
     Hot,
@@ -17,35 +17,35 @@ pub enum List {
 pub struct Item {
     pub value: Vec<u8>,
     pub flags: u32,
-    /// In seconds; none for never.
+    /// The time of expiry, in seconds; None for never.
     pub expires: Option<u64>,
     pub cas: u64,
-    /// When it was stored, or a read was noted, in seconds.
+    /// When the item was stored, or when the server last noted a read, in seconds.
     pub time: u64,
     pub is_fetched: bool,
     is_active: bool,
-    /// A read waits for the LRU maintainer to note it: until then a dump of the LRU lists skips the item.
+    /// The LRU maintainer has yet to note a read of this item. Until then a dump of the LRU lists skips the item.
     is_noted_later: bool,
     pub is_stale: bool,
     list: List,
     pub class: u32,
-    /// Its place in its list: the lowest is the tail.
+    /// The item's place in its list; the lowest is the tail.
     place: u64,
-    /// When its value was stored, and when it was last changed, as [`Model::stamp`] counts.
+    /// When the value was stored, and when the item was last changed, as [`Model::stamp`] counts.
     pub born: u64,
     pub changed: u64,
-    /// It has outlived a flush in the middle of a change, which happens to no item twice.
+    /// The item has survived a flush in the middle of a change. This happens to an item at most once.
     was_in_the_middle: bool,
-    /// In milliseconds: until then a client that reads slowly holds it.
+    /// A client that reads slowly holds the item until this time, in milliseconds.
     held_until: u64,
-    /// It was held for longer than passes over the lists can notice.
+    /// A client held the item longer than the passes over the LRU lists allow for.
     pub was_held_long: bool,
 }
 
-/// Milliseconds. What is held for a shorter time is not hidden from two passes in a row.
+/// Milliseconds. An item that is held for a shorter time is not hidden from two passes in a row.
 const HELD_LONG: u64 = 1_000;
 
-/// What a server counts, as `stats` shows it.
+/// The counters that `stats` shows.
 #[derive(Debug, Default, Clone)]
 pub struct Counters {
     pub cmd_set: u64,
@@ -65,16 +65,16 @@ pub struct Counters {
     pub rescues: u64,
 }
 
-/// What is flushed.
+/// The items that a `flush_all` deletes.
 #[derive(Debug, Clone, Copy)]
 struct FlushMark {
-    /// Items of this second or before.
+    /// Items that were stored in this second or before.
     live: u64,
-    /// Items with a CAS below this; 0 where times alone are compared.
+    /// Items with a CAS below this; 0 if the server compares only times.
     cas: u64,
 }
 
-/// How a store is asked for.
+/// The command of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Set,
@@ -83,7 +83,7 @@ pub enum Verb {
     Cas(u64),
 }
 
-/// What became of a store.
+/// The outcome of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
@@ -96,27 +96,27 @@ pub enum Outcome {
 pub struct Model {
     pub version: [u32; 3],
     pub has_cas: bool,
-    /// Whether it dumps its LRU lists: by default from 1.5.0 on, with an option from 1.4.31 on.
+    /// Whether the server can dump its LRU lists: by default from 1.5.0 on, with an option from 1.4.31 on.
     pub has_crawler: bool,
-    /// In the order of the hash table.
+    /// The items, in the order of the hash table.
     pub items: BTreeMap<(u64, Key), Item>,
     lists: BTreeMap<(u32, List), BTreeMap<u64, Key>>,
     pub counters: Counters,
     pub pid: u64,
-    /// Milliseconds since the epoch.
+    /// The time, in milliseconds since the epoch.
     pub now: u64,
     pub started: u64,
     last_cas: u64,
     last_place: u64,
-    /// Counts the changes of items, whoever makes them.
+    /// Counts all changes of items, by any client.
     pub stamp: u64,
     flushed: Option<FlushMark>,
-    /// Reads that the LRU maintainer has not noted yet: in two parts, of which a turn takes one.
+    /// The reads that the LRU maintainer has yet to note, in two parts. Each turn notes one part.
     notes: [Vec<Key>; 2],
-    /// The part of them that the next turn takes.
+    /// The part that the next turn notes.
     next_notes: usize,
     pub is_moving_pages: bool,
-    /// The hash table has two to the power of this buckets.
+    /// The hash table has 2^this buckets.
     pub hash_power: u32,
     pub is_growing: bool,
 }
@@ -172,12 +172,12 @@ impl Model {
         self.version >= [1, 5, 0]
     }
 
-    /// Its clock of whole seconds.
+    /// The server's clock, in whole seconds.
     pub const fn time(&self) -> u64 {
         self.now / 1000
     }
 
-    /// It comes back empty, and counts its CAS anew.
+    /// The server starts again, empty, and counts its CAS from the beginning.
     pub fn restart(&mut self, pid: u64) {
         let (stamp, now, has_crawler) = (self.stamp, self.now, self.has_crawler);
         *self = Self { pid, stamp, has_crawler, ..Self::new(self.version, self.has_cas, now) };
@@ -221,14 +221,14 @@ impl Model {
         self.items.insert(slot(key), item);
     }
 
-    /// To the head of a list.
+    /// Moves an item to the head of a list.
     fn move_to(&mut self, key: &[u8], list: List) {
         if let Some(item) = self.unlink(key) {
             self.link(key, Item { list, ..item });
         }
     }
 
-    /// As the server looks an item up: what is gone is taken out.
+    /// Looks up an item as the server does: an expired or flushed item is removed.
     pub fn find(&mut self, key: &[u8]) -> Option<&mut Item> {
         if self.items.get(&slot(key)).is_some_and(|item| self.is_gone(item)) {
             self.unlink(key);
@@ -275,7 +275,7 @@ impl Model {
         Some(item)
     }
 
-    /// When something that is stored now expires.
+    /// The time at which an item that is stored now expires.
     pub fn expiry(&self, seconds: i64) -> Option<u64> {
         match seconds {
             0 => None,
@@ -338,7 +338,7 @@ impl Model {
         is_there
     }
 
-    /// The new value; none where there is no such item, an error where it holds no number.
+    /// Returns the new value. None if the key does not exist; an error if the value is not a number.
     pub fn add(&mut self, key: &[u8], delta: u64, is_incr: bool) -> Result<Option<u64>, ()> {
         let (time, has_cas) = (self.time(), self.has_cas);
         let cas = self.last_cas + 1;
@@ -369,7 +369,7 @@ impl Model {
         true
     }
 
-    /// `md KEY I`: stale, with a fresh CAS.
+    /// `md KEY I`: marks the item as stale, with a new CAS.
     pub fn invalidate(&mut self, key: &[u8]) {
         let cas = self.fresh_cas();
         if let Some(item) = self.find(key) {
@@ -377,7 +377,7 @@ impl Model {
         }
     }
 
-    /// `append` of nothing by the clear itself changes no value.
+    /// Undoes the change of age: when mcflush appends nothing to an item, the value does not change.
     pub fn keep_age(&mut self, key: &[u8], before: &Item) {
         if let Some(item) = self.items.get_mut(&slot(key)) {
             (item.born, item.changed) = (before.born, before.changed);
@@ -401,7 +401,7 @@ impl Model {
             FlushMark { live: time, cas: 0 }
         };
         self.flushed = Some(mark);
-        // The newest of each list are taken out one by one, to the first one that is older.
+        // From the head of each list, the server removes items until it meets an older one.
         let lists: Vec<_> = self.lists.keys().copied().collect();
         for list in lists {
             while let Some(key) = self.lists[&list].values().next_back().cloned() {
@@ -413,7 +413,8 @@ impl Model {
         }
     }
 
-    /// Flushes while a client's `incr` or `append` of this item is in the middle: it was found before, and is linked behind.
+    /// Flushes in the middle of a client's `incr` or `append`: the server finds the item before the flush, and links the
+    /// changed item after it.
     pub fn flush_in_the_middle_of(&mut self, key: &[u8]) {
         let before = self.peek(key).filter(|item| !item.was_in_the_middle).cloned();
         self.flush_all();
@@ -424,20 +425,20 @@ impl Model {
         self.link(key, Item { cas, time, changed: stamp, was_in_the_middle: true, ..item });
     }
 
-    /// A turn of the LRU maintainer; whether there was anything to do.
+    /// A turn of the LRU maintainer. Returns whether there was anything to do.
     pub fn maintain(&mut self) -> bool {
         if !self.is_segmented() {
             return false;
         }
         self.counters.juggles += 1;
         let time = self.time();
-        // One after the other, as the two regions of a ring.
+        // The parts take turns, like the two regions of a ring buffer.
         let part = if self.notes[self.next_notes].is_empty() { 1 - self.next_notes } else { self.next_notes };
         self.next_notes = 1 - part;
         let noted = std::mem::take(&mut self.notes[part]);
         let mut any = !noted.is_empty();
         for key in noted {
-            // Also where it was stored again meanwhile: then it is another item.
+            // No item is left to note if the key was deleted, or stored again, since the read.
             let Some(item) = self.items.get_mut(&slot(&key)).filter(|item| item.is_noted_later) else { continue };
             (item.is_noted_later, item.is_active, item.time) = (false, false, time);
             self.counters.moves_to_warm += 1;
@@ -475,7 +476,7 @@ impl Model {
         any
     }
 
-    /// Takes the oldest item of a cold list out, as a full server does.
+    /// Evicts the oldest item of a cold list, as a full server does.
     pub fn evict(&mut self, class: u32) {
         let is_free = |key: &&Key| self.items[&slot(key)].held_until <= self.now;
         let tail = self.lists.get(&(class, List::Cold)).and_then(|list| list.values().find(is_free).cloned());
@@ -486,7 +487,7 @@ impl Model {
         }
     }
 
-    /// Moves an item to another slab page, which gives it a new CAS before 1.6.24. What is gone is dropped.
+    /// Moves an item to another slab page; before 1.6.24 it gets a new CAS. An expired or flushed item is removed instead.
     pub fn move_page(&mut self, key: &[u8]) -> bool {
         if self.items.get(&slot(key)).is_some_and(|item| item.held_until > self.now) {
             return false;
@@ -499,18 +500,18 @@ impl Model {
         true
     }
 
-    /// The lists of a class, tail first, and how long they are.
+    /// The number of items in each list.
     pub fn lengths(&self) -> BTreeMap<(u32, List), usize> {
         self.lists.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| (*name, list.len())).collect()
     }
 
-    /// Whatever is linked in a list, newest first.
+    /// Every linked item of a list, newest first.
     pub fn newest_first(&self, class: u32, list: List) -> impl Iterator<Item = (&Key, &Item)> {
         let keys = self.lists.get(&(class, list)).into_iter().flat_map(|list| list.values().rev());
         keys.map(|key| (key, &self.items[&slot(key)]))
     }
 
-    /// The next item of a list from a place on, with its place.
+    /// The next item of a list after a place, with its place.
     fn next_in(&self, list: (u32, List), behind: u64) -> Option<(u64, Key)> {
         let (place, key) = self.lists.get(&list)?.range(behind + 1..).next()?;
         Some((*place, key.clone()))
@@ -522,18 +523,18 @@ impl Model {
 pub enum Dump {
     /// The last slot that was visited.
     Hash(Option<(u64, Key)>),
-    /// Each list, the last place that was visited, and how many items are left of those that it had at the begin.
+    /// For each list: the last visited place, and how many of the items that it had at the start are left.
     Lru(Vec<((u32, List), u64, usize)>),
 }
 
 impl Dump {
     pub fn of_lists(model: &Model) -> Self {
-        // 1.5.5 and 1.5.6 end one too early.
+        // 1.5.5 and 1.5.6 end one item too early.
         let left_out = usize::from(matches!(model.version, [1, 5, 5 | 6]));
         Self::Lru(model.lengths().into_iter().map(|(list, length)| (list, 0, length - left_out)).collect())
     }
 
-    /// Visits some items; false at the end.
+    /// Visits some items. Returns false at the end.
     pub fn visit(&mut self, model: &Model, at_most: usize, mut show: impl FnMut(&Key, &Item)) -> bool {
         for _ in 0..at_most {
             let (key, is_of_lists) = match self {
@@ -548,14 +549,14 @@ impl Dump {
                     if lists.is_empty() {
                         return false;
                     }
-                    // One of each list in turn.
+                    // Visit one item of each list in turn.
                     let (list, last, left) = lists.remove(0);
                     let Some((place, key)) = model.next_in(list, last).filter(|_| left > 0) else { continue };
                     lists.push((list, place, left - 1));
                     (key, true)
                 }
             };
-            // What is flushed stays linked: a late note can bring it back.
+            // A flushed item stays linked: a read that the server notes late can bring it back.
             let item = &model.items[&slot(&key)];
             let is_held = item.is_noted_later || item.held_until > model.now;
             let is_hidden = model.is_gone(item) || (is_of_lists && is_held);

@@ -1,4 +1,4 @@
-//! What has to hold, whatever goes wrong.
+//! The conditions that must hold, whatever goes wrong.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,28 @@ use crate::model::{Item, Key, Model};
 use crate::plan::{Job, Plan};
 use crate::talk::{BINARY_DELETE, Command};
 
-/// Looks at each command of mcflush, before the model executes it.
+/// Checks each command of mcflush before the model executes it.
 #[derive(Debug)]
 pub struct Oracle {
     job: Job,
-    /// The keys that are named, where they are.
+    /// For [`Job::Delete`]: the keys that mcflush is asked to delete.
     named: BTreeSet<Key>,
-    /// When mcflush began, as the model counts changes, and in seconds.
+    /// When mcflush began, as the model counts changes (`began`) and in seconds (`began_at`).
     pub began: u64,
     pub began_at: u64,
-    /// When it took its last watermark.
+    /// When mcflush took its last watermark.
     mark: Option<u64>,
-    /// The keys that it marked: the CAS that it then reads of one is the watermark, whoever stored there in between.
+    /// The keys that mcflush marked. The CAS that it then reads of such a key is the watermark, even if another client
+    /// stored the key in between.
     marked: Vec<Key>,
-    /// Items that the model has deleted for it.
+    /// The number of items that the model has deleted for mcflush.
     pub deleted: u64,
     flushes: u64,
-    /// What did not hold.
+    /// The conditions that did not hold.
     pub broken: Vec<String>,
 }
 
-/// In the words of the plan's two scopes, and not by the code that is tried.
+/// Written out for the plan's two scopes, so that it does not use the code under test.
 fn is_in_scope(key: &[u8]) -> bool {
     key.starts_with(b"shop:") && !key.starts_with(b"shop:sess:")
 }
@@ -56,15 +57,15 @@ impl Oracle {
         }
     }
 
-    /// Whether an item met the conditions when mcflush began, as far as what has become of it since can tell: a read makes
-    /// it no less idle than it was, and a touch gives it an end.
+    /// Whether an item may have met the conditions when mcflush began. The item's present state does not always show it: a
+    /// read since then does not change that it was idle, and a touch has given it an expiry.
     fn was_meant(&self, key: &[u8], item: &Item) -> bool {
         let filter = self.job.filter();
         let size = (50 + key.len() + item.value.len()) as u64;
         filter.larger.is_none_or(|larger| size > larger) && (filter.idle.is_none() || item.changed <= self.began)
     }
 
-    /// Whether it meets them for sure, then and now.
+    /// Whether an item surely met the conditions when mcflush began, and still does.
     fn is_meant(&self, key: &[u8], item: &Item) -> bool {
         let filter = self.job.filter();
         let is_idle = filter.idle.is_none_or(|idle| item.time + idle.as_secs() <= self.began_at);
@@ -76,7 +77,7 @@ impl Oracle {
         let said = || format!("mcflush sent \"{}\"", String::from_utf8_lossy(&command.words.join(&b' ')));
         match command.word(0) {
             "version" | "stats" | "mn" | "lru_crawler" => {}
-            // Sent while a dump runs whose end nothing tells: the server loses bytes of it.
+            // mcflush sends it during a dump without an end line, and the server loses bytes of it.
             rest if "version".ends_with(rest) && model.version < [1, 5, 4] => {}
             "mg" | "gets" => {
                 if self.marked.iter().any(|marked| marked == key) && model.peek(key).is_some() {
@@ -129,14 +130,14 @@ impl Oracle {
         self.require(is_old || !self.job.keeps_new(), || format!("{} was deleted, and is new", name(key)));
     }
 
-    /// Behind a proof: nothing is readable that was stored before the begin.
+    /// After a proof: no item that was stored before mcflush began may be readable.
     pub fn look_for_old(&mut self, model: &Model, when: &str) {
         let compares = self.job.compares();
         let old: Vec<_> = model
             .readable()
             .filter(|(key, item)| {
                 let stored = if compares { item.changed } else { item.born };
-                // What a slow reader holds is in no list that is dumped: docs/RELIABILITY.md says so.
+                // An item that a slow reader holds is in no LRU list that is dumped, as docs/RELIABILITY.md says.
                 let is_hidden = item.was_held_long && model.version < [1, 6, 19] && matches!(self.job, Job::Clear(_));
                 self.is_named(key) && stored <= self.began && self.is_meant(key, item) && !is_hidden
             })
@@ -145,7 +146,7 @@ impl Oracle {
         self.require(old.is_empty(), || format!("old and readable {when}: {}", old.join(" ")));
     }
 
-    /// Behind the end: what was stored is there.
+    /// After the end: the items that were stored since must exist.
     pub fn look_for_new(&mut self, model: &Model, stored: &[Key]) {
         let lost: Vec<_> = stored.iter().filter(|key| model.peek(key).is_none()).map(|key| name(key)).collect();
         self.require(lost.is_empty(), || format!("stored behind the end, and lost: {}", lost.join(" ")));

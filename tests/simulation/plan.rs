@@ -1,4 +1,4 @@
-//! What a seed chooses: the server, its keys and other clients, what goes wrong, and what mcflush is asked to do.
+//! The plan that a seed chooses: the server, its keys and other clients, the faults, and the job of mcflush.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::model::Key;
 use crate::world::{ODD, key};
 
-/// What mcflush is asked to do.
+/// The job of mcflush.
 #[derive(Debug, Clone, Copy)]
 pub enum Job {
     Clear(ClearOptions),
@@ -29,18 +29,18 @@ impl Job {
         )
     }
 
-    /// What is asked of items, beside their keys.
+    /// The conditions on items, in addition to their keys.
     pub fn filter(self) -> Filter {
         if let Self::Clear(options) = self { options.filter } else { Filter::default() }
     }
 
-    /// Whether an item is deleted only if it is the one that was listed.
+    /// Whether mcflush deletes an item only if it is still the one that was listed.
     pub fn compares(self) -> bool {
         self.keeps_new() || !self.filter().is_none()
     }
 }
 
-/// How the same keys are chosen.
+/// The way in which the keys in scope are chosen; each way chooses the same keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     Prefixes,
@@ -49,22 +49,22 @@ pub enum Choice {
     Patterns,
 }
 
-/// Another client: what it does, out of a hundred times. What is neither a read nor a store changes or deletes.
+/// Another client. `reads` and `stores` are out of a hundred commands; the other commands change or delete items.
 #[derive(Debug, Clone)]
 pub struct Traffic {
-    /// Milliseconds between two of its commands, at most.
+    /// The maximum time between two of its commands, in milliseconds.
     pub pace: u64,
     pub reads: u64,
     pub stores: u64,
-    /// How often it is about keys in scope.
+    /// How many of a hundred commands are for keys in scope.
     pub in_scope: u64,
-    /// It uses so many keys of each kind.
+    /// The number of keys of each kind that it uses.
     pub keys: u64,
-    /// So many of a hundred reads are slow, and hold the item.
+    /// How many of a hundred reads are slow, and hold the item.
     pub holds: u64,
 }
 
-/// What goes wrong with connections.
+/// The faults of connections.
 #[derive(Debug, Clone, Default)]
 pub struct WireFaults {
     /// Out of a thousand connections.
@@ -76,26 +76,26 @@ pub struct WireFaults {
     pub is_split: bool,
     /// Out of a thousand dumps.
     pub busy: u64,
-    /// The same: what a reader that stalls gets garbled from 1.6.19 to 1.6.43.
+    /// Out of a thousand dumps: from 1.6.19 to 1.6.43 the server garbles the dump of a client that stops reading.
     pub garbled: u64,
 }
 
-/// What happens to the server.
+/// The faults of the server.
 #[derive(Debug, Clone, Default)]
 pub struct ServerFaults {
     pub restarts_at: Option<Duration>,
-    /// How long nobody listens then.
+    /// How long the server is down then.
     pub down_for: Duration,
     pub has_new_pid: bool,
     pub flushed_at: Option<Duration>,
-    /// Milliseconds between a flush and the begin.
+    /// Milliseconds between a flush and the start of mcflush.
     pub flushed_before: Option<u64>,
     pub moves_pages_at: Option<Duration>,
     /// Milliseconds between two evictions.
     pub evicts_every: Option<u64>,
-    /// A flush meets a change in the middle, out of a hundred flushes.
+    /// How many of a hundred flushes come in the middle of a change.
     pub in_the_middle: u64,
-    /// How large the hash table is at first, where it is small enough to grow: its buckets as a power of two.
+    /// The power of two of the buckets that the hash table has at first, if it is small enough to grow.
     pub hash_power: Option<u32>,
 }
 
@@ -106,13 +106,13 @@ pub struct Plan {
     pub has_crawler: bool,
     pub in_scope: u64,
     pub out_of_scope: u64,
-    /// So many of the keys have bytes that no text command can carry.
+    /// The number of keys with bytes that no text command can carry.
     pub odd: u64,
     pub choice: Choice,
-    /// The keys that are named, where they are.
+    /// For [`Job::Delete`]: the keys to delete.
     pub named: BTreeSet<Key>,
     pub job: Job,
-    /// Another mcflush does the same at the same time.
+    /// A second mcflush does the same job at the same time.
     pub is_twice: bool,
     pub timeout: Duration,
     pub retries: u32,
@@ -121,16 +121,17 @@ pub struct Plan {
     pub traffic: Vec<Traffic>,
     pub wire: WireFaults,
     pub server: ServerFaults,
-    /// Keys that a dump visits in a millisecond, and commands that a connection executes in one.
+    /// The keys that a dump visits in a millisecond, and the commands that a connection executes in a millisecond.
     pub dump_pace: u64,
     pub command_pace: u64,
-    /// For what is drawn while it runs: by the server and its other clients, for the connections, and by mcflush.
+    /// The random numbers during the run: of the server and its other clients (`chance`), of the connections (`wires`), and
+    /// of mcflush (`numbers`).
     pub chance: Chance,
     pub wires: Chance,
     pub numbers: Chance,
 }
 
-/// Conditions that some items of the model meet, and others do not.
+/// Conditions that only some items of the model meet.
 fn filter(chance: &mut Chance) -> Filter {
     match chance.below(4) {
         0 => Filter { larger: Some(chance.within(55, 64)), ..Filter::default() },
@@ -194,7 +195,7 @@ impl Plan {
                 }
             })
             .collect();
-        // Of so many reads a pass misses many keys.
+        // With this many reads, a pass misses many keys.
         let is_read_hard = it.percent(10);
         let traffic = if is_read_hard {
             (0..3)
@@ -206,7 +207,8 @@ impl Plan {
         let has_cas = !it.percent(8);
         let (in_scope, out_of_scope) = (it.of_any_size(300), it.of_any_size(400));
         let choice = if it.percent(15) { Choice::TheRest } else { Choice::Prefixes };
-        // By a chance of their own, so that a seed that has none of these is what it was before they came.
+        // These have a separate sequence of random numbers, so that seeds without them give the same runs as before they
+        // were added.
         let mut more = Chance::of(!seed);
         let choice = if more.percent(20) { Choice::Patterns } else { choice };
         let mut named = BTreeSet::new();
@@ -248,7 +250,7 @@ impl Plan {
         plan
     }
 
-    /// By a chance of their own, for the same reason.
+    /// Adds rare conditions, from a separate sequence of random numbers for the same reason.
     fn add_rarities(&mut self, it: &mut Chance, is_calm: bool) {
         if it.percent(15) {
             self.version = it.pick(&[[1, 4, 33], [1, 5, 6]]);
@@ -257,7 +259,7 @@ impl Plan {
         if it.percent(15) {
             self.odd = it.of_any_size(60);
             if it.percent(30) {
-                // Nothing else in scope.
+                // No other keys are in scope.
                 (self.in_scope, self.odd) = (0, self.odd.min(2));
             }
             if let Job::Delete(_) = self.job {
@@ -278,7 +280,7 @@ impl Plan {
         self.is_twice = it.percent(10) && matches!(self.job, Job::Clear(_)) && !self.job.compares();
     }
 
-    /// Whether the connections are good and nobody stops mcflush: then its counts are exact.
+    /// Whether no connection fails and mcflush is not stopped: then its counts are exact.
     pub fn is_connected(&self) -> bool {
         let WireFaults { refused, cut, stalled, .. } = self.wire;
         refused + cut + stalled == 0
@@ -287,7 +289,7 @@ impl Plan {
             && self.deadline.is_none()
     }
 
-    /// Whether nothing goes wrong that could keep a clear from being complete.
+    /// Whether no fault can keep a clear from being complete.
     pub fn has_to_be_complete(&self) -> bool {
         let walks = self.version >= [1, 6, 19];
         if let Job::Delete(_) = self.job {
@@ -297,14 +299,14 @@ impl Plan {
         let cannot_compare = self.job.compares()
             && (!self.has_cas || self.version < [1, 5, 0] || (has_both && self.version < [1, 6, 13]));
         let is_confused = self.server.moves_pages_at.is_some() && self.job.compares() && self.version < [1, 6, 24];
-        // Without CAS nothing tells what is stored meanwhile from what was left; nor where the other clear has deleted what
-        // would have told it.
+        // Without CAS, mcflush cannot distinguish items that were stored meanwhile from items that were left. Nor can it if
+        // the other clear has deleted the items that it would compare with.
         let is_told = (self.has_cas && !self.is_twice)
             || self.traffic.is_empty()
             || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
         let is_alone = self.traffic.is_empty() && self.server.moves_pages_at.is_none() && !self.is_twice;
         let is_settled = walks || is_alone;
-        // What breaks or leaves out a part of every listing, or no command can mark.
+        // These keys break every listing or are left out of it, or no command can mark them.
         let is_odd = self.odd > 0 && (!self.has_crawler || self.job.keeps_new());
         self.is_connected()
             && self.wire.busy + self.wire.garbled == 0

@@ -17,15 +17,15 @@ use crate::plan::{Choice, Job, Plan};
 use crate::wire;
 use crate::world::{World, key};
 
-/// No run is as long, even where each piece of each answer comes late.
+/// Longer than any run, even one in which each piece of each answer comes late.
 const LONGEST: Duration = Duration::from_secs(7_200);
 
-/// What came of a seed.
+/// The result of a seed.
 pub struct Ran {
     pub outcome: String,
-    /// What did not hold.
+    /// The conditions that did not hold.
     pub broken: Vec<String>,
-    /// What was told on the way, with the time of each.
+    /// The events of the operation, each with its time.
     pub trace: Vec<String>,
 }
 
@@ -95,7 +95,7 @@ async fn play(plan: Plan) -> Ran {
                 let scope = scope(&plan);
                 let clear = || clear(&server, &scope, &options, &context);
                 let (one, other) = tokio::join!(clear(), clear());
-                // A proof of either has to be true; where nothing goes wrong, both have one.
+                // A proof of either clear must be true; without faults, both must have one.
                 let both = one.proof.and(other.proof);
                 let proof = if plan.has_to_be_complete() { both } else { one.proof.or(other.proof) };
                 let error = one.error.or(other.error).filter(|_| proof.is_none());
@@ -146,7 +146,8 @@ async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&E
     require(proof.is_some() != error.is_some(), "neither a proof nor an error, or both".into());
     let is_due = plan.has_to_be_complete() && proof.is_none();
     require(!is_due, format!("nothing went wrong, and it is not complete: {error:?}"));
-    // One answer may be waited for, to its timeout. Where to close in a dump can crash the server, the dump is read to its end.
+    // mcflush may wait for one more answer, up to the timeout. On versions that can crash when a client closes the
+    // connection during a dump, it reads the dump to its end.
     let reads_on = (19..=25).contains(&plan.version[2]) && plan.version >= [1, 6, 0];
     let slow = plan.timeout + Duration::from_secs(if reads_on { 60 } else { 1 });
     if let Some(stop) = plan.stops_at {
@@ -171,13 +172,13 @@ async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&E
         }
         stored
     });
-    // Until every read is noted.
+    // Wait until the server has noted every read.
     sleep(Duration::from_secs(4)).await;
     world.with(|state| {
         if is_proved {
             state.oracle.look_for_old(&state.model, "later");
         }
-        // A flush without CAS takes what is stored in its second, whoever sends it.
+        // A flush without CAS also deletes items that any client stores in the same second.
         if proof.is_some() && plan.server.flushed_at.is_none() && plan.server.flushed_before.is_none() {
             state.oracle.look_for_new(&state.model, &stored);
         }

@@ -27,16 +27,16 @@ impl Command {
         self.word(at).parse().unwrap_or_default()
     }
 
-    /// The token of a meta command's flag; none where the flag is missing.
+    /// The token of a meta command's flag. None if the flag is missing.
     pub fn flag(&self, name: char) -> Option<&str> {
         (2..self.words.len()).map(|at| self.word(at)).find_map(|word| word.strip_prefix(name))
     }
 }
 
-/// What stands for a delete of the binary protocol, with its key and its CAS.
+/// The name under which the model gets a delete of the binary protocol, with its key and its CAS.
 pub const BINARY_DELETE: &str = "binary delete";
 
-/// The first command of a buffer, and how many bytes it has; none while it is not whole.
+/// The first command of a buffer, and its length in bytes. None while the command is incomplete.
 pub fn first_command(buffer: &[u8]) -> Option<(Command, usize)> {
     if buffer.starts_with(&[0x80, 4]) {
         let (header, rest) = buffer.split_first_chunk::<24>()?;
@@ -62,7 +62,7 @@ pub fn first_command(buffer: &[u8]) -> Option<(Command, usize)> {
     Some((command, used))
 }
 
-/// What is answered to anything but a dump of the crawler.
+/// The answer to any command except a dump of the crawler.
 pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
     let key = command.key();
     let stored = |stored| match stored {
@@ -72,7 +72,7 @@ pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
         Outcome::NotFound => "NOT_FOUND\r\n",
     };
     let has_meta = model.version >= [1, 6, 0];
-    // Before, meta commands were answered otherwise, and mcflush does not use them.
+    // Before 1.6.10 servers answered meta commands in another form, and mcflush does not use them there.
     let speaks_meta = model.version >= [1, 6, 10];
     match command.word(0) {
         "version" => {
@@ -141,7 +141,7 @@ fn meta_delete(model: &mut Model, command: &Command) -> &'static str {
     let is_quiet = command.flag('q').is_some();
     let wanted: Option<u64> = command.flag('C').and_then(|cas| cas.parse().ok());
     match model.find(key).map(|item| item.cas) {
-        // As upstream has it, a quiet delete hides only that it was done.
+        // As on a real server, a quiet delete hides only its success.
         None => "NF\r\n",
         Some(cas) if wanted.is_some_and(|wanted| wanted != cas) => "EX\r\n",
         Some(_) => {
@@ -166,7 +166,7 @@ fn meta_get(model: &mut Model, command: &Command) -> String {
             _ => Ok(()),
         };
     }
-    // The first reader of a stale item is told to fetch it anew.
+    // The server tells the first reader of a stale item to recache it.
     if item.is_stale {
         said.push_str(" W X");
     }
@@ -241,7 +241,7 @@ fn stats(model: &Model, command: &Command) -> Vec<u8> {
     said.into_bytes()
 }
 
-/// The cold list of a slab class, flushed and expired items too, up to 2 MB of it.
+/// Lists up to 2 MB of the cold list of a slab class, including flushed and expired items.
 fn cachedump(model: &Model, command: &Command) -> Vec<u8> {
     const LIMIT: usize = 2 << 20;
     let limit = Some(command.number::<usize>(3)).filter(|limit| *limit > 0).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! The connections between mcflush and the model, and what goes wrong with them.
+//! The connections between mcflush and the model, and their faults.
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::world::{Said, World};
 /// The client's end.
 pub struct Wire {
     stream: DuplexStream,
-    /// Its end is a reset.
+    /// The connection ends with a reset.
     is_reset: Arc<AtomicBool>,
 }
 
@@ -56,7 +56,7 @@ impl AsyncWrite for Wire {
 struct Line {
     stream: DuplexStream,
     chance: Chance,
-    /// Bytes until the connection is cut, in each direction.
+    /// The bytes in each direction until the connection is cut.
     reads_left: u64,
     writes_left: u64,
     stalls: Option<(u64, Duration)>,
@@ -69,7 +69,7 @@ struct Line {
 struct Over;
 
 impl Line {
-    /// What the client sent, up to the cut.
+    /// Reads the bytes that the client sent, up to the cut.
     async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<(), Over> {
         if self.reads_left == 0 {
             return Err(Over);
@@ -145,12 +145,12 @@ impl Line {
             self.write(&lines).await?;
             sent.extend(lines);
             if dump.is_garbled && self.chance.percent(20) {
-                // The buffer once more from its start, behind a part of it.
+                // The server sends a part of its buffer, and then the buffer again from its start.
                 let part = self.chance.below(sent.len() as u64) as usize;
                 self.write(&sent[..part]).await?;
                 self.write(&sent).await?;
             }
-            // The server looks whether the client is still there, and loses a byte of what it sent.
+            // The server reads a byte to check that the client is still connected, and loses that byte.
             if let Some(read) = self.stream.read(&mut [0]).now_or_never()
                 && read.map_or(true, |length| length == 0)
             {
@@ -162,7 +162,7 @@ impl Line {
     }
 }
 
-/// Opens a connection to the model, as good as the plan says.
+/// Opens a connection to the model, with the faults of the plan.
 pub async fn open(world: World, plan: Arc<Plan>, mut chance: Chance) -> io::Result<Wire> {
     if chance.permille(plan.wire.delayed) {
         sleep(chance.millis(1, 300)).await;

@@ -1,4 +1,4 @@
-//! The model on tokio's clock, with everybody who uses it: mcflush, other clients, and what happens to a server.
+//! The model on tokio's clock, with mcflush, the other clients, and the faults of the server.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::oracle::Oracle;
 use crate::plan::{Plan, Traffic};
 use crate::talk::{Command, answer, dump_line};
 
-/// What a command is answered with.
+/// The answer to a command.
 pub enum Said {
     Text(Vec<u8>),
     Dump(Crawl),
@@ -55,15 +55,15 @@ pub struct State {
     chance: Chance,
 }
 
-/// Shared by all.
+/// The state that all connections and clients share.
 #[derive(Clone)]
 pub struct World {
     state: Arc<Mutex<State>>,
     plan: Arc<Plan>,
     began: Instant,
-    /// Milliseconds since the epoch at the begin.
+    /// The time of the start, in milliseconds since the epoch.
     epoch: u64,
-    /// Cancelled when mcflush is done: from then on nobody else does anything.
+    /// Cancelled when mcflush is done: then the other clients stop.
     pub over: CancellationToken,
 }
 
@@ -112,7 +112,7 @@ impl World {
         self.with(|state| state.down_until.is_some_and(|until| Instant::now() < until))
     }
 
-    /// A command of mcflush.
+    /// Executes a command of mcflush.
     pub fn execute(&self, command: &Command) -> Said {
         self.with(|state| {
             state.oracle.look(&state.model, command);
@@ -171,7 +171,7 @@ impl World {
         Said::Dump(Crawl { dump, number: state.crawls, world: self.clone(), version, is_garbled })
     }
 
-    /// Some lines of a dump; none at its end.
+    /// Some lines of a dump. None at its end.
     pub fn crawl(&self, crawl: &mut Crawl) -> Option<Vec<u8>> {
         self.with(|state| {
             let version = state.model.version;
@@ -186,7 +186,7 @@ impl World {
         })
     }
 
-    /// Sets everybody else to work.
+    /// Starts the other clients, the server's own threads, and its faults.
     pub fn set_going(&self) {
         let mut chance = self.with(|state| state.chance.fork());
         let plan = &self.plan;
@@ -242,12 +242,12 @@ impl World {
         loop {
             sleep(Duration::from_millis(pause)).await;
             let any = self.with(|state| state.model.maintain());
-            // It sleeps for longer where there is nothing to do.
+            // The LRU maintainer sleeps longer if there is nothing to do.
             pause = if any { chance.within(1, 50) } else { (pause * 2).min(1_000) };
         }
     }
 
-    /// The hash table, once a second, and never while a dump holds it.
+    /// Grows the hash table, once a second, and never while a dump holds it.
     async fn grow(self, mut chance: Chance) {
         loop {
             sleep(Duration::from_secs(1)).await;
@@ -267,7 +267,7 @@ impl World {
     async fn use_keys(self, traffic: Traffic, mut chance: Chance) {
         loop {
             sleep(chance.millis(1, traffic.pace)).await;
-            // The clock may have woken it in the moment of the end.
+            // The clock may have woken this task at the moment of the end.
             if self.over.is_cancelled() {
                 return;
             }
@@ -303,7 +303,7 @@ impl World {
 
     async fn restart(self, at: Duration) {
         sleep(at).await;
-        // The clock may have woken it in the moment of the end.
+        // The clock may have woken this task at the moment of the end.
         if self.over.is_cancelled() {
             return;
         }
@@ -340,7 +340,7 @@ impl World {
 }
 
 impl State {
-    /// The key whose change a flush meets in the middle; an empty one for none.
+    /// The key of the change in the middle of which a flush comes; empty for none.
     fn change_in_the_middle(&mut self, plan: &Plan) -> Key {
         let count = self.model.items.len() as u64;
         if count == 0 || !self.chance.percent(plan.server.in_the_middle) {
@@ -351,10 +351,10 @@ impl State {
     }
 }
 
-/// Keys from this number on have bytes that no text command can carry.
+/// From this number on, keys have bytes that no text command can carry.
 pub const ODD: u64 = 1_000;
 
-/// A key in scope or out of it; some with bytes that a listing encodes.
+/// A key in scope or out of it. Some have bytes that a listing encodes.
 pub fn key(is_in_scope: bool, number: u64) -> Key {
     if number >= ODD {
         let app = if is_in_scope { "shop" } else { "blog" };
@@ -377,7 +377,7 @@ pub fn key(is_in_scope: bool, number: u64) -> Key {
     .into_bytes()
 }
 
-/// Somebody flushes, while others read: of some reads the server takes note later.
+/// A client flushes while others read: the server notes some of the reads only after the flush.
 fn flush_under_reads(model: &mut Model, plan: &Plan, chance: &mut Chance) {
     for _ in 0..chance.within(0, 40) {
         let read = key(chance.percent(50), chance.below(400));
@@ -390,7 +390,7 @@ fn flush_under_reads(model: &mut Model, plan: &Plan, chance: &mut Chance) {
     }
 }
 
-/// What was stored before, some of it read since, on a server that has run for some minutes.
+/// Fills a server that has run for some minutes with items, some of which were read since they were stored.
 fn fill(model: &mut Model, plan: &Plan, chance: &mut Chance) {
     let (began, count) = (model.now, plan.in_scope + plan.out_of_scope);
     for number in 0..count {

@@ -1,6 +1,6 @@
-//! The delete: the one thing that only the binary protocol can do to a key that no text line can name.
+//! The delete, for keys that no text line can name: only the binary protocol can delete them.
 //!
-//! A key of more than 186 bytes with a space, line end or NUL in it fits neither a text line nor its base64 form.
+//! A key of more than 186 bytes that contains a space, a line end or NUL fits a text line neither plain nor as base64.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -8,22 +8,22 @@ use super::{HEADER, Opcode, RESPONSE, Status, put_request};
 use crate::protocol::key::KEY_MAX;
 use crate::protocol::scalar::Cas;
 
-/// What a server says to a binary delete.
+/// The server's response to a binary delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deletion {
-    /// It is gone.
+    /// The server deleted the item.
     Deleted,
-    /// It was not there.
+    /// The key does not exist.
     NotFound,
-    /// It is there with another CAS than the one that was asked for.
+    /// The item has another CAS than the request.
     Exists,
-    /// The server did not do it; its status.
+    /// The server refused, with this status.
     Refused(u16),
 }
 
-/// Appends a delete of any key of 1 to 250 bytes; false, and nothing is appended, for any other. With a CAS other than 0
-/// only an item that has it is deleted.
+/// Appends a delete of a key of 1 to 250 bytes of any value. For a key of another length, appends nothing and returns
+/// false. With a CAS other than 0, the server deletes the item only if it has this CAS.
 ///
 /// ```
 /// use mcflush::protocol::binary::{HEADER, encode_delete};
@@ -40,7 +40,8 @@ pub fn encode_delete(key: &[u8], cas: u64, out: &mut BytesMut) -> bool {
     true
 }
 
-/// Reads the header of a response to a delete: what it says, and how many bytes of body follow it. None when it is none.
+/// Reads the header of a response to a delete: the outcome, and the length of the body that follows, in bytes. None if the
+/// header is not that of such a response.
 ///
 /// ```
 /// use mcflush::protocol::binary::{Deletion, HEADER, decode_deletion};

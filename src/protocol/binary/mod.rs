@@ -1,8 +1,8 @@
-//! The binary protocol, as far as mcflush needs it: for servers that speak nothing else (`-S`, `-B binary`), and for keys
-//! that no text line can name.
+//! The part of the binary protocol that mcflush needs: for servers that speak only this protocol (`-S`, `-B binary`), and
+//! for keys that no text line can name.
 //!
-//! A connection whose first byte is 0x80 speaks it (upstream's `protocol-binary.txt`; every memcached since 1.4, unless it
-//! was started with `-B ascii` or `-Y`). Every message is a header of 24 bytes, then extras, key and value.
+//! If the first byte on a connection is 0x80, the server speaks it (upstream's `protocol-binary.txt`; every memcached since
+//! 1.4, unless it was started with `-B ascii` or `-Y`). A message is a header of 24 bytes, then extras, key and value.
 
 mod delete;
 mod response;
@@ -18,13 +18,13 @@ pub use delete::{Deletion, decode_deletion, encode_delete};
 pub(crate) use response::Take;
 pub use response::{Response, Status};
 
-/// Bytes in the header of a request and of a response.
+/// The length of the header of a request or a response, in bytes.
 pub const HEADER: usize = 24;
 
 const REQUEST: u8 = 0x80;
 const RESPONSE: u8 = 0x81;
 
-/// What a request asks for, which its response repeats.
+/// The command of a request. The response repeats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opcode {
     Get = 0x00,
@@ -38,7 +38,7 @@ enum Opcode {
     Authenticate = 0x21,
 }
 
-/// Something a client asks of a server.
+/// A request of a client.
 ///
 /// ```
 /// use mcflush::protocol::binary::{HEADER, Request};
@@ -51,30 +51,30 @@ enum Opcode {
 pub enum Request {
     /// SASL PLAIN: user and password. A server with `-S` answers [`Status::OK`] or [`Status::AUTH`].
     Authenticate(Credentials),
-    /// Everything stored before now, or before the delay is over, is gone.
+    /// Deletes every item stored before now, or before the end of the delay.
     Flush {
-        /// In seconds; 0 for now.
+        /// The delay in seconds; 0 for now.
         delay: u32,
     },
-    /// An item. Answered by [`Status::NOT_FOUND`] where there is none.
+    /// Gets an item. Answered by [`Status::NOT_FOUND`] if the key does not exist.
     Get(Key),
-    /// The SASL mechanisms that the server takes, separated by spaces. A server without `-S` answers
-    /// [`Status::UNKNOWN_COMMAND`].
+    /// Asks for the SASL mechanisms that the server supports; the answer separates them by spaces. A server without `-S`
+    /// answers [`Status::UNKNOWN_COMMAND`].
     ListMechanisms,
-    /// Nothing.
+    /// Does nothing; the server answers it.
     Noop,
     /// Stores an item.
     Set {
-        /// Where.
+        /// The key.
         key: Key,
-        /// How long it is kept, in seconds; 0 for ever.
+        /// The time until the item expires, in seconds; 0 for never.
         seconds: u32,
-        /// What.
+        /// The value.
         value: Bytes,
     },
-    /// A group of statistics: a response for each, and one without key and value behind them.
+    /// A group of statistics. Answered by a response for each statistic, then one without key and value.
     Stat(StatsGroup),
-    /// The server's version.
+    /// Asks for the server's version.
     Version,
 }
 
@@ -98,12 +98,12 @@ impl Request {
         }
     }
 
-    /// Appends the request as it goes over the wire.
+    /// Appends the request as the client sends it.
     pub fn encode(&self, out: &mut BytesMut) {
         let mut put = |parts| put_request(out, self.opcode(), Cas::default(), parts);
         match self {
             Self::Authenticate(credentials) => {
-                // No other identity to act as, then user and password, each behind a NUL (RFC 4616).
+                // RFC 4616: an empty authorization identity, a NUL, the user, a NUL, the password.
                 let value = [b"\0", credentials.user(), b"\0", credentials.password()].concat();
                 put([b"", b"PLAIN", &value]);
             }
@@ -112,7 +112,7 @@ impl Request {
                 let flags = [0; 4];
                 put([&[flags, seconds.to_be_bytes()].concat(), key.as_bytes(), value]);
             }
-            // Without extras: now.
+            // Without extras the server flushes now.
             Self::Flush { delay: 0 } => put([b"", b"", b""]),
             Self::Flush { delay } => put([&delay.to_be_bytes(), b"", b""]),
             Self::Stat(group) => put([b"", group.argument(), b""]),
@@ -121,17 +121,17 @@ impl Request {
     }
 }
 
-/// Appends a request whose parts (extras, key, value) are known to be short.
+/// Appends a request. Its parts (extras, key, value) must be short enough for the length fields.
 fn put_request(out: &mut BytesMut, opcode: Opcode, cas: Cas, [extras, key, value]: [&[u8]; 3]) {
     out.put_u8(REQUEST);
     out.put_u8(opcode as u8);
     out.put_u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
     out.put_u8(u8::try_from(extras.len()).unwrap_or(u8::MAX));
-    // Data type and vbucket: none.
+    // The data type, and the vbucket below, are 0.
     out.put_u8(0);
     out.put_u16(0);
     out.put_u32(u32::try_from(extras.len() + key.len() + value.len()).unwrap_or(u32::MAX));
-    // Opaque: none.
+    // The opaque is 0.
     out.put_u32(0);
     out.put_u64(cas.0);
     out.put_slice(extras);

@@ -1,21 +1,21 @@
-//! What a server answers.
+//! The responses of a server.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{HEADER, RESPONSE};
 
-/// How a request went.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u16);
 
 impl Status {
-    /// It was done.
+    /// The server executed the request.
     pub const OK: Self = Self(0x00);
-    /// There is no such key, or no such group of statistics.
+    /// The key, or the group of statistics, does not exist.
     pub const NOT_FOUND: Self = Self(0x01);
     /// The item has another CAS.
     pub const EXISTS: Self = Self(0x02);
-    /// The server does not know who this is, or forbids what was asked.
+    /// The client has not authenticated, or may not send this request.
     pub const AUTH: Self = Self(0x20);
     /// The server does not know the command.
     pub const UNKNOWN_COMMAND: Self = Self(0x81);
@@ -31,30 +31,31 @@ impl std::fmt::Display for Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub(super) opcode: u8,
-    /// How it went.
+    /// The status.
     pub status: Status,
-    /// The key, where the response has one: the name of a statistic.
+    /// The key, if the response has one: the name of a statistic.
     pub key: Bytes,
-    /// The value; an error's words.
+    /// The value, or the message of an error.
     pub value: Bytes,
 }
 
-/// What the beginning of a buffer is.
+/// What stands at the beginning of a buffer.
 pub(crate) enum Take {
-    /// A response, which was taken out.
+    /// A complete response, which was taken out of the buffer.
     Response(Response),
-    /// A response of which more has to come; how many bytes are missing at least.
+    /// An incomplete response. The number of missing bytes is at least this.
     Part(usize),
-    /// A response whose body has more bytes than is allowed.
+    /// A response with a longer body than the limit allows.
     TooLong,
-    /// No response.
+    /// Bytes that are not a response.
     Malformed,
 }
 
 impl Response {
     /// Takes the response at the beginning of a buffer out of it.
     pub(crate) fn take(buffer: &mut BytesMut, most: usize) -> Take {
-        // What is no response is one at its first byte: nobody waits for the rest of a header that never comes.
+        // The first byte shows whether this is a response. Without this check the client would wait for a whole header,
+        // which may never come.
         if buffer.first().is_some_and(|&magic| magic != RESPONSE) {
             return Take::Malformed;
         }
@@ -85,13 +86,13 @@ impl Response {
         Take::Response(Self { opcode, status, key, value: body })
     }
 
-    /// The end of a group of statistics.
+    /// Whether this response ends a group of statistics.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.key.is_empty() && self.value.is_empty()
     }
 
-    /// Whether a list of SASL mechanisms has PLAIN.
+    /// Whether the list of SASL mechanisms contains PLAIN.
     #[must_use]
     pub fn offers_plain(&self) -> bool {
         self.value.split(|&byte| byte == b' ').any(|mechanism| mechanism.eq_ignore_ascii_case(b"PLAIN"))

@@ -1,4 +1,4 @@
-//! `lru_crawler metadump`: what the server knows of each item.
+//! `lru_crawler metadump`: a line of metadata for each item.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -11,10 +11,10 @@ use crate::protocol::scalar::Cas;
 /// `lru_crawler metadump TARGET`: a [`MetadumpItem`] for each item, then `END` (upstream's text, "LRU_Crawler"; since
 /// 1.4.31).
 ///
-/// An `OK` line comes first since 1.6.43. In place of the end, or of it all, comes an error line: `BUSY` when another
-/// crawl runs, `ERROR locked try again later` from a `hash` dump while the table grows. Nothing may be pipelined before or
-/// behind it. From 1.4.31 to 1.5.3 there is no `END`: send `version` when the dump falls silent, and take whatever line is no
-/// item for the end of the dump.
+/// Since 1.6.43 an `OK` line comes first. An error line may replace the whole answer or its end: `BUSY` if another crawl
+/// runs, `ERROR locked try again later` for a `hash` dump while the hash table grows. Do not pipeline other requests before
+/// or after it. From 1.4.31 to 1.5.3 the server sends no `END`: send `version` when the dump falls silent; the first line
+/// that is not an item ends the dump.
 ///
 /// ```
 /// use mcflush::protocol::{Request, crawler::{CrawlTarget, Metadump}};
@@ -25,7 +25,7 @@ use crate::protocol::scalar::Cas;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Metadump {
-    /// What to walk.
+    /// The items to list.
     pub target: CrawlTarget,
 }
 
@@ -36,12 +36,13 @@ impl Metadump {
     }
 }
 
-/// A line of a metadump, kept as it came: `key=shop%3A1 exp=-1 la=1795448769 cas=2 fetch=no cls=1 size=66 flags=0`.
+/// A line of a metadump, kept as the server sent it:
+/// `key=shop%3A1 exp=-1 la=1795448769 cas=2 fetch=no cls=1 size=66 flags=0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadumpItem(Bytes);
 
 impl MetadumpItem {
-    /// Takes a line (without its LF); None when it is no such line.
+    /// Takes a line without its LF. None if the line is not a metadump line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -52,18 +53,18 @@ impl MetadumpItem {
         MetadumpLine::parse(&line).is_some().then_some(Self(line))
     }
 
-    /// A line that [`MetadumpLine::find`] found.
+    /// Takes a line that [`MetadumpLine::find`] found.
     pub(in crate::protocol) const fn from_line(line: Bytes) -> Self {
         Self(line)
     }
 
-    /// The line as it came, without its end.
+    /// The line as the server sent it, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// What stands in it.
+    /// The line, with methods for its fields.
     #[must_use]
     #[inline]
     pub fn as_line(&self) -> MetadumpLine<'_> {
@@ -77,10 +78,10 @@ impl MetadumpItem {
 
 conversions!(MetadumpItem, "line of a metadump", Self::as_bytes);
 
-/// A line of a metadump, borrowed from where it was read: what [`MetadumpItem`] keeps.
+/// A line of a metadump, borrowed from the read buffer or from a [`MetadumpItem`].
 ///
-/// The tokens may stand in any order and new ones may come (`flags=` since 1.6.24), so a field is looked for when it is
-/// asked for.
+/// The fields may stand in any order, and later versions may add fields (`flags=` since 1.6.24), so each method searches the
+/// line for its field.
 ///
 /// ```
 /// use mcflush::protocol::{Cas, crawler::MetadumpLine};
@@ -95,7 +96,7 @@ conversions!(MetadumpItem, "line of a metadump", Self::as_bytes);
 pub struct MetadumpLine<'a>(&'a [u8]);
 
 impl<'a> MetadumpLine<'a> {
-    /// Takes a line (without its LF); None when it is no such line.
+    /// Takes a line without its LF. None if the line is not a metadump line.
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -105,8 +106,8 @@ impl<'a> MetadumpLine<'a> {
         find_key(line).map(|_| Self(line))
     }
 
-    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
-    /// has with its end.
+    /// Reads the first line of a buffer, without taking it out, if the line is complete and in the usual spelling. The
+    /// number is its length with its line end, in bytes.
     #[inline]
     pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
         let (line, length) = first_line(buffer)?;
@@ -116,7 +117,7 @@ impl<'a> MetadumpLine<'a> {
         }
     }
 
-    /// The key, percent-encoded as it came; the whole line, which decodes to no key, if there should be none in it.
+    /// The key, percent-encoded as the server sent it. If the line has no key: the whole line, which cannot be decoded.
     #[must_use]
     #[inline]
     pub fn encoded_key(self) -> &'a [u8] {
@@ -126,40 +127,40 @@ impl<'a> MetadumpLine<'a> {
     /// Appends the key, decoded once, to `out`.
     ///
     /// # Errors
-    /// When it is not encoded as a server would.
+    /// If the key is not encoded as a server encodes keys.
     pub fn decode_key(self, out: &mut BytesMut) -> Result<(), PercentError> {
         decode_percent(find_key(self.0).ok_or(PercentError)?, out)
     }
 
-    /// The value of a named field as it came: `field("la")`.
+    /// The value of the field with this name, as the server sent it: `field("la")`.
     #[must_use]
     pub fn field(self, name: &str) -> Option<&'a [u8]> {
         self.0.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// The item's CAS; 0 on a server that runs without (-C).
+    /// The item's CAS; 0 on a server without CAS (-C).
     #[must_use]
     pub fn cas(self) -> Option<Cas> {
         decimal(self.field("cas")?).map(Cas)
     }
 
-    /// The item's whole footprint in bytes: header, key and value.
+    /// The item's size in the server's memory, in bytes: header, key and value.
     #[must_use]
     pub fn size(self) -> Option<u64> {
         decimal(self.field("size")?)
     }
 
-    /// The line as it came, without its LF.
+    /// The line as the server sent it, without its LF.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 }
 
-/// The key of a metadump's line, as it stands there.
+/// The key of a metadump line, percent-encoded.
 ///
-/// Nearly always it is the first token. Where it is not, the first is `name=value` all the same: an error line is never
-/// taken for an item.
+/// The key is nearly always the first field. If it is not, the first word must still have the form `name=value`, so that an
+/// error line is never read as an item.
 #[inline]
 fn find_key(line: &[u8]) -> Option<&[u8]> {
     if let Some(rest) = line.strip_prefix(b"key=") {

@@ -1,4 +1,4 @@
-//! `lru_crawler mgdump`: the keys, raw.
+//! `lru_crawler mgdump`: the raw key of each item.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -7,8 +7,8 @@ use crate::conversions::conversions;
 use crate::protocol::key::{BinaryKey, KEY_MAX};
 use crate::protocol::line::{first_line, is_line, split_word};
 
-/// `lru_crawler mgdump TARGET`: an [`MgdumpItem`] for each item, then `EN` (since 1.6.19). Keys are printed raw there:
-/// one with a newline in it, stored through the binary protocol, forges lines and the end. Never act on it.
+/// `lru_crawler mgdump TARGET`: an [`MgdumpItem`] for each item, then `EN` (since 1.6.19). The server prints keys raw: a
+/// key with a newline (stored through the binary protocol) forges lines and the end. Never delete by this listing.
 ///
 /// ```
 /// use mcflush::protocol::{Request, crawler::{CrawlTarget, Mgdump}};
@@ -19,7 +19,7 @@ use crate::protocol::line::{first_line, is_line, split_word};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct Mgdump {
-    /// What to walk.
+    /// The items to list.
     pub target: CrawlTarget,
 }
 
@@ -30,12 +30,13 @@ impl Mgdump {
     }
 }
 
-/// A line of an mgdump, kept as it came: `mg KEY`, or `mg BASE64 b`. The key is printed raw, and may be anything.
+/// A line of an mgdump, kept as the server sent it: `mg KEY`, or `mg BASE64 b`. The server prints the key raw; it may be any
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MgdumpItem(Bytes);
 
 impl MgdumpItem {
-    /// Takes a line (without its end); None when it is no such line.
+    /// Takes a line without its line end. None if the line is not an mgdump line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -46,18 +47,18 @@ impl MgdumpItem {
         MgdumpLine::parse(&line).is_some().then_some(Self(line))
     }
 
-    /// A line that [`MgdumpLine::find`] found.
+    /// Takes a line that [`MgdumpLine::find`] found.
     pub(in crate::protocol) const fn from_line(line: Bytes) -> Self {
         Self(line)
     }
 
-    /// The line as it came, without its end.
+    /// The line as the server sent it, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// What stands in it.
+    /// The line, with methods for its fields.
     #[must_use]
     #[inline]
     pub fn as_line(&self) -> MgdumpLine<'_> {
@@ -71,7 +72,7 @@ impl MgdumpItem {
 
 conversions!(MgdumpItem, "line of an mgdump", Self::as_bytes);
 
-/// A line of an mgdump, borrowed from where it was read: what [`MgdumpItem`] keeps.
+/// A line of an mgdump, borrowed from the read buffer or from an [`MgdumpItem`].
 ///
 /// ```
 /// use mcflush::protocol::crawler::MgdumpLine;
@@ -84,7 +85,7 @@ conversions!(MgdumpItem, "line of an mgdump", Self::as_bytes);
 pub struct MgdumpLine<'a>(&'a [u8]);
 
 impl<'a> MgdumpLine<'a> {
-    /// Takes a line (without its end); None when it is no such line.
+    /// Takes a line without its line end. None if the line is not an mgdump line.
     #[must_use]
     pub fn new(line: &'a [u8]) -> Option<Self> {
         if is_line(line) { Self::parse(line) } else { None }
@@ -95,8 +96,8 @@ impl<'a> MgdumpLine<'a> {
         (line.len() > 3 && line.starts_with(b"mg ")).then_some(Self(line))
     }
 
-    /// Looks at the first line of a buffer, if all of it is there and it is in the usual spelling; says how many bytes it
-    /// has with its end.
+    /// Reads the first line of a buffer, without taking it out, if the line is complete and in the usual spelling. The
+    /// number is its length with its line end, in bytes.
     #[inline]
     pub(crate) fn find(buffer: &'a [u8]) -> Option<(Self, usize)> {
         let (line, length) = first_line(buffer)?;
@@ -116,7 +117,7 @@ impl<'a> MgdumpLine<'a> {
         split_word(self.words()).0
     }
 
-    /// What follows the key: `b` where it is base64.
+    /// The flags after the key: `b` if the key is base64.
     ///
     /// ```
     /// use mcflush::protocol::crawler::MgdumpLine;
@@ -125,11 +126,11 @@ impl<'a> MgdumpLine<'a> {
     /// ```
     #[must_use]
     pub fn flags(self) -> &'a [u8] {
-        // A raw key has none.
+        // No flags follow a raw key.
         split_word(self.words()).1.unwrap_or(b"")
     }
 
-    /// Appends the key as the server stores it to `out`; false when it is no base64 although it should be.
+    /// Appends the key as the server stores it to `out`. False if the line has the flag `b` but the key is not base64.
     pub fn decode_key(self, out: &mut BytesMut) -> bool {
         if self.flags() != b"b" {
             out.put_slice(self.key());
@@ -141,7 +142,7 @@ impl<'a> MgdumpLine<'a> {
         true
     }
 
-    /// The line as it came, without its end.
+    /// The line as the server sent it, without its line end.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

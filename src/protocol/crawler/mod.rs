@@ -1,4 +1,4 @@
-//! The LRU crawler: its dumps `metadump` and `mgdump`, and the commands that steer it.
+//! The LRU crawler: its dumps `metadump` and `mgdump`, and the commands that control it.
 
 mod metadump;
 mod mgdump;
@@ -16,30 +16,30 @@ pub use self::mgdump::{Mgdump, MgdumpItem, MgdumpLine};
 use super::line::{Parsed, digits, keyword, number, put_decimal, spaces};
 use super::value_error::ValueError;
 
-/// Which items a crawl walks.
+/// The items that a crawl visits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum CrawlTarget {
-    /// `hash`: the hash table, bucket by bucket: complete. Since 1.6.9; safe for other clients from 1.6.19 on.
+    /// `hash`: every item of the hash table, bucket by bucket. Since 1.6.9; safe for other clients from 1.6.19 on.
     Hash,
-    /// `all`: every LRU list; recently read items are missing.
+    /// `all`: every LRU list. The crawl misses recently read items.
     All,
     /// The LRU lists of some slab classes.
     Classes(Classes),
 }
 
-/// One slab class or more.
+/// One or more slab classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classes(Vec<u8>);
 
 impl Classes {
-    /// Takes the classes, unless there is none.
+    /// Takes the slab classes. None if there are none.
     #[must_use]
     pub fn new(classes: Vec<u8>) -> Option<Self> {
         (!classes.is_empty()).then_some(Self(classes))
     }
 
-    /// Them all.
+    /// All slab classes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.0
@@ -87,7 +87,7 @@ impl CrawlTarget {
     }
 }
 
-/// What else the crawler is told; answered by `OK` (upstream's text, "LRU_Crawler").
+/// The other commands of the crawler. Answered by `OK` (upstream's text, "LRU_Crawler").
 ///
 /// ```
 /// use mcflush::protocol::{Request, crawler::CrawlerControl};
@@ -98,15 +98,15 @@ impl CrawlTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum CrawlerControl {
-    /// `crawl TARGET`: frees what has expired.
+    /// `crawl TARGET`: frees the expired items.
     Crawl(CrawlTarget),
     /// `enable`.
     Enable,
     /// `disable`.
     Disable,
-    /// `sleep MICROSECONDS`: between two items; one second at most.
+    /// `sleep MICROSECONDS`: the pause between two items; at most one second.
     Sleep(u32),
-    /// `tocrawl ITEMS`: how many items of a class a crawl looks at; 0 for all.
+    /// `tocrawl ITEMS`: the maximum number of items that a crawl visits in a slab class; 0 for all.
     Tocrawl(u32),
 }
 

@@ -1,4 +1,4 @@
-//! `ma`.
+//! `ma`: counts an item up or down.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -9,8 +9,8 @@ use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::flags::{Flag, OtherFlag, Writer, flags};
 
-/// `ma KEY flags…`: count up or down (upstream's text, "Meta Arithmetic"). Answered by `HD`, or `VA` with
-/// the new number where [`value`](Self::value) asks for it; `NF` not found, `NS` not stored, `EX` the CAS differs.
+/// `ma KEY flags…`: counts up or down (upstream's text, "Meta Arithmetic"). Answered by `HD`, or, with
+/// [`value`](Self::value), by `VA` and the new number; by `NF` (not found), `NS` (not stored) or `EX` (the CAS differs).
 ///
 /// ```
 /// use mcflush::protocol::{MetaKey, Request, meta::MetaArithmetic};
@@ -23,41 +23,41 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaArithmetic {
-    /// Where the number is.
+    /// The key of the item that holds the number.
     pub key: MetaKey,
-    /// `M`: up or down.
+    /// `M`: whether to count up or down.
     pub direction: Direction,
-    /// `c`: say the new CAS.
+    /// `c`: the server returns the new CAS.
     pub return_cas: bool,
-    /// `k`: repeat the key.
+    /// `k`: the server returns the key.
     pub return_key: bool,
-    /// `t`: say in how many seconds it expires.
+    /// `t`: the server returns the seconds until the item expires.
     pub ttl: bool,
-    /// `v`: give the new number.
+    /// `v`: the server returns the new number.
     pub value: bool,
-    /// `q`: no answer when it counted.
+    /// `q`: the server sends no answer if it counted.
     pub quiet: bool,
-    /// `O`: repeated in the answer.
+    /// `O`: the opaque, which the server repeats in its answer.
     pub opaque: Option<Opaque>,
-    /// `C`: only when what is there has this CAS.
+    /// `C`: the server counts only if the item has this CAS.
     pub cas: Option<Cas>,
-    /// `E`: the CAS that it gets (since 1.6.29).
+    /// `E`: the CAS that the item gets (since 1.6.29).
     pub new_cas: Option<Cas>,
-    /// `D`: by how much; 1 without.
+    /// `D`: the amount to add or subtract; None for 1.
     pub delta: Option<u64>,
-    /// `J`: what it starts from when [`vivify`](Self::vivify) makes it.
+    /// `J`: the first number of an item that [`vivify`](Self::vivify) creates.
     pub initial: Option<u64>,
-    /// `N`: make it when it is not there, with this expiry.
+    /// `N`: if the key does not exist, the server creates the item with this exptime.
     pub vivify: Option<Exptime>,
-    /// `T`: a new expiry.
+    /// `T`: the new exptime of the item.
     pub exptime: Option<Exptime>,
-    /// Flags without a name here.
+    /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 
 impl MetaArithmetic {
-    /// One up.
+    /// A request that adds 1.
     #[must_use]
     pub const fn new(key: MetaKey) -> Self {
         Self {

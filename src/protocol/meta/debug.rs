@@ -1,4 +1,4 @@
-//! `me`.
+//! `me`: the metadata of an item.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -10,8 +10,8 @@ use super::super::line::{Grammar, Words, is_line, keyword, whole, word};
 use super::flags::{Flag, OtherFlag, Writer, flags};
 use crate::conversions::conversions;
 
-/// `me KEY [b]`: what the server knows of an item (upstream's text, "Meta Debug"). Answered by an
-/// [`MetaDebugReply`] or `EN`. With a base64 key it answers on 1.6.18 and 1.6.38, and always says `EN` on 1.6.45.
+/// `me KEY [b]`: the metadata of an item (upstream's text, "Meta Debug"). Answered by a [`MetaDebugReply`], or by `EN` if
+/// the key does not exist. For a base64 key 1.6.18 and 1.6.38 return the metadata; 1.6.45 always answers `EN`.
 ///
 /// ```
 /// use mcflush::protocol::{MetaKey, Request, meta::MetaDebug};
@@ -23,9 +23,9 @@ use crate::conversions::conversions;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaDebug {
-    /// Which item.
+    /// The key of the item.
     pub key: MetaKey,
-    /// Flags without a name here.
+    /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
@@ -49,7 +49,8 @@ impl MetaDebug {
     }
 }
 
-/// `ME KEY name=value…`, kept as it came. The key is as the request had it: plain or base64, never percent-encoded.
+/// `ME KEY name=value…`, kept as the server sent it. The key has the form that it had in the request: plain or base64,
+/// never percent-encoded.
 ///
 /// ```
 /// use mcflush::protocol::meta::MetaDebugReply;
@@ -64,7 +65,7 @@ pub struct MetaDebugReply {
 }
 
 impl MetaDebugReply {
-    /// Takes a line (without its end); None when it is no such line.
+    /// Takes a line without its line end. None if the line is not an `ME` line.
     #[must_use]
     pub fn new(line: impl Into<Bytes>) -> Option<Self> {
         let line = line.into();
@@ -72,19 +73,19 @@ impl MetaDebugReply {
         Some(Self { key: line.slice_ref(key), fields: line.slice_ref(fields), line })
     }
 
-    /// The key as it stands in the line.
+    /// The key, in the form that it has in the line.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// The value of a named field as it came: `field("exp")`.
+    /// The value of the field with this name, as the server sent it: `field("exp")`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         Words(&self.fields).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// The line as it came, without its end.
+    /// The line as the server sent it, without its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.line

@@ -1,4 +1,4 @@
-//! `md`.
+//! `md`: deletes an item, or marks it as stale.
 
 use bytes::{Bytes, BytesMut};
 use nom::Parser;
@@ -8,10 +8,11 @@ use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::flags::{Flag, OtherFlag, Writer, flags};
 
-/// `md KEY flags…`: delete, or mark as stale (upstream's text, "Meta Delete"; since 1.6.0). Answered by `HD`, `NF` not
-/// found, `EX` the CAS differs.
+/// `md KEY flags…`: deletes an item, or marks it as stale (upstream's text, "Meta Delete"; since 1.6.0). Answered by `HD`,
+/// `NF` (not found) or `EX` (the CAS differs).
 ///
-/// Quiet (`q`) it says nothing when it deleted, but **does** say `NF` for a key that is not there.
+/// With [`quiet`](Self::quiet) the server sends no answer if it deleted the item, but it **does** answer `NF` if the key
+/// does not exist.
 ///
 /// ```
 /// use mcflush::protocol::{MetaKey, Request, meta::MetaDelete};
@@ -24,25 +25,25 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaDelete {
-    /// What to delete.
+    /// The key of the item to delete.
     pub key: MetaKey,
-    /// `q`: no answer when it deleted.
+    /// `q`: the server sends no answer if it deleted the item.
     pub quiet: bool,
-    /// `I`: mark as stale with a fresh CAS in place of deleting.
+    /// `I`: instead of deleting the item, the server marks it as stale and gives it a new CAS.
     pub invalidate: bool,
-    /// `k`: repeat the key.
+    /// `k`: the server returns the key.
     pub return_key: bool,
-    /// `x`: drop the value and the client flags, keep the item (since 1.6.29).
+    /// `x`: the server removes the value and the client flags, and keeps the item (since 1.6.29).
     pub remove_value: bool,
-    /// `O`: repeated in the answer.
+    /// `O`: the opaque, which the server repeats in its answer.
     pub opaque: Option<Opaque>,
-    /// `C`: only when what is there has this CAS.
+    /// `C`: the server deletes the item only if it has this CAS.
     pub cas: Option<Cas>,
     /// `E`: the CAS that a stale item gets (since 1.6.29).
     pub new_cas: Option<Cas>,
-    /// `T`: with [`invalidate`](Self::invalidate), a new expiry.
+    /// `T`: with [`invalidate`](Self::invalidate), the new exptime of the item.
     pub exptime: Option<Exptime>,
-    /// Flags without a name here.
+    /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }

@@ -1,4 +1,4 @@
-//! The flags of meta requests: read one by one, each at most once, unknown ones kept.
+//! The flags of meta requests. Each letter may occur at most once; unknown flags are kept.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::combinator::{map_opt, rest};
@@ -9,7 +9,7 @@ use super::super::scalar::{Cas, Exptime, Opaque};
 use super::super::{BinaryKey, Key, MetaKey};
 use crate::conversions::conversions;
 
-/// A flag that this crate has no name for, carried through unchanged: its letter and its token.
+/// A flag that this crate has no name for, kept unchanged: its letter and its token.
 ///
 /// ```
 /// use mcflush::protocol::meta::OtherFlag;
@@ -20,10 +20,10 @@ use crate::conversions::conversions;
 pub struct OtherFlag(Bytes);
 
 impl OtherFlag {
-    /// The letters that some meta command of this crate has a name for.
+    /// The letters that this crate has a name for in at least one meta command.
     const NAMED: &'static [u8] = b"bcfhklqstuvxCDEFIJMNORT";
 
-    /// Takes a letter with its token; None when a line cannot carry it, or when the letter has a name here.
+    /// Takes a letter with its token. None if a line cannot carry them, or if this crate has a name for the letter.
     #[must_use]
     pub fn new(word: impl Into<Bytes>) -> Option<Self> {
         let word = word.into();
@@ -41,7 +41,7 @@ impl OtherFlag {
 
 conversions!(OtherFlag, "flag without a name", Self::as_bytes);
 
-/// A word of the flags, with the line it is a slice of.
+/// A word of the flags, and the line that contains it.
 #[derive(Clone, Copy)]
 pub(super) struct Flag<'a> {
     line: &'a Bytes,
@@ -71,7 +71,7 @@ impl Flag<'_> {
         whole(Exptime::parse, self.token)
     }
 
-    /// As one that its command has no name for.
+    /// The flag as one that its command has no name for.
     pub(super) fn other(self) -> Option<OtherFlag> {
         self.word.iter().all(|&byte| travels_as_text(byte)).then(|| OtherFlag(self.line.slice_ref(self.word)))
     }
@@ -81,10 +81,10 @@ impl Flag<'_> {
     }
 }
 
-/// `flags…` behind a key, with `b` among them where that is base64: `new` makes the request of its key, `put` puts a flag into
-/// it, unless its token is bad.
+/// Reads the `flags…` after a key; with `b` among them, the key is base64. `new` makes a request from its key. `put` adds a
+/// flag to the request; it returns None if the flag's token is wrong.
 ///
-/// An error where a server answers `CLIENT_ERROR`: a letter twice, a token that is no number, a key that does not decode.
+/// Fails if a server would answer `CLIENT_ERROR`: a letter occurs twice, a token is not a number, a key does not decode.
 pub(super) fn flags<'a, T>(
     line: &'a Bytes,
     key: &'a [u8],
@@ -111,7 +111,7 @@ pub(super) fn flags<'a, T>(
     })
 }
 
-/// Writes what [`flags`] reads.
+/// Writes the flags that [`flags`] reads.
 pub(super) struct Writer<'a>(pub &'a mut BytesMut);
 
 impl Writer<'_> {

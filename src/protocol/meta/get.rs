@@ -1,4 +1,4 @@
-//! `mg`.
+//! `mg`: gets an item or its metadata.
 
 use bytes::{Bytes, BytesMut};
 use nom::Parser;
@@ -8,10 +8,10 @@ use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::flags::{Flag, OtherFlag, Writer, flags};
 
-/// `mg KEY flags…`: get an item, or only what is known of it (upstream's text, "Meta Get"; since 1.6.0).
+/// `mg KEY flags…`: gets an item, or only its metadata (upstream's text, "Meta Get"; since 1.6.0).
 ///
-/// Answered by `VA` with the value where [`value`](Self::value) asks for it, else `HD`; `EN` for a miss, which
-/// [`quiet`](Self::quiet) hides.
+/// With [`value`](Self::value), answered by `VA` and the value; without it, by `HD`. A miss is answered by `EN`, or with
+/// [`quiet`](Self::quiet) not at all.
 ///
 /// ```
 /// use mcflush::protocol::{MetaKey, Request, meta::MetaGet};
@@ -24,45 +24,45 @@ use super::flags::{Flag, OtherFlag, Writer, flags};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaGet {
-    /// What to get.
+    /// The key of the item to get.
     pub key: MetaKey,
-    /// `c`: say its CAS.
+    /// `c`: the server returns the CAS.
     pub cas: bool,
-    /// `f`: say its client flags.
+    /// `f`: the server returns the client flags.
     pub client_flags: bool,
-    /// `h`: say whether it has been got before.
+    /// `h`: the server returns whether the item has been read before.
     pub hit_before: bool,
-    /// `k`: repeat the key.
+    /// `k`: the server returns the key.
     pub return_key: bool,
-    /// `l`: say how many seconds ago it was last accessed.
+    /// `l`: the server returns the seconds since the item was last accessed.
     pub last_access: bool,
-    /// `s`: say how long the value is.
+    /// `s`: the server returns the length of the value.
     pub size: bool,
-    /// `t`: say in how many seconds it expires.
+    /// `t`: the server returns the seconds until the item expires.
     pub ttl: bool,
-    /// `v`: give the value.
+    /// `v`: the server returns the value.
     pub value: bool,
-    /// `u`: do not count this as an access.
+    /// `u`: the server does not count this request as an access.
     pub no_bump: bool,
-    /// `q`: no answer for a miss.
+    /// `q`: the server does not answer a miss.
     pub quiet: bool,
-    /// `O`: repeated in the answer.
+    /// `O`: the opaque, which the server repeats in its answer.
     pub opaque: Option<Opaque>,
-    /// `E`: the CAS that an item made by this gets (since 1.6.29).
+    /// `E`: the CAS of an item that this request creates (since 1.6.29).
     pub new_cas: Option<Cas>,
-    /// `N`: on a miss, make an empty item with this expiry.
+    /// `N`: on a miss, the server creates an empty item with this exptime.
     pub vivify: Option<Exptime>,
-    /// `R`: win the right to recache when less than this is left.
+    /// `R`: if the item expires sooner than this, the client wins the right to recache it.
     pub recache: Option<Exptime>,
-    /// `T`: a new expiry.
+    /// `T`: the new exptime of the item.
     pub touch: Option<Exptime>,
-    /// Flags without a name here.
+    /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 
 impl MetaGet {
-    /// Asks for nothing but whether it is there.
+    /// A request that asks only whether the key exists.
     #[must_use]
     pub const fn new(key: MetaKey) -> Self {
         Self {

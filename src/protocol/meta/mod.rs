@@ -1,5 +1,5 @@
 //! Meta commands: `mg`, `ms`, `md`, `ma`, `me`, and the fence `mn` ([`Request::MetaNoop`](super::Request::MetaNoop)).
-//! A file each, and one for their flags.
+//! Each command has one file; one more file holds the flags.
 
 mod arithmetic;
 mod debug;
@@ -17,7 +17,7 @@ pub use get::MetaGet;
 pub use reply::{MetaCode, MetaReply, MetaValue, ReturnFlag, ReturnFlags};
 pub use set::{MetaSet, MetaSetMode};
 
-/// The commands that have quiet forms and share their answers.
+/// The meta commands that have a quiet form and share a format of replies.
 ///
 /// ```
 /// use mcflush::protocol::{Expect, MetaKey, Request, meta::{MetaDelete, MetaVerb}};
@@ -38,7 +38,7 @@ pub enum MetaVerb {
 }
 
 impl MetaVerb {
-    /// Whether this code can answer it when it is not quiet.
+    /// Whether this code can answer the command without the flag `q`.
     pub(crate) const fn answers(self, code: MetaCode) -> bool {
         match self {
             Self::Get => matches!(code, MetaCode::Hd | MetaCode::En),
@@ -48,7 +48,7 @@ impl MetaVerb {
         }
     }
 
-    /// Whether its answer can carry a value.
+    /// Whether the answer can contain a value.
     pub(crate) const fn has_values(self) -> bool {
         matches!(self, Self::Get | Self::Arithmetic)
     }

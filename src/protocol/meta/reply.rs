@@ -1,4 +1,4 @@
-//! What answers meta commands.
+//! The replies to meta commands.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::combinator::{map_opt, rest};
@@ -8,10 +8,10 @@ use super::super::line::{Words, is_line, keyword, number, put_decimal, signed, w
 use super::super::scalar::{Cas, ItemFlags};
 use crate::conversions::conversions;
 
-/// The two letters that begin the answer to a meta command.
+/// The two letters that begin a reply to a meta command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetaCode {
-    /// `HD`: done, or found (no value follows).
+    /// `HD`: the server executed the request, or found the item; no value follows.
     Hd,
     /// `EN`: a miss of `mg` or `me`.
     En,
@@ -39,7 +39,7 @@ impl MetaCode {
     }
 }
 
-/// A flag in the answer to a meta command.
+/// A flag in the reply to a meta command.
 ///
 /// ```
 /// use mcflush::protocol::{Cas, meta::{ReturnFlag, ReturnFlags}};
@@ -55,25 +55,25 @@ pub enum ReturnFlag<'a> {
     Cas(Cas),
     /// `f`: the client flags.
     ClientFlags(ItemFlags),
-    /// `h`: whether it had been got before.
+    /// `h`: whether the item had been read before.
     HitBefore(bool),
-    /// `k`: the key as it was sent.
+    /// `k`: the key as the client sent it.
     Key(&'a [u8]),
-    /// `l`: seconds since it was last accessed.
+    /// `l`: the seconds since the item was last accessed.
     LastAccess(u64),
-    /// `O`: the request's opaque.
+    /// `O`: the opaque of the request.
     Opaque(&'a [u8]),
-    /// `s`: how long the value is, in bytes.
+    /// `s`: the length of the value, in bytes.
     Size(u64),
-    /// `t`: seconds until it expires; None for never.
+    /// `t`: the seconds until the item expires; None for never.
     Ttl(Option<u64>),
-    /// `W`: this client may recache.
+    /// `W`: this client has won the right to recache the item.
     Won,
     /// `X`: the item is stale.
     Stale,
     /// `Z`: another client has won the right to recache.
     AlreadyWon,
-    /// Without a name here, or with a token that is not what its letter says.
+    /// A flag that this crate has no name for, or one with a token of the wrong form.
     Other(&'a [u8]),
 }
 
@@ -103,7 +103,7 @@ impl<'a> ReturnFlag<'a> {
     }
 }
 
-/// The flags of an answer, kept as they came and read when they are asked for.
+/// The flags of a reply, kept as the server sent them. Each method searches them for its flag.
 ///
 /// ```
 /// use mcflush::protocol::{Cas, meta::ReturnFlags};
@@ -115,7 +115,7 @@ impl<'a> ReturnFlag<'a> {
 pub struct ReturnFlags(Bytes);
 
 impl ReturnFlags {
-    /// Takes words with single spaces between them; None when they are not that.
+    /// Takes words with single spaces between them. None if they are spelled in another way.
     #[must_use]
     pub fn new(words: impl Into<Bytes>) -> Option<Self> {
         let words = words.into();
@@ -123,13 +123,13 @@ impl ReturnFlags {
         (sound && is_line(&words)).then_some(Self(words))
     }
 
-    /// As they came.
+    /// The flags as the server sent them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// One by one.
+    /// Each flag in turn.
     pub fn iter(&self) -> impl Iterator<Item = ReturnFlag<'_>> {
         Words(&self.0).map(ReturnFlag::parse)
     }
@@ -140,28 +140,28 @@ impl ReturnFlags {
         self.iter().find_map(|flag| if let ReturnFlag::Cas(cas) = flag { Some(cas) } else { None })
     }
 
-    /// `k`: the key as it was sent.
+    /// `k`: the key as the client sent it.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         self.iter().find_map(|flag| if let ReturnFlag::Key(key) = flag { Some(key) } else { None })
     }
 
-    /// `O`: the request's opaque.
+    /// `O`: the opaque of the request.
     #[must_use]
     pub fn opaque(&self) -> Option<&[u8]> {
         self.iter().find_map(|flag| if let ReturnFlag::Opaque(opaque) = flag { Some(opaque) } else { None })
     }
 
-    /// The words of a line from there on; None when they are no flags.
+    /// The words of a line from this offset on. None if they are not flags.
     pub(crate) fn of_line(line: &Bytes, start: usize) -> Option<Self> {
         line.get(start..).and_then(|words| Self::of_words(line, words))
     }
 
-    /// These words of a line; spaces behind them are left away.
+    /// These words of a line, without spaces at their end.
     fn of_words(line: &Bytes, words: &[u8]) -> Option<Self> {
         let end = words.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
         let words = words.get(..end)?;
-        // What is spelled with more than single spaces is kept beside the reply, by the codec.
+        // With more than single spaces, the codec keeps the original spelling together with the reply.
         Self::new(line.slice_ref(words)).or_else(|| Self::new(Words(words).collect::<Vec<_>>().join(&b' ')))
     }
 
@@ -175,7 +175,7 @@ impl ReturnFlags {
 
 conversions!(ReturnFlags, "flags of a meta reply", Self::as_bytes);
 
-/// The answer to a meta command, without a value.
+/// A reply to a meta command, without a value.
 ///
 /// ```
 /// use mcflush::protocol::{Reply, meta::{MetaCode, MetaReply, ReturnFlags}};
@@ -185,9 +185,9 @@ conversions!(ReturnFlags, "flags of a meta reply", Self::as_bytes);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaReply {
-    /// What happened.
+    /// The outcome.
     pub code: MetaCode,
-    /// What was asked to be returned.
+    /// The flags that the request asked for.
     pub flags: ReturnFlags,
 }
 
@@ -203,7 +203,7 @@ impl MetaReply {
     }
 }
 
-/// `VA LENGTH flags…` with its data block: the answer to a meta command that asked for the value.
+/// `VA LENGTH flags…` with its data block: the reply to a meta command that asked for the value.
 ///
 /// ```
 /// use mcflush::protocol::{Reply, meta::{MetaValue, ReturnFlags}};
@@ -214,7 +214,7 @@ impl MetaReply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaValue {
-    /// What was asked to be returned beside the value.
+    /// The flags that the request asked for in addition to the value.
     pub flags: ReturnFlags,
     /// The value.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
@@ -222,7 +222,8 @@ pub struct MetaValue {
 }
 
 impl MetaValue {
-    /// Reads a line: how many bytes of data follow it, and where in it the flags begin.
+    /// Reads a line. The numbers are the length of the data block that follows, in bytes, and the offset of the flags in the
+    /// line.
     pub(in super::super) fn parse(line: &[u8]) -> Option<(u64, usize)> {
         let words = (preceded(keyword("VA"), number), rest);
         let (length, flags) = whole(words, line).filter(|_| is_line(line))?;

@@ -1,4 +1,4 @@
-//! `ms`.
+//! `ms`: stores an item.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
@@ -8,25 +8,25 @@ use super::super::line::{Grammar, number, put_decimal, word};
 use super::super::scalar::{Cas, Exptime, ItemFlags, Opaque};
 use super::flags::{Flag, OtherFlag, Writer, flags};
 
-/// What an `ms` does when something is there, or nothing.
+/// The mode of an `ms`: how it treats an existing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub enum MetaSetMode {
-    /// Stores whatever is there.
+    /// Stores the item, whether or not the key exists.
     #[default]
     Set,
-    /// `ME`: only when nothing is there.
+    /// `ME`: stores the item only if the key does not exist.
     Add,
-    /// `MA`: behind what is there.
+    /// `MA`: adds the data after the existing value.
     Append,
-    /// `MP`: before what is there.
+    /// `MP`: adds the data before the existing value.
     Prepend,
-    /// `MR`: only when something is there.
+    /// `MR`: stores the item only if the key exists.
     Replace,
 }
 
-/// `ms KEY LENGTH flags…` with the data block (upstream's text, "Meta Set"; since 1.6.0). Answered by `HD` (which
-/// [`quiet`](Self::quiet) hides), `NS` not stored, `EX` the CAS differs, `NF` not found.
+/// `ms KEY LENGTH flags…` with the data block (upstream's text, "Meta Set"; since 1.6.0). Answered by `HD` (not sent with
+/// [`quiet`](Self::quiet)), `NS` (not stored), `EX` (the CAS differs) or `NF` (not found).
 ///
 /// ```
 /// use mcflush::protocol::{MetaKey, Request, meta::MetaSet};
@@ -38,42 +38,42 @@ pub enum MetaSetMode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "fuzzing", derive(arbitrary::Arbitrary))]
 pub struct MetaSet {
-    /// Where.
+    /// The key.
     pub key: MetaKey,
-    /// What to store.
+    /// The value to store.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::bytes))]
     pub data: Bytes,
-    /// `M`: what to do when something is there, or nothing.
+    /// `M`: how the server treats an existing item.
     pub mode: MetaSetMode,
-    /// `c`: say the new CAS.
+    /// `c`: the server returns the new CAS.
     pub return_cas: bool,
-    /// `k`: repeat the key.
+    /// `k`: the server returns the key.
     pub return_key: bool,
-    /// `s`: say how long the stored value is (since 1.6.32).
+    /// `s`: the server returns the length of the stored value (since 1.6.32).
     pub return_size: bool,
-    /// `q`: no answer when it stored.
+    /// `q`: the server sends no answer if it stored the item.
     pub quiet: bool,
-    /// `I`: with a CAS that is too old, store as stale.
+    /// `I`: if the CAS of the request is older than the item's, the server stores the item as stale.
     pub invalidate: bool,
-    /// `O`: repeated in the answer.
+    /// `O`: the opaque, which the server repeats in its answer.
     pub opaque: Option<Opaque>,
-    /// `C`: only when what is there has this CAS.
+    /// `C`: the server stores the item only if the existing item has this CAS.
     pub cas: Option<Cas>,
-    /// `E`: the CAS that it gets (since 1.6.29).
+    /// `E`: the CAS that the item gets (since 1.6.29).
     pub new_cas: Option<Cas>,
-    /// `F`: stored beside the data.
+    /// `F`: the client flags, which the server stores with the data.
     pub client_flags: Option<ItemFlags>,
-    /// `T`: how long it is kept.
+    /// `T`: the time at which the item expires.
     pub exptime: Option<Exptime>,
-    /// `N`: in append mode, make the item when nothing is there, with this expiry.
+    /// `N`: in append mode, if the key does not exist, the server creates the item with this exptime.
     pub vivify: Option<Exptime>,
-    /// Flags without a name here.
+    /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
     pub others: Vec<OtherFlag>,
 }
 
 impl MetaSet {
-    /// Stores, whatever is there, for ever.
+    /// A request that stores the item without expiry, whether or not the key exists.
     pub fn new(key: MetaKey, data: impl Into<Bytes>) -> Self {
         Self {
             key,
@@ -94,7 +94,7 @@ impl MetaSet {
         }
     }
 
-    /// The number beside it is how many bytes of data follow the line.
+    /// Reads a line. The number is the length of the data block that follows, in bytes.
     pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, (Self, u64)> {
         let new = |key| Self::new(key, Bytes::new());
         let put = |set: &mut Self, flag: Flag<'_>| {
