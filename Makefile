@@ -86,10 +86,11 @@ usage: ## docs/USAGE.md anew, from the program's own help
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-lint: ## rustfmt and clippy, warnings denied; spelling, workflows; each set of features built and tested by itself
+lint: ## rustfmt and clippy, warnings denied; spelling, workflows; whether the faults on purpose fit the code; each set of features built and tested by itself
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/lint-text
+	git apply --check tests/simulation/faults.patch
 	@scripts/features
 
 release: ## the files of a release for one target, in target/dist (TARGET=x86_64-unknown-linux-musl)
