@@ -74,20 +74,16 @@ fn new_values_are_kept(version: Version) {
 
 fn a_clear_keeps_new_values(version: Version) {
     let server = Server::start(version, &[]);
-    let mut rounds = Vec::new();
-    // Stores at full speed make a server move slab pages. Before 1.6.24 moved items look new, and mcflush then says that it
-    // cannot tell; how often depends on the machine.
-    while rounds.iter().filter(|round: &&Round| round.run.status.success()).count() < 2 {
-        assert!(rounds.len() < 8, "no two of these ended complete: {rounds:#?}");
-        let round = round_that_keeps_new(&server, ReadUntil::After, AGE, &["--prefix", "shop:"]);
-        assert_eq!(round.lost, 0, "{round:#?}");
-        if round.run.status.success() {
-            is_exact(&round);
+    let rounds = [(); 2].map(|()| round_that_keeps_new(&server, ReadUntil::After, AGE, &["--prefix", "shop:"]));
+    for round in &rounds {
+        // Stores at full speed make a server move slab pages. Before 1.6.24 moved items look new, and mcflush then says that
+        // it cannot tell. How often depends on the machine; `make torture` counts it.
+        if !version.has_harmless_hash_dump() && round.run.stderr.contains("moved items look new (") {
+            round.run.exits(1).claims_nothing();
+            assert_eq!(round.lost, 0, "{round:#?}");
         } else {
-            assert!(!version.has_harmless_hash_dump(), "{round:#?}");
-            round.run.exits(1).claims_nothing().warns("moved items look new");
+            is_exact(round);
         }
-        rounds.push(round);
     }
     assert!(rounds.iter().any(|round| round.new > 0), "nothing was stored behind the first delete");
 }
