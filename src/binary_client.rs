@@ -171,11 +171,11 @@ impl BinaryClient {
 
     fn failed(&self, doing: &'static str, error: CodecError) -> Error {
         // A server that speaks the binary protocol is no proxy.
-        let lost = |cause| Problem::Lost { doing, cause, like_a_proxy: false };
+        let lost = |source| Problem::Lost { doing, source, like_a_proxy: false };
         self.error(match error {
             CodecError::Closed => lost(None),
             CodecError::Io(error) => tls::fault(&error).unwrap_or_else(|| lost(Some(error))),
-            cause => Problem::Codec { doing, cause },
+            source => Problem::Codec { doing, source },
         })
     }
 }

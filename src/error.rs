@@ -1,5 +1,7 @@
 //! The failures of a server, by kind, with advice for each.
 
+mod advice;
+
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use crate::address::ServerAddr;
 use crate::codec::CodecError;
 use crate::protocol::binary::Status;
-use crate::protocol::{ErrorKind, ErrorReply, Escaped, Excerpt, Meaning, PercentError};
+use crate::protocol::{ErrorReply, Escaped, Excerpt, PercentError};
 
 /// The kind of a failure: a word that scripts can match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,8 +71,8 @@ impl fmt::Display for FailureKind {
 
 /// A failure on one server. It is shown as `SERVER: KIND: what went wrong: what to do`.
 ///
-/// As with every error of this crate, the text is all of it: it holds what the system or the codec said. So there is no
-/// [`source`](std::error::Error::source), which a report would print once more; to act on the cause, match [`Self::problem`].
+/// The text holds what the system or the codec said, so it is enough to print. A program that acts on it finds the system's
+/// or the codec's error as the [`source`](std::error::Error::source), and the details in [`Self::problem`].
 ///
 /// ```
 /// use mcflush::error::{Error, FailureKind, Problem};
@@ -91,7 +93,11 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.problem.source()
+    }
+}
 
 impl Error {
     /// The kind of the failure.
@@ -121,10 +127,10 @@ impl Error {
 pub enum Problem {
     /// No server listens at this address, or the network lets no connection through.
     #[error("{what} ({0})", what = not_connected(.0))]
-    Connect(io::Error),
+    Connect(#[source] io::Error),
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
-    Resolve(io::Error),
+    Resolve(#[source] io::Error),
     /// A list of servers is empty.
     #[error("the list names no server")]
     EmptyList,
@@ -140,12 +146,12 @@ pub enum Problem {
         after: Duration,
     },
     /// The connection was lost or closed.
-    #[error("the connection was lost during {doing}{}", .cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default())]
+    #[error("the connection was lost during {doing}{}", .source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default())]
     Lost {
         /// What mcflush was doing.
         doing: &'static str,
         /// The system's error; none if the peer closed the connection.
-        cause: Option<io::Error>,
+        source: Option<io::Error>,
         /// Whether proxies answer unknown commands in this way.
         like_a_proxy: bool,
     },
@@ -156,12 +162,12 @@ pub enum Problem {
         like_a_proxy: bool,
     },
     /// The answer is not memcached's protocol.
-    #[error("{cause} during {doing}")]
+    #[error("{source} during {doing}")]
     Codec {
         /// What mcflush was doing.
         doing: &'static str,
         /// The codec's error.
-        cause: CodecError,
+        source: CodecError,
     },
     /// The server sent more than a limit allows.
     #[error("more than {limit} {what}")]
@@ -292,7 +298,7 @@ pub enum Problem {
     },
     /// The server confirmed `flush_all`, and the check after it failed.
     #[error("flush_all was confirmed, but it is not known whether old values outlived it: {0}")]
-    Unchecked(Box<Problem>),
+    Unchecked(#[source] Box<Problem>),
     /// The server's answer means that this command is switched off.
     #[error("{what} is switched off on this server (it answered \"{}\")", Escaped(.reply.line()))]
     Disabled {
@@ -304,10 +310,10 @@ pub enum Problem {
         reply: ErrorReply,
     },
     /// A listing holds a key that a server would not write.
-    #[error("{cause}: \"{excerpt}\"")]
+    #[error("{source}: \"{excerpt}\"")]
     BadKey {
         /// What is wrong with the key.
-        cause: PercentError,
+        source: PercentError,
         /// The beginning of the key.
         excerpt: Excerpt,
     },
@@ -347,12 +353,12 @@ pub enum Problem {
     #[error("listed keys could not be kept in a temporary file: {0}")]
     Spool(String),
     /// An operation of this machine failed.
-    #[error("{doing}: {cause}")]
+    #[error("{doing}: {source}")]
     Local {
         /// What mcflush was doing.
         doing: &'static str,
         /// The system's error.
-        cause: io::Error,
+        source: io::Error,
     },
 }
 
@@ -406,7 +412,7 @@ impl Problem {
             Self::NoCluster => FailureKind::Server,
             Self::Silence { .. } => FailureKind::Timeout,
             Self::Lost { .. } | Self::FlushUnknown { .. } => FailureKind::Lost,
-            Self::Codec { cause: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => FailureKind::Limit,
+            Self::Codec { source: CodecError::TooLong { .. }, .. } | Self::TooMany { .. } => FailureKind::Limit,
             Self::Codec { .. }
             | Self::Unexpected { .. }
             | Self::BadKey { .. }
@@ -434,198 +440,45 @@ impl Problem {
             Self::Spool(_) | Self::Local { .. } => FailureKind::Io,
         }
     }
-
-    fn advice(&self, server: &ServerAddr) -> &'static str {
-        match self {
-            Self::Connect(error) => connect_advice(error, server),
-            Self::Resolve(_) => "check the spelling of the host, and that this machine can resolve names",
-            Self::EmptyList => "check the list's name, or name the servers themselves",
-            Self::NoCluster => "name the servers themselves, or by memcached+dns://",
-            Self::Silence { doing: "connecting", .. } => {
-                "check host and port, and the network and firewalls on the way"
-            }
-            Self::Silence { doing: "resolving the name", .. } => "check the name servers of this machine",
-            Self::Silence { .. } => "check whether the server answers other clients, or allow more time",
-            Self::Lost { like_a_proxy: true, .. } | Self::FlushUnknown { like_a_proxy: true } => {
-                "a proxy may be in front: name the memcached servers themselves"
-            }
-            Self::Lost { .. } => "check the server and run it again",
-            Self::FlushUnknown { .. } => "check the server and flush again",
-            Self::Codec { .. } | Self::Unexpected { .. } | Self::BadKey { .. } => {
-                "check that a memcached listens on this port"
-            }
-            Self::TooMany { .. } => "check that this is a memcached",
-            Self::Login(_) => "check the user and the password",
-            Self::Unauthenticated => "give a user and a password, as in memcached://user:password@host",
-            Self::Proxied { .. } => "name the memcached servers behind it",
-            Self::Refusal { reply, .. } if reply.meaning() == Meaning::Proxy => {
-                "a proxy may be in front: name the memcached servers themselves"
-            }
-            Self::Transient { .. } => "run it again; if a proxy is in front, check the servers behind it",
-            Self::Full(_) => "wait until other clients close connections, or raise memcached's -c",
-            Self::NoMechanism => "install the SASL modules on the server's machine, and allow PLAIN (mech_list)",
-            Self::NoPlain(_) => "allow PLAIN in the server's SASL configuration (mech_list)",
-            Self::BinaryOnly => "empty the whole server, or start it without -S and -B binary",
-            Self::FlushOff(_) => "start memcached without -F",
-            Self::BinaryRefusal { status: Status::NOT_FOUND | Status::UNKNOWN_COMMAND, .. } => {
-                "name a memcached server that knows the command and has it switched on"
-            }
-            Self::BinaryRefusal { .. } => "check the server's log",
-            Self::Refusal { reply, .. } => match reply.kind() {
-                ErrorKind::Error => "name a memcached server that knows the command and has it switched on",
-                ErrorKind::Server => "check the server's log",
-                _ => "check that a memcached listens on this port",
-            },
-            Self::Disabled { instead, .. } | Self::Unsuited { instead, .. } | Self::Unproven { instead, .. } => instead,
-            Self::Tls { cure, .. } => cure.as_str(),
-            Self::NoAge { .. } => "run it again without keeping new items",
-            Self::NoCompare { .. } | Self::Unreported { .. } => "run it again without a filter, and without an order",
-            Self::NoListing(_) => "flush the whole instance, or give the app a prefix with a version in it",
-            Self::NoDelay(_) => "send the flush at that time, without a delay",
-            Self::Unfinished { .. } => "connect again",
-            Self::Garbled { .. } | Self::Unchecked(_) => "run it again",
-            Self::OutOfReach { .. } => "start memcached without -B ascii and -Y, or flush the whole instance",
-            Self::Busy { .. } => "run it again when the other crawl has ended",
-            Self::Deadline { .. } => "run it again, or allow more time",
-            Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
-            Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or another disk",
-            Self::Local { .. } => "fix that and run it again",
-        }
-    }
 }
 
 fn not_connected(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied { "no permission to connect" } else { "cannot connect" }
 }
 
-/// Advice for a connection that could not be opened.
-fn connect_advice(error: &io::Error, server: &ServerAddr) -> &'static str {
-    // On Linux: this process, or the system, has no more open files.
-    const TOO_MANY_FILES: [Option<i32>; 2] = [Some(24), Some(23)];
-    match (error.kind(), server) {
-        _ if TOO_MANY_FILES.contains(&error.raw_os_error()) => {
-            "allow more open files (ulimit -n), or work on fewer servers at once"
-        }
-        (io::ErrorKind::PermissionDenied, ServerAddr::Unix(_)) => {
-            "run as the socket's group, or start memcached with -a 0770"
-        }
-        (io::ErrorKind::PermissionDenied, ServerAddr::Tcp { .. }) => "check the firewall of this machine",
-        (io::ErrorKind::NotFound, _) => "check the path, and that memcached runs with -s and this path",
-        (_, ServerAddr::Unix(_)) => "check that memcached runs, with -s and this path",
-        (io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable, _) => {
-            "check the address, and the network and firewalls on the way"
-        }
-        _ => "check host and port, and that memcached runs there",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
-    /// What is below a problem. A new variant has to be named here, and in the test below.
-    fn cause(problem: &Problem) -> Option<String> {
-        match problem {
-            Problem::Connect(cause) | Problem::Resolve(cause) | Problem::Local { cause, .. } => Some(cause.to_string()),
-            Problem::Lost { cause, .. } => cause.as_ref().map(io::Error::to_string),
-            Problem::Codec { cause, .. } => Some(cause.to_string()),
-            Problem::BadKey { cause, .. } => Some(cause.to_string()),
-            Problem::Unchecked(cause) => Some(cause.to_string()),
-            Problem::Spool(words) => Some(words.clone()),
-            Problem::BinaryOnly
-            | Problem::BinaryRefusal { .. }
-            | Problem::Busy { .. }
-            | Problem::Deadline { .. }
-            | Problem::Disabled { .. }
-            | Problem::EmptyList
-            | Problem::FlushOff(_)
-            | Problem::FlushUnknown { .. }
-            | Problem::Full(_)
-            | Problem::Garbled { .. }
-            | Problem::Incomplete(_)
-            | Problem::Interrupted { .. }
-            | Problem::Login(_)
-            | Problem::NoAge { .. }
-            | Problem::NoCluster
-            | Problem::NoCompare { .. }
-            | Problem::NoDelay(_)
-            | Problem::NoListing(_)
-            | Problem::NoMechanism
-            | Problem::NoPlain(_)
-            | Problem::OutOfReach { .. }
-            | Problem::Proxied { .. }
-            | Problem::Refusal { .. }
-            | Problem::Silence { .. }
-            | Problem::Tls { .. }
-            | Problem::TooMany { .. }
-            | Problem::Transient { .. }
-            | Problem::Unauthenticated
-            | Problem::Unexpected { .. }
-            | Problem::Unfinished { .. }
-            | Problem::Unproven { .. }
-            | Problem::Unreported { .. }
-            | Problem::Unsuited { .. } => None,
-        }
-    }
-
     #[test]
-    fn the_text_is_all_of_an_error() {
-        use std::error::Error as _;
-        let io = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let reply = || ErrorReply::new("SERVER_ERROR out of memory").unwrap();
-        let excerpt = || Excerpt::of(b"words");
-        let (doing, command, what, instead, why, after) =
-            ("stats", "stats", "this", "that", "so it is", Duration::from_secs(1));
+    fn the_source_is_the_error_below_and_its_text_is_told() {
+        let io = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let of = |problem| Error { server: "a".parse().unwrap(), problem };
         for problem in [
-            Problem::BadKey { cause: PercentError, excerpt: excerpt() },
-            Problem::BinaryOnly,
-            Problem::BinaryRefusal { command, status: Status::NOT_FOUND, words: excerpt() },
-            Problem::Busy { after },
-            Problem::Codec { doing, cause: CodecError::Closed },
-            Problem::Codec { doing, cause: CodecError::Io(io()) },
+            Problem::BadKey { source: PercentError, excerpt: Excerpt::of(b"%zz") },
+            Problem::Codec { doing: "stats", source: CodecError::Closed },
             Problem::Connect(io()),
-            Problem::Deadline { flush_sent: true },
-            Problem::Disabled { what, instead, reply: reply() },
-            Problem::EmptyList,
-            Problem::FlushOff(excerpt()),
-            Problem::FlushUnknown { like_a_proxy: false },
-            Problem::Full(reply()),
-            Problem::Garbled { doing },
-            Problem::Incomplete(what.into()),
-            Problem::Interrupted { flush_sent: false },
-            Problem::Local { doing, cause: io() },
-            Problem::Login(excerpt()),
-            Problem::Lost { doing, cause: Some(io()), like_a_proxy: false },
-            Problem::Lost { doing, cause: None, like_a_proxy: false },
-            Problem::NoAge { why },
-            Problem::NoCluster,
-            Problem::NoCompare { why },
-            Problem::NoDelay(reply()),
-            Problem::NoListing(reply()),
-            Problem::NoMechanism,
-            Problem::NoPlain(excerpt()),
-            Problem::OutOfReach { count: 1, example: excerpt() },
-            Problem::Proxied { command },
-            Problem::Refusal { command, reply: reply() },
+            Problem::Local { doing: "reading", source: io() },
+            Problem::Lost { doing: "stats", source: Some(io()), like_a_proxy: false },
             Problem::Resolve(io()),
-            Problem::Silence { doing, after },
-            Problem::Spool("no room".into()),
-            Problem::Tls { what: what.into(), cure: TlsCure::UseTls },
-            Problem::TooMany { what, limit: 1 },
-            Problem::Transient { command, reply: reply() },
-            Problem::Unauthenticated,
             Problem::Unchecked(Box::new(Problem::Connect(io()))),
-            Problem::Unexpected { command },
-            Problem::Unfinished { command },
-            Problem::Unproven { what: what.into(), instead },
-            Problem::Unreported { what },
-            Problem::Unsuited { what, instead },
         ] {
-            assert!(problem.source().is_none(), "{problem:?}");
-            assert!(cause(&problem).is_none_or(|cause| problem.to_string().contains(&cause)), "{problem}");
-            let error = Error { server: "a".parse().unwrap(), problem };
-            assert!(error.source().is_none() && error.to_string().contains(&error.problem.to_string()), "{error}");
+            let error = of(problem);
+            let source = error.source().expect("there is an error below").to_string();
+            assert!(error.to_string().contains(&source), "{error}");
         }
+        for problem in [
+            Problem::Lost { doing: "stats", source: None, like_a_proxy: false },
+            Problem::Spool("no room".into()),
+            Problem::Unauthenticated,
+        ] {
+            assert!(of(problem).source().is_none());
+        }
+        let error = of(Problem::Connect(io()));
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
     }
 
     #[test]
@@ -646,39 +499,5 @@ mod tests {
         goes_anywhere::<crate::scope::GlobError>();
         #[cfg(feature = "ops")]
         goes_anywhere::<crate::ops::keys::ReceiverGone>();
-    }
-
-    #[test]
-    fn advice_fits_the_problem() {
-        let reply = |line: &'static str| ErrorReply::new(line).unwrap();
-        let refusal = |line| Problem::Refusal { command: "stats", reply: reply(line) };
-        let connect = |kind: io::ErrorKind| Problem::Connect(kind.into());
-        let silence = |doing| Problem::Silence { doing, after: Duration::from_secs(5) };
-        for (server, problem, words) in [
-            (
-                "/run/m.sock",
-                connect(io::ErrorKind::PermissionDenied),
-                "run as the socket's group, or start memcached with -a 0770",
-            ),
-            ("/run/m.sock", connect(io::ErrorKind::NotFound), "check the path"),
-            ("/run/m.sock", connect(io::ErrorKind::ConnectionRefused), "check that memcached runs"),
-            ("a", connect(io::ErrorKind::PermissionDenied), "firewall of this machine"),
-            ("a", connect(io::ErrorKind::HostUnreachable), "network"),
-            ("a", connect(io::ErrorKind::ConnectionRefused), "host and port"),
-            ("a", Problem::Connect(io::Error::from_raw_os_error(24)), "open files"),
-            ("a", silence("connecting"), "firewalls"),
-            ("a", silence("resolving the name"), "name servers"),
-            ("a", silence("stats"), "more time"),
-            ("a", refusal("ERROR"), "that knows the command"),
-            ("a", refusal("SERVER_ERROR out of memory"), "log"),
-            ("a", Problem::Spool("no room".into()), "TMPDIR"),
-        ] {
-            let error = Error { server: server.parse().unwrap(), problem };
-            assert!(error.advice().contains(words), "{error}");
-            assert!(error.to_string().ends_with(error.advice()), "{error}");
-            assert!(words.contains("log") || !error.advice().contains("log"), "{error}");
-        }
-        let error = Error { server: "/run/m.sock".parse().unwrap(), problem: connect(io::ErrorKind::PermissionDenied) };
-        assert!(error.to_string().starts_with("/run/m.sock: refused: no permission to connect"), "{error}");
     }
 }

@@ -417,15 +417,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 
     fn failed(&self, error: CodecError) -> Error {
-        let lost = |cause| Problem::Lost {
+        let lost = |source| Problem::Lost {
             doing: self.doing,
-            cause,
+            source,
             like_a_proxy: !self.answered || matches!(self.doing, "flush_all" | "lru_crawler metadump"),
         };
         self.error(match error {
             CodecError::Closed => lost(None),
             CodecError::Io(error) => tls::fault(&error).unwrap_or_else(|| lost(Some(error))),
-            cause => Problem::Codec { doing: self.doing, cause },
+            source => Problem::Codec { doing: self.doing, source },
         })
     }
 }

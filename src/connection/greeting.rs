@@ -57,7 +57,7 @@ pub(super) async fn greet(connection: Connection, pause: Duration) -> Result<Gre
         Ok(_) => Ok(Greeting::Open(connection())),
         Err(CodecError::Closed) => Ok(Greeting::Closed),
         Err(CodecError::Io(error)) => tls::fault(&error).map_or(Ok(Greeting::Closed), Err),
-        Err(cause) => Err(Problem::Codec { doing: DOING, cause }),
+        Err(source) => Err(Problem::Codec { doing: DOING, source }),
     }
 }
 

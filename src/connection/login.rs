@@ -93,11 +93,13 @@ where
 
 fn failed(error: CodecError) -> Problem {
     match error {
-        CodecError::Closed => Problem::Lost { doing: DOING, cause: None, like_a_proxy: false },
-        CodecError::Io(error) => {
-            super::tls::fault(&error).unwrap_or(Problem::Lost { doing: DOING, cause: Some(error), like_a_proxy: false })
-        }
-        cause => Problem::Codec { doing: DOING, cause },
+        CodecError::Closed => Problem::Lost { doing: DOING, source: None, like_a_proxy: false },
+        CodecError::Io(error) => super::tls::fault(&error).unwrap_or(Problem::Lost {
+            doing: DOING,
+            source: Some(error),
+            like_a_proxy: false,
+        }),
+        source => Problem::Codec { doing: DOING, source },
     }
 }
 

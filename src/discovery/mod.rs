@@ -57,7 +57,9 @@ async fn by_dns(list: &ServerList, context: &Context) -> Result<Vec<(String, u16
     }
     let dns = match context.resolver.dns() {
         Some(dns) => dns.clone(),
-        None => Dns::system().map_err(|cause| Problem::Local { doing: "reading the system's DNS settings", cause })?,
+        None => {
+            Dns::system().map_err(|source| Problem::Local { doing: "reading the system's DNS settings", source })?
+        }
     };
     let asking = async {
         match list.kind {

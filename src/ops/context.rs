@@ -100,7 +100,7 @@ impl Context {
             match &self.connector.0 {
                 Some(connector) => connector(server)
                     .await
-                    .map_err(|cause| Error { server: server.clone(), problem: Problem::Connect(cause) }),
+                    .map_err(|source| Error { server: server.clone(), problem: Problem::Connect(source) }),
                 // On the heap: a handshake is large, and every operation would otherwise reserve room for several of
                 // these.
                 None => Box::pin(connect(server, &self.resolver, &self.access, self.patience.timeout)).await,

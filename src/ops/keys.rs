@@ -62,7 +62,7 @@ impl Page {
     pub fn each(&self, mut show: impl FnMut(&Item<'_>)) -> Result<(), Error> {
         let bad = |line: &[u8]| Error {
             server: self.server.clone(),
-            problem: Problem::BadKey { cause: PercentError, excerpt: Excerpt::of(line) },
+            problem: Problem::BadKey { source: PercentError, excerpt: Excerpt::of(line) },
         };
         let mut key = BytesMut::new();
         for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -409,15 +409,13 @@ mod tests {
     use std::io;
     use std::num::NonZeroUsize;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-    use std::sync::{Arc, Mutex};
 
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::error::FailureKind;
-    use crate::ops::Events;
-    use crate::ops::scripted::{address, server, text};
+    use crate::ops::scripted::{address, server, text, told};
     use crate::scope::Prefix;
 
     static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
@@ -471,14 +469,7 @@ mod tests {
             ),
             _ => text("ERROR\r\n"),
         });
-        let told = Arc::new(Mutex::new((0, 0)));
-        let listener = Arc::clone(&told);
-        context.events = Events::to(move |event| {
-            if let Event::Listed { keys, in_scope } = event {
-                let mut told = listener.lock().unwrap();
-                *told = (told.0 + keys, told.1 + in_scope);
-            }
-        });
+        let told = told(&mut context);
         let scope = Scope::of([Prefix::new("shop:").unwrap()]);
         let small = ("shop:1".to_owned(), 64, None, Some(1_764_000_000), Some(7), Some(1));
         let large = ("shop:2".to_owned(), 300, Some(4_102_444_800), Some(1_764_000_009), Some(9), Some(3));

@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_connection_is_tried_again_so_often_and_a_refusal_is_not() {
-        let lost = || Problem::Lost { doing: "version", cause: None, like_a_proxy: false };
+        let lost = || Problem::Lost { doing: "version", source: None, like_a_proxy: false };
         let refused = || Problem::NoAge { why: "it is so" };
         for (problem, tries, least) in [(&lost as &dyn Fn() -> Problem, 4, 350), (&refused, 1, 0)] {
             let mut context = Context::default().with_chance(Chance::by(|| 0));

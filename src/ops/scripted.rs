@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
-use super::{Connector, Context};
+use super::{Connector, Context, Event, Events};
 use crate::address::ServerAddr;
 use crate::connection::Connection;
 
@@ -107,6 +107,19 @@ async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) 
             return;
         }
     }
+}
+
+/// How many listed keys the context's events tell of from now on, and how many of them are in scope.
+pub(super) fn told(context: &mut Context) -> Arc<Mutex<(u64, u64)>> {
+    let told = Arc::new(Mutex::new((0, 0)));
+    let listener = Arc::clone(&told);
+    context.events = Events::to(move |event| {
+        if let Event::Listed { keys, in_scope } = event {
+            let mut told = listener.lock().unwrap();
+            *told = (told.0 + keys, told.1 + in_scope);
+        }
+    });
+    told
 }
 
 /// A line of a metadump.

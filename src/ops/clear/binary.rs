@@ -66,7 +66,7 @@ impl BinaryDeleter {
 
 /// Sends a delete and reads its answer; `None` if the answer is not a binary response.
 async fn exchange(connection: &mut Connection, key: &[u8], cas: u64) -> Result<Option<Deletion>, Problem> {
-    let lost = |cause| Problem::Lost { doing: DOING, cause: Some(cause), like_a_proxy: false };
+    let lost = |source| Problem::Lost { doing: DOING, source: Some(source), like_a_proxy: false };
     let mut request = BytesMut::new();
     if !encode_delete(key, cas, &mut request) {
         return Ok(None);

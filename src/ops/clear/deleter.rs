@@ -250,8 +250,8 @@ impl<'a> Deleter<'a> {
         let batch = match self.rest.take() {
             Some(batch) => Some(batch),
             None => {
-                let batch = backlog.next().await.map_err(|cause| {
-                    self.shared.error(Problem::Local { doing: "reading the keys to delete", cause })
+                let batch = backlog.next().await.map_err(|source| {
+                    self.shared.error(Problem::Local { doing: "reading the keys to delete", source })
                 })?;
                 batch.map(|records| Batch::from_bytes(self.format, records))
             }

@@ -117,7 +117,7 @@ impl Visitor for Lister<'_> {
         let in_scope = self
             .batch
             .take(item, is_wanted)
-            .map_err(|cause| self.shared.error(Problem::BadKey { cause, excerpt: Excerpt::of(item.raw_key()) }))?;
+            .map_err(|source| self.shared.error(Problem::BadKey { source, excerpt: Excerpt::of(item.raw_key()) }))?;
         if let Some(admitted) = admitted
             && !admitted?
         {

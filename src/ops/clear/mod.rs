@@ -175,7 +175,7 @@ pub async fn clear(server: &ServerAddr, scope: &Scope, options: &ClearOptions, c
     context.events.tell(Event::Started);
     let mut retries = Retries::new(context);
     let cleared = match listing::choose(server, options.strategy, context, &mut retries).await {
-        Ok(way) => Run::new(server, scope, options, context, way).run(began).await,
+        Ok(way) => Run::new(Shared::new(server, scope, options, context, way)).run(began).await,
         Err(error) => Cleared {
             listed: 0,
             matched: 0,
@@ -210,7 +210,8 @@ pub(super) async fn sweep(
 ) -> Cleared {
     let began = Instant::now();
     let scope = Scope::everything();
-    let mut run = Run::new(server, &scope, options, context, Way { strategy: Strategy::Hash, ..way });
+    let way = Way { strategy: Strategy::Hash, ..way };
+    let mut run = Run::new(Shared::new(server, &scope, options, context, way));
     run.shared.watermark.store(watermark.unwrap_or_default(), Relaxed);
     if let Some(instance) = instance {
         run.shared.instance.get_or_init(|| instance);
@@ -363,15 +364,10 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        server: &'a ServerAddr,
-        scope: &'a Scope,
-        options: &'a ClearOptions,
-        context: &'a Context,
-        way: Way,
-    ) -> Self {
+    fn new(shared: Shared<'a>) -> Self {
+        let Shared { scope, context, .. } = shared;
         Self {
-            shared: Shared::new(server, scope, options, context, way),
+            shared,
             retries: Retries::new(context),
             listed_first: None,
             listed_last: 0,

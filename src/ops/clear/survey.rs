@@ -102,11 +102,8 @@ impl Visitor for Surveyor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-    use crate::ops::Events;
-    use crate::ops::scripted::{Say, address, item, server, text};
+    use crate::ops::scripted::{Say, address, item, server, text, told};
     use crate::scope::Prefix;
 
     #[tokio::test(start_paused = true)]
@@ -120,14 +117,7 @@ mod tests {
             }
             _ => text("ERROR\r\n"),
         });
-        let told = Arc::new(Mutex::new((0, 0)));
-        let listener = Arc::clone(&told);
-        context.events = Events::to(move |event| {
-            if let Event::Listed { keys, in_scope } = event {
-                let mut told = listener.lock().unwrap();
-                *told = (told.0 + keys, told.1 + in_scope);
-            }
-        });
+        let told = told(&mut context);
         let scope = Scope::of(["blog:", "shop:", "wiki:"].map(|prefix| Prefix::new(prefix).unwrap()));
         let survey = survey(&address(), &scope, &ClearOptions::default(), &context).await.unwrap();
         let found: Vec<_> = survey.found.iter().map(|found| (found.keys, found.bytes)).collect();
@@ -149,15 +139,9 @@ mod tests {
             }
             _ => text("ERROR\r\n"),
         });
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let listener = Arc::clone(&told);
-        context.events = Events::to(move |event| {
-            if let Event::Listed { keys, in_scope } = event {
-                listener.lock().unwrap().push((keys, in_scope));
-            }
-        });
+        let told = told(&mut context);
         let scope = Scope::of([Prefix::new("shop:").unwrap()]);
         survey(&address(), &scope, &ClearOptions::default(), &context).await.unwrap();
-        assert_eq!(*told.lock().unwrap(), [(KEYS_PER_EVENT, KEYS_PER_EVENT / 4)]);
+        assert_eq!(*told.lock().unwrap(), (KEYS_PER_EVENT, KEYS_PER_EVENT / 4));
     }
 }

@@ -114,7 +114,7 @@ pub(super) async fn dump(
 }
 
 const fn is_malformed(error: &Error) -> bool {
-    matches!(error.problem, Problem::Codec { cause: CodecError::Malformed { .. }, .. })
+    matches!(error.problem, Problem::Codec { source: CodecError::Malformed { .. }, .. })
 }
 
 pub(super) async fn walk(

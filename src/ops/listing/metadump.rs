@@ -238,7 +238,7 @@ impl<V: Visitor> Dump<'_, V> {
     fn garbled(&self, error: Error) -> Error {
         let is_malformed = matches!(
             error.problem,
-            Problem::Codec { cause: CodecError::Malformed { .. }, .. } | Problem::BadKey { .. }
+            Problem::Codec { source: CodecError::Malformed { .. }, .. } | Problem::BadKey { .. }
         );
         if is_malformed && self.dialect.stalls_garble() {
             return Error { problem: Problem::Garbled { doing: DOING }, ..error };

@@ -90,9 +90,9 @@ impl ListedItem<'_> {
     /// The server could not have listed this key.
     pub(super) fn decode_key(self, server: &ServerAddr, key: &mut BytesMut) -> Result<(), Error> {
         key.clear();
-        self.append_key(key).map_err(|cause| Error {
+        self.append_key(key).map_err(|source| Error {
             server: server.clone(),
-            problem: Problem::BadKey { cause, excerpt: Excerpt::of(self.raw_key()) },
+            problem: Problem::BadKey { source, excerpt: Excerpt::of(self.raw_key()) },
         })
     }
 
