@@ -1,9 +1,11 @@
 //! Clears while the server is busy with other things.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tempfile::TempDir;
 
+use crate::support::fake::Fake;
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version, each_version};
 use crate::support::traffic::{StopAtEnd, get};
@@ -256,15 +258,45 @@ fn long(prefix: &str, count: usize) -> impl Iterator<Item = String> {
 
 const MORE_THAN_MEMORY_HOLDS: usize = 40_000;
 
+/// As long as a test waits: these clears wait for the test.
+const PATIENCE_SECONDS: &str = "120";
+
+/// A way to the server that holds deletes back until `may_delete`; it is told of each listing that has ended.
+fn holding_deletes(
+    server: &Server,
+    may_delete: impl Fn() -> bool + Send + Sync + 'static,
+    listing_ended: impl Fn() + Send + Sync + 'static,
+) -> Fake {
+    let address = server.address().to_owned();
+    Fake::start(move |peer| {
+        let lists = AtomicBool::new(false);
+        peer.pass_on_to(&address, |line| {
+            if line.starts_with("lru_crawler ") {
+                lists.store(true, Relaxed);
+            }
+            if line.starts_with("md ") || line.starts_with("delete ") {
+                wait_for("deletes to be allowed", || may_delete().then_some(()));
+            }
+        });
+        if lists.load(Relaxed) {
+            listing_ended();
+        }
+    })
+}
+
 fn more_keys_than_memory_holds(version: Version) {
     let server = Server::start(version, &[]);
     server.store(long("shop:", MORE_THAN_MEMORY_HOLDS).chain(long("blog:", 1_000)));
-    let clear = mcflush(["--rate", "20000", "--prefix", "shop:", server.address()]).spawn();
+    let has_a_file = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&has_a_file);
+    let way = holding_deletes(&server, move || seen.load(Relaxed), || {});
+    let clear = mcflush(["--timeout", PATIENCE_SECONDS, "--prefix", "shop:", way.address()]).spawn();
     wait_for("the unlinked file", || {
         let open = std::fs::read_dir(format!("/proc/{}/fd", clear.pid())).expect("it runs");
         let is_deleted = |path: std::path::PathBuf| path.to_string_lossy().ends_with("(deleted)");
         open.flatten().any(|entry| std::fs::read_link(entry.path()).is_ok_and(is_deleted)).then_some(())
     });
+    has_a_file.store(true, Relaxed);
     clear.wait().is_complete().counts(MORE_THAN_MEMORY_HOLDS);
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1_000));
 }
@@ -272,7 +304,10 @@ fn more_keys_than_memory_holds(version: Version) {
 fn without_a_temporary_file_for_keys_that_memory_cannot_hold(version: Version) {
     let server = Server::start(version, &[]);
     server.store(long("shop:", MORE_THAN_MEMORY_HOLDS).chain(long("blog:", 1_000)));
-    let run = mcflush(["-v", "--rate", "20000", "--prefix", "shop:", server.address()])
+    let is_given_up = Arc::new(AtomicBool::new(false));
+    let (seen, noted) = (Arc::clone(&is_given_up), Arc::clone(&is_given_up));
+    let way = holding_deletes(&server, move || seen.load(Relaxed), move || noted.store(true, Relaxed));
+    let run = mcflush(["-v", "--timeout", PATIENCE_SECONDS, "--prefix", "shop:", way.address()])
         .env("TMPDIR", "/nonexistent/folder")
         .run();
     run.exits(0).says("complete").warns("no temporary file");

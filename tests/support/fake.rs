@@ -236,6 +236,23 @@ impl Peer {
         }
     }
 
+    /// Passes each line on to `server` once `before` has returned, and the answers back, until the client hangs up.
+    pub fn pass_on_to(&mut self, server: &str, before: impl Fn(&str)) {
+        let mut onward = TcpStream::connect(server).expect("the server listens");
+        let mut answers = onward.try_clone().expect("a second handle");
+        let mut back = self.input.get_ref().try_clone().expect("a second handle");
+        // Either end may hang up at any time.
+        let answering = std::thread::spawn(move || drop(io::copy(&mut answers, &mut back)));
+        while let Some(line) = self.line() {
+            before(&line);
+            if onward.write_all(format!("{line}\r\n").as_bytes()).is_err() {
+                break;
+            }
+        }
+        let _ = onward.shutdown(Shutdown::Both);
+        let _ = answering.join();
+    }
+
     fn hang_up(mut self) {
         // What was sent must arrive: a close with unread input becomes a reset, which can overtake it.
         let _ = self.input.get_ref().shutdown(Shutdown::Write);
