@@ -12,6 +12,8 @@ mod differential;
 mod limits;
 #[cfg(feature = "cli")]
 mod passthrough;
+#[path = "../support/recorded.rs"]
+mod recorded;
 #[cfg(feature = "cli")]
 #[path = "../support/mod.rs"]
 mod support;

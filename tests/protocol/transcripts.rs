@@ -1,12 +1,14 @@
 //! Recorded answers of real servers. The codec must decode them fully, however they are cut, and encode them to the same
 //! bytes. If an old server speaks a different dialect, the codec must refuse the first line that shows it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::BytesMut;
 use mcflush::codec::{Answer, Asked, ClientCodec, CodecError, Role, ServerCodec};
 use mcflush::protocol::{Reply, Request};
 use tokio_util::codec::Decoder;
+
+use crate::recorded::{Exchange, exchanges, files, folder};
 
 /// A request, and the line of its answer that the codec must refuse.
 type Refused = (&'static str, &'static str);
@@ -43,80 +45,6 @@ const OTHER_LANGUAGE: [(&str, &str, &[Refused]); 9] = [
 /// The servers that do not know the present form of `ms`, and read its data block as a command: their second error line
 /// answers no request.
 const WITHOUT_META_SET: [&str; 7] = ["1.4.15", "1.4.25", "1.4.33", "1.5.6", "1.5.22", "1.6.6", "1.6.9"];
-
-/// An exchange: the bytes that the client sent, and the bytes that the server sent back.
-struct Exchange {
-    sent: Vec<u8>,
-    received: Vec<u8>,
-    closed: bool,
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
-}
-
-fn files() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for version in std::fs::read_dir(folder()).unwrap() {
-        for file in std::fs::read_dir(version.unwrap().path()).unwrap() {
-            files.push(file.unwrap().path());
-        }
-    }
-    files.sort();
-    assert_eq!(files.len(), 198);
-    files
-}
-
-fn exchanges(path: &Path) -> Vec<Exchange> {
-    let mut exchanges: Vec<Exchange> = Vec::new();
-    for line in std::fs::read_to_string(path).unwrap().lines() {
-        match line.split_at(2) {
-            ("> ", text) => exchanges.push(Exchange { sent: unescape(text), received: Vec::new(), closed: false }),
-            ("< ", text) => exchanges.last_mut().unwrap().received.extend(unescape(text)),
-            ("! ", _) => exchanges.last_mut().unwrap().closed = true,
-            _ => {}
-        }
-    }
-    exchanges
-}
-
-/// Decodes `\r`, `\n`, `\\`, `\xNN`, and `\{c*N}` for a run of one character.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let code = &rest[at + 1..];
-        let used = match code.as_bytes()[0] {
-            b'r' => {
-                bytes.push(b'\r');
-                1
-            }
-            b'n' => {
-                bytes.push(b'\n');
-                1
-            }
-            b'\\' => {
-                bytes.push(b'\\');
-                1
-            }
-            b'x' => {
-                bytes.push(u8::from_str_radix(&code[1..3], 16).unwrap());
-                3
-            }
-            b'{' => {
-                let end = code.find('}').unwrap();
-                let count: usize = code[3..end].parse().unwrap();
-                bytes.extend(std::iter::repeat_n(code.as_bytes()[1], count));
-                end + 1
-            }
-            other => panic!("\\{}", char::from(other)),
-        };
-        rest = &code[used..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
 
 /// The requests, and the bytes that are left if a data block does not have the length that its line says: there is no way
 /// to find the next request.

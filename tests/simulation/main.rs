@@ -2,12 +2,15 @@
 //! that waiting takes no time. Whatever goes wrong, mcflush must delete only the right items and report the truth.
 // The lint forbids waits in the client; these waits belong to the model.
 #![allow(clippy::disallowed_methods)]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::string_slice, clippy::unwrap_used)]
 
 mod chance;
 mod model;
 mod oracle;
 mod plan;
+#[path = "../support/recorded.rs"]
+mod recorded;
+mod recorded_servers;
 mod run;
 mod talk;
 mod wire;

@@ -79,7 +79,9 @@ struct FlushMark {
 pub enum Verb {
     Set,
     Add,
+    Replace,
     Append,
+    Prepend,
     Cas(u64),
 }
 
@@ -98,6 +100,10 @@ pub struct Model {
     pub has_cas: bool,
     /// Whether the server can dump its LRU lists: by default from 1.5.0 on, with an option from 1.4.31 on.
     pub has_crawler: bool,
+    /// Whether the server moves slab pages: by default from 1.5.0 on, before that with an option.
+    pub moves_pages: bool,
+    /// The number of slab classes that items are in.
+    pub classes: u64,
     /// The items, in the order of the hash table.
     pub items: BTreeMap<(u64, Key), Item>,
     lists: BTreeMap<(u32, List), BTreeMap<u64, Key>>,
@@ -135,6 +141,8 @@ impl Model {
             version,
             has_cas,
             has_crawler: version >= [1, 5, 0],
+            moves_pages: version >= [1, 5, 0],
+            classes: 2,
             items: BTreeMap::new(),
             lists: BTreeMap::new(),
             counters: Counters::default(),
@@ -179,8 +187,9 @@ impl Model {
 
     /// The server starts again, empty, and counts its CAS from the beginning.
     pub fn restart(&mut self, pid: u64) {
-        let (stamp, now, has_crawler) = (self.stamp, self.now, self.has_crawler);
-        *self = Self { pid, stamp, has_crawler, ..Self::new(self.version, self.has_cas, now) };
+        let (stamp, now) = (self.stamp, self.now);
+        let (has_crawler, moves_pages, classes) = (self.has_crawler, self.moves_pages, self.classes);
+        *self = Self { pid, stamp, has_crawler, moves_pages, classes, ..Self::new(self.version, self.has_cas, now) };
     }
 
     fn fresh_cas(&mut self) -> u64 {
@@ -292,7 +301,7 @@ impl Model {
                 self.note_read(key);
                 return Outcome::NotDone;
             }
-            (Verb::Append, None) => return Outcome::NotDone,
+            (Verb::Replace | Verb::Append | Verb::Prepend, None) => return Outcome::NotDone,
             (Verb::Cas(_), None) => return Outcome::NotFound,
             (Verb::Cas(cas), Some(item)) if item.cas != cas => return Outcome::Exists,
             (Verb::Cas(_), Some(_)) => self.counters.cas_hits += 1,
@@ -310,7 +319,7 @@ impl Model {
             is_noted_later: false,
             is_stale: false,
             list: if self.is_segmented() { List::Hot } else { List::Cold },
-            class: 1 + (hash(key) % 2) as u32,
+            class: 1 + (hash(key) % self.classes) as u32,
             place: 0,
             born: self.stamp,
             changed: self.stamp,
@@ -318,8 +327,9 @@ impl Model {
             held_until: 0,
             was_held_long: false,
         };
-        if let (Verb::Append, Some(before)) = (verb, before) {
-            item.value = [&before.value[..], value].concat();
+        if let (Verb::Append | Verb::Prepend, Some(before)) = (verb, before) {
+            let parts = if verb == Verb::Append { [&before.value[..], value] } else { [value, &before.value[..]] };
+            item.value = parts.concat();
             (item.expires, item.flags, item.born) = (before.expires, before.flags, before.born);
             item.was_in_the_middle = before.was_in_the_middle;
         }

@@ -53,8 +53,8 @@ pub fn first_command(buffer: &[u8]) -> Option<(Command, usize)> {
     if command.word(0).starts_with('m') && command.flag('b').is_some() {
         command.words[1] = BASE64_STANDARD.decode(command.key()).unwrap_or_default();
     }
-    if matches!(command.word(0), "set" | "add" | "append" | "cas") {
-        let length: usize = command.number(4);
+    if matches!(command.word(0), "set" | "add" | "replace" | "append" | "prepend" | "cas" | "ms") {
+        let length: usize = command.number(if command.word(0) == "ms" { 2 } else { 4 });
         command.data = buffer.get(used..used + length)?.to_vec();
         buffer.get(used + length..used + length + 2)?;
         used += length + 2;
@@ -81,18 +81,21 @@ pub fn answer(model: &mut Model, command: &Command) -> Vec<u8> {
         }
         "mn" if has_meta => b"MN\r\n".to_vec(),
         "stats" => stats(model, command),
-        name @ ("set" | "add" | "append" | "cas") => {
+        name @ ("set" | "add" | "replace" | "append" | "prepend" | "cas") => {
             let verb = match name {
                 "set" => Verb::Set,
                 "add" => Verb::Add,
+                "replace" => Verb::Replace,
                 "append" => Verb::Append,
+                "prepend" => Verb::Prepend,
                 _ => Verb::Cas(command.number(5)),
             };
             stored(model.store(verb, key, &command.data, command.number(2), command.number(3))).into()
         }
         name @ ("get" | "gets") => {
             let mut said = Vec::new();
-            if let Some(item) = model.get(key, true) {
+            for key in &command.words[1..] {
+                let Some(item) = model.get(key, true) else { continue };
                 said.extend_from_slice(b"VALUE ");
                 said.extend_from_slice(key);
                 said.extend_from_slice(format!(" {} {}", item.flags, item.value.len()).as_bytes());
@@ -168,7 +171,7 @@ fn meta_get(model: &mut Model, command: &Command) -> String {
     }
     // The server tells the first reader of a stale item to recache it.
     if item.is_stale {
-        said.push_str(" W X");
+        said.push_str(" X W");
     }
     said + "\r\n"
 }
@@ -206,13 +209,17 @@ fn stats(model: &Model, command: &Command) -> Vec<u8> {
                 stat("moves_to_warm", &counters.moves_to_warm);
                 stat("moves_within_lru", &counters.moves_within_lru);
             }
-            stat("slab_reassign_rescues", &counters.rescues);
-            stat("slab_reassign_running", &u8::from(model.is_moving_pages));
+            if model.moves_pages {
+                stat("slab_reassign_rescues", &counters.rescues);
+                stat("slab_reassign_running", &u8::from(model.is_moving_pages));
+            }
         }
         "settings" => {
             stat("cas_enabled", &yes(model.has_cas));
-            stat("lru_crawler", &yes(model.has_crawler));
-            stat("lru_maintainer_thread", &yes(model.is_segmented()));
+            if model.version >= [1, 4, 25] {
+                stat("lru_crawler", &yes(model.has_crawler));
+                stat("lru_maintainer_thread", &yes(model.is_segmented()));
+            }
             if model.version >= [1, 5, 0] {
                 stat("lru_segmented", &yes(model.is_segmented()));
                 stat("dump_enabled", &"yes");

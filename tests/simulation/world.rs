@@ -73,6 +73,7 @@ impl World {
         let epoch = 1_764_000_000_000 + chance.below(1_000);
         let mut model = Model::new(plan.version, plan.has_cas, epoch - 500_000);
         model.has_crawler = plan.has_crawler;
+        model.moves_pages |= plan.server.moves_pages_at.is_some();
         model.hash_power = plan.server.hash_power.unwrap_or(model.hash_power);
         fill(&mut model, plan, &mut chance);
         if let Some(before) = plan.server.flushed_before {
