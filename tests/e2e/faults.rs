@@ -100,6 +100,7 @@ fn half_a_line_then_silence() {
         ("version", "VERSION 1.6"),
         (HASH_DUMP, "key=shop%3A1 exp=-1 la=17"),
     ];
+    let mut runs = Vec::new();
     for (at, half) in halves {
         for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
             let fake = Fake::answering(move |line| {
@@ -109,15 +110,21 @@ fn half_a_line_then_silence() {
                     answer("1.6.38", "END\r\n", line)
                 }
             });
-            let run = once(&[command, &["--timeout", "0.3"]].concat(), fake.address());
-            // A flush does not need the count of items before it, nor does a clear need the statistics.
-            if command == ["--all"] && at == HASH_DUMP {
-                // The server confirmed the flush, and mcflush sends it again.
-                run.exits(0).says("a strong hint");
-                assert_eq!(fake.count_lines("flush_all"), 2);
-            } else if fake.has_line(at) && !(command == ["--all"] && at == "stats") {
-                run.fails(fake.address(), &["timeout"]).claims_nothing();
-            }
+            // Long enough that a busy machine does not look like a silent server.
+            let options = ["--timeout", "4", "--retries", "0", fake.address()];
+            let run = mcflush(command.iter().chain(&options)).spawn();
+            runs.push((run, fake, command, at));
+        }
+    }
+    for (run, fake, command, at) in runs {
+        let run = run.wait();
+        // A flush does not need the count of items before it, nor does a clear need the statistics.
+        if command == ["--all"] && at == HASH_DUMP {
+            // The server confirmed the flush, and mcflush sends it again.
+            run.exits(0).says("a strong hint");
+            assert_eq!(fake.count_lines("flush_all"), 2);
+        } else if fake.has_line(at) && !(command == ["--all"] && at == "stats") {
+            run.fails(fake.address(), &["timeout"]).claims_nothing();
         }
     }
 }

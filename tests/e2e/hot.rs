@@ -44,7 +44,7 @@ fn what_is_used(version: Version) {
     let document = document(run.exits(0));
     let (shop, blog) = (of(&document, "shop:"), of(&document, "blog:"));
     let [gets, hits, sets] = [&shop["gets"], &shop["hits"], &blog["sets"]].map(|count| count.as_u64().unwrap());
-    assert!(sets > 20 && hits.abs_diff(gets / 2) <= 1 && sets.abs_diff(hits) <= 1, "{run}");
+    assert!(sets > 5 && hits.abs_diff(gets / 2) <= 1 && sets.abs_diff(hits) <= 1, "{run}");
     // A look-up that belongs to a store must not count as a get.
     assert!(blog["gets"].as_u64().unwrap() <= 1, "{run}");
     let per_second = shop["gets_per_second"].as_f64().unwrap();
@@ -68,8 +68,8 @@ fn beside_namespaces(version: Version) {
         let idle = of(&document, "idle:");
         assert_eq!((&idle["keys"], &idle["reads_per_second"]), (&json!(100), &json!(0.0)));
     }
-    assert!(of(&document, "shop:")["reads_per_second"].as_f64().unwrap() > 20.0, "{run}");
-    assert!(of(&document, "blog:")["writes_per_second"].as_f64().unwrap() > 20.0, "{run}");
+    assert!(of(&document, "shop:")["reads_per_second"].as_f64().unwrap() > 5.0, "{run}");
+    assert!(of(&document, "blog:")["writes_per_second"].as_f64().unwrap() > 5.0, "{run}");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains(">reads/s</button>") && page.contains(" reads/s, "), "{page}");
 }
@@ -88,9 +88,14 @@ fn without_a_log(version: Version) {
 #[test]
 fn deletes_and_evictions_are_counted() {
     let server = Server::start(Version::Sid, &["-m", "2"]);
-    let mut running = mcflush(["hot", "--seconds", "0.8", "--json", server.address()]).spawn();
     let mut connection = server.connect();
     let (value, mut number) = ("x".repeat(10_000), 0);
+    while server.stat("evictions") == 0 {
+        number += 1;
+        connection.send(format!("set fill:{number} 0 0 10000\r\n{value}\r\n").as_bytes());
+        assert_eq!(connection.line().as_deref(), Some("STORED"));
+    }
+    let mut running = mcflush(["hot", "--seconds", "0.8", "--json", server.address()]).spawn();
     while running.is_running() {
         number += 1;
         connection.send(
@@ -106,8 +111,8 @@ fn deletes_and_evictions_are_counted() {
     let document = document(run.exits(0));
     let (gone, fill) = (of(&document, "gone:"), of(&document, "fill:"));
     let count = |row: &Value, name: &str| row[name].as_u64().unwrap();
-    assert!(count(&gone, "deletes") > 50 && count(&gone, "deletes").abs_diff(count(&gone, "sets")) <= 1, "{run}");
-    assert!(count(&gone, "gets") <= 1 && count(&fill, "evictions") > 10, "{run}");
+    assert!(count(&gone, "deletes") > 5 && count(&gone, "deletes").abs_diff(count(&gone, "sets")) <= 1, "{run}");
+    assert!(count(&gone, "gets") <= 1 && count(&fill, "evictions") > 5, "{run}");
 }
 
 #[test]

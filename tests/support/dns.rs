@@ -92,23 +92,24 @@ impl DeadDns {
         self.wait_for_names(1);
     }
 
-    /// Whether any of this many names was asked for again: by then a resolver has waited for some seconds.
-    pub fn was_asked_again(&self, names: usize) -> bool {
+    /// The questions that came since the last wait.
+    pub fn further_questions(&self) -> usize {
         self.0.set_nonblocking(true).expect("a socket option");
-        let questions = std::iter::from_fn(|| self.0.recv(&mut [0; 512]).ok()).count();
-        // Each name is asked for once for each address family.
-        questions > 2 * names
+        std::iter::from_fn(|| self.0.recv(&mut [0; 512]).ok()).count()
     }
 
-    /// Waits until this many different names were asked for.
+    /// Waits until this many different names were asked for. None may be asked for again before all were.
     pub fn wait_for_names(&self, count: usize) {
-        let (mut names, mut question) = (BTreeSet::new(), [0; 512]);
+        let (mut names, mut question, mut questions) = (BTreeSet::new(), [0; 512], 0);
         while names.len() < count {
             let asked = format!("a question about another name than these {} of {count}", names.len());
             let length = self.0.recv(&mut question).expect(&asked);
             // The name is after the header, up to the empty label.
             let name = question[..length].get(12..).expect("a header").split(|&byte| byte == 0).next();
             names.insert(name.unwrap_or_default().to_vec());
+            questions += 1;
         }
+        // Each name is asked for once for each address family.
+        assert!(questions <= 2 * count, "{questions} questions before {count} names were asked for");
     }
 }

@@ -15,6 +15,9 @@ use super::{signal, wait_for};
 /// A run that takes longer than this hangs. It is far longer than any run takes, and shorter than [`super::LONG`].
 const DEADLINE: Duration = Duration::from_secs(400);
 
+/// See [`mcflush`].
+const PATIENT: &str = "--timeout=60";
+
 /// The words by which scripts tell failures apart; they are part of the contract.
 const KINDS: [&str; 15] = [
     "refused",
@@ -65,6 +68,8 @@ pub struct Mcflush {
     limits: Vec<String>,
     stdout: Option<Stdio>,
     verbose: Verbose,
+    /// Whether it gets [`PATIENT`].
+    is_patient: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +80,15 @@ enum Verbose {
 }
 
 /// The command line `mcflush ARGUMENTS`. A clear or flush also gets `-v`, so that a failed test can show what mcflush
-/// did; [`Mcflush::without_v`] leaves it out.
+/// did; [`Mcflush::without_v`] leaves it out. A run of which the test does not choose the timeout waits as long as a test
+/// does, because a busy machine may keep a server from answering for longer than mcflush waits otherwise.
 pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflush {
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let has = |options: &[&str]| arguments.iter().any(|argument| options.iter().any(|option| argument == option));
     // A command that only looks at servers can have a prefix too.
     let looks = arguments.first().is_some_and(|first| COMMANDS.iter().any(|command| first == command));
+    let asks =
+        arguments.first().is_some_and(|first| ["stats", "keys", "namespaces"].iter().any(|command| first == command));
     let empties = has(&["--all", "--prefix", "--app", "--match", "--keys-from"]);
     let verbose = if has(&["-v", "-vvv"]) {
         Verbose::Given
@@ -89,7 +97,9 @@ pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflu
     } else {
         Verbose::No
     };
-    Mcflush { arguments, environment: BTreeMap::new(), limits: Vec::new(), stdout: None, verbose }
+    let chooses_timeout = arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--timeout"));
+    let is_patient = !chooses_timeout && !has(&["--config"]) && (empties && !looks || asks);
+    Mcflush { arguments, environment: BTreeMap::new(), limits: Vec::new(), stdout: None, verbose, is_patient }
 }
 
 impl Mcflush {
@@ -119,6 +129,13 @@ impl Mcflush {
     pub fn spawn(mut self) -> Running {
         if self.verbose == Verbose::Added {
             self.arguments.insert(0, "-v".into());
+        }
+        if self.is_patient
+            && !["HOME", "MCFLUSH_CONFIG", "XDG_CONFIG_HOME"].iter().any(|name| self.environment.contains_key(*name))
+        {
+            // A command goes first.
+            let at = usize::from(self.arguments.first().is_some_and(|first| !first.to_string_lossy().starts_with('-')));
+            self.arguments.insert(at, PATIENT.into());
         }
         let mut shown = String::from("mcflush");
         for argument in &self.arguments {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{signal, wait_for};
 
-const ROWS: u16 = 24;
+const ROWS: u16 = 50;
 
 pub struct Terminal {
     child: Child,
