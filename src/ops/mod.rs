@@ -16,6 +16,7 @@ pub mod keys;
 mod listing;
 pub mod namespaces;
 mod nearest;
+mod notes;
 mod pages;
 pub(crate) mod retry;
 #[cfg(test)]

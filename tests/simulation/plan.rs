@@ -97,6 +97,8 @@ pub struct ServerFaults {
     pub in_the_middle: u64,
     /// The power of two of the buckets that the hash table has at first, if it is small enough to grow.
     pub hash_power: Option<u32>,
+    /// Milliseconds between two turns of the LRU maintainer at most, if the machine keeps it from running.
+    pub late_turns: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -180,6 +182,7 @@ impl Plan {
             evicts_every: happens(it, 20).then(|| it.within(3, 300)),
             in_the_middle: if happens(it, 50) { it.within(10, 100) } else { 0 },
             hash_power: None,
+            late_turns: None,
         };
         let traffic: Vec<_> = (0..it.below(4))
             .map(|_| {
@@ -276,6 +279,9 @@ impl Plan {
             for traffic in &mut self.traffic {
                 traffic.holds = it.within(1, 30);
             }
+        }
+        if it.percent(10) && !is_calm {
+            self.server.late_turns = Some(it.within(1_000, 9_000));
         }
         self.is_twice = it.percent(10) && matches!(self.job, Job::Clear(_)) && !self.job.compares();
     }

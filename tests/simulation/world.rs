@@ -81,6 +81,9 @@ impl World {
             flush_under_reads(&mut model, plan, &mut chance);
         }
         model.now = epoch;
+        if plan.server.late_turns.is_some() {
+            read_some(&mut model, &mut chance);
+        }
         let state = State {
             model,
             oracle: Oracle::new(plan),
@@ -239,12 +242,17 @@ impl World {
     }
 
     async fn maintain(self, mut chance: Chance) {
-        let mut pause = 1_000;
+        let late = self.plan.server.late_turns;
+        let mut pause = late.map_or(1_000, |late| chance.within(1, late));
         loop {
             sleep(Duration::from_millis(pause)).await;
             let any = self.with(|state| state.model.maintain());
             // The LRU maintainer sleeps longer if there is nothing to do.
-            pause = if any { chance.within(1, 50) } else { (pause * 2).min(1_000) };
+            pause = match late {
+                Some(late) => chance.within(1, late),
+                None if any => chance.within(1, 50),
+                None => (pause * 2).min(1_000),
+            };
         }
     }
 
@@ -378,13 +386,18 @@ pub fn key(is_in_scope: bool, number: u64) -> Key {
     .into_bytes()
 }
 
-/// A client flushes while others read: the server notes some of the reads only after the flush.
-fn flush_under_reads(model: &mut Model, plan: &Plan, chance: &mut Chance) {
+/// Clients read some keys twice; the LRU maintainer has yet to note that.
+fn read_some(model: &mut Model, chance: &mut Chance) {
     for _ in 0..chance.within(0, 40) {
         let read = key(chance.percent(50), chance.below(400));
         model.get(&read, true);
         model.get(&read, true);
     }
+}
+
+/// A client flushes while others read: the server notes some of the reads only after the flush.
+fn flush_under_reads(model: &mut Model, plan: &Plan, chance: &mut Chance) {
+    read_some(model, chance);
     model.flush_all();
     for _ in 0..chance.below(plan.in_scope + 1) {
         model.store(Verb::Set, &key(chance.percent(70), chance.below(400)), b"9", 0, 0);

@@ -51,6 +51,11 @@ impl OtherClients {
         Self { last: activity.map(|activity| (activity, own_uses)), quiet_since: Instant::now() }
     }
 
+    /// The run of the LRU maintainer at that time.
+    fn turns(&self) -> Option<u64> {
+        self.last.and_then(|(activity, _)| activity.turns)
+    }
+
     fn changes(&mut self, activity: Option<Activity>, own_uses: u64) -> Changes {
         let now = activity.map(|activity| (activity, own_uses));
         let changes = match (self.last, now) {
@@ -84,7 +89,7 @@ impl Run<'_> {
         loop {
             let began = Instant::now();
             let was_quiet_since = others.quiet_since;
-            let turns = waited.take().or(others.last.and_then(|(activity, _)| activity.turns));
+            let turns = waited.take().or(others.turns());
             let (mut walk, mut coverage) = match self.whole_pass().await {
                 Ok(Pass::Whole(walk, coverage)) => (walk, coverage),
                 Ok(Pass::Refused(reply)) => return Ok(Err(reply)),
@@ -160,14 +165,14 @@ impl Run<'_> {
                 Verdict::Again(_) if number >= PASSES_MAX => return Err(self.gave_up(&walk)),
                 Verdict::Again(wait) => wait,
             };
+            // Without the wait for notes, both passes could miss a key that is hidden until the server notes a read.
             if wait == Duration::ZERO {
-                // Without this wait, both passes could miss a key that is hidden until the server notes a read.
-                waited = match self.wait_for_notes(turns, HIDDEN).await {
-                    Err(error) if error.kind() == FailureKind::Deadline => return Err(self.undecided("the deadline")),
-                    result => result?,
-                };
+                waited = self.notes(turns).await?;
             } else {
+                let turns = others.turns();
                 self.pause(wait, HIDDEN).await?;
+                // A busy machine may have kept the server's LRU maintainer from running for all that time.
+                waited = self.notes(turns).await?;
                 let changes = others.changes(self.activity().await?, self.own_uses());
                 is_rescued = changes.is_rescued;
                 if changes.is_restarted {
@@ -208,6 +213,14 @@ impl Run<'_> {
     fn tell(&self, old: u64) {
         let (miss_rate, doubt) = (self.evidence.miss_rate(), self.evidence.doubt());
         self.shared.context.events.tell(Event::Evidence { old, miss_rate, doubt });
+    }
+
+    /// Waits until the server has noted the reads from before this run of its LRU maintainer. Returns its current run.
+    async fn notes(&mut self, since: Option<u64>) -> Result<Option<u64>, Error> {
+        match self.wait_for_notes(since, HIDDEN).await {
+            Err(error) if error.kind() == FailureKind::Deadline => Err(self.undecided("the deadline")),
+            result => result,
+        }
     }
 
     async fn pause(&self, time: Duration, why: &'static str) -> Result<(), Error> {

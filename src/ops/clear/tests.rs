@@ -626,6 +626,28 @@ async fn a_server_that_is_flushed_all_the_time_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_was_read_is_deleted_however_late_the_lru_maintainer_runs() {
+    let began = Instant::now();
+    // The first run that begins after the read notes it, and the key is listed from then on.
+    let runs = move || began.elapsed().as_secs() / 4;
+    let is_deleted = std::sync::atomic::AtomicBool::new(false);
+    let (context, _) = server(move |line| match line {
+        "stats" => Say::Text(format!(
+            "STAT pid 7\r\nSTAT uptime 100\r\nSTAT get_hits 2\r\nSTAT cmd_set 1\r\nSTAT lru_maintainer_juggles {}\r\nEND\r\n",
+            runs()
+        )),
+        LRU_DUMP if runs() > 0 && !is_deleted.load(SeqCst) => Say::Text(item("shop:1", 2) + "END\r\n"),
+        LRU_DUMP => text("END\r\n"),
+        line => {
+            is_deleted.fetch_or(line.starts_with("md ") && !line.ends_with(" I"), SeqCst);
+            at_rest("1.6.18", line)
+        }
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn passes_of_a_server_in_use_are_three_turns_of_its_lru_maintainer_apart() {
     let began = Instant::now();
     let turns = move || began.elapsed().as_millis() / 10;

@@ -309,8 +309,8 @@ impl Flushing<'_> {
         Retries::new(self.context).until_done(self.server, flush).await
     }
 
-    /// Sends `flush_all` once more after the server's clock has turned twice: reads of the first flush's second that
-    /// the server notes late are then in the past.
+    /// Sends `flush_all` once more after the server has noted the reads from before the first one, which make items
+    /// readable again, and its clock has turned twice, so that the second one hides these items.
     async fn twice(&self) -> Result<(), Error> {
         self.turn(Until::TheFlushIsPast).await?;
         self.again().await

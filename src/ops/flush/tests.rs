@@ -88,6 +88,34 @@ async fn a_question_before_a_flush_that_is_closed_at_is_no_reason_against_it() {
     }
 }
 
+/// The server notes a read only after its clock has turned twice: the second flush has to come after that.
+#[tokio::test(start_paused = true)]
+async fn a_second_flush_waits_for_a_late_lru_maintainer() {
+    let began = Instant::now();
+    let runs = move || began.elapsed().as_secs() / 5;
+    let flushes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&flushes);
+    let (context, _) = server(move |line| match line {
+        "stats" => {
+            let time = 1_764_000_000 + began.elapsed().as_secs();
+            let run = runs();
+            Say::Text(format!(
+                "STAT pid 7\r\nSTAT version 1.6.45\r\nSTAT time {time}\r\nSTAT lru_maintainer_juggles {run}\r\nEND\r\n"
+            ))
+        }
+        "stats settings" => text("STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n"),
+        "version" => text("VERSION 1.6.45\r\n"),
+        "flush_all" => {
+            seen.lock().unwrap().push(runs());
+            text("OK\r\n")
+        }
+        _ => text("ERROR\r\n"),
+    });
+    flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap();
+    // The run under way at the first flush may have begun before a read; the one after it notes that read.
+    assert_eq!(*flushes.lock().unwrap(), [0, 2]);
+}
+
 /// Where nothing can be listed, the flush is made again when the server's clock has turned twice.
 #[tokio::test(start_paused = true)]
 async fn a_second_flush_waits_for_the_server_s_clock() {

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::Error;
+use crate::ops::notes::Notes;
 use crate::ops::{Context, Event, figure};
 use crate::protocol::stats::StatsGroup;
 
@@ -19,13 +20,13 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// The time between two looks at the server's clock.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// If the clock has not turned by then, it does not turn at all.
-const LONGEST: Duration = Duration::from_secs(10);
+/// If the clock has not turned by then, or the LRU maintainer has not run, it does not at all.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What mcflush waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Reads of the flush's second that the server notes late are in the past.
+    /// The server has noted all reads from before the flush, and its second is in the past.
     TheFlushIsPast,
     /// The server keeps items that are stored from then on.
     StoresStay,
@@ -55,14 +56,15 @@ pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -
     let began = Instant::now();
     // A proxy closes the connection here, and a service may answer an error: then mcflush waits the whole time.
     if let Ok(mut client) = context.connect(server).await
-        && let Some(first) = time(&mut client).await
+        && let Some(first) = look(&mut client).await
     {
+        let mut notes = first.run.filter(|_| until == Until::TheFlushIsPast).map(Notes::before);
         while began.elapsed() < LONGEST {
             sleep(LOOK).await;
-            match time(&mut client).await {
-                Some(now) if now < first.saturating_add(until.turns().into()) => {}
-                Some(_) => return Ok(()),
-                None => break,
+            let Some(now) = look(&mut client).await else { break };
+            let are_noted = notes.as_mut().zip(now.run).is_none_or(|(notes, run)| notes.are_complete(run));
+            if are_noted && now.time >= first.time.saturating_add(until.turns().into()) {
+                return Ok(());
             }
         }
     }
@@ -70,8 +72,16 @@ pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -
     Ok(())
 }
 
-/// The server's clock; none if the server does not report it.
-async fn time(client: &mut Client) -> Option<u64> {
+/// What a server reports of its progress.
+struct Look {
+    /// Its clock.
+    time: u64,
+    /// The run of its LRU maintainer; none if it has none, and notes each read at once.
+    run: Option<u64>,
+}
+
+/// None if the server does not report its time.
+async fn look(client: &mut Client) -> Option<Look> {
     let stats = client.stats(StatsGroup::General).await.ok()?;
-    figure::number(&stats, "time")
+    Some(Look { time: figure::number(&stats, "time")?, run: figure::number(&stats, "lru_maintainer_juggles") })
 }
