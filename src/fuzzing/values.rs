@@ -8,7 +8,7 @@ use crate::codec::{Answer, Role};
 use crate::protocol::admin::ServerVersion;
 use crate::protocol::cachedump::CachedumpItem;
 use crate::protocol::crawler::{Classes, MetadumpItem, MgdumpItem};
-use crate::protocol::meta::{MetaCode, MetaDebugReply, MetaReply, MetaVerb, OtherFlag, ReturnFlags};
+use crate::protocol::meta::{MetaCode, MetaDebugReply, MetaReply, MetaVerb, OtherFlag, OtherFlags, ReturnFlags};
 use crate::protocol::retrieval::{Keys, Value};
 use crate::protocol::stats::{PrefixStat, Stat, StatsArgument};
 use crate::protocol::storage::Credentials;
@@ -20,14 +20,11 @@ pub(crate) fn bytes(u: &mut Unstructured<'_>) -> Result<Bytes> {
     u.bytes(length).map(Bytes::copy_from_slice)
 }
 
-/// Flags that this crate has no name for, each letter at most once, as in a line.
-pub(crate) fn other_flags(u: &mut Unstructured<'_>) -> Result<Vec<OtherFlag>> {
-    let mut flags: Vec<OtherFlag> = Vec::new();
+/// A few flags.
+pub(crate) fn other_flags(u: &mut Unstructured<'_>) -> Result<OtherFlags> {
+    let mut flags = OtherFlags::new();
     for flag in u.arbitrary_iter::<OtherFlag>()?.take(3) {
-        let flag = flag?;
-        if flags.iter().all(|other| other.as_bytes().first() != flag.as_bytes().first()) {
-            flags.push(flag);
-        }
+        flags.insert(flag?);
     }
     Ok(flags)
 }

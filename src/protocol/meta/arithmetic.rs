@@ -7,7 +7,7 @@ use super::super::MetaKey;
 use super::super::item::Direction;
 use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
-use super::flags::{Flag, OtherFlag, Writer, flags};
+use super::flags::{Flag, OtherFlags, Writer, flags};
 
 /// `ma KEY flags…`: counts up or down (upstream's text, "Meta Arithmetic"). Answered by `HD`, or, with
 /// [`value`](Self::value), by `VA` and the new number; by `NF` (not found), `NS` (not stored) or `EX` (the CAS differs).
@@ -53,7 +53,7 @@ pub struct MetaArithmetic {
     pub exptime: Option<Exptime>,
     /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
-    pub others: Vec<OtherFlag>,
+    pub others: OtherFlags,
 }
 
 impl MetaArithmetic {
@@ -75,7 +75,7 @@ impl MetaArithmetic {
             initial: None,
             vivify: None,
             exptime: None,
-            others: Vec::new(),
+            others: OtherFlags::new(),
         }
     }
 
@@ -101,7 +101,7 @@ impl MetaArithmetic {
                         _ => return None,
                     }
                 }
-                _ => count.others.push(flag.other()?),
+                _ => return flag.add_to(&mut count.others),
             }
             Some(())
         };

@@ -7,7 +7,7 @@ use nom::sequence::preceded;
 
 use super::super::MetaKey;
 use super::super::line::{Grammar, Words, is_line, keyword, whole, word};
-use super::flags::{Flag, OtherFlag, Writer, flags};
+use super::flags::{Flag, OtherFlags, Writer, flags};
 use crate::conversions::conversions;
 
 /// `me KEY [b]`: the metadata of an item (upstream's text, "Meta Debug"). Answered by a [`MetaDebugReply`], or by `EN` if
@@ -27,18 +27,18 @@ pub struct MetaDebug {
     pub key: MetaKey,
     /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
-    pub others: Vec<OtherFlag>,
+    pub others: OtherFlags,
 }
 
 impl MetaDebug {
     /// `me KEY`.
     #[must_use]
     pub const fn new(key: MetaKey) -> Self {
-        Self { key, others: Vec::new() }
+        Self { key, others: OtherFlags::new() }
     }
 
     pub(in super::super) fn parse<'a>(line: &'a Bytes) -> impl Grammar<'a, Self> {
-        let put = |debug: &mut Self, flag: Flag<'_>| flag.other().map(|other| debug.others.push(other));
+        let put = |debug: &mut Self, flag: Flag<'_>| flag.add_to(&mut debug.others);
         word.flat_map(move |key| flags(line, key, Self::new, put))
     }
 
@@ -100,6 +100,7 @@ conversions!(MetaDebugReply, "answer to me", Self::as_bytes);
 
 #[cfg(test)]
 mod tests {
+    use super::super::OtherFlag;
     use super::*;
     use crate::protocol::Request;
 
@@ -112,7 +113,7 @@ mod tests {
         for (line, expected) in [
             ("me k", debug()),
             ("me AAE= b", MetaDebug::new(MetaKey::for_bytes(&b"\0\x01"[..]).unwrap())),
-            ("me k P", MetaDebug { others: vec![OtherFlag::new("P").unwrap()], ..debug() }),
+            ("me k P", MetaDebug { others: OtherFlag::new("P").unwrap().into(), ..debug() }),
         ] {
             assert_eq!(Request::parse(line.into()).0, Request::MetaDebug(expected), "{line}");
         }

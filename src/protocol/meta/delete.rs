@@ -6,7 +6,7 @@ use nom::Parser;
 use super::super::MetaKey;
 use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
-use super::flags::{Flag, OtherFlag, Writer, flags};
+use super::flags::{Flag, OtherFlags, Writer, flags};
 
 /// `md KEY flags…`: deletes an item, or marks it as stale (upstream's text, "Meta Delete"; since 1.6.0). Answered by `HD`,
 /// `NF` (not found) or `EX` (the CAS differs).
@@ -45,7 +45,7 @@ pub struct MetaDelete {
     pub exptime: Option<Exptime>,
     /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
-    pub others: Vec<OtherFlag>,
+    pub others: OtherFlags,
 }
 
 impl MetaDelete {
@@ -62,7 +62,7 @@ impl MetaDelete {
             cas: None,
             new_cas: None,
             exptime: None,
-            others: Vec::new(),
+            others: OtherFlags::new(),
         }
     }
 
@@ -77,7 +77,7 @@ impl MetaDelete {
                 b'C' => delete.cas = Some(flag.cas()?),
                 b'E' => delete.new_cas = Some(flag.cas()?),
                 b'T' => delete.exptime = Some(flag.exptime()?),
-                _ => delete.others.push(flag.other()?),
+                _ => return flag.add_to(&mut delete.others),
             }
             Some(())
         };

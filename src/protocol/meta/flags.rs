@@ -41,6 +41,47 @@ impl OtherFlag {
 
 conversions!(OtherFlag, "flag without a name", Self::as_bytes);
 
+/// Flags that this crate has no name for, each letter at most once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherFlags(Vec<OtherFlag>);
+
+impl OtherFlags {
+    /// No flags.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a flag. Returns false, and leaves it out, if there is one of its letter.
+    pub fn insert(&mut self, flag: OtherFlag) -> bool {
+        let is_new = self.0.iter().all(|other| other.0.first() != flag.0.first());
+        if is_new {
+            self.0.push(flag);
+        }
+        is_new
+    }
+
+    /// The flags in the order in which they were added.
+    pub fn iter(&self) -> std::slice::Iter<'_, OtherFlag> {
+        self.0.iter()
+    }
+}
+
+impl From<OtherFlag> for OtherFlags {
+    fn from(flag: OtherFlag) -> Self {
+        Self(vec![flag])
+    }
+}
+
+impl<'a> IntoIterator for &'a OtherFlags {
+    type Item = &'a OtherFlag;
+    type IntoIter = std::slice::Iter<'a, OtherFlag>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// A word of the flags, and the line that contains it.
 #[derive(Clone, Copy)]
 pub(super) struct Flag<'a> {
@@ -71,9 +112,10 @@ impl Flag<'_> {
         whole(Exptime::parse, self.token)
     }
 
-    /// The flag as one that its command has no name for.
-    pub(super) fn other(self) -> Option<OtherFlag> {
-        self.word.iter().all(|&byte| travels_as_text(byte)).then(|| OtherFlag(self.line.slice_ref(self.word)))
+    /// Adds the flag as one that its command has no name for.
+    pub(super) fn add_to(self, others: &mut OtherFlags) -> Option<()> {
+        let is_carried = self.word.iter().all(|&byte| travels_as_text(byte));
+        (is_carried && others.insert(OtherFlag(self.line.slice_ref(self.word)))).then_some(())
     }
 
     pub(super) fn opaque(self) -> Option<Opaque> {
@@ -156,10 +198,23 @@ impl Writer<'_> {
         self
     }
 
-    pub(super) fn others(&mut self, others: &[OtherFlag]) {
+    pub(super) fn others(&mut self, others: &OtherFlags) {
         for other in others {
             self.0.put_u8(b' ');
             self.0.put_slice(other.as_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_letter_occurs_twice() {
+        let flag = |word: &'static str| OtherFlag::new(word).unwrap();
+        let mut flags = OtherFlags::from(flag("P1"));
+        assert!(flags.insert(flag("L")) && !flags.insert(flag("P2")));
+        assert!(flags.iter().eq([&flag("P1"), &flag("L")]));
     }
 }

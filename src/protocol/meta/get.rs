@@ -6,7 +6,7 @@ use nom::Parser;
 use super::super::MetaKey;
 use super::super::line::{Grammar, word};
 use super::super::scalar::{Cas, Exptime, Opaque};
-use super::flags::{Flag, OtherFlag, Writer, flags};
+use super::flags::{Flag, OtherFlags, Writer, flags};
 
 /// `mg KEY flags…`: gets an item, or only its metadata (upstream's text, "Meta Get"; since 1.6.0).
 ///
@@ -58,7 +58,7 @@ pub struct MetaGet {
     pub touch: Option<Exptime>,
     /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
-    pub others: Vec<OtherFlag>,
+    pub others: OtherFlags,
 }
 
 impl MetaGet {
@@ -82,7 +82,7 @@ impl MetaGet {
             vivify: None,
             recache: None,
             touch: None,
-            others: Vec::new(),
+            others: OtherFlags::new(),
         }
     }
 
@@ -104,7 +104,7 @@ impl MetaGet {
                 b'N' => get.vivify = Some(flag.exptime()?),
                 b'R' => get.recache = Some(flag.exptime()?),
                 b'T' => get.touch = Some(flag.exptime()?),
-                _ => get.others.push(flag.other()?),
+                _ => return flag.add_to(&mut get.others),
             }
             Some(())
         };
@@ -136,6 +136,7 @@ impl MetaGet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::OtherFlag;
     use super::*;
     use crate::protocol::Request;
 
@@ -159,7 +160,7 @@ mod tests {
                 },
             ),
             ("mg AAE= b", MetaGet::new(MetaKey::for_bytes(&b"\0\x01"[..]).unwrap())),
-            ("mg k P1", MetaGet { others: vec![OtherFlag::new("P1").unwrap()], ..get() }),
+            ("mg k P1", MetaGet { others: OtherFlag::new("P1").unwrap().into(), ..get() }),
         ] {
             assert_eq!(Request::parse(line.into()).0, Request::MetaGet(expected), "{line}");
         }

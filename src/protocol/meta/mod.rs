@@ -12,7 +12,7 @@ mod set;
 pub use arithmetic::MetaArithmetic;
 pub use debug::{MetaDebug, MetaDebugReply};
 pub use delete::MetaDelete;
-pub use flags::OtherFlag;
+pub use flags::{OtherFlag, OtherFlags};
 pub use get::MetaGet;
 pub use reply::{MetaCode, MetaReply, MetaValue, ReturnFlag, ReturnFlags};
 pub use set::{MetaSet, MetaSetMode};

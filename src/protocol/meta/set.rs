@@ -6,7 +6,7 @@ use nom::Parser;
 use super::super::MetaKey;
 use super::super::line::{Grammar, number, put_decimal, word};
 use super::super::scalar::{Cas, Exptime, ItemFlags, Opaque};
-use super::flags::{Flag, OtherFlag, Writer, flags};
+use super::flags::{Flag, OtherFlags, Writer, flags};
 
 /// The mode of an `ms`: how it treats an existing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,7 +69,7 @@ pub struct MetaSet {
     pub vivify: Option<Exptime>,
     /// Flags that this crate has no name for.
     #[cfg_attr(feature = "fuzzing", arbitrary(with = crate::fuzzing::other_flags))]
-    pub others: Vec<OtherFlag>,
+    pub others: OtherFlags,
 }
 
 impl MetaSet {
@@ -90,7 +90,7 @@ impl MetaSet {
             client_flags: None,
             exptime: None,
             vivify: None,
-            others: Vec::new(),
+            others: OtherFlags::new(),
         }
     }
 
@@ -120,7 +120,7 @@ impl MetaSet {
                         _ => return None,
                     }
                 }
-                _ => set.others.push(flag.other()?),
+                _ => return flag.add_to(&mut set.others),
             }
             Some(())
         };
@@ -157,6 +157,7 @@ impl MetaSet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::OtherFlag;
     use super::*;
     use crate::protocol::Request;
 
@@ -169,7 +170,7 @@ mod tests {
         for (line, expected) in [
             ("ms k 0", set()),
             ("ms k 3 ME", MetaSet { mode: MetaSetMode::Add, ..set() }),
-            ("ms k 3 ma", MetaSet { others: vec![OtherFlag::new("ma").unwrap()], ..set() }),
+            ("ms k 3 ma", MetaSet { others: OtherFlag::new("ma").unwrap().into(), ..set() }),
             (
                 "ms k 3 F7 T100 I",
                 MetaSet {
