@@ -1,6 +1,6 @@
 //! What each feature brings into a build is what the front page of the library says.
 
-// A test may stop at the first surprise; what it tests may not.
+// A test may panic; the code that it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;

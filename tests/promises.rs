@@ -1,6 +1,6 @@
 //! Each fault that docs/RELIABILITY.md promises to withstand names tests that are there.
 
-// A test may stop at the first surprise; what it tests may not.
+// A test may panic; the code that it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! Real servers come from `scripts/fetch-memcached`; `make test` runs it first.
 
-// A test may panic at the first surprise; the code that it tests may not.
+// A test may panic; the code that it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)]
 
 mod auth;

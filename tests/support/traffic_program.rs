@@ -12,7 +12,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a client of a test may stop at the first surprise: the test sees that it is gone"
+    reason = "a client of a test may panic: the test sees that it is gone"
 )]
 
 use std::hash::{BuildHasher, RandomState};
