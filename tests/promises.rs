@@ -19,6 +19,7 @@ fn file_of(test: &str) -> (String, &str) {
     let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} has no module"));
     let file = match module {
         "simulation" => "tests/simulation/main.rs".into(),
+        "ops::clear::tests" => "src/ops/clear/tests/mod.rs".into(),
         module if module.starts_with("ops::") => format!("src/{}.rs", module.replace("::", "/")),
         module if module.starts_with("protocol::") => format!("tests/{}.rs", module.replace("::", "/")),
         module => format!("tests/e2e/{module}.rs"),

@@ -1,0 +1,224 @@
+//! Passes over the LRU lists: how many there are, and what they count.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_server_at_rest_takes_two_passes() {
+    let (context, heard) =
+        dumping("1.6.18", |number| Say::Text(if number == 0 { item("shop:1", 2) } else { String::new() } + "END\r\n"));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Passes), 2, 1), "{cleared:?}");
+    assert_eq!((cleared.miss_rate, cleared.doubt), (Some(0.0), Some(0.0)));
+    assert_eq!(heard.count(LRU_DUMP), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_used_in_the_pause_is_not_at_rest() {
+    // mcflush reads the counters twice at first, after the first pass, after the pause, and after each later pass.
+    let (context, heard) = server({
+        let (dumps, readings) = (AtomicUsize::new(0), AtomicU32::new(0));
+        move |line| match line {
+            LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+            LRU_DUMP => text("END\r\n"),
+            "stats" if readings.fetch_add(1, SeqCst) < 3 => Say::Text(stats(7, "STAT touch_hits 0\r\n")),
+            "stats" => Say::Text(stats(7, "STAT touch_hits 1\r\n")),
+            line => at_rest("1.6.18", line),
+        }
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
+    assert!(heard.count(LRU_DUMP) > 2, "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_the_first_pass_does_not_list_are_waited_for() {
+    let began = Instant::now();
+    let (context, _) = server({
+        let deleted = AtomicU32::new(0);
+        move |line| match line {
+            // A client read the keys twice just before: they are hidden for a second.
+            LRU_DUMP if began.elapsed() < Duration::from_secs(1) || deleted.load(SeqCst) > 0 => text("END\r\n"),
+            LRU_DUMP => Say::Text(item("shop:1", 2) + "END\r\n"),
+            line if line.starts_with("md shop:1 q") => {
+                deleted.fetch_add(1, SeqCst);
+                text("")
+            }
+            line => at_rest("1.6.18", line),
+        }
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_never_goes_ends_incomplete() {
+    let (context, heard) = dumping("1.6.18", |_| Say::Text(item("shop:1", 2) + "END\r\n"));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)));
+    assert_eq!(heard.count(LRU_DUMP), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_stored_meanwhile_do_not_count() {
+    // The mark has CAS 50: these items are newer.
+    let (context, _) = dumping("1.6.18", |number| {
+        Say::Text(item("shop:1", if number == 0 { 2 } else { 50 + number as u64 }) + "END\r\n")
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.passes), (Some(ClearProof::Passes), 2), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_moved_to_another_page_may_be_old() {
+    // mcflush reads the counters before and after the first pass, after the pause, and after the second pass. The
+    // server moves the item in the pause or in the second pass.
+    for moved_before in [2, 3] {
+        let (context, heard) = server({
+            let (dumps, looks) = (AtomicUsize::new(0), AtomicU32::new(0));
+            move |line| match line {
+                // In the second pass the item looks new, because the server has moved it.
+                LRU_DUMP => match dumps.fetch_add(1, SeqCst) {
+                    0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+                    1 => Say::Text(item("shop:2", 60) + "END\r\n"),
+                    _ => text("END\r\n"),
+                },
+                "stats" if looks.fetch_add(1, SeqCst) < moved_before => {
+                    Say::Text(stats(7, "STAT slab_reassign_rescues 0\r\n"))
+                }
+                "stats" => Say::Text(stats(7, "STAT slab_reassign_rescues 9\r\n")),
+                line => at_rest("1.6.18", line),
+            }
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 2), "{cleared:?}");
+        assert!(heard.count(LRU_DUMP) >= 3, "one more after the one that found it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_server_is_looked_at_anew() {
+    for restarted_before in [1, 2, 3] {
+        let (context, _) = server({
+            let (dumps, looks) = (AtomicUsize::new(0), AtomicU32::new(0));
+            move |line| match line {
+                LRU_DUMP => match dumps.fetch_add(1, SeqCst) {
+                    0 => {
+                        let items = (0..500).map(|n| item(&format!("blog:{n}"), 1_000 + n));
+                        Say::Text(items.collect::<String>() + "END\r\n")
+                    }
+                    // The new process counts its CAS from 1.
+                    _ => Say::Text(item("blog:1", 1) + "END\r\n"),
+                },
+                "stats" if looks.fetch_add(1, SeqCst) < restarted_before => Say::Text(stats(7, "")),
+                "stats" => Say::Text(stats(8, "")),
+                line => at_rest("1.6.18", line),
+            }
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
+        assert!(cleared.passes >= 3, "two of the new one: {cleared:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_broke_off_is_not_counted() {
+    let (mut context, _) = dumping("1.6.38", |number| match number {
+        0 => Say::Last(item("blog:1", 1) + &item("blog:2", 2)),
+        _ => Say::Text(item("shop:1", 3) + "END\r\n"),
+    });
+    context.patience.retries = 1;
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.listed, cleared.deleted), (Some(ClearProof::Walk), 1, 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_was_refused_is_no_pass() {
+    let dumps = AtomicUsize::new(0);
+    let (context, heard) = dumping_with("1.6.38", move |line| match line {
+        HASH_DUMP => Some(text("ERROR metadump not allowed\r\n")),
+        "stats items" => Some(text("STAT items:1:number 2\r\nSTAT items:1:number_hot 1\r\nEND\r\n")),
+        "stats cachedump 1 0" if dumps.fetch_add(1, SeqCst) == 0 => Some(text("ITEM shop:1 [1 b; 0 s]\r\nEND\r\n")),
+        "stats cachedump 1 0" => Some(text("END\r\n")),
+        _ => None,
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.strategy, cleared.proof), (Some(Strategy::Cachedump), None), "{cleared:?}");
+    assert_eq!((cleared.passes, heard.count("stats cachedump 1 0")), (2, 2), "until a pass finds nothing: {cleared:?}");
+    let error = cleared.error.expect("it lists a part").to_string();
+    assert!(error.contains("lists only a part of its keys"), "and of the classes none is cut: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cachedump_that_broke_off_is_made_again() {
+    for (begin, deleted) in [("", 0), ("ITEM shop:1 [1 b; 0 s]\r\n", 1)] {
+        let dumps = AtomicUsize::new(0);
+        let (mut context, _) = dumping_with("1.4.25", move |line| match line {
+            "stats settings" => Some(text("STAT cas_enabled yes\r\nSTAT lru_maintainer_thread no\r\nEND\r\n")),
+            "stats items" => Some(text("STAT items:1:number 2\r\nEND\r\n")),
+            "stats cachedump 1 0" if dumps.fetch_add(1, SeqCst) == 0 => Some(Say::Last(begin.into())),
+            "stats cachedump 1 0" => Some(text("END\r\n")),
+            _ => None,
+        });
+        context.patience.retries = 1;
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), deleted), "{cleared:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
+    // The key is too long for the base64 form, and the server does not answer the binary protocol.
+    let key = format!("shop:{}%20", "x".repeat(230));
+    let (context, heard) = dumping("1.6.18", move |_| Say::Text(item(&key, 2).replace("%2520", "%20") + "END\r\n"));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert!(heard.count(LRU_DUMP) > 1, "{cleared:?}");
+    let error = cleared.error.expect("the key is left");
+    assert!(matches!(error.problem, Problem::OutOfReach { count: 1, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_read_is_deleted_however_late_the_lru_maintainer_runs() {
+    let began = Instant::now();
+    // The first run that begins after the read notes it, and the key is listed from then on.
+    let runs = move || began.elapsed().as_secs() / 4;
+    let is_deleted = std::sync::atomic::AtomicBool::new(false);
+    let (context, _) = server(move |line| match line {
+        "stats" => Say::Text(format!(
+            "STAT pid 7\r\nSTAT uptime 100\r\nSTAT get_hits 2\r\nSTAT cmd_set 1\r\nSTAT lru_maintainer_juggles {}\r\nEND\r\n",
+            runs()
+        )),
+        LRU_DUMP if runs() > 0 && !is_deleted.load(SeqCst) => Say::Text(item("shop:1", 2) + "END\r\n"),
+        LRU_DUMP => text("END\r\n"),
+        line => {
+            is_deleted.fetch_or(line.starts_with("md ") && !line.ends_with(" I"), SeqCst);
+            at_rest("1.6.18", line)
+        }
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Passes), 1), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_of_a_server_in_use_are_three_turns_of_its_lru_maintainer_apart() {
+    let began = Instant::now();
+    let turns = move || began.elapsed().as_millis() / 10;
+    let (hits, dumps) = (AtomicU32::new(0), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
+    let seen = std::sync::Arc::clone(&dumps);
+    let (context, _) = server(move |line| match line {
+        "stats" => Say::Text(format!(
+            "STAT pid 7\r\nSTAT uptime 100\r\nSTAT get_hits {}\r\nSTAT cmd_set 1\r\nSTAT lru_maintainer_juggles {}\r\nEND\r\n",
+            hits.fetch_add(1, SeqCst),
+            turns()
+        )),
+        LRU_DUMP => {
+            let mut dumps = seen.lock().unwrap();
+            dumps.push(turns());
+            Say::Text(if dumps.len() == 1 { item("shop:1", 2) } else { String::new() } + "END\r\n")
+        }
+        line => at_rest("1.6.18", line),
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
+    let dumps = dumps.lock().unwrap();
+    assert!(dumps.len() > 5 && dumps.windows(2).all(|pair| pair[1] >= pair[0] + 3), "{dumps:?}");
+}
