@@ -23,8 +23,9 @@ use crate::protocol::{self, ErrorKind, Meaning, Reply, Request};
 /// keys takes.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to wait until a server enlarges a hash table that is full: it checks that once a second.
-const FULL_TABLE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait until a server enlarges a hash table that is full, in seconds of its own clock: a busy machine may keep
+/// the server from setting its clock and checking its table.
+const FULL_TABLE_PATIENCE: u64 = 3;
 
 /// How long a dump may be silent while the server answers on another connection, if the run has no deadline. A walk
 /// over expired or flushed items prints nothing; a hundred million buckets take about a minute.
@@ -47,17 +48,22 @@ pub(super) async fn walk(
 ) -> Result<Walked, Error> {
     let mut backoff = Backoff::new(Duration::from_millis(20));
     let asked_first = Instant::now();
-    let mut full_since = None;
+    // The size of a full table, and when it was first seen.
+    let mut full = None;
     loop {
-        let obstacle = match readiness::obstacle(client, &target).await? {
-            // If the table stays full, either no new keys are being stored, or it has its greatest size.
-            Some(Obstacle::FullTable)
-                if full_since.get_or_insert_with(Instant::now).elapsed() > FULL_TABLE_PATIENCE =>
-            {
-                None
+        let mut obstacle = readiness::obstacle(client, &target).await?;
+        full = match obstacle {
+            Some(Obstacle::FullTable { power, time }) => {
+                full.filter(|(before, _)| *before == power).or(Some((power, time)))
             }
-            obstacle => obstacle,
+            _ => None,
         };
+        if let (Some(Obstacle::FullTable { time, .. }), Some((_, since))) = (obstacle, full)
+            && time > since.saturating_add(FULL_TABLE_PATIENCE)
+        {
+            // If the table stays full, either no new keys are being stored, or it has its greatest size.
+            obstacle = None;
+        }
         if let Some(obstacle) = obstacle {
             wait_for_crawler(obstacle, asked_first, &mut backoff, client, context).await?;
             continue;

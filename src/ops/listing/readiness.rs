@@ -17,8 +17,14 @@ use crate::protocol::stats::{Stat, StatsGroup};
 pub(super) enum Obstacle {
     /// Another crawl is running.
     Crawl,
-    /// The hash table holds so many items that the server is about to enlarge it. The server checks that once a second.
-    FullTable,
+    /// The hash table holds so many items that the server is about to enlarge it. The server checks that whenever it sets its
+    /// clock, once a second.
+    FullTable {
+        /// The table has 2^this buckets.
+        power: u64,
+        /// The server's clock, in seconds.
+        time: u64,
+    },
     /// The server is enlarging the hash table, which cannot be walked meanwhile.
     GrowingTable,
 }
@@ -27,7 +33,9 @@ impl Obstacle {
     pub(super) const fn why(self) -> &'static str {
         match self {
             Self::Crawl => "the server's crawler is taken",
-            Self::FullTable => "the server is about to enlarge its hash table, and a dump in that moment can stop it",
+            Self::FullTable { .. } => {
+                "the server is about to enlarge its hash table, and a dump in that moment can stop it"
+            }
             Self::GrowingTable => "the server is enlarging its hash table",
         }
     }
@@ -54,9 +62,10 @@ fn find(stats: &[Stat], target: &CrawlTarget) -> Option<Obstacle> {
     if is_set("hash_is_expanding") {
         return (*target == CrawlTarget::Hash).then_some(Obstacle::GrowingTable);
     }
-    let buckets = 1_u64.checked_shl(number("hash_power_level")?.try_into().ok()?)?;
+    let (power, time) = (number("hash_power_level")?, number("time")?);
+    let buckets = 1_u64.checked_shl(power.try_into().ok()?)?;
     let is_full = number("curr_items")? > buckets.saturating_add(buckets / 2);
-    is_full.then_some(Obstacle::FullTable)
+    is_full.then_some(Obstacle::FullTable { power, time })
 }
 
 #[cfg(test)]
@@ -70,12 +79,13 @@ mod tests {
 
     #[test]
     fn what_a_dump_waits_for() {
-        let table =
-            |items, expanding| [("hash_power_level", "16"), ("curr_items", items), ("hash_is_expanding", expanding)];
+        let table = |items, expanding| {
+            [("time", "100"), ("hash_power_level", "16"), ("curr_items", items), ("hash_is_expanding", expanding)]
+        };
         for target in [CrawlTarget::All, CrawlTarget::Hash] {
             assert_eq!(found(&[("pid", "7")], &target), None);
             assert_eq!(found(&table("98304", "0"), &target), None);
-            assert_eq!(found(&table("98305", "0"), &target), Some(Obstacle::FullTable));
+            assert_eq!(found(&table("98305", "0"), &target), Some(Obstacle::FullTable { power: 16, time: 100 }));
             assert_eq!(found(&[("lru_crawler_running", "1")], &target), Some(Obstacle::Crawl));
         }
         assert_eq!(found(&table("98305", "1"), &CrawlTarget::All), None);
@@ -85,7 +95,10 @@ mod tests {
     #[test]
     fn an_impossible_table_size_is_no_obstacle() {
         for power in ["64", "4294967296", "many"] {
-            assert_eq!(found(&[("hash_power_level", power), ("curr_items", "5")], &CrawlTarget::All), None);
+            assert_eq!(
+                found(&[("time", "100"), ("hash_power_level", power), ("curr_items", "5")], &CrawlTarget::All),
+                None
+            );
         }
     }
 }
