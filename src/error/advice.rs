@@ -62,7 +62,7 @@ impl Problem {
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Deadline { .. } => "run it again, or allow more time",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
-            Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or another disk",
+            Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or a faster disk",
             Self::Local { .. } => "fix that and run it again",
         }
     }

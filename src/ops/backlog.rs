@@ -15,8 +15,9 @@ pub(super) const BATCH: usize = 16 * 1024;
 /// Batches held in memory for the drainer: half a megabyte, some 20,000 keys.
 const HEAD: usize = 32;
 
-/// Batches held in memory until the file has taken them: a fifth of a second of a listing.
-const TAIL: usize = 256;
+/// Batches held in memory until the file has taken them: half a second of a fast listing, for which a busy machine may keep
+/// the thread that writes the file from running.
+const TAIL: usize = 1024;
 
 /// A source of batches.
 pub(super) trait Batches {
