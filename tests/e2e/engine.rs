@@ -165,9 +165,16 @@ fn old_keys_go_while_new_ones_come(version: Version) {
         let run = mcflush(["--prefix", "shop:", server.address()]).run();
         stop.store(true, Ordering::Relaxed);
         assert!(writer.join().unwrap() > 0);
-        run.is_complete();
+        // An old server's listings may miss too much to tell; how often depends on the machine.
+        let is_undecided = !version.has_harmless_hash_dump() && run.stderr.contains(" may be left");
+        if is_undecided {
+            run.exits(1).claims_nothing();
+        } else {
+            run.is_complete();
+            assert_eq!(server.count("shop:old:"), 0);
+        }
     });
-    assert_eq!((server.count("shop:old:"), server.count("blog:"), server.stat("evictions")), (0, 5_000, 0));
+    assert_eq!((server.count("blog:"), server.stat("evictions")), (5_000, 0));
 }
 
 /// The keys left are exactly those that a model predicts, whatever bytes keys, prefixes and keeps hold.

@@ -80,8 +80,9 @@ fn a_clear_keeps_new_values(version: Version) {
     let rounds = [(); 2].map(|()| round_that_keeps_new(&server, ReadUntil::After, AGE, &["--prefix", "shop:"]));
     for round in &rounds {
         // Stores at full speed make a server move slab pages. Before 1.6.24 moved items look new, and mcflush then says that
-        // it cannot tell. How often depends on the machine; `make torture` counts it.
-        if !version.has_harmless_hash_dump() && round.run.stderr.contains("moved items look new (") {
+        // it cannot tell; or its listings miss too much. How often depends on the machine; `make torture` counts it.
+        let is_undecided = ["moved items look new (", " may be left"].iter().any(|why| round.run.stderr.contains(why));
+        if !version.has_harmless_hash_dump() && is_undecided {
             round.run.exits(1).claims_nothing();
             assert_eq!(round.lost, 0, "{round:#?}");
         } else {
