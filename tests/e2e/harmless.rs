@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::support::run::{Running, mcflush};
-use crate::support::server::{Server, Version, each_version};
+use crate::support::server::{LARGE_TABLE, Server, Version, each_version};
 use crate::support::traffic::Reader;
 use crate::support::wait_for;
 
@@ -40,7 +40,7 @@ fn while_a_client_reads(
 }
 
 fn loaded(version: Version, ours: usize) -> Server {
-    let server = Server::start(version, &[]);
+    let server = Server::start(version, &LARGE_TABLE);
     server.store((0..EACH).map(|n| format!("blog:{n}")).chain((0..ours).map(|n| format!("shop:{n}"))));
     server
 }

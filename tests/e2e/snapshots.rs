@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use insta::assert_snapshot;
 
+use crate::keys::when_listed;
 use crate::support::dns::Dns;
 use crate::support::fake::{Answer, Fake, UnusedPort};
 use crate::support::run::{Run, mcflush};
@@ -85,6 +86,7 @@ fn a_clear() {
 fn a_clear_in_passes() {
     let server = filled(Version::Sid);
     let by_lru = ["--prefix", "shop:", "--strategy", "lru"];
+    when_listed(&server, KEYS.len(), &["keys", "--strategy", "lru"]);
     assert_snapshot!("dry_run_in_part", said(&server, &[&["--dry-run"], &by_lru[..]].concat()));
     assert_snapshot!("clear_in_passes", said(&server, &by_lru));
 }

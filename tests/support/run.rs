@@ -75,6 +75,15 @@ fn command<'a>(arguments: &[impl AsRef<OsStr>]) -> Option<&'a str> {
     COMMANDS.into_iter().find(|command| first == *command)
 }
 
+/// A home folder whose config file makes mcflush wait as long as a test does, for command lines that a test does not write.
+pub fn patient_home() -> TempDir {
+    let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
+    let folder = home.path().join(".config/mcflush");
+    std::fs::create_dir_all(&folder).expect("the folder can be written");
+    std::fs::write(folder.join("config.toml"), "[defaults]\ntimeout = 60\n").expect("the folder can be written");
+    home
+}
+
 /// A timeout, and its place among the arguments, for a run that waits for servers and of which the test chooses no timeout:
 /// it waits as long as a test does. A busy machine may keep a server from answering for longer than mcflush waits otherwise.
 pub fn patience(arguments: &[impl AsRef<OsStr>]) -> Option<(usize, &'static str)> {
