@@ -9,7 +9,7 @@ use crate::support::fake::Fake;
 use crate::support::run::mcflush;
 use crate::support::server::{LARGE_TABLE, Server, Version, each_version};
 use crate::support::traffic::{StopAtEnd, get};
-use crate::support::wait_for;
+use crate::support::{LONG, wait_for};
 
 each_version!(
     the_hash_table_grows,
@@ -195,7 +195,8 @@ fn another_crawl_runs(version: Version) {
     let mut other = server.connect();
     other.send(b"lru_crawler metadump all\r\n");
     wait_for("the other crawl", || (server.stat("lru_crawler_running") == 1).then_some(()));
-    let clear = mcflush(["-v", "--prefix", "shop:", server.address()]).spawn();
+    // A run with a deadline waits for the crawler until then.
+    let clear = mcflush(["-v", "--deadline", LONG, "--prefix", "shop:", server.address()]).spawn();
     clear.wait_for_stderr("waiting");
     other.skip_past(&[b"END\r\n"]);
     clear.wait().is_complete();

@@ -593,13 +593,13 @@ fn an_endless_dump_of_made_up_keys_takes_no_memory() {
     // These keys together take some 60 MB.
     const MANY: u64 = 300_000;
     let sent = Arc::new(AtomicU64::new(0));
-    let listed = Arc::clone(&sent);
+    let (listed, long) = (Arc::clone(&sent), "k".repeat(195));
     let fake = Fake::start(move |peer| {
         while let Some(line) = peer.line() {
             if line == HASH_DUMP {
                 loop {
                     let from = listed.load(Ordering::SeqCst);
-                    let line = |n| dump_line(&format!("shop%3A{n:0>200}"));
+                    let line = |n| dump_line(&format!("shop%3A{long}{n}"));
                     if !peer.try_send((from..from + 500).map(line).collect::<String>()) {
                         return;
                     }
