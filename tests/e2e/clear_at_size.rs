@@ -1,7 +1,7 @@
 //! Clears in which listings are difficult: many keys, many slab classes, keys in use.
 
 use crate::support::run::mcflush;
-use crate::support::server::{Server, Version, each_version};
+use crate::support::server::{LARGE_TABLE, Server, Version, each_version};
 use crate::support::traffic::get;
 
 each_version!(right_after_loading, across_slab_classes, keys_read_just_before, a_second_clear_finds_nothing,);
@@ -9,7 +9,7 @@ each_version!(right_after_loading, across_slab_classes, keys_read_just_before, a
 fn right_after_loading(version: Version) {
     const OURS: usize = 200_000;
     const THEIRS: usize = 50_000;
-    let server = Server::start(version, &[]);
+    let server = Server::start(version, &LARGE_TABLE);
     server.store((0..OURS).map(|n| format!("shop:{n}")).chain((0..THEIRS).map(|n| format!("blog:{n}"))));
     mcflush(["--prefix", "shop:", server.address()]).run().is_complete().counts(OURS);
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, THEIRS));

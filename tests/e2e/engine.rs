@@ -49,9 +49,15 @@ fn all_but_kept_keys(version: Version) {
 fn a_dry_run_counts_and_changes_nothing(version: Version) {
     let server = Server::start(version, &[]);
     server.store([numbered("shop:", 123), numbered("cart:", 45), numbered("blog:", 6)].concat());
-    let run = mcflush(["--dry-run", "--prefix", "shop:", "--prefix", "cart:", server.address()]).run();
-    run.exits(0).counts(123).counts(45).counts(168).counts(174);
-    mcflush(["--dry-run", "--all", server.address()]).run().exits(0).counts(174);
+    // LRU dumps of old servers list a newly stored key a moment later.
+    let when_listed = |scope: &[&str]| {
+        wait_for("all keys in the listing", || {
+            let run = mcflush(scope.iter().chain(&["--dry-run", server.address()])).run();
+            run.exits(0).stdout.contains(" 174 listed").then_some(run)
+        })
+    };
+    when_listed(&["--prefix", "shop:", "--prefix", "cart:"]).counts(123).counts(45).counts(168);
+    when_listed(&["--all"]);
     assert_eq!((server.keys().len(), server.stat("cmd_flush"), server.stat("delete_hits")), (174, 0, 0));
 }
 
@@ -165,9 +171,16 @@ fn old_keys_go_while_new_ones_come(version: Version) {
         let run = mcflush(["--prefix", "shop:", server.address()]).run();
         stop.store(true, Ordering::Relaxed);
         assert!(writer.join().unwrap() > 0);
-        run.is_complete();
+        // An old server's listings may miss too much to tell; how often depends on the machine.
+        let is_undecided = !version.has_harmless_hash_dump() && run.stderr.contains(" may be left");
+        if is_undecided {
+            run.exits(1).claims_nothing();
+        } else {
+            run.is_complete();
+            assert_eq!(server.count("shop:old:"), 0);
+        }
     });
-    assert_eq!((server.count("shop:old:"), server.count("blog:"), server.stat("evictions")), (0, 5_000, 0));
+    assert_eq!((server.count("blog:"), server.stat("evictions")), (5_000, 0));
 }
 
 /// The keys left are exactly those that a model predicts, whatever bytes keys, prefixes and keeps hold.

@@ -1,15 +1,15 @@
 //! Clears while the server is busy with other things.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use tempfile::TempDir;
 
 use crate::support::fake::Fake;
 use crate::support::run::mcflush;
-use crate::support::server::{Server, Version, each_version};
+use crate::support::server::{LARGE_TABLE, Server, Version, each_version};
 use crate::support::traffic::{StopAtEnd, get};
-use crate::support::wait_for;
+use crate::support::{LONG, wait_for};
 
 each_version!(
     the_hash_table_grows,
@@ -189,29 +189,23 @@ fn a_unix_socket(version: Version) {
 
 fn another_crawl_runs(version: Version) {
     const EACH: usize = 150_000;
-    let server = Server::start(version, &[]);
+    let server = Server::start(version, &LARGE_TABLE);
     server.store(numbered("shop:", EACH).chain(numbered("blog:", EACH)));
     // Its dump is not read yet, so it holds the crawler.
     let mut other = server.connect();
     other.send(b"lru_crawler metadump all\r\n");
     wait_for("the other crawl", || (server.stat("lru_crawler_running") == 1).then_some(()));
-    let connections = server.stat("total_connections");
-    let clear = mcflush(["-v", "--prefix", "shop:", server.address()]).spawn();
-    // mcflush asks for the version and then for a dump; each stats of the test also counts.
-    let mut looks = 0;
-    wait_for("mcflush to ask for a dump", || {
-        looks += 1;
-        (server.stat("total_connections") >= connections + looks + 2).then_some(())
-    });
+    // A run with a deadline waits for the crawler until then.
+    let clear = mcflush(["-v", "--deadline", LONG, "--prefix", "shop:", server.address()]).spawn();
+    clear.wait_for_stderr("waiting");
     other.skip_past(&[b"END\r\n"]);
-    let run = clear.wait();
-    run.exits(0).says("complete").warns("waiting");
+    clear.wait().is_complete();
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, EACH));
 }
 
 fn two_clears_at_once(version: Version) {
     const EACH: usize = 60_000;
-    let server = Server::start(version, &[]);
+    let server = Server::start(version, &LARGE_TABLE);
     server.store(numbered("shop:", EACH).chain(numbered("blog:", EACH)));
     let clear = || mcflush(["--prefix", "shop:", server.address()]).spawn();
     let (first, second) = (clear(), clear());
@@ -224,7 +218,7 @@ fn two_clears_at_once(version: Version) {
 fn the_server_dies_and_comes_back(version: Version) {
     let mut server = Server::start(version, &[]);
     server.store(numbered("shop:", 30_000));
-    let clear = mcflush(["--retries", "20", "--rate", "20000", "--prefix", "shop:", server.address()]).spawn();
+    let clear = mcflush(["--retries", "60", "--rate", "20000", "--prefix", "shop:", server.address()]).spawn();
     wait_for("the first deletes", || (server.stat("delete_hits") > 0).then_some(()));
     let port = server.address().rsplit(':').next().unwrap().to_owned();
     server.kill();
@@ -261,8 +255,12 @@ const MORE_THAN_MEMORY_HOLDS: usize = 40_000;
 /// As long as a test waits: these clears wait for the test.
 const PATIENCE_SECONDS: &str = "120";
 
+fn is_delete(line: &str) -> bool {
+    line.starts_with("md ") || line.starts_with("delete ")
+}
+
 /// A way to the server that holds deletes back until `may_delete`; it is told of each listing that has ended.
-fn holding_deletes(
+pub fn holding_deletes(
     server: &Server,
     may_delete: impl Fn() -> bool + Send + Sync + 'static,
     listing_ended: impl Fn() + Send + Sync + 'static,
@@ -274,7 +272,7 @@ fn holding_deletes(
             if line.starts_with("lru_crawler ") {
                 lists.store(true, Relaxed);
             }
-            if line.starts_with("md ") || line.starts_with("delete ") {
+            if is_delete(line) {
                 wait_for("deletes to be allowed", || may_delete().then_some(()));
             }
         });
@@ -314,24 +312,35 @@ fn without_a_temporary_file_for_keys_that_memory_cannot_hold(version: Version) {
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1_000));
 }
 
-/// The most memory that a complete clear holds, in KiB.
-fn peak_memory(server: &Server, rate: &str) -> u64 {
-    let mut clear = mcflush(["--rate", rate, "--prefix", "shop:", server.address()]).spawn();
-    let mut peak = 0;
-    clear.watch(|clear| peak = peak.max(clear.peak_memory()));
+/// The most memory that a complete clear of this many keys holds until its last delete, in KiB.
+fn peak_memory(server: &Server, keys: usize) -> u64 {
+    let (address, deletes) = (server.address().to_owned(), Arc::new(AtomicUsize::new(0)));
+    let (is_last, may_end) = (Arc::clone(&deletes), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::clone(&may_end);
+    let way = Fake::start(move |peer| {
+        peer.pass_on_to(&address, |line| {
+            if is_delete(line) && deletes.fetch_add(1, Relaxed) + 1 == keys {
+                wait_for("the memory to be measured", || ends.load(Relaxed).then_some(()));
+            }
+        });
+    });
+    let clear = mcflush(["--timeout", PATIENCE_SECONDS, "--prefix", "shop:", way.address()]).spawn();
+    wait_for("the last delete", || (is_last.load(Relaxed) >= keys).then_some(()));
+    let peak = clear.peak_memory();
+    may_end.store(true, Relaxed);
     clear.wait().is_complete();
     peak
 }
 
 fn memory_stays_small(version: Version) {
-    const OURS: usize = 300_000;
+    const FEW: usize = 1_000;
+    const MANY: usize = 70_000;
     let (few, server) = (Server::start(version, &[]), Server::start(version, &[]));
-    few.store(numbered("shop:", 1_000));
-    server.store(numbered("shop:", OURS).chain(numbered("blog:", 10_000)));
-    // Slow, so that the memory can be measured several times.
-    let few = peak_memory(&few, "1000");
-    let many = peak_memory(&server, "100000");
-    // All the keys together would take more: some 13 MB.
+    few.store(long("shop:", FEW));
+    server.store(long("shop:", MANY).chain(long("blog:", 10_000)));
+    let few = peak_memory(&few, FEW);
+    let many = peak_memory(&server, MANY);
+    // All the keys together would take more: some 14 MB.
     assert!(few > 0 && many <= few + 8 * 1024, "{many} KiB, and {few} KiB for a few keys");
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 10_000));
 }

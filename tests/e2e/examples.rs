@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tempfile::TempDir;
-
-use crate::support::run::mcflush;
+use crate::support::run::{mcflush, patient_home};
 use crate::support::server::{Server, Version};
 
 const README: &str = include_str!("../../README.md");
@@ -165,7 +163,7 @@ fn works(example: &Example) {
     for (_, server) in &named {
         server.store(["shop:1", "shop:2", "shop:sess:1", "cart:1", "blog:1"]);
     }
-    let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
+    let home = patient_home();
     std::fs::write(home.path().join("keys.txt"), "shop:1\n").expect("the folder can be written");
     let program = Path::new(env!("CARGO_BIN_EXE_mcflush")).parent().expect("it is in a folder");
     let run = Command::new("timeout")

@@ -1,13 +1,16 @@
 //! `--all` leaves nothing that was stored before it, whatever other clients do, and deletes nothing that is stored
 //! after it.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use serde_json::Value;
 
+use crate::support::fake::Fake;
 use crate::support::flushes::{Changes, ReadUntil, Round, round, round_that_keeps_new};
 use crate::support::other_clients::numbered;
-use crate::support::run::{Run, mcflush};
+use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
-use crate::support::wait_for;
+use crate::support::{signal, wait_for};
 
 /// Makes a test for each version.
 macro_rules! each_of_four {
@@ -77,8 +80,9 @@ fn a_clear_keeps_new_values(version: Version) {
     let rounds = [(); 2].map(|()| round_that_keeps_new(&server, ReadUntil::After, AGE, &["--prefix", "shop:"]));
     for round in &rounds {
         // Stores at full speed make a server move slab pages. Before 1.6.24 moved items look new, and mcflush then says that
-        // it cannot tell. How often depends on the machine; `make torture` counts it.
-        if !version.has_harmless_hash_dump() && round.run.stderr.contains("moved items look new (") {
+        // it cannot tell; or its listings miss too much. How often depends on the machine; `make torture` counts it.
+        let is_undecided = ["moved items look new (", " may be left"].iter().any(|why| round.run.stderr.contains(why));
+        if !version.has_harmless_hash_dump() && is_undecided {
             round.run.exits(1).claims_nothing();
             assert_eq!(round.lost, 0, "{round:#?}");
         } else {
@@ -193,53 +197,46 @@ fn two_hundred_servers_of_all_kinds() {
     }
 }
 
-/// A walk prints nothing for an empty bucket, as for one with expired items; there are enough buckets for a silence.
-const LARGE_TABLE: [&str; 6] = ["-o", "hashpower=25", "-m", "64", "-t", "2"];
-
-/// Stores items that will have expired and are still in the table.
-fn expire(server: &Server) {
-    let mut connection = server.connect();
-    let commands: String = (0..1_000).map(|n| format!("set shop:{n} 0 1 3 noreply\r\nold\r\n")).collect();
-    connection.send(commands.as_bytes());
-    // A walk lists an item one second longer than a client can read it.
-    wait_for("the items to expire", || server.keys().is_empty().then_some(()));
-}
-
-/// How long a walk of the server's table is silent.
-fn silence(server: &Server) -> f64 {
-    let began = std::time::Instant::now();
-    assert!(server.keys().is_empty());
-    began.elapsed().as_secs_f64()
-}
-
 #[test]
 fn a_long_silence_of_a_walk_is_waited_for() {
-    let server = Server::start(Version::Sid, &LARGE_TABLE);
-    expire(&server);
-    let silence = silence(&server);
-    for command in [&["--prefix", "shop:"][..], &["--all"], &["keys"]] {
-        // Some are shorter than the walk and longer than an answer; a busy machine may change either meanwhile.
-        let runs: Vec<_> = [3.0, 6.0, 12.0]
-            .iter()
-            .map(|part| {
-                let timeout = format!("{:.3}", silence / part);
-                let arguments = command.iter().copied().chain(["--timeout", &timeout, "-v", server.address()]);
-                mcflush(arguments).run()
-            })
-            .collect();
-        let waited = |run: &&Run| run.status.success() && run.stderr.contains("answers on another connection");
-        assert!(runs.iter().any(|run| waited(&run)), "{command:?}: {runs:#?}");
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1"]);
+    let commands = [&["--prefix", "shop:"][..], &["--all"], &["keys"]].map(|command| {
+        let (address, asked) = (server.address().to_owned(), AtomicUsize::new(0));
+        // A walk is silent until mcflush has asked on another connection, however long that takes.
+        let way = Fake::start(move |peer| {
+            peer.pass_on_to(&address, |line| {
+                if line == "version" {
+                    asked.fetch_add(1, SeqCst);
+                }
+                if line.starts_with("lru_crawler ") {
+                    let before = asked.load(SeqCst);
+                    wait_for("a question beside the walk", || (asked.load(SeqCst) > before).then_some(()));
+                }
+            });
+        });
+        let options = ["-v", "--timeout", "10", way.address()];
+        let run = mcflush(command.iter().chain(&options)).spawn();
+        (run, way)
+    });
+    for (run, _way) in commands {
+        run.wait().exits(0).warns("answers on another connection");
     }
 }
 
 #[test]
 fn a_server_that_stops_in_a_walk_is_a_timeout() {
-    let server = Server::start(Version::Sid, &LARGE_TABLE);
-    expire(&server);
-    let crawls = server.stat("lru_crawler_starts");
-    let running = mcflush(["--prefix", "shop:", "--timeout", "1", "--retries", "0", server.address()]).spawn();
-    wait_for("the walk", || (server.stat("lru_crawler_starts") > crawls).then_some(()));
-    server.freeze();
-    running.wait().fails(server.address(), &["timeout"]).claims_nothing();
-    server.thaw();
+    let server = Server::start(Version::Sid, &[]);
+    server.store(["shop:1"]);
+    let (address, pid) = (server.address().to_owned(), server.pid());
+    let way = Fake::start(move |peer| {
+        peer.pass_on_to(&address, |line| {
+            if line.starts_with("lru_crawler ") {
+                signal(pid, "STOP");
+            }
+        });
+    });
+    let run = mcflush(["--prefix", "shop:", "--timeout", "5", "--retries", "0", way.address()]).run();
+    run.fails(way.address(), &["timeout"]).claims_nothing();
+    assert!(way.lines().iter().any(|line| line.starts_with("lru_crawler ")), "it was not asked for a walk: {run}");
 }

@@ -55,24 +55,34 @@ fn of_a_flush(version: Version) {
 fn of_a_clear(version: Version) {
     let server = Server::start(version, &[]);
     server.store([numbered("shop:", 12), numbered("blog:", 3)].concat());
-    let dry = document(mcflush(["--json", "--dry-run", "--prefix", "shop:", server.address()]).run().exits(0));
+    let dry = dry_run_of_all(&server, 12, &["--prefix", "shop:"]);
     let would = &dry["servers"][0]["bytes"];
     assert!(would.as_u64().unwrap() > 12 * 48, "each takes more than its header: {would}");
     let document = document(mcflush(["--json", "--prefix", "shop:", server.address()]).run().exits(0));
     assert_eq!((&document["command"], &document["complete"]), (&json!("clear"), &json!(true)));
     let found = &document["servers"][0];
     assert_eq!((&found["server"], &found["ok"]), (&json!(server.address()), &json!(true)));
-    assert_eq!((&found["listed"], &found["matched"], &found["deleted"]), (&json!(15), &json!(12), &json!(12)));
+    assert_eq!((&found["matched"], &found["deleted"]), (&json!(12), &json!(12)));
+    // The first listing of an old server may miss keys.
+    assert!(found["listed"] == json!(15) || !version.has_harmless_hash_dump(), "{found}");
     let (strategy, proof) = if version.has_harmless_hash_dump() { ("hash", "walk") } else { ("lru", "passes") };
     assert_eq!((&found["strategy"], &found["proof"]), (&json!(strategy), &json!(proof)));
     assert_eq!(&found["bytes"], would);
 }
 
+/// LRU dumps of old servers list a newly stored key a moment later.
+fn dry_run_of_all(server: &Server, keys: u64, scope: &[&str]) -> Value {
+    wait_for("all keys in the listing", || {
+        let options = ["--json", "--dry-run", server.address()];
+        let document = document(mcflush(options.iter().chain(scope)).run().exits(0));
+        (document["servers"][0]["matched"] == keys).then_some(document)
+    })
+}
+
 fn of_a_dry_run(version: Version) {
     let server = Server::start(version, &[]);
     server.store([&b"a\nb"[..], b"a\nc", b"x"]);
-    let arguments = ["--json", "--dry-run", "--escaped", "--prefix", r"a\x0a", server.address()];
-    let document = document(mcflush(arguments).run().exits(0));
+    let document = dry_run_of_all(&server, 2, &["--escaped", "--prefix", r"a\x0a"]);
     let found = &document["servers"][0];
     assert_eq!((&found["matched"], &found["deleted"], &found["complete"]), (&json!(2), &json!(0), &Value::Null));
     let prefix = &found["prefixes"][0];

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::json::document;
 use crate::support::fake::Fake;
-use crate::support::run::mcflush;
+use crate::support::run::{mcflush, patient_home};
 use crate::support::server::{Server, Version, each_version, set_by_binary_protocol};
 
 each_version!(keys_of_any_bytes, a_missing_key_is_no_failure, by_the_pipe_of_the_readme);
@@ -67,7 +67,7 @@ fn by_the_pipe_of_the_readme(version: Version) {
         readme.lines().find(|line| line.contains("| mcflush --keys-from")).expect("the README has the pipe").trim();
     let line = line.split('#').next().unwrap().replace("cache1", server.address());
     let line = line.replace("mcflush", env!("CARGO_BIN_EXE_mcflush"));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = patient_home();
     crate::support::wait_for("all keys in the listing", || {
         let listed = mcflush(["keys", server.address()]).run();
         (listed.exits(0).stdout.lines().count() == 3_002).then_some(())

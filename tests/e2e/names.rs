@@ -208,7 +208,7 @@ fn a_cluster_names_its_nodes() {
         format!("my.0001.use1.cache.test|10.82.235.120|{} |127.0.0.1|{}", port(one.address()), port(two.address()));
     let endpoint = endpoint(recording(&nodes));
     let dns = Dns::start(&[("my.0001.use1.cache.test", "127.0.0.1")], &[]);
-    with(&dns, &["--all", &format!("memcached+auto://{}", endpoint.address())])
+    with(&dns, &["--all", "--timeout", LONG, &format!("memcached+auto://{}", endpoint.address())])
         .run()
         .succeeds()
         .says(&format!("my.0001.use1.cache.test:{}", port(one.address())))
@@ -272,8 +272,8 @@ fn a_dns_server_that_is_none() {
 #[test]
 fn a_dead_dns_server() {
     let (dns, server) = (DeadDns::start(), stored());
-    let timeout = mcflush(["stats", server.address()]).run().many_times_as_long();
-    let options = ["--all", "--timeout", &timeout, "cache1.test", "cache2.test", server.address()];
+    // Long enough for the server that answers, on any machine.
+    let options = ["--all", "--timeout", "10", "cache1.test", "cache2.test", server.address()];
     let run = mcflush(options).env("MCFLUSH_DNS", dns.address()).run();
     run.exits(3).complains("cache1.test:11211", &["timeout"]).complains("cache2.test:11211", &["timeout"]);
     assert_eq!(server.count(""), 0, "who needs no name is worked on");
@@ -330,8 +330,8 @@ fn a_system_resolver_that_never_answers_holds_nothing() {
     let folder = TempDir::with_prefix("mcflush-resolver-").unwrap();
     let (library, asked) = dead_resolver(folder.path());
     let server = stored();
-    let timeout = mcflush(["stats", server.address()]).run().many_times_as_long();
-    let arguments = ["--all", "--timeout", &timeout, "cache1.test", server.address()];
+    // Long enough for the server that answers, on any machine.
+    let arguments = ["--all", "--timeout", "10", "cache1.test", server.address()];
     let run = mcflush(arguments).env("LD_PRELOAD", &library).run();
     run.exits(3).complains("cache1.test:11211", &["timeout"]);
     assert!(asked.exists(), "the library was used");

@@ -35,8 +35,9 @@ fn rounds(version: Version, count: usize, hogs: usize) {
     let rounds: Vec<Round> = (0..count).map(|_| round(&server, SOME, hogs)).collect();
     for round in &rounds {
         assert!(round.is_true(), "{round:#?}");
-        // Other clients moved keys between lists, which is the point of this test.
-        assert!(!round.is_complete() || round.doubt <= 1e-6 && round.passes > 2, "{round:#?}");
+        // Other clients moved keys between lists, which is the point of this test, unless a busy machine kept them from it.
+        let is_at_rest = round.miss_rate == 0.0;
+        assert!(!round.is_complete() || round.doubt <= 1e-6 && (round.passes > 2 || is_at_rest), "{round:#?}");
         // How often a clear can be shown to be complete depends on the machine; `make torture` demands it of each.
         assert!(round.is_complete() || round.error.is_some(), "{round:#?}");
     }

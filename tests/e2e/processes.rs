@@ -1,6 +1,7 @@
 //! mcflush as a process: its limits, its signals, and what other users can see of it.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::support::LONG;
 use crate::support::fake::{Answer, Fake};
@@ -8,14 +9,20 @@ use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
 use crate::support::wait_for;
 
-/// A server that takes deletes and never confirms them.
+/// A server that takes deletes and never confirms them. The first `mn` only asks whether it knows the command.
 fn without_a_fence() -> Fake {
-    Fake::answering(|line| match line {
+    let asked = AtomicBool::new(false);
+    Fake::answering(move |line| match line {
         "version" => Answer::text("VERSION 1.6.38\r\n"),
         "lru_crawler metadump hash" => Answer::text("key=shop%3A1 exp=-1 cas=1\nEND\r\n"),
+        "mn" if !asked.swap(true, SeqCst) => Answer::text("MN\r\n"),
         line if line.starts_with("md ") || line == "mn" => Answer::Nothing,
         _ => Answer::text("ERROR\r\n"),
     })
+}
+
+fn wait_for_the_fence(fake: &Fake) {
+    wait_for("the fence", || (fake.count_lines("mn") == 2).then_some(()));
 }
 
 #[test]
@@ -23,7 +30,7 @@ fn a_second_signal_ends_at_once() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let fake = without_a_fence();
         let mut run = mcflush(["--prefix", "shop:", "--timeout", LONG, fake.address()]).spawn();
-        fake.wait_for_line("mn");
+        wait_for_the_fence(&fake);
         // A signal that comes while the first one is still pending is merged with it by the system.
         wait_for("it to end", || {
             run.signal(signal);
@@ -36,14 +43,15 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn after_a_signal_the_fence_is_waited_for_and_no_more() {
     let fake = without_a_fence();
-    let run = mcflush(["--json", "--prefix", "shop:", "--timeout", "1", "--retries", "5", fake.address()]).spawn();
-    fake.wait_for_line("mn");
+    // The signal has to come within this time.
+    let run = mcflush(["--json", "--prefix", "shop:", "--timeout", "15", "--retries", "5", fake.address()]).spawn();
+    wait_for_the_fence(&fake);
     run.signal("TERM");
     let run = run.wait();
     run.exits(143);
     let document: serde_json::Value = serde_json::from_str(&run.stdout).expect("the document is written");
     assert_eq!(document["servers"][0]["complete"], false, "{run}");
-    assert_eq!(fake.count_lines("mn"), 1, "it asked again: {:?}", fake.lines());
+    assert_eq!(fake.count_lines("mn"), 2, "it asked again: {:?}", fake.lines());
 }
 
 #[test]

@@ -251,5 +251,5 @@ fn over_tls(version: Version) {
     run(&["--all"], "").fails(locked.address(), &["auth"]);
     run(&["--prefix", "shop:"], "app:s3cr3t@").fails(locked.address(), &["disabled"]);
     // The scheme without the s.
-    mcflush(["--all", "--timeout", "2", &locked.url(PASSWORD)]).run().fails(locked.address(), &["tls"]);
+    mcflush(["--all", "--timeout", "20", &locked.url(PASSWORD)]).run().fails(locked.address(), &["tls"]);
 }

@@ -290,7 +290,7 @@ fn of_a_plain_client(version: Version) {
     let server = certificates.serve(version, "good", &[]);
     store(&server, &trusting(&certificates.ca(), None), "shop:1");
     for command in [&["--all"][..], &["--prefix", "shop:"], &["stats"]] {
-        let arguments = command.iter().copied().chain(["--timeout", "2", "--retries", "0", server.address()]);
+        let arguments = command.iter().copied().chain(["--timeout", "20", "--retries", "0", server.address()]);
         let run = mcflush(arguments).run();
         fails(&run, &server, "memcacheds://");
     }

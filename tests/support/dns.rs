@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
@@ -75,17 +76,20 @@ impl Drop for Dns {
 }
 
 /// A DNS server that receives queries and answers none.
-pub struct DeadDns(UdpSocket);
+pub struct DeadDns {
+    socket: UdpSocket,
+    started: Instant,
+}
 
 impl DeadDns {
     pub fn start() -> DeadDns {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        DeadDns(socket)
+        DeadDns { socket, started: Instant::now() }
     }
 
     pub fn address(&self) -> String {
-        self.0.local_addr().expect("it is bound").to_string()
+        self.socket.local_addr().expect("it is bound").to_string()
     }
 
     pub fn wait_for_question(&self) {
@@ -94,22 +98,24 @@ impl DeadDns {
 
     /// The questions that came since the last wait.
     pub fn further_questions(&self) -> usize {
-        self.0.set_nonblocking(true).expect("a socket option");
-        std::iter::from_fn(|| self.0.recv(&mut [0; 512]).ok()).count()
+        self.socket.set_nonblocking(true).expect("a socket option");
+        std::iter::from_fn(|| self.socket.recv(&mut [0; 512]).ok()).count()
     }
 
-    /// Waits until this many different names were asked for. None may be asked for again before all were.
+    /// Waits until this many different names were asked for. None may be asked for again before all were, on a
+    /// machine that is fast enough.
     pub fn wait_for_names(&self, count: usize) {
         let (mut names, mut question, mut questions) = (BTreeSet::new(), [0; 512], 0);
         while names.len() < count {
             let asked = format!("a question about another name than these {} of {count}", names.len());
-            let length = self.0.recv(&mut question).expect(&asked);
+            let length = self.socket.recv(&mut question).expect(&asked);
             // The name is after the header, up to the empty label.
             let name = question[..length].get(12..).expect("a header").split(|&byte| byte == 0).next();
             names.insert(name.unwrap_or_default().to_vec());
             questions += 1;
         }
-        // Each name is asked for once for each address family.
-        assert!(questions <= 2 * count, "{questions} questions before {count} names were asked for");
+        // Each name is asked for once for each address family. After five seconds without an answer, mcflush asks again.
+        let is_again = self.started.elapsed() > Duration::from_secs(4);
+        assert!(is_again || questions <= 2 * count, "{questions} questions before {count} names were asked for");
     }
 }

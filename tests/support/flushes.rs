@@ -203,6 +203,10 @@ pub fn round_that_keeps_new(server: &Server, until: ReadUntil, age: u64, scope: 
             });
         }
         let run = run_under_reads(server, until, &[scope, &["--keep-new"]].concat());
+        // A busy machine may have run no writer since then.
+        wait_for("a store behind the flush", || {
+            (count() == before || !new.lock().expect("no writer failed").is_empty()).then_some(())
+        });
         drop(stops);
         run
     });

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ use super::{signal, wait_for};
 /// A run that takes longer than this hangs. It is far longer than any run takes, and shorter than [`super::LONG`].
 const DEADLINE: Duration = Duration::from_secs(400);
 
-/// See [`mcflush`].
+/// See [`patience`].
 const PATIENT: &str = "--timeout=60";
 
 /// The words by which scripts tell failures apart; they are part of the contract.
@@ -59,7 +60,43 @@ fn keep_ended(run: String) {
 }
 
 /// The subcommands, one of which has to be the first word.
-const COMMANDS: [&str; 6] = ["stats", "keys", "namespaces", "config", "completions", "man"];
+const COMMANDS: [&str; 7] = ["stats", "keys", "namespaces", "hot", "config", "completions", "man"];
+
+/// The options of runs that empty servers.
+const EMPTIES: [&str; 5] = ["--all", "--prefix", "--app", "--match", "--keys-from"];
+
+fn has(arguments: &[impl AsRef<OsStr>], options: &[&str]) -> bool {
+    arguments.iter().any(|argument| options.iter().any(|option| argument.as_ref() == *option))
+}
+
+/// The command, if there is one.
+fn command<'a>(arguments: &[impl AsRef<OsStr>]) -> Option<&'a str> {
+    let first = arguments.first()?.as_ref();
+    COMMANDS.into_iter().find(|command| first == *command)
+}
+
+/// A home folder whose config file makes mcflush wait as long as a test does, for command lines that a test does not write.
+pub fn patient_home() -> TempDir {
+    let home = TempDir::with_prefix("mcflush-home-").expect("a temporary folder");
+    let folder = home.path().join(".config/mcflush");
+    std::fs::create_dir_all(&folder).expect("the folder can be written");
+    std::fs::write(folder.join("config.toml"), "[defaults]\ntimeout = 60\n").expect("the folder can be written");
+    home
+}
+
+/// A timeout, and its place among the arguments, for a run that waits for servers and of which the test chooses no timeout:
+/// it waits as long as a test does. A busy machine may keep a server from answering for longer than mcflush waits otherwise.
+pub fn patience(arguments: &[impl AsRef<OsStr>]) -> Option<(usize, &'static str)> {
+    let waits = match command(arguments) {
+        Some(command) => ["stats", "keys", "namespaces", "hot"].contains(&command),
+        None => has(arguments, &EMPTIES),
+    };
+    let is_timeout = |argument: &dyn AsRef<OsStr>| argument.as_ref().to_string_lossy().starts_with("--timeout");
+    let chooses = has(arguments, &["--config"]) || arguments.iter().any(|argument| is_timeout(argument));
+    // Behind a command or the first server.
+    let at = usize::from(arguments.first().is_some_and(|first| !first.as_ref().to_string_lossy().starts_with('-')));
+    (waits && !chooses).then_some((at, PATIENT))
+}
 
 /// A command line that has not run yet.
 pub struct Mcflush {
@@ -68,8 +105,6 @@ pub struct Mcflush {
     limits: Vec<String>,
     stdout: Option<Stdio>,
     verbose: Verbose,
-    /// Whether it gets [`PATIENT`].
-    is_patient: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,26 +115,19 @@ enum Verbose {
 }
 
 /// The command line `mcflush ARGUMENTS`. A clear or flush also gets `-v`, so that a failed test can show what mcflush
-/// did; [`Mcflush::without_v`] leaves it out. A run of which the test does not choose the timeout waits as long as a test
-/// does, because a busy machine may keep a server from answering for longer than mcflush waits otherwise.
+/// did; [`Mcflush::without_v`] leaves it out. A run also gets its [`patience`].
 pub fn mcflush<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Mcflush {
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-    let has = |options: &[&str]| arguments.iter().any(|argument| options.iter().any(|option| argument == option));
     // A command that only looks at servers can have a prefix too.
-    let looks = arguments.first().is_some_and(|first| COMMANDS.iter().any(|command| first == command));
-    let asks =
-        arguments.first().is_some_and(|first| ["stats", "keys", "namespaces"].iter().any(|command| first == command));
-    let empties = has(&["--all", "--prefix", "--app", "--match", "--keys-from"]);
-    let verbose = if has(&["-v", "-vvv"]) {
+    let empties = command(&arguments).is_none() && has(&arguments, &EMPTIES);
+    let verbose = if has(&arguments, &["-v", "-vvv"]) {
         Verbose::Given
-    } else if empties && !looks && !has(&["-q", "--quiet"]) {
+    } else if empties && !has(&arguments, &["-q", "--quiet"]) {
         Verbose::Added
     } else {
         Verbose::No
     };
-    let chooses_timeout = arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--timeout"));
-    let is_patient = !chooses_timeout && !has(&["--config"]) && (empties && !looks || asks);
-    Mcflush { arguments, environment: BTreeMap::new(), limits: Vec::new(), stdout: None, verbose, is_patient }
+    Mcflush { arguments, environment: BTreeMap::new(), limits: Vec::new(), stdout: None, verbose }
 }
 
 impl Mcflush {
@@ -130,12 +158,10 @@ impl Mcflush {
         if self.verbose == Verbose::Added {
             self.arguments.insert(0, "-v".into());
         }
-        if self.is_patient
-            && !["HOME", "MCFLUSH_CONFIG", "XDG_CONFIG_HOME"].iter().any(|name| self.environment.contains_key(*name))
+        if !["HOME", "MCFLUSH_CONFIG", "XDG_CONFIG_HOME"].iter().any(|name| self.environment.contains_key(*name))
+            && let Some((at, option)) = patience(&self.arguments)
         {
-            // A command goes first.
-            let at = usize::from(self.arguments.first().is_some_and(|first| !first.to_string_lossy().starts_with('-')));
-            self.arguments.insert(at, PATIENT.into());
+            self.arguments.insert(at, option.into());
         }
         let mut shown = String::from("mcflush");
         for argument in &self.arguments {
@@ -166,10 +192,11 @@ impl Mcflush {
         for (name, value) in &self.environment {
             shown = format!("{name}={value:?} {shown}");
         }
+        let started = Instant::now();
         let mut child = command.spawn().expect("the binary runs");
         let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
         let explains = self.verbose != Verbose::No;
-        Running { shown, child, stdout, stderr, explains, started: Instant::now(), _home: home }
+        Running { shown, child, stdout, stderr, explains, started, _home: home }
     }
 
     pub fn run(self) -> Run {
@@ -177,26 +204,41 @@ impl Mcflush {
     }
 }
 
+/// What a stream has brought so far.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Closed at the stream's end.
+    end: Receiver<()>,
+}
+
+impl Collected {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
 /// Reads on a separate thread, so that neither stream can block the other.
-fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (send, receive) = mpsc::channel();
+fn collect(stream: Option<impl Read + Send + 'static>) -> Collected {
+    let (open, end) = mpsc::channel();
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let read = Arc::clone(&bytes);
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            stream.read_to_end(&mut bytes).expect("a pipe can be read");
+        let _open = open;
+        let mut buffer = [0; 1 << 16];
+        let Some(mut stream) = stream else { return };
+        while let length @ 1.. = stream.read(&mut buffer).expect("a pipe can be read") {
+            read.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..length]);
         }
-        // After a failed test, no receiver waits for it.
-        let _ = send.send(bytes);
     });
-    receive
+    Collected { bytes, end }
 }
 
 /// A run that has not ended yet.
 pub struct Running {
     shown: String,
     child: Child,
-    stdout: Receiver<Vec<u8>>,
-    stderr: Receiver<Vec<u8>>,
+    stdout: Collected,
+    stderr: Collected,
     explains: bool,
     started: Instant,
     _home: TempDir,
@@ -209,6 +251,11 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until stderr has this text.
+    pub fn wait_for_stderr(&self, text: &str) {
+        wait_for(&format!("{text:?} on stderr"), || self.stderr.text().contains(text).then_some(()));
     }
 
     /// The most memory it has held so far, in KiB; 0 once it has ended.
@@ -242,17 +289,15 @@ impl Running {
     pub fn wait_at_most(mut self, longest: Duration) -> Run {
         let deadline = Instant::now() + longest;
         let mut hung = false;
-        let mut collected = |receiver: &Receiver<Vec<u8>>, child: &mut Child| {
+        for stream in [&self.stdout, &self.stderr] {
             let left = deadline.saturating_duration_since(Instant::now());
-            receiver.recv_timeout(left).unwrap_or_else(|_| {
+            if stream.end.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
                 hung = true;
                 // It may have just ended.
-                let _ = child.kill();
-                receiver.recv().unwrap_or_default()
-            })
-        };
-        let stdout = collected(&self.stdout, &mut self.child);
-        let stderr = collected(&self.stderr, &mut self.child);
+                let _ = self.child.kill();
+                let _ = stream.end.recv();
+            }
+        }
         let status = wait_for("the process to end after its output did", || {
             self.child.try_wait().expect("a child can be waited for")
         });
@@ -260,8 +305,8 @@ impl Running {
             shown: std::mem::take(&mut self.shown),
             status,
             took: self.started.elapsed(),
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
             explains: self.explains,
         };
         keep_ended(run.to_string());
@@ -280,10 +325,10 @@ impl Drop for Running {
         // Needed only if the test failed before it waited.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if std::thread::panicking()
-            && let Ok(stderr) = self.stderr.recv()
-        {
-            let stderr = String::from_utf8_lossy(&stderr);
+        // A run that was waited for is kept already.
+        if std::thread::panicking() && !self.shown.is_empty() {
+            let _ = self.stderr.end.recv();
+            let stderr = self.stderr.text();
             keep_ended(format!("\n$ {}\n--- killed, as the test failed\n--- stderr\n{stderr}\n---", self.shown));
         }
     }
@@ -334,14 +379,6 @@ impl Run {
             let is_failure = names_a_kind && !line.contains(": trying again in ");
             !self.explains || is_failure || line.contains(": warning: ")
         })
-    }
-
-    /// For the `--timeout` or `--deadline`, in seconds, of a run that may take many times as long as this one, because
-    /// the machine may be slow.
-    #[track_caller]
-    pub fn many_times_as_long(&self) -> String {
-        self.exits(0);
-        format!("{:.1}", 1.0 + 2.0 * self.took.as_secs_f64())
     }
 
     #[track_caller]

@@ -9,6 +9,7 @@ use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 use tempfile::TempDir;
 
+use super::run::patience;
 use super::{signal, wait_for};
 
 const ROWS: u16 = 50;
@@ -58,10 +59,13 @@ struct Seen {
 }
 
 impl Terminal {
-    /// Runs `mcflush ARGUMENTS` on a terminal with this many columns.
+    /// Runs `mcflush ARGUMENTS`, with its [`patience`], on a terminal with this many columns.
     pub fn run(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Terminal {
-        let program = super::program();
-        Terminal::run_program(program.to_str().expect("a path of text"), columns, environment, arguments)
+        let (program, mut arguments) = (super::program(), arguments.to_vec());
+        if let Some((at, option)) = patience(&arguments) {
+            arguments.insert(at, option);
+        }
+        Terminal::run_program(program.to_str().expect("a path of text"), columns, environment, &arguments)
     }
 
     /// Runs a program that runs mcflush.
