@@ -15,10 +15,6 @@ pub(super) const BATCH: usize = 16 * 1024;
 /// Batches held in memory for the drainer: half a megabyte, some 20,000 keys.
 const HEAD: usize = 32;
 
-/// Batches held in memory until the file has taken them: half a second of a fast listing, for which a busy machine may keep
-/// the thread that writes the file from running.
-const TAIL: usize = 1024;
-
 /// A source of batches.
 pub(super) trait Batches {
     /// The next batch, or `None` after the last. A caller may drop the future while it waits: no batch is lost.
@@ -28,10 +24,10 @@ pub(super) trait Batches {
     fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
 }
 
-/// The two ends of a new backlog.
-pub(super) fn backlog(open: Opener) -> (Filler, Drainer) {
+/// The two ends of a new backlog. Memory holds `waiting` batches until the file has taken them.
+pub(super) fn backlog(open: Opener, waiting: usize) -> (Filler, Drainer) {
     let shared = Arc::new(Shared::default());
-    (Filler { shared: Arc::clone(&shared), open: Some(open), is_full: false }, Drainer { shared })
+    (Filler { shared: Arc::clone(&shared), open: Some(open), waiting, is_full: false }, Drainer { shared })
 }
 
 /// Opens the temporary file; called on the backlog's own thread, at the first batch that memory does not hold.
@@ -75,6 +71,8 @@ impl Shared {
 pub(super) struct Filler {
     shared: Arc<Shared>,
     open: Option<Opener>,
+    /// How many batches memory holds for the file.
+    waiting: usize,
     /// A batch left no room for the next one.
     is_full: bool,
 }
@@ -99,7 +97,7 @@ impl Filler {
             return true;
         }
         state.tail.push_back(batch);
-        let room = state.unwritable.is_none() && state.tail.len() < TAIL;
+        let room = state.unwritable.is_none() && state.tail.len() < self.waiting;
         drop(state);
         if let Some(open) = self.open.take() {
             let shared = Arc::clone(&self.shared);
@@ -277,6 +275,8 @@ mod tests {
 
     use super::*;
 
+    const WAITING: usize = 256;
+
     /// A batch that holds its own number.
     fn batch(number: u32) -> Bytes {
         let mut records = vec![0; 200 + number as usize % 100];
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn batches_come_out_in_order() {
         for count in [0, 1, HEAD as u32, HEAD as u32 + 1, 5_000] {
-            let (mut filler, mut drainer) = backlog(tempfile::tempfile);
+            let (mut filler, mut drainer) = backlog(tempfile::tempfile, WAITING);
             for number in 0..count {
                 filler.push(batch(number));
             }
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn both_ends_at_once() {
-        let (mut filler, mut drainer) = backlog(tempfile::tempfile);
+        let (mut filler, mut drainer) = backlog(tempfile::tempfile, WAITING);
         let drained = std::thread::spawn(move || drain(&mut drainer).0);
         for number in 0..20_000 {
             filler.push(batch(number));
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn memory_holds_the_head_alone_once_the_file_has_the_rest() {
-        let (mut filler, drainer) = backlog(tempfile::tempfile);
+        let (mut filler, drainer) = backlog(tempfile::tempfile, WAITING);
         for number in 0..2_000 {
             filler.push(batch(number));
         }
@@ -364,9 +364,9 @@ mod tests {
 
     #[test]
     fn without_a_file_the_walk_is_given_up_and_nothing_is_lost() {
-        let (mut filler, mut drainer) = backlog(|| Err(io::ErrorKind::PermissionDenied.into()));
+        let (mut filler, mut drainer) = backlog(|| Err(io::ErrorKind::PermissionDenied.into()), WAITING);
         let pushed = fill(&mut filler);
-        assert!(pushed as usize <= HEAD + TAIL, "{pushed}");
+        assert!(pushed as usize <= HEAD + WAITING, "{pushed}");
         until(|| filler.trouble().is_some());
         drop(filler);
         assert!(drain(&mut drainer).0 == numbered(pushed));
@@ -374,7 +374,8 @@ mod tests {
 
     #[test]
     fn on_a_full_disk_the_walk_is_given_up_and_nothing_is_lost() {
-        let (mut filler, mut drainer) = backlog(|| OpenOptions::new().read(true).write(true).open("/dev/full"));
+        let (mut filler, mut drainer) =
+            backlog(|| OpenOptions::new().read(true).write(true).open("/dev/full"), WAITING);
         let pushed = fill(&mut filler);
         until(|| filler.trouble().is_some());
         drop(filler);
@@ -384,7 +385,7 @@ mod tests {
     #[test]
     fn a_batch_that_cannot_be_read_back_is_an_error() {
         // The file can be written but not read.
-        let (mut filler, mut drainer) = backlog(|| OpenOptions::new().write(true).open("/dev/null"));
+        let (mut filler, mut drainer) = backlog(|| OpenOptions::new().write(true).open("/dev/null"), WAITING);
         for number in 0..1_000 {
             filler.push(batch(number));
         }
@@ -396,7 +397,7 @@ mod tests {
 
     #[test]
     fn without_a_drainer_the_thread_ends() {
-        let (mut filler, drainer) = backlog(tempfile::tempfile);
+        let (mut filler, drainer) = backlog(tempfile::tempfile, WAITING);
         for number in 0..1_000 {
             filler.push(batch(number));
         }

@@ -25,6 +25,10 @@ use crate::protocol::{ErrorReply, Excerpt, PercentError};
 use crate::scope::Scope;
 use crate::setters::setters;
 
+/// Batches that memory holds until the temporary file has taken them: some 16 MB, half a second of a fast listing. A busy
+/// machine may keep the thread that writes the file from running, and keys that are shown cannot be listed again.
+const WAITING: usize = 1024;
+
 /// Which keys of the scope to list, and how.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
@@ -256,7 +260,7 @@ async fn attempt(
     pages: &PageSender,
     found: &mut InScope,
 ) -> Result<Ended, Error> {
-    let (filler, drainer) = backlog(open);
+    let (filler, drainer) = backlog(open, WAITING);
     let (key, lines) = (BytesMut::new(), BytesMut::new());
     let pager = Pager {
         server,
