@@ -256,7 +256,7 @@ impl Plan {
     /// Adds rare conditions, from a separate sequence of random numbers for the same reason.
     fn add_rarities(&mut self, it: &mut Chance, is_calm: bool) {
         if it.percent(15) {
-            self.version = it.pick(&[[1, 4, 33], [1, 5, 6]]);
+            self.version = it.pick(&[[1, 4, 33], [1, 5, 6], [1, 6, 22]]);
             self.has_crawler = self.version >= [1, 5, 0] || it.percent(60);
         }
         if it.percent(15) {

@@ -37,7 +37,7 @@ pub(super) struct Activity {
     pub(super) uses: u64,
     /// Items that the server moved between its LRU lists.
     pub(super) moves: u64,
-    /// Items that the server moved to other slab pages. The server counts them when it has finished a page.
+    /// Items that the server moved to other slab pages, which it counts when it has finished a page, or from disk to memory.
     pub(super) rescued: u64,
     /// Whether the server is moving items to other slab pages now.
     pub(super) is_rescuing: bool,
@@ -58,9 +58,21 @@ impl Activity {
             turns: number("lru_maintainer_juggles"),
             uses: sum(&["get_hits", "cmd_set", "touch_hits", "incr_hits", "decr_hits", "cas_hits"]),
             moves: sum(&["moves_to_cold", "moves_to_warm", "moves_within_lru"]),
-            rescued: sum(&["slab_reassign_rescues", "slab_reassign_chunk_rescues"]),
+            rescued: sum(&["slab_reassign_rescues", "slab_reassign_chunk_rescues", "recache_from_extstore"]),
             is_rescuing: number("slab_reassign_running").is_some_and(|running| running > 0),
         })
+    }
+
+    /// Whether the server may have moved items to other slab pages between two moments.
+    pub(super) fn may_have_moved(before: Option<Self>, after: Option<Self>) -> bool {
+        let (Some(one), Some(other)) = (before, after) else { return before != after };
+        other.rescued != one.rescued || one.is_rescuing || other.is_rescuing || Self::are_reset(before, after)
+    }
+
+    /// Whether the counters began anew between two moments: another client reset them, or the server was restarted.
+    pub(super) fn are_reset(before: Option<Self>, after: Option<Self>) -> bool {
+        let (Some(before), Some(after)) = (before, after) else { return false };
+        after.uses < before.uses || after.moves < before.moves || after.turns < before.turns
     }
 }
 
@@ -116,5 +128,22 @@ mod tests {
     fn a_server_that_does_not_count_is_never_at_rest() {
         assert_eq!(of(&[("pid", "7")]), None);
         assert_eq!(of(&[("get_hits", "many"), ("cmd_set", "5")]), None);
+    }
+
+    #[test]
+    fn what_may_have_happened_between_two_moments() {
+        let before = Activity { uses: 5, turns: Some(9), rescued: 2, ..Activity::default() };
+        let moved = [Activity { rescued: 3, ..before }, Activity { is_rescuing: true, ..before }];
+        let reset = [Activity { uses: 0, ..before }, Activity { turns: Some(1), ..before }];
+        for (others, is_reset) in [(moved, false), (reset, true)] {
+            for after in others {
+                assert!(Activity::may_have_moved(Some(before), Some(after)), "{after:?}");
+                assert_eq!(Activity::are_reset(Some(before), Some(after)), is_reset, "{after:?}");
+            }
+        }
+        let later = Activity { uses: 6, turns: Some(10), ..before };
+        assert!(
+            !Activity::may_have_moved(Some(before), Some(later)) && !Activity::are_reset(Some(before), Some(later))
+        );
     }
 }

@@ -62,7 +62,7 @@ impl OtherClients {
             (Some((before, own_before)), Some((after, own_after))) => Changes {
                 is_used: after.uses.wrapping_sub(before.uses) != own_after.wrapping_sub(own_before),
                 is_moved: after.moves != before.moves,
-                is_rescued: after.rescued != before.rescued || after.is_rescuing || before.is_rescuing,
+                is_rescued: Activity::may_have_moved(Some(before), Some(after)),
                 is_restarted: after.instance.is_another_than(before.instance),
             },
             _ => Changes { is_used: true, is_moved: true, is_rescued: false, is_restarted: false },
@@ -138,7 +138,7 @@ impl Run<'_> {
                     old = old.saturating_sub(coverage.unnamed);
                 }
             }
-            let is_quiet = !changes.is_used && !changes.is_moved;
+            let is_quiet = !changes.is_used && !changes.is_moved && !changes.is_rescued;
             self.evidence.add(PassFindings {
                 began: began.duration_since(first),
                 old,
@@ -205,7 +205,7 @@ impl Run<'_> {
     pub(super) async fn activity(&mut self) -> Result<Option<Activity>, Error> {
         match self.ask(StatsGroup::General).await {
             Ok(stats) => Ok(Activity::of(&stats)),
-            Err(error) if error.kind() == FailureKind::Server => Ok(None),
+            Err(Error { problem: Problem::Refusal { .. }, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

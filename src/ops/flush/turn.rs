@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::ops::notes::Notes;
 use crate::ops::{Context, Event, figure};
 use crate::protocol::stats::StatsGroup;
@@ -50,6 +50,8 @@ impl Until {
     }
 }
 
+/// # Errors
+/// The server's LRU maintainer does not run.
 pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -> Result<(), Error> {
     let longest = TURN * until.turns() + MARGIN;
     context.events.tell(Event::Waiting { why: until.why(), after: longest });
@@ -61,11 +63,20 @@ pub(super) async fn wait(until: Until, server: &ServerAddr, context: &Context) -
         let mut notes = first.run.filter(|_| until == Until::TheFlushIsPast).map(Notes::before);
         while began.elapsed() < LONGEST {
             sleep(LOOK).await;
-            let Some(now) = look(&mut client).await else { break };
+            let Some(now) = look(&mut client).await else {
+                if let Ok(again) = context.connect(server).await {
+                    client = again;
+                }
+                continue;
+            };
             let are_noted = notes.as_mut().zip(now.run).is_none_or(|(notes, run)| notes.are_complete(run));
             if are_noted && now.time >= first.time.saturating_add(until.turns().into()) {
                 return Ok(());
             }
+        }
+        if notes.is_some() {
+            let what = "the server's LRU maintainer does not run, and a read that it notes later can bring a flushed item back";
+            return Err(Error { server: server.clone(), problem: Problem::Incomplete(what.into()) });
         }
     }
     sleep(longest.saturating_sub(began.elapsed())).await;

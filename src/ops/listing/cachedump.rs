@@ -14,8 +14,8 @@ use super::{Coverage, Cut, CutClass, ListedItem, Visitor, Walked};
 use crate::client::Client;
 use crate::codec::{Answer, CodecError};
 use crate::error::{Error, Problem};
-use crate::ops::Context;
 use crate::ops::dialect::Dialect;
+use crate::ops::{Context, figure};
 use crate::protocol::cachedump::{Cachedump, CachedumpItem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Meaning, Reply, Request};
@@ -134,6 +134,12 @@ pub(super) async fn walk(
         Err(Error { problem: Problem::Refusal { reply, .. }, .. }) => return Ok(Walked::Refused(reply)),
         Err(error) => return Err(error),
     };
+    if classes.is_empty() && holds_items(client).await? && self::classes(client).await?.is_empty() {
+        return Err(client.error(Problem::Unsuited {
+            what: "the server holds items, and names no slab class that they are in",
+            instead: "flush the whole instance, or give the app a prefix with a version in it",
+        }));
+    }
     let mut coverage = Coverage::default();
     for (class, before) in classes {
         let dumped = match dump(client, class, 0, |item| visitor.visit(ListedItem::Cachedump(&item))).await? {
@@ -157,6 +163,15 @@ pub(super) async fn walk(
         }
     }
     Ok(Walked::Whole(coverage))
+}
+
+/// Whether the server holds items, if it says so.
+async fn holds_items(client: &mut Client) -> Result<bool, Error> {
+    match client.stats(StatsGroup::General).await {
+        Ok(stats) => Ok(figure::number(&stats, "curr_items").is_some_and(|items| items > 0)),
+        Err(Error { problem: Problem::Refusal { .. }, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether each slab class has a single LRU list (`-o no_modern`, `lru mode flat`, servers before `-o lru_maintainer`).

@@ -68,7 +68,8 @@ pub(super) async fn walk(
             wait_for_crawler(obstacle, asked_first, &mut backoff, client, context).await?;
             continue;
         }
-        let mut dump = Dump { dialect, client, context, visitor, any: false, begin: Finder::new(b"key=") };
+        let begin = Finder::new(b"key=");
+        let mut dump = Dump { dialect, client, context, visitor, any: false, is_probed: false, begin };
         match dump.read(target.clone()).await? {
             Walked::Refused(reply) if reply.kind() == ErrorKind::NotStarted => return Ok(Walked::Whole(Coverage::ALL)),
             // In place of the first line, or of the end line.
@@ -109,6 +110,8 @@ struct Dump<'a, V> {
     visitor: &'a mut V,
     /// Whether the visitor has seen an item of this dump.
     any: bool,
+    /// Whether a `version` was sent after it.
+    is_probed: bool,
     /// Finds the beginning of a line.
     begin: Finder<'static>,
 }
@@ -160,7 +163,9 @@ impl<V: Visitor> Dump<'_, V> {
             Reply::End => End::Walked(Walked::Whole(Coverage::ALL)),
             Reply::Version(_) if !has_end => End::Walked(Walked::Whole(Coverage::ALL)),
             // The dump swallowed a part of the `version` sent after it; every refusal of a dump has more words.
-            Reply::Error(reply) if !has_end && reply.line() == "ERROR" => End::Walked(Walked::Whole(Coverage::ALL)),
+            Reply::Error(reply) if self.is_probed && reply.line() == "ERROR" => {
+                End::Walked(Walked::Whole(Coverage::ALL))
+            }
             Reply::Error(reply) if matches!(reply.meaning(), Meaning::Full | Meaning::Transient) => {
                 return Err(self.client.refused(Reply::Error(reply)));
             }
@@ -211,6 +216,7 @@ impl<V: Visitor> Dump<'_, V> {
             }
             // While it dumps, the server may swallow single bytes of this command: then mcflush sends it again.
             self.client.send(Request::Version).await?;
+            self.is_probed = true;
         }
     }
 

@@ -222,3 +222,18 @@ async fn passes_of_a_server_in_use_are_three_turns_of_its_lru_maintainer_apart()
     let dumps = dumps.lock().unwrap();
     assert!(dumps.len() > 5 && dumps.windows(2).all(|pair| pair[1] >= pair[0] + 3), "{dumps:?}");
 }
+
+/// Servers that call themselves memcached, hold items and list none.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lists_none_of_its_items_is_not_called_clear() {
+    for version in ["1.5.0", "1.4.20", "1.6.18"] {
+        let (context, _) = server(move |line| match line {
+            "stats items" | "stats settings" => text("END\r\n"),
+            line if line.starts_with("stats") => Say::Text(stats(7, "STAT curr_items 5\r\n")),
+            line if line.starts_with("lru_crawler ") => text("ERROR\r\n"),
+            line => at_rest(version, line),
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Disabled)), "{version}: {cleared:?}");
+    }
+}

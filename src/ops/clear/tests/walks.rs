@@ -166,7 +166,7 @@ fn flushed(version: &'static str, flushes: impl Fn() -> u32 + Send + 'static) ->
 #[tokio::test(start_paused = true)]
 async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
     // The second key was read and then flushed during the first walk; it came back when the server noted the read.
-    for (version, walks) in [("1.6.38", 2), ("1.6.20", 1)] {
+    for version in ["1.6.38", "1.6.20"] {
         let dumps = std::sync::Arc::new(AtomicUsize::new(0));
         let seen = std::sync::Arc::clone(&dumps);
         let answer = flushed(version, move || u32::from(seen.load(SeqCst) > 0));
@@ -178,16 +178,16 @@ async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
         });
         let began = Instant::now();
         let cleared = clear_shop(&context, ClearOptions::default()).await;
-        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), walks), "{version}: {cleared:?}");
-        assert_eq!(cleared.deleted, walks as u64, "{version}");
-        assert_eq!(began.elapsed() >= Duration::from_millis(20), walks == 2, "{version}");
+        assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), 2), "{version}: {cleared:?}");
+        assert_eq!(cleared.deleted, 2, "{version}");
+        assert!(began.elapsed() >= Duration::from_millis(30), "{version}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_item_unread_for_long_shows_that_no_flush_came_right_before() {
     // The server's clock stands at 1764000100.
-    for (last_access, walks) in [(1_764_000_000, 1), (1_764_000_089, 1), (1_764_000_090, 2), (1_764_000_101, 2)] {
+    for (last_access, walks) in [(1_764_000_000, 1), (1_764_000_039, 1), (1_764_000_040, 2), (1_764_000_101, 2)] {
         let answer = flushed("1.6.38", || 3);
         let (context, heard) = server(move |line| {
             answer(line).unwrap_or_else(|| {
