@@ -45,8 +45,8 @@ impl Run<'_> {
     /// Walks until one walk counts.
     async fn walk_past_flushes(&mut self, began: Option<Activity>) -> Result<Result<(), ErrorReply>, Error> {
         let mut before = began;
-        let mut waits = self.is_behind_own_flush;
-        for _ in 0..WALKS_MAX {
+        let (mut waits, mut are_elsewhere) = (self.is_behind_own_flush, false);
+        for number in 0..WALKS_MAX {
             if waits {
                 self.wait_for_notes(None, BACK).await?;
             }
@@ -56,6 +56,12 @@ impl Run<'_> {
                 Pass::Whole(walk, _) => walk,
                 Pass::Refused(reply) => return Ok(Err(reply)),
             };
+            are_elsewhere = self.are_elsewhere(&walk, number == 0);
+            if are_elsewhere {
+                // What is stored from now on does not count as listed again.
+                let _ = self.shared.watermark.compare_exchange(0, walk.highest_cas, Relaxed, Relaxed);
+                continue;
+            }
             let after = self.activity().await?;
             let flushes = |activity: Option<Activity>| activity.and_then(|activity| activity.flushes);
             let is_unflushed = flushes(before) == flushes(after) && !Activity::are_reset(before, after);
@@ -67,12 +73,28 @@ impl Run<'_> {
             }
             (before, waits) = (after, true);
         }
+        if are_elsewhere {
+            return Err(self.shared.error(Problem::Unproven {
+                what: format!(
+                    "most keys that each of {WALKS_MAX} walks listed were not there to be deleted, as if several servers \
+                     answered at this address"
+                ),
+                instead: "name each server by an address of its own",
+            }));
+        }
         Err(self.shared.error(Problem::Unproven {
             what: format!(
                 "another client sent flush_all during each of {WALKS_MAX} walks, which hides keys for a moment"
             ),
             instead: "stop the client that flushes this server, and run it again",
         }))
+    }
+
+    /// Whether most keys that a walk listed were not there to be deleted. Another client deleted them, or they expired; or the
+    /// deletes went to another server than the walk, and each later walk lists them again.
+    fn are_elsewhere(&self, walk: &Walk, is_first: bool) -> bool {
+        let were_there = walk.matched.saturating_sub(self.shared.not_found.load(Relaxed));
+        2 * were_there < walk.matched && (is_first || walk.older > 0)
     }
 
     /// Whether this server's `flush_all` decides by time which items it hides.

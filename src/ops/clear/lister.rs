@@ -29,7 +29,7 @@ pub(super) struct Walk {
     pub(super) examples: Vec<String>,
     /// Whether the walk listed an item whose last access was long before it.
     pub(super) has_long_unread: bool,
-    /// The highest CAS of all keys, if CAS are compared.
+    /// The highest CAS of the keys in scope; of all keys, if CAS are compared.
     pub(super) highest_cas: u64,
 }
 
@@ -85,8 +85,10 @@ impl<'a> Lister<'a> {
     }
 
     fn note(&mut self, item: ListedItem<'_>) {
+        let cas = item.cas();
+        self.walk.highest_cas = self.walk.highest_cas.max(cas.unwrap_or_default());
         // If the deletes look up the CAS of each key, they count the old ones.
-        if self.looks_up_age || !self.shared.is_older(item.cas()) {
+        if self.looks_up_age || !self.shared.is_older(cas) {
             return;
         }
         self.walk.older += 1;

@@ -212,3 +212,32 @@ async fn a_server_that_is_flushed_all_the_time_is_given_up() {
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!((kind(&cleared), heard.count(HASH_DUMP)), (Some(FailureKind::Incomplete), 10), "{cleared:?}");
 }
+
+/// A balancer gives the walk to one server and the deletes to another.
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_not_where_they_were_listed_are_not_called_clear() {
+    let (context, heard) = server(move |line| match line {
+        HASH_DUMP => Say::Text((1..=4).map(|n| item(&format!("shop:{n}"), 2)).collect::<String>() + "END\r\n"),
+        line if line.starts_with("md ") => text("NF\r\n"),
+        line => at_rest("1.6.38", line),
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((kind(&cleared), heard.count(HASH_DUMP)), (Some(FailureKind::Incomplete), 10), "{cleared:?}");
+    assert!(cleared.error.is_some_and(|error| error.to_string().contains("several servers")));
+}
+
+/// With a rate, most keys may have expired when their turn comes, and others are stored meanwhile.
+#[tokio::test(start_paused = true)]
+async fn keys_that_expired_before_they_were_deleted_are_no_sign_of_another_server() {
+    let dumps = AtomicU32::new(0);
+    let (context, heard) = server(move |line| match line {
+        HASH_DUMP => {
+            let cas = 2 + dumps.fetch_add(1, SeqCst);
+            Say::Text((1..=4).map(|n| item(&format!("shop:{n}"), cas.into())).collect::<String>() + "END\r\n")
+        }
+        line if line.starts_with("md ") => text("NF\r\n"),
+        line => at_rest("1.6.38", line),
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), 2), "{cleared:?}");
+}
