@@ -207,7 +207,8 @@ fn two_clears_at_once(version: Version) {
     const EACH: usize = 60_000;
     let server = Server::start(version, &LARGE_TABLE);
     server.store(numbered("shop:", EACH).chain(numbered("blog:", EACH)));
-    let clear = || mcflush(["--prefix", "shop:", server.address()]).spawn();
+    // A run with a deadline waits for the other's crawl until then.
+    let clear = || mcflush(["--deadline", LONG, "--prefix", "shop:", server.address()]).spawn();
     let (first, second) = (clear(), clear());
     first.wait().is_complete();
     second.wait().is_complete();
