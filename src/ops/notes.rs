@@ -4,6 +4,11 @@
 //! moment and moves the item to the WARM list. Until then a dump of the LRU lists does not show the item. If a flush
 //! that compares times has hidden the item, the note makes it readable again.
 
+use std::time::Duration;
+
+/// If the LRU maintainer has not run three times by then, or the server's clock has not turned, they do not at all.
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
+
 /// The reads that clients made before one moment.
 #[derive(Debug)]
 pub(super) struct Notes {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use tempfile::TempDir;
 
-use crate::support::fake::Fake;
+use crate::support::fake::{Fake, holding_deletes, is_delete};
 use crate::support::run::mcflush;
 use crate::support::server::{LARGE_TABLE, Server, Version, each_version};
 use crate::support::traffic::{StopAtEnd, get};
@@ -253,43 +253,13 @@ fn long(prefix: &str, count: usize) -> impl Iterator<Item = String> {
 
 const MORE_THAN_MEMORY_HOLDS: usize = 40_000;
 
-/// As long as a test waits: these clears wait for the test.
-const PATIENCE_SECONDS: &str = "120";
-
-fn is_delete(line: &str) -> bool {
-    line.starts_with("md ") || line.starts_with("delete ")
-}
-
-/// A way to the server that holds deletes back until `may_delete`; it is told of each listing that has ended.
-pub fn holding_deletes(
-    server: &Server,
-    may_delete: impl Fn() -> bool + Send + Sync + 'static,
-    listing_ended: impl Fn() + Send + Sync + 'static,
-) -> Fake {
-    let address = server.address().to_owned();
-    Fake::start(move |peer| {
-        let lists = AtomicBool::new(false);
-        peer.pass_on_to(&address, |line| {
-            if line.starts_with("lru_crawler ") {
-                lists.store(true, Relaxed);
-            }
-            if is_delete(line) {
-                wait_for("deletes to be allowed", || may_delete().then_some(()));
-            }
-        });
-        if lists.load(Relaxed) {
-            listing_ended();
-        }
-    })
-}
-
 fn more_keys_than_memory_holds(version: Version) {
     let server = Server::start(version, &[]);
     server.store(long("shop:", MORE_THAN_MEMORY_HOLDS).chain(long("blog:", 1_000)));
     let has_a_file = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&has_a_file);
     let way = holding_deletes(&server, move || seen.load(Relaxed), || {});
-    let clear = mcflush(["--timeout", PATIENCE_SECONDS, "--prefix", "shop:", way.address()]).spawn();
+    let clear = mcflush(["--timeout", LONG, "--prefix", "shop:", way.address()]).spawn();
     wait_for("the unlinked file", || {
         let open = std::fs::read_dir(format!("/proc/{}/fd", clear.pid())).expect("it runs");
         let is_deleted = |path: std::path::PathBuf| path.to_string_lossy().ends_with("(deleted)");
@@ -306,7 +276,7 @@ fn without_a_temporary_file_for_keys_that_memory_cannot_hold(version: Version) {
     let is_given_up = Arc::new(AtomicBool::new(false));
     let (seen, noted) = (Arc::clone(&is_given_up), Arc::clone(&is_given_up));
     let way = holding_deletes(&server, move || seen.load(Relaxed), move || noted.store(true, Relaxed));
-    let run = mcflush(["-v", "--timeout", PATIENCE_SECONDS, "--prefix", "shop:", way.address()])
+    let run = mcflush(["-v", "--timeout", LONG, "--prefix", "shop:", way.address()])
         .env("TMPDIR", "/nonexistent/folder")
         .run();
     run.exits(0).says("complete").warns("no temporary file");
@@ -325,7 +295,7 @@ fn peak_memory(server: &Server, keys: usize) -> u64 {
             }
         });
     });
-    let clear = mcflush(["--timeout", PATIENCE_SECONDS, "--prefix", "shop:", way.address()]).spawn();
+    let clear = mcflush(["--timeout", LONG, "--prefix", "shop:", way.address()]).spawn();
     wait_for("the last delete", || (is_last.load(Relaxed) >= keys).then_some(()));
     let peak = clear.peak_memory();
     may_end.store(true, Relaxed);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
 
-use crate::engine_conditions::holding_deletes;
-use crate::support::fake::Fake;
+use crate::support::fake::{Fake, holding_deletes};
 use crate::support::run::mcflush;
 use crate::support::server::{Server, Version};
 use crate::support::terminal::Terminal;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::server::Server;
 use super::{PATIENCE, wait_for};
 
 /// A listener on a free loopback port; each connection runs the script on a thread of its own.
@@ -277,4 +278,31 @@ impl UnusedPort {
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+pub fn is_delete(line: &str) -> bool {
+    line.starts_with("md ") || line.starts_with("delete ")
+}
+
+/// A way to the server that holds deletes back until `may_delete`; it is told of each listing that has ended.
+pub fn holding_deletes(
+    server: &Server,
+    may_delete: impl Fn() -> bool + Send + Sync + 'static,
+    listing_ended: impl Fn() + Send + Sync + 'static,
+) -> Fake {
+    let address = server.address().to_owned();
+    Fake::start(move |peer| {
+        let lists = AtomicBool::new(false);
+        peer.pass_on_to(&address, |line| {
+            if line.starts_with("lru_crawler ") {
+                lists.store(true, Ordering::Relaxed);
+            }
+            if is_delete(line) {
+                wait_for("deletes to be allowed", || may_delete().then_some(()));
+            }
+        });
+        if lists.load(Ordering::Relaxed) {
+            listing_ended();
+        }
+    })
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Run;
 use crate::error::{Error, Problem};
 use crate::ops::Event;
-use crate::ops::notes::Notes;
+use crate::ops::notes::{LONGEST, Notes};
 
 /// The first pause between two questions to the server, and the longest.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -18,9 +18,6 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// A wait longer than this is reported as an event.
 const LONG: Duration = Duration::from_millis(100);
-
-/// If the maintainer has not run twice by then, it does not run at all.
-const LONGEST: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
     /// Waits until the server has noted all reads from before the LRU maintainer's run number `since`, or, if that is

@@ -1,4 +1,4 @@
-//! Waits until a server's clock of whole seconds has turned.
+//! Waits until a server's clock of whole seconds has turned, and until it has noted the reads from before.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::address::ServerAddr;
 use crate::client::Client;
 use crate::error::{Error, Problem};
-use crate::ops::notes::Notes;
+use crate::ops::notes::{LONGEST, Notes};
 use crate::ops::{Context, Event, figure};
 use crate::protocol::stats::StatsGroup;
 
@@ -19,9 +19,6 @@ const MARGIN: Duration = Duration::from_millis(100);
 
 /// The time between two looks at the server's clock.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// If the clock has not turned by then, or the LRU maintainer has not run, it does not at all.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// What mcflush waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
