@@ -164,6 +164,11 @@ impl Dialect {
         self.is_within([1, 6, 19], [1, 6, 25])
     }
 
+    /// Whether `lru_crawler tocrawl N` also limits the dumps.
+    pub(super) fn obeys_tocrawl(self) -> bool {
+        self.numbers.is_some_and(|numbers| numbers < [1, 5, 5])
+    }
+
     /// Whether `stats cachedump` leaves out keys that were stored as base64.
     pub(super) fn hides_base64(self) -> bool {
         self.numbers.is_none_or(|numbers| numbers >= [1, 6, 10])
@@ -230,6 +235,12 @@ mod tests {
         assert_eq!(knows("1.4.31"), [false, true, true]);
         assert_eq!(knows("1.6.9"), [true, true, true]);
         assert_eq!(knows("unknown"), [true, true, true]);
+    }
+
+    #[test]
+    fn a_limit_of_the_crawler_limits_dumps_until_1_5_4() {
+        let obeys = |version| of(version).obeys_tocrawl();
+        assert_eq!(["1.4.33", "1.5.4", "1.5.5", "unknown"].map(obeys), [true, true, false, false]);
     }
 
     #[test]

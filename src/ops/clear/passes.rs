@@ -291,8 +291,13 @@ impl Run<'_> {
             return self.shared.error(Problem::Unproven { what: which, instead: self.without_cachedump() });
         }
         let hidden = count(coverage.hidden.max(1));
-        let (what, instead) = if self.shared.way.strategy == Strategy::Lru {
-            debug_assert_eq!(self.shared.way.dialect.dumps(), Dumps::WithoutHeads, "no other dump hides keys");
+        let way = self.shared.way;
+        let (what, instead) = if way.strategy == Strategy::Cachedump {
+            (
+                format!("this server lists only a part of its keys (stats cachedump): about {hidden} were not listed"),
+                self.without_cachedump(),
+            )
+        } else if way.dialect.dumps() == Dumps::WithoutHeads {
             (
                 format!(
                     "memcached 1.5.5 and 1.5.6 leave the newest entry of each LRU list out of their listings: at most \
@@ -302,8 +307,11 @@ impl Run<'_> {
             )
         } else {
             (
-                format!("this server lists only a part of its keys (stats cachedump): about {hidden} were not listed"),
-                self.without_cachedump(),
+                format!(
+                    "this server was told to list only a part of each LRU list (lru_crawler tocrawl): at most {hidden} \
+                     may be left"
+                ),
+                "send it \"lru_crawler tocrawl 0\", or flush the whole instance",
             )
         };
         self.shared.error(Problem::Unproven { what, instead })

@@ -7,6 +7,7 @@ mod heads;
 mod metadump;
 mod readiness;
 pub(super) mod sample;
+mod tocrawl;
 mod visit_all;
 
 use std::fmt;
@@ -283,6 +284,7 @@ pub(super) async fn walk(
             Strategy::Lru if dialect.dumps() == Dumps::WithoutHeads => {
                 heads::walk(dialect, client, context, visitor).await
             }
+            Strategy::Lru if dialect.obeys_tocrawl() => tocrawl::walk(dialect, client, context, visitor).await,
             Strategy::Lru => metadump::walk(CrawlTarget::All, dialect, client, context, visitor).await,
         }
     };

@@ -237,3 +237,29 @@ async fn a_server_that_lists_none_of_its_items_is_not_called_clear() {
         assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Disabled)), "{version}: {cleared:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_crawler_that_was_told_to_stop_early_hides_keys() {
+    // The class holds four items, and the crawler stops at entry number `limit` of its list.
+    for (version, limit, hidden) in
+        [("1.5.4", 4, Some("1 key")), ("1.4.33", 2, Some("3 keys")), ("1.5.4", 5, None), ("1.5.7", 2, None)]
+    {
+        let (context, _) = dumping_with(version, move |line| match line {
+            LRU_DUMP => Some(text(if version == "1.4.33" { "" } else { "END\r\n" })),
+            "stats settings" => {
+                Some(Say::Text(format!("STAT cas_enabled yes\r\nSTAT lru_crawler_tocrawl {limit}\r\nEND\r\n")))
+            }
+            "stats items" => Some(text("STAT items:1:number 4\r\nEND\r\n")),
+            _ => None,
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        match hidden {
+            None => assert_eq!(cleared.proof, Some(ClearProof::Passes), "{version}, {limit}: {cleared:?}"),
+            Some(hidden) => {
+                assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)), "{cleared:?}");
+                let error = cleared.error.unwrap().to_string();
+                assert!(error.contains(&format!("at most {hidden} may be left")), "{error}");
+            }
+        }
+    }
+}
