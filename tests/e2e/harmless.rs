@@ -12,7 +12,7 @@ use crate::support::wait_for;
 each_version!(gets_go_on_during_a_clear, gets_go_on_with_a_rate, gets_go_on_while_it_is_stopped);
 
 /// Enough keys that a dump does not fit into the buffers between the server and a client that does not read.
-const EACH: usize = 150_000;
+const EACH: usize = 80_000;
 
 /// Runs `work` while a client reads keys of `server`. No get may take many times as long as the longest one of a server that
 /// mcflush does not know: a busy machine makes both wait.

@@ -5,7 +5,11 @@ use std::process::{Child, Command, Stdio};
 
 use super::server::Server;
 
-/// A process of clients at full speed (`tests/support/traffic_program.rs`), killed when this is dropped.
+/// The pause of each client after fifty commands, in milliseconds. Benches measure at full speed. Tests run beside each other,
+/// and with clients at full speed each of them takes several times as long.
+const PAUSE: u32 = if cfg!(test) { 2 } else { 0 };
+
+/// A process of clients (`tests/support/traffic_program.rs`), killed when this is dropped.
 ///
 /// It also dies with the *thread* that started it, so start it from a thread that outlives it.
 pub struct OtherClients(Child);
@@ -16,7 +20,8 @@ impl OtherClients {
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(program())
-            .args([server.address(), role, prefixes, &count.to_string(), &connections.to_string()])
+            .args([server.address(), role, prefixes, &count.to_string()])
+            .args([connections.to_string(), PAUSE.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

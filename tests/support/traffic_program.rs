@@ -1,6 +1,7 @@
-//! Other clients of a server, in a separate process, at full speed until it is killed:
-//! `traffic ADDRESS ROLE PREFIXES COUNT CONNECTIONS`.
+//! Other clients of a server, in a separate process, until it is killed: `traffic ADDRESS ROLE PREFIXES COUNT CONNECTIONS
+//! PAUSE`.
 //!
+//! Each connection pauses for PAUSE milliseconds after each batch of fifty commands.
 //! The keys are each of PREFIXES (with commas between) followed by a number below COUNT. ROLE is one of
 //!
 //! - `read`: gets, fifty keys at a time;
@@ -19,6 +20,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// The number of keys in one batch.
 const BATCH: usize = 50;
@@ -28,12 +30,13 @@ const OWN_KEYS: usize = 2_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, role, prefixes, count, connections] = arguments.as_slice() else {
-        panic!("usage: traffic ADDRESS ROLE PREFIXES COUNT CONNECTIONS");
+    let [address, role, prefixes, count, connections, pause] = arguments.as_slice() else {
+        panic!("usage: traffic ADDRESS ROLE PREFIXES COUNT CONNECTIONS PAUSE");
     };
     let prefixes: Vec<&str> = prefixes.split(',').collect();
     let count: usize = count.parse().expect("COUNT is a number");
     let connections: usize = connections.parse().expect("CONNECTIONS is a number");
+    let pause = Duration::from_millis(pause.parse().expect("PAUSE is a number"));
     std::thread::scope(|scope| {
         for _ in 0..connections {
             scope.spawn(|| {
@@ -41,7 +44,7 @@ fn main() {
                     spin();
                 }
                 // If the server is gone, the work is over.
-                let _ = Client::open(address).and_then(|mut client| client.work(role, &prefixes, count));
+                let _ = Client::open(address).and_then(|mut client| client.work(role, &prefixes, count, pause));
             });
         }
     });
@@ -69,7 +72,7 @@ impl Client {
         Ok(Client { input, output, random: RandomState::new().hash_one(0) | 1, line: String::new() })
     }
 
-    fn work(&mut self, role: &str, prefixes: &[&str], count: usize) -> io::Result<()> {
+    fn work(&mut self, role: &str, prefixes: &[&str], count: usize, pause: Duration) -> io::Result<()> {
         for turn in 0_u64.. {
             match role {
                 "mixed" if turn % 10 == 9 => self.store(prefixes)?,
@@ -78,6 +81,9 @@ impl Client {
                 "append" => self.change(prefixes, count, "append KEY 0 0 1\r\nx\r\n", "NOT_STORED", "new")?,
                 "touch" => self.change(prefixes, count, "touch KEY 0\r\n", "NOT_FOUND", "new")?,
                 role => panic!("no role {role}"),
+            }
+            if !pause.is_zero() {
+                std::thread::sleep(pause);
             }
         }
         Ok(())
