@@ -1,5 +1,5 @@
-//! How fast the client is, compared with a bare loop over a blocking socket (the limit) and with two other clients, on one
-//! memcached, in turns: `make bench`. Compare the ratios of one run, not the times.
+//! How fast the client is, compared with a bare loop over a blocking socket (the limit), with that loop by tokio, with a loop that
+//! gives each value, and with two other clients, on one memcached, in turns: `make bench`. Compare the ratios of one run, not the times.
 
 // A bench may print, and may panic.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
@@ -67,8 +67,8 @@ fn name(n: usize) -> String {
     format!("shop:product:{n:06}")
 }
 
-fn key(n: usize) -> Key {
-    Key::new(name(n)).unwrap()
+fn key(name: &str) -> Key {
+    Key::new(name.to_owned()).unwrap()
 }
 
 /// The limit: the request is encoded in advance, and only the length of the answer is checked.
@@ -91,6 +91,51 @@ impl Bare {
         }
         assert_eq!(came, answer);
     }
+}
+
+/// The limit for clients that give their caller each value: [`Bare`], which also looks for the values in the answer and copies
+/// keys and data into memory of their own.
+struct Copying(Bare);
+
+impl Copying {
+    /// Reads this many answers. Returns the number of values in them.
+    fn exchange(&mut self, request: &[u8], answers: usize) -> usize {
+        let Bare(stream, buffer) = &mut self.0;
+        stream.write_all(request).unwrap();
+        let mut values = Vec::new();
+        let (mut at, mut came, mut ends) = (0, 0, 0);
+        while ends < answers {
+            let Some(line) = memchr::memchr(b'\n', &buffer[at..came]) else {
+                came = read_on(stream, buffer, &mut at, came);
+                continue;
+            };
+            if buffer[at] == b'E' {
+                ends += 1;
+                at += line + 1;
+                continue;
+            }
+            let mut words = buffer[at..at + line - 1].split(|byte| *byte == b' ').skip(1);
+            let (key, length) = (words.next().unwrap(), words.nth(1).unwrap());
+            let length: usize = std::str::from_utf8(length).unwrap().parse().unwrap();
+            let data = at + line + 1;
+            if data + length + 2 > came {
+                came = read_on(stream, buffer, &mut at, came);
+                continue;
+            }
+            values.push((key.to_vec(), buffer[data..data + length].to_vec()));
+            at = data + length + 2;
+        }
+        black_box(values).len()
+    }
+}
+
+/// Reads more behind what is left from `at` on, which goes to the front. Returns where it ends.
+fn read_on(stream: &mut TcpStream, buffer: &mut [u8], at: &mut usize, came: usize) -> usize {
+    buffer.copy_within(*at..came, 0);
+    let left = came - std::mem::take(at);
+    let length = stream.read(&mut buffer[left..]).unwrap();
+    assert!(length > 0, "it was closed");
+    left + length
 }
 
 /// The limit for clients on an async runtime: [`Bare`], with a wait for readiness in each read.
@@ -170,9 +215,13 @@ fn main() {
     let other = || memcache::connect(format!("memcache://{}?protocol=ascii&tcp_nodelay=true", server.address)).unwrap();
     let (mut bare, mut ours, mut theirs, blocking) = (Bare::connect(&server.address), connect(), peer(), other());
 
-    let set = format!("set {} 0 0 {}\r\n{}\r\n", name(7), DATA.len(), "x".repeat(DATA.len()));
-    for n in 0..KEYS {
-        wait.block_on(ours.set(NewItem::new(key(n), DATA.to_vec()))).unwrap();
+    // Each contestant makes its keys from these.
+    let names: Vec<_> = (0..KEYS).map(name).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let one = names[7];
+    let set = format!("set {one} 0 0 {}\r\n{}\r\n", DATA.len(), "x".repeat(DATA.len()));
+    for name in &names {
+        wait.block_on(ours.set(NewItem::new(key(name), DATA.to_vec()))).unwrap();
     }
 
     race(
@@ -196,7 +245,7 @@ fn main() {
                 Box::new(|| {
                     wait.block_on(async {
                         for _ in 0..CALLS {
-                            ours.set(NewItem::new(key(7), &DATA[..])).await.unwrap();
+                            ours.set(NewItem::new(key(one), &DATA[..])).await.unwrap();
                         }
                     });
                 }),
@@ -206,16 +255,16 @@ fn main() {
                 Box::new(|| {
                     wait.block_on(async {
                         for _ in 0..CALLS {
-                            theirs.set(name(7), &DATA[..], None, None).await.unwrap();
+                            theirs.set(one, &DATA[..], None, None).await.unwrap();
                         }
                     });
                 }),
             ),
-            ("memcache", Box::new(|| (0..CALLS).for_each(|_| blocking.set(&name(7), &DATA[..], 0).unwrap()))),
+            ("memcache", Box::new(|| (0..CALLS).for_each(|_| blocking.set(one, &DATA[..], 0).unwrap()))),
         ],
     );
 
-    let get = format!("get {}\r\n", name(7));
+    let get = format!("get {one}\r\n");
     let answer = value_len() + 5;
     race(
         "get",
@@ -238,7 +287,7 @@ fn main() {
                 Box::new(|| {
                     wait.block_on(async {
                         for _ in 0..CALLS {
-                            black_box(ours.get(key(7)).await.unwrap().unwrap());
+                            black_box(ours.get(key(one)).await.unwrap().unwrap());
                         }
                     });
                 }),
@@ -248,7 +297,7 @@ fn main() {
                 Box::new(|| {
                     wait.block_on(async {
                         for _ in 0..CALLS {
-                            black_box(theirs.get(name(7)).await.unwrap().unwrap());
+                            black_box(theirs.get(one).await.unwrap().unwrap());
                         }
                     });
                 }),
@@ -256,15 +305,13 @@ fn main() {
             (
                 "memcache",
                 Box::new(|| {
-                    (0..CALLS).for_each(|_| drop(black_box(blocking.get::<Vec<u8>>(&name(7)).unwrap().unwrap())));
+                    (0..CALLS).for_each(|_| drop(black_box(blocking.get::<Vec<u8>>(one).unwrap().unwrap())));
                 }),
             ),
         ],
     );
 
     const MANY: usize = 1_000;
-    let names: Vec<_> = (0..KEYS).map(name).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
     let get = format!("get {}\r\n", names.join(" "));
     let answer = KEYS * value_len() + 5;
     race(
@@ -272,19 +319,24 @@ fn main() {
         MANY,
         vec![
             ("bare loop", Box::new(|| (0..MANY).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
+            ("a loop that copies each value", {
+                let mut copying = Copying(Bare::connect(&server.address));
+                let get = get.clone();
+                Box::new(move || (0..MANY).for_each(|_| assert_eq!(copying.exchange(get.as_bytes(), 1), KEYS)))
+            }),
             (
                 "mcflush",
                 Box::new(|| {
                     wait.block_on(async {
                         for _ in 0..MANY {
-                            let keys = Keys::new((0..KEYS).map(key).collect()).unwrap();
+                            let keys = Keys::new(names.iter().copied().map(key).collect()).unwrap();
                             assert_eq!(black_box(ours.get_many(keys).await.unwrap()).len(), KEYS);
                         }
                     });
                 }),
             ),
             ("mcflush, keys made before", {
-                let keys = Keys::new((0..KEYS).map(key).collect()).unwrap();
+                let keys = Keys::new(names.iter().copied().map(key).collect()).unwrap();
                 let mut ours = connect();
                 Box::new(move || {
                     wait.block_on(async {
@@ -316,21 +368,28 @@ fn main() {
     );
 
     const BATCHES: usize = 20;
-    let get: String = (0..PIPELINED).map(|n| format!("get {}\r\n", name(n % KEYS))).collect();
+    let get: String = names.iter().cycle().take(PIPELINED).map(|name| format!("get {name}\r\n")).collect();
     let answer = PIPELINED * (value_len() + 5);
     race(
         "gets in pipelines of 1000",
         BATCHES * PIPELINED,
         vec![
             ("bare loop", Box::new(|| (0..BATCHES).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
+            ("a loop that copies each value", {
+                let mut copying = Copying(Bare::connect(&server.address));
+                let get = get.clone();
+                Box::new(move || {
+                    (0..BATCHES).for_each(|_| assert_eq!(copying.exchange(get.as_bytes(), PIPELINED), PIPELINED));
+                })
+            }),
             (
                 "mcflush",
                 Box::new(|| {
                     wait.block_on(async {
                         for _ in 0..BATCHES {
                             let mut pipeline = ours.pipeline();
-                            let tickets: Vec<_> =
-                                (0..PIPELINED).map(|n| pipeline.push(Call::get(key(n % KEYS)))).collect();
+                            let names = names.iter().cycle().take(PIPELINED);
+                            let tickets: Vec<_> = names.map(|name| pipeline.push(Call::get(key(name)))).collect();
                             let mut answers = pipeline.send().await.unwrap();
                             for ticket in tickets {
                                 black_box(answers.take(ticket).unwrap().unwrap());

@@ -57,7 +57,7 @@ impl Call<Vec<Stat>> {
                 Reply::End | Reply::Ok | Reply::Reset => None,
                 last => Some(last),
             };
-            let stats = parts.into_iter().chain(last).map(|reply| match reply {
+            let stats = parts.into_replies().into_iter().chain(last).map(|reply| match reply {
                 Reply::Stat(stat) => Ok(stat),
                 reply => Err(Box::new(reply)),
             });

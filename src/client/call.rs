@@ -3,6 +3,7 @@
 use crate::error::Problem;
 use crate::protocol::admin::{CacheMemlimit, FlushAll, Verbosity};
 use crate::protocol::item::{Arithmetic, Delete, Touch};
+use crate::protocol::retrieval::Value;
 use crate::protocol::storage::Store;
 use crate::protocol::{ErrorKind, Key, Meaning, Reply, Request};
 
@@ -39,13 +40,8 @@ impl<A> Call<A> {
             _ => Quiet::Noreply,
         };
         let has_data = matches!(request, Request::Store(_) | Request::MetaSet(_));
-        Self { request, asked: OpenCall { name, parts_max, only: None, quiet, has_data }, read }
-    }
-
-    /// Accepts only values of this key as an answer.
-    pub(super) fn of_key(mut self, key: Key) -> Self {
-        self.asked.only = Some(key);
-        self
+        let gets_several = matches!(&request, Request::Retrieve(retrieve) if retrieve.keys.as_slice().len() > 1);
+        Self { request, asked: OpenCall { name, parts_max, quiet, has_data, gets_several }, read }
     }
 }
 
@@ -61,6 +57,14 @@ impl Call<()> {
             Heard::Nothing => Ok(()),
             Heard::Said { last, .. } => Err(Box::new(last)),
         })
+    }
+}
+
+/// The key of a request for the item of one key.
+pub(super) fn into_single_key(request: Request) -> Option<Key> {
+    match request {
+        Request::Retrieve(retrieve) => retrieve.keys.into_single(),
+        _ => None,
     }
 }
 
@@ -136,7 +140,54 @@ pub(super) enum Heard {
     #[default]
     Nothing,
     /// These replies, in order.
-    Said { parts: Vec<Reply>, last: Reply },
+    Said { parts: Parts, last: Reply },
+}
+
+/// The replies before the last one of an answer. Values, which are many or need to be fast, are kept as what they are.
+#[derive(Debug, Default)]
+pub(super) enum Parts {
+    #[default]
+    None,
+    Value(Value),
+    Values(Vec<Value>),
+    Replies(Vec<Reply>),
+}
+
+impl Parts {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Value(_) => 1,
+            Self::Values(values) => values.len(),
+            Self::Replies(replies) => replies.len(),
+        }
+    }
+
+    pub(super) fn into_replies(self) -> Vec<Reply> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Value(value) => vec![Reply::Value(value)],
+            Self::Values(values) => values.into_iter().map(Reply::Value).collect(),
+            Self::Replies(replies) => replies,
+        }
+    }
+
+    /// Adds a reply, of `likely` ones in all. Returns a reply that does not go together with the earlier ones.
+    fn push(&mut self, reply: Reply, likely: usize) -> Result<(), Other> {
+        match (&mut *self, reply) {
+            (Self::None, Reply::Value(value)) if likely == 1 => *self = Self::Value(value),
+            (Self::None, Reply::Value(value)) => {
+                let mut values = Vec::with_capacity(likely);
+                values.push(value);
+                *self = Self::Values(values);
+            }
+            (Self::None, reply) => *self = Self::Replies(vec![reply]),
+            (Self::Values(values), Reply::Value(value)) => values.push(value),
+            (Self::Replies(replies), reply) => replies.push(reply),
+            (_, reply) => return Err(Box::new(reply)),
+        }
+        Ok(())
+    }
 }
 
 impl Heard {
@@ -151,39 +202,58 @@ impl Heard {
 }
 
 /// The state of a command while its answer arrives.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct OpenCall {
     pub name: &'static str,
     parts_max: usize,
-    only: Option<Key>,
     pub quiet: Quiet,
     /// Whether the request has a data block, which a server that refuses its line may read as commands.
     pub has_data: bool,
+    /// Whether the request asks for the items of several keys.
+    pub gets_several: bool,
 }
 
 impl OpenCall {
     /// How many parts to reserve room for.
-    pub(super) const fn parts_likely(&self) -> usize {
+    const fn parts_likely(&self) -> usize {
         if self.parts_max < 1024 { self.parts_max } else { 0 }
     }
 
-    /// Adds a part of the answer to the earlier ones.
-    pub(super) fn part(&self, parts: &mut Vec<Reply>, reply: Reply) -> Result<(), Problem> {
-        if let (Some(key), Reply::Value(value)) = (&self.only, &reply)
+    /// Adds the values of a buffer to the earlier parts: `take` takes them out of it.
+    pub(super) fn values(&self, parts: &mut Parts, take: impl FnOnce(&mut Vec<Value>)) -> Result<(), Problem> {
+        if let Parts::None = parts {
+            *parts = Parts::Values(Vec::with_capacity(self.parts_likely()));
+        }
+        if let Parts::Values(values) = parts {
+            take(values);
+        }
+        if parts.len() > self.parts_max { Err(self.too_many()) } else { Ok(()) }
+    }
+
+    const fn too_many(&self) -> Problem {
+        Problem::TooMany { what: "replies in one answer", limit: self.parts_max }
+    }
+
+    /// Adds a part of the answer to the earlier ones. `key` is the key of a command that asks for one.
+    pub(super) fn part(&self, key: Option<&Key>, parts: &mut Parts, reply: Reply) -> Result<(), Problem> {
+        if let (Some(key), Reply::Value(value)) = (key, &reply)
             && value.key() != key.as_bytes()
         {
             return Err(Problem::Unexpected { command: self.name });
         }
-        match reply {
+        if parts.len() == self.parts_max {
+            return Err(self.too_many());
+        }
+        let likely = self.parts_likely();
+        let added = match reply {
             // Copied, so that a few short lines do not keep the whole read buffer in memory.
-            Reply::Stat(stat) => parts.push(Reply::Stat(stat.detached())),
-            Reply::Prefix(prefix) => parts.extend(prefix.counts().into_iter().flatten().map(Reply::Stat)),
-            reply => parts.push(reply),
-        }
-        if parts.len() > self.parts_max {
-            return Err(Problem::TooMany { what: "replies in one answer", limit: self.parts_max });
-        }
-        Ok(())
+            Reply::Stat(stat) => parts.push(Reply::Stat(stat.detached()), likely),
+            Reply::Prefix(prefix) => {
+                prefix.counts().into_iter().flatten().try_for_each(|stat| parts.push(Reply::Stat(stat), likely))
+            }
+            reply => parts.push(reply, likely),
+        };
+        added.map_err(|reply| refusal(self.name, *reply))
     }
 
     /// Whether the connection may be out of step after this answer: a server that refuses the line of a request with

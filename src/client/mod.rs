@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Framed, FramedParts};
 
 pub use self::call::{Call, Noreply};
-use self::call::{Heard, refusal};
+use self::call::{Heard, Parts, into_single_key, refusal};
 pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSetOutcome, Recache};
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
@@ -36,7 +36,8 @@ use crate::codec::{Answer, ClientCodec, CodecError, Role};
 use crate::connection::wait::Timer;
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
-use crate::protocol::{Part, Reply, Request};
+use crate::protocol::retrieval::Value;
+use crate::protocol::{Key, Part, Reply, Request, Spelling};
 use crate::resolver::Resolver;
 use crate::setters::setters;
 
@@ -188,16 +189,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     pub async fn feed(&mut self, request: Request) -> Result<(), Error> {
         let ready = poll_fn(|context| self.framed.poll_ready_unpin(context));
         match self.timer.at_most(self.timeout, ready).await {
-            Some(Ok(())) => self.put(request),
+            Some(Ok(())) => self.put(&request),
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.silence()),
         }
     }
 
     /// Puts a request into the write buffer, even if it is full. [`Self::turn`] sends it.
-    pub(crate) fn put(&mut self, request: Request) -> Result<(), Error> {
+    pub(crate) fn put(&mut self, request: &Request) -> Result<(), Error> {
         self.is_flushed = false;
-        self.framed.start_send_unpin(request).map_err(|error| self.failed(error))
+        let mut buffer = std::mem::take(self.framed.write_buffer_mut());
+        let encoded = self.framed.codec_mut().encode_request(request, &Spelling::CANONICAL, &mut buffer);
+        *self.framed.write_buffer_mut() = buffer;
+        encoded.map_err(|error| self.failed(error))
     }
 
     /// Whether the write buffer has room for more requests, so that the next [turn](Self::turn) sends many at once.
@@ -309,6 +313,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         Ok(next)
     }
 
+    /// Takes the values that have already arrived.
+    fn take_values(&mut self, values: &mut Vec<Value>) {
+        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
+        self.framed.codec_mut().take_values(&mut buffer, values);
+        *self.framed.read_buffer_mut() = buffer;
+    }
+
     /// Whether a reply has begun and is incomplete.
     #[must_use]
     pub fn is_inside_reply(&self) -> bool {
@@ -351,17 +362,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             return self.run_quiet(call).await;
         }
         let Call { request, asked, read } = call;
-        self.ask(asked.name, request)?;
+        let key = self.ask(asked.name, request)?;
         self.flush().await?;
-        let mut parts = Vec::with_capacity(asked.parts_likely());
+        let mut parts = Parts::None;
         let last = loop {
+            if asked.gets_several {
+                asked.values(&mut parts, |values| self.take_values(values)).map_err(|problem| self.error(problem))?;
+            }
             let Answer { reply, role, .. } = match self.next_here()? {
                 Some(answer) => answer,
                 None => self.next().await?,
             };
             match role {
                 Role::Last => break reply,
-                Role::Part => asked.part(&mut parts, reply).map_err(|problem| self.error(problem))?,
+                Role::Part => {
+                    asked.part(key.as_ref(), &mut parts, reply).map_err(|problem| self.error(problem))?;
+                }
                 Role::Quiet => return Err(self.refused(reply)),
             }
         };
@@ -381,10 +397,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         Box::pin(pipeline.send()).await?.take(ticket)
     }
 
-    /// Begins a call. It puts the request into the buffer at once, so that no future has to hold it.
-    fn ask(&mut self, doing: &'static str, request: Request) -> Result<(), Error> {
+    /// Begins a call. It puts the request into the buffer at once, so that no future has to hold it. Returns the key, if
+    /// the request asks for the item of one key.
+    fn ask(&mut self, doing: &'static str, request: Request) -> Result<Option<Key>, Error> {
         self.enter(doing)?;
-        self.put(request)
+        self.put(&request)?;
+        Ok(into_single_key(request))
     }
 
     /// The single reply to a request.

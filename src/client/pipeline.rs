@@ -1,17 +1,16 @@
 //! Sends many commands at once without waiting, and gives each command its own answer.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Call, Heard, OpenCall, Quiet, Read, refusal};
+use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, into_single_key, refusal};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, Role};
 use crate::error::{Error, Problem};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
-use crate::protocol::{ErrorKind, ErrorReply, Opaque, Reply, Request};
+use crate::protocol::{ErrorKind, ErrorReply, Key, Opaque, Reply, Request};
 
 /// Commands that are sent without waiting for the answers between them.
 ///
@@ -43,7 +42,6 @@ pub struct Pipeline<'c, T> {
     client: &'c mut Client<T>,
     /// Unique within this process.
     id: u64,
-    requests: VecDeque<Request>,
     slots: Vec<Slot>,
 }
 
@@ -80,20 +78,29 @@ impl Answers {
     }
 }
 
-/// A command of a pipeline, and the replies received so far.
+/// A command of a pipeline, and how far it has come.
 #[derive(Debug)]
 struct Slot {
     asked: OpenCall,
-    heard: Heard,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Unsent(Request),
+    /// The command was sent. If it asks for the item of one key, this is the key.
+    Sent(Option<Key>),
+    Heard(Heard),
     /// An error line that may answer this quiet command, or another one near it.
-    doubt: Option<ErrorReply>,
+    Doubt(ErrorReply),
 }
 
 impl Slot {
     fn answer<A>(&mut self, read: Read<A>) -> Result<A, Problem> {
-        match self.doubt.take() {
-            Some(error) => Err(refusal(self.asked.name, Reply::Error(error))),
-            None => self.asked.read(std::mem::take(&mut self.heard), read),
+        match std::mem::replace(&mut self.progress, Progress::Sent(None)) {
+            Progress::Doubt(error) => Err(refusal(self.asked.name, Reply::Error(error))),
+            Progress::Heard(heard) => self.asked.read(heard, read),
+            Progress::Unsent(_) | Progress::Sent(_) => self.asked.read(Heard::Nothing, read),
         }
     }
 }
@@ -102,7 +109,7 @@ impl<T> Client<T> {
     /// Begins a pipeline.
     pub fn pipeline(&mut self) -> Pipeline<'_, T> {
         static BEGUN: AtomicU64 = AtomicU64::new(0);
-        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), requests: VecDeque::new(), slots: Vec::new() }
+        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), slots: Vec::new() }
     }
 }
 
@@ -119,8 +126,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         {
             *opaque = Opaque::new(at.to_string());
         }
-        self.requests.push_back(request);
-        self.slots.push(Slot { asked, heard: Heard::Nothing, doubt: None });
+        self.slots.push(Slot { asked, progress: Progress::Unsent(request) });
         Ticket { of: self.id, at, read }
     }
 
@@ -135,15 +141,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     pub async fn send(mut self) -> Result<Answers, Error> {
         let commands = self.slots.len();
         self.close();
-        let Self { client, id, mut requests, slots } = self;
+        let Self { client, id, slots } = self;
         client.enter("a pipeline")?;
-        let mut answers = Hearing { slots, front: 0, from: 0, parts: Vec::new(), errors: Vec::new() };
+        let mut answers = Hearing { slots, unsent: 0, front: 0, from: 0, parts: Parts::None, errors: Vec::new() };
         answers.skip_quiet();
         while answers.front < answers.slots.len() {
             while client.has_room()
-                && let Some(request) = requests.pop_front()
+                && let Some(slot) = answers.slots.get_mut(answers.unsent)
             {
-                client.put(request)?;
+                if let Progress::Unsent(request) = std::mem::replace(&mut slot.progress, Progress::Sent(None)) {
+                    client.put(&request)?;
+                    slot.progress = Progress::Sent(into_single_key(request));
+                }
+                answers.unsent += 1;
             }
             if let Some(answer) = client.turn().await? {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
@@ -175,12 +185,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
 /// The commands of a sent pipeline, with the answers received so far.
 struct Hearing {
     slots: Vec<Slot>,
+    /// The next command to send.
+    unsent: usize,
     /// The next command that is always answered; after the last of them, the fence.
     front: usize,
     /// All quiet commands before this one are settled.
     from: usize,
     /// The replies so far of an answer that has begun.
-    parts: Vec<Reply>,
+    parts: Parts,
     /// Error lines that answer quiet commands from `from` on.
     errors: Vec<ErrorReply>,
 }
@@ -200,15 +212,13 @@ impl Hearing {
         self.settle(self.front)?;
         let slot = self.slots.get_mut(self.front).ok_or(UNEXPECTED)?;
         if role == Role::Part {
-            if self.parts.is_empty() {
-                self.parts.reserve_exact(slot.asked.parts_likely());
-            }
-            return slot.asked.part(&mut self.parts, reply);
+            let key = if let Progress::Sent(key) = &slot.progress { key.as_ref() } else { None };
+            return slot.asked.part(key, &mut self.parts, reply);
         }
         if slot.asked.leaves_data_behind(&reply) {
             return Err(refusal(slot.asked.name, reply));
         }
-        slot.heard = Heard::Said { parts: std::mem::take(&mut self.parts), last: reply };
+        slot.progress = Progress::Heard(Heard::Said { parts: std::mem::take(&mut self.parts), last: reply });
         self.from = self.front + 1;
         self.front = self.from;
         self.skip_quiet();
@@ -231,7 +241,7 @@ impl Hearing {
         let at = at.ok_or(Problem::Unexpected { command: "a quiet command" })?;
         self.settle(at)?;
         if let Some(slot) = self.slots.get_mut(at) {
-            slot.heard = Heard::Said { parts: Vec::new(), last: reply };
+            slot.progress = Progress::Heard(Heard::Said { parts: Parts::None, last: reply });
         }
         self.from = at + 1;
         Ok(())
@@ -249,7 +259,7 @@ impl Hearing {
             if slot.asked.has_data && errors.iter().any(|error| error.kind() != ErrorKind::Server) {
                 return Err(refusal(slot.asked.name, Reply::Error(error.clone())));
             }
-            slot.doubt = Some(error.clone());
+            slot.progress = Progress::Doubt(error.clone());
         }
         self.from = before;
         Ok(())

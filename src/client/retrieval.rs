@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Call, Heard, Other};
+use super::call::{Call, Heard, Other, Parts};
 use crate::error::Error;
 use crate::protocol::retrieval::{Keys, Retrieve, Value};
 use crate::protocol::{Exptime, Key, Reply, Request};
@@ -12,37 +12,33 @@ impl Call<Option<Value>> {
     /// `get` of one key.
     #[must_use]
     pub fn get(key: Key) -> Self {
-        Self::retrieve_one(Retrieve::new(key.clone()), key)
+        Self::retrieve_one(Retrieve::new(key))
     }
 
     /// `gets` of one key: the item comes with its CAS.
     #[must_use]
     pub fn gets(key: Key) -> Self {
-        Self::retrieve_one(Retrieve { with_cas: true, ..Retrieve::new(key.clone()) }, key)
+        Self::retrieve_one(Retrieve { with_cas: true, ..Retrieve::new(key) })
     }
 
     /// `gat` of one key: the item gets a new expiry.
     #[must_use]
     pub fn gat(key: Key, exptime: Exptime) -> Self {
-        Self::retrieve_one(Retrieve { touch: Some(exptime), ..Retrieve::new(key.clone()) }, key)
+        Self::retrieve_one(Retrieve { touch: Some(exptime), ..Retrieve::new(key) })
     }
 
     /// `gats` of one key: the item comes with its CAS, and gets a new expiry.
     #[must_use]
     pub fn gats(key: Key, exptime: Exptime) -> Self {
-        Self::retrieve_one(Retrieve { with_cas: true, touch: Some(exptime), ..Retrieve::new(key.clone()) }, key)
+        Self::retrieve_one(Retrieve { with_cas: true, touch: Some(exptime), ..Retrieve::new(key) })
     }
 
-    fn retrieve_one(retrieve: Retrieve, key: Key) -> Self {
-        let read = |heard| match heard {
-            Heard::Said { mut parts, last: Reply::End } => match parts.pop() {
-                Some(Reply::Value(value)) => Ok(Some(value)),
-                Some(reply) => Err(Box::new(reply)),
-                None => Ok(None),
-            },
+    fn retrieve_one(retrieve: Retrieve) -> Self {
+        Self::of_many(name(&retrieve), Request::Retrieve(retrieve), 1, |heard| match heard {
+            Heard::Said { parts: Parts::None, last: Reply::End } => Ok(None),
+            Heard::Said { parts: Parts::Value(value), last: Reply::End } => Ok(Some(value)),
             heard => Err(Box::new(heard.one()?)),
-        };
-        Self::of_many(name(&retrieve), Request::Retrieve(retrieve), 1, read).of_key(key)
+        })
     }
 }
 
@@ -57,13 +53,9 @@ impl Call<Vec<Value>> {
 
 fn values(heard: Heard) -> Result<Vec<Value>, Other> {
     match heard {
-        Heard::Said { parts, last: Reply::End } => parts
-            .into_iter()
-            .map(|reply| match reply {
-                Reply::Value(value) => Ok(value),
-                reply => Err(Box::new(reply)),
-            })
-            .collect(),
+        Heard::Said { parts: Parts::None, last: Reply::End } => Ok(Vec::new()),
+        Heard::Said { parts: Parts::Value(value), last: Reply::End } => Ok(vec![value]),
+        Heard::Said { parts: Parts::Values(values), last: Reply::End } => Ok(values),
         heard => Err(Box::new(heard.one()?)),
     }
 }

@@ -305,7 +305,7 @@ async fn a_ticket_of_another_pipeline_fetches_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_ends_when_something_went_out_and_when_an_answer_came() {
     let (mut client, mut far) = pair();
-    client.put(Request::Version).unwrap();
+    client.put(&Request::Version).unwrap();
     assert!(client.turn().await.unwrap().is_none(), "it went out");
     far.write_all(b"VERS").await.unwrap();
     assert!(client.next_within(Duration::from_millis(1)).await.unwrap().is_none());
@@ -324,7 +324,7 @@ async fn a_write_buffer_has_room_until_it_is_full() {
     let (mut client, mut far) = pair();
     let mut requests = 0;
     while client.has_room() {
-        client.put(Request::Version).unwrap();
+        client.put(&Request::Version).unwrap();
         requests += 1;
         assert!(requests < 10_000, "it is full at some time");
     }

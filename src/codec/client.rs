@@ -86,7 +86,12 @@ impl ClientCodec {
         self.encode_request(&asked.request, &asked.spelling, out)
     }
 
-    fn encode_request(&mut self, request: &Request, spelling: &Spelling, out: &mut BytesMut) -> Result<(), CodecError> {
+    pub(crate) fn encode_request(
+        &mut self,
+        request: &Request,
+        spelling: &Spelling,
+        out: &mut BytesMut,
+    ) -> Result<(), CodecError> {
         if self.failed {
             return Err(CodecError::Poisoned);
         }
@@ -218,6 +223,38 @@ impl ClientCodec {
         let data = buffer.split_to(data).freeze();
         buffer.advance(2);
         Some(Reply::Value(Value::from_parts(key, header, data)))
+    }
+
+    /// Takes the values that are complete at the front of the buffer and spelled as usual: with one split of the buffer for
+    /// all of them, and without an [`Answer`] for each. [`Decoder::decode`] gives what follows them.
+    pub(crate) fn take_values(&mut self, buffer: &mut BytesMut, values: &mut Vec<Value>) {
+        let is_next = !self.failed && self.block.is_none() && self.lines.is_fresh();
+        if !is_next || self.in_flight.lists(self.limits.items) != Some(Expect::Values) {
+            return;
+        }
+        let room = self.limits.items - self.in_flight.items();
+        let (mut headers, mut rest) = (Vec::new(), &buffer[..]);
+        while (headers.len() as u64) < room
+            && let Some((block, length)) = ValueBlock::new(rest)
+            && self.allows(Part::Value(block), length)
+            && let Some((_, after)) = rest.split_at_checked(length)
+        {
+            headers.push((block.header(), block.data().len(), length));
+            rest = after;
+        }
+        let taken = buffer.len() - rest.len();
+        if taken == 0 {
+            return;
+        }
+        self.in_flight.more_listed(headers.len() as u64);
+        self.lines.taken(taken);
+        let blocks = buffer.split_to(taken).freeze();
+        let mut at = 0;
+        values.extend(headers.into_iter().map(|(header, data, length)| {
+            let (key, end) = (at + header.key_start, at + length - b"\r\n".len());
+            at += length;
+            Value::from_parts(blocks.slice(key..key + header.key_len), header, blocks.slice(end - data..end))
+        }));
     }
 
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, CodecError> {
@@ -458,7 +495,46 @@ impl Decoder for ClientCodec {
 mod tests {
     use super::*;
     use crate::protocol::Key;
-    use crate::protocol::retrieval::Retrieve;
+    use crate::protocol::retrieval::{Keys, Retrieve};
+
+    /// The values that a client takes together, and those between them that only `decode` reads, wherever the buffer ends.
+    #[test]
+    fn values_taken_together_are_those_that_are_decoded_one_by_one() {
+        let values = |limits: Limits, wire: &[u8], cut: usize, together: bool| {
+            let mut codec = ClientCodec::new(limits);
+            let get = Retrieve {
+                keys: Keys::new(vec![Key::new("k").unwrap(); 9]).unwrap(),
+                ..Retrieve::new(Key::new("k").unwrap())
+            };
+            codec.encode(Request::Retrieve(get), &mut BytesMut::new()).unwrap();
+            let (mut buffer, mut found, mut ends) = (BytesMut::new(), Vec::new(), String::new());
+            for part in [&wire[..cut], &wire[cut..]] {
+                buffer.put_slice(part);
+                loop {
+                    if together {
+                        codec.take_values(&mut buffer, &mut found);
+                    }
+                    match codec.decode(&mut buffer) {
+                        Ok(Some(Answer { reply: Reply::Value(value), .. })) => found.push(value),
+                        Ok(None) => break,
+                        end => {
+                            ends += &format!("{end:?}");
+                            break;
+                        }
+                    }
+                }
+            }
+            (found, ends)
+        };
+        let wire = b"VALUE a 1 2\r\nAB\r\nVALUE b 0 0 7\r\n\r\nVALUE  c 01 1\nC\r\nVALUE d 0 12\r\nD\r\nVALUE x 0\r\nVALUE e 0 1\r\nE\r\nEND\r\n";
+        let (strict, defaults) = (Limits { items: 3, ..Limits::default() }, Limits::default());
+        for limits in [defaults, strict, Limits { value: 1, ..defaults }, Limits { line: 12, ..defaults }] {
+            for cut in 0..=wire.len() {
+                assert_eq!(values(limits, wire, cut, true), values(limits, wire, cut, false), "{limits:?}, {cut}");
+            }
+        }
+        assert_eq!(values(defaults, wire, 0, true).0.len(), 5);
+    }
 
     /// The line is parsed once. After that, a further byte costs a comparison of lengths, and the buffer does not grow.
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
-use nom::combinator::{consumed, opt};
+use nom::combinator::{consumed, map_opt, opt};
 use nom::multi::many1;
 
 use super::key::Key;
@@ -12,24 +12,50 @@ use super::value_error::ValueError;
 
 /// One or more keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keys(Vec<Key>);
+pub struct Keys(Held);
+
+/// A single key needs no memory of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Held {
+    One(Key),
+    /// Two or more.
+    Several(Vec<Key>),
+}
 
 impl Keys {
     /// Takes the keys. None if there are none.
     #[must_use]
-    pub fn new(keys: Vec<Key>) -> Option<Self> {
-        (!keys.is_empty()).then_some(Self(keys))
+    pub fn new(mut keys: Vec<Key>) -> Option<Self> {
+        match keys.len() {
+            0 => None,
+            1 => keys.pop().map(Self::from),
+            _ => Some(Self(Held::Several(keys))),
+        }
     }
 
     /// Adds a key.
     pub fn push(&mut self, key: Key) {
-        self.0.push(key);
+        match &mut self.0 {
+            Held::One(first) => self.0 = Held::Several(vec![first.clone(), key]),
+            Held::Several(keys) => keys.push(key),
+        }
     }
 
     /// All keys.
     #[must_use]
     pub fn as_slice(&self) -> &[Key] {
-        &self.0
+        match &self.0 {
+            Held::One(key) => std::slice::from_ref(key),
+            Held::Several(keys) => keys,
+        }
+    }
+
+    /// The key, if there is only one.
+    pub(crate) fn into_single(self) -> Option<Key> {
+        match self.0 {
+            Held::One(key) => Some(key),
+            Held::Several(_) => None,
+        }
     }
 }
 
@@ -43,13 +69,13 @@ impl TryFrom<Vec<Key>> for Keys {
 
 impl AsRef<[Key]> for Keys {
     fn as_ref(&self) -> &[Key] {
-        &self.0
+        self.as_slice()
     }
 }
 
 impl From<Key> for Keys {
     fn from(key: Key) -> Self {
-        Self(vec![key])
+        Self(Held::One(key))
     }
 }
 
@@ -87,7 +113,7 @@ impl Retrieve {
         with_cas: bool,
         touch: impl Grammar<'a, Option<Exptime>>,
     ) -> impl Grammar<'a, Self> {
-        (touch, many1(key(line)).map(Keys)).map(move |(touch, keys)| Self { keys, with_cas, touch })
+        (touch, map_opt(many1(key(line)), Keys::new)).map(move |(touch, keys)| Self { keys, with_cas, touch })
     }
 
     pub(super) fn encode(&self, out: &mut BytesMut) {

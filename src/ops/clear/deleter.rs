@@ -319,16 +319,16 @@ impl<'a> Deleter<'a> {
                         && let Ok(key) = Key::new(record.key)
                     {
                         let gets = Retrieve { with_cas: true, ..Retrieve::new(key) };
-                        client.put(Request::Retrieve(gets))?;
+                        client.put(&Request::Retrieve(gets))?;
                     }
-                    client.put(request)?;
+                    client.put(&request)?;
                     sent.open += 1;
                 }
                 None => self.delete_by_binary_protocol(&record, sent).await?,
             }
         }
         if self.commands.has_fence() && sent.open > 0 {
-            client.put(Request::MetaNoop)?;
+            client.put(&Request::MetaNoop)?;
         }
         Ok(())
     }
