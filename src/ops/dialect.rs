@@ -164,9 +164,9 @@ impl Dialect {
         self.is_within([1, 6, 19], [1, 6, 25])
     }
 
-    /// Whether `lru_crawler tocrawl N` also limits the dumps.
+    /// Whether `lru_crawler tocrawl N` also limits the dumps. A version that cannot be read counts as one that it limits.
     pub(super) fn obeys_tocrawl(self) -> bool {
-        self.numbers.is_some_and(|numbers| numbers < [1, 5, 5])
+        self.numbers.is_none_or(|numbers| numbers < [1, 5, 5])
     }
 
     /// Whether `stats cachedump` leaves out keys that were stored as base64.
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_limit_of_the_crawler_limits_dumps_until_1_5_4() {
         let obeys = |version| of(version).obeys_tocrawl();
-        assert_eq!(["1.4.33", "1.5.4", "1.5.5", "unknown"].map(obeys), [true, true, false, false]);
+        assert_eq!(["1.4.33", "1.5.4", "1.5.5", "unknown"].map(obeys), [true, true, false, true]);
     }
 
     #[test]

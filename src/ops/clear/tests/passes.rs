@@ -241,9 +241,13 @@ async fn a_server_that_lists_none_of_its_items_is_not_called_clear() {
 #[tokio::test(start_paused = true)]
 async fn a_crawler_that_was_told_to_stop_early_hides_keys() {
     // The class holds four items, and the crawler stops at entry number `limit` of its list.
-    for (version, limit, hidden) in
-        [("1.5.4", 4, Some("1 key")), ("1.4.33", 2, Some("3 keys")), ("1.5.4", 5, None), ("1.5.7", 2, None)]
-    {
+    for (version, limit, hidden) in [
+        ("1.5.4", 4, Some("1 key")),
+        ("1.4.33", 2, Some("3 keys")),
+        ("1.5.4", 5, None),
+        ("1.5.7", 2, None),
+        ("UNKNOWN", 4, Some("1 key")),
+    ] {
         let (context, _) = dumping_with(version, move |line| match line {
             LRU_DUMP => Some(text(if version == "1.4.33" { "" } else { "END\r\n" })),
             "stats settings" => {
