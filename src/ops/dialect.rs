@@ -169,6 +169,11 @@ impl Dialect {
         self.numbers.is_none_or(|numbers| numbers < [1, 5, 5])
     }
 
+    /// Whether dumps leave out the fourth LRU list of each slab class.
+    pub(super) fn skips_fourth_list(self) -> bool {
+        self.numbers.is_none_or(|numbers| numbers < [1, 4, 37])
+    }
+
     /// Whether `stats cachedump` leaves out keys that were stored as base64.
     pub(super) fn hides_base64(self) -> bool {
         self.numbers.is_none_or(|numbers| numbers >= [1, 6, 10])
@@ -241,6 +246,12 @@ mod tests {
     fn a_limit_of_the_crawler_limits_dumps_until_1_5_4() {
         let obeys = |version| of(version).obeys_tocrawl();
         assert_eq!(["1.4.33", "1.5.4", "1.5.5", "unknown"].map(obeys), [true, true, false, true]);
+    }
+
+    #[test]
+    fn the_fourth_list_is_in_dumps_since_1_4_37() {
+        let skips = |version| of(version).skips_fourth_list();
+        assert_eq!(["1.4.33", "1.4.36", "1.4.37", "unknown"].map(skips), [true, true, false, true]);
     }
 
     #[test]

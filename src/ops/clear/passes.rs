@@ -308,10 +308,10 @@ impl Run<'_> {
         } else {
             (
                 format!(
-                    "this server was told to list only a part of each LRU list (lru_crawler tocrawl): at most {hidden} \
-                     may be left"
+                    "this server leaves keys out of its dumps, by lru_crawler tocrawl or, before 1.4.37, by -o \
+                     expirezero_does_not_evict or temp_lru: at most {hidden} may be left"
                 ),
-                "send it \"lru_crawler tocrawl 0\", or flush the whole instance",
+                "send it \"lru_crawler tocrawl 0\", upgrade memcached, or flush the whole instance",
             )
         };
         self.shared.error(Problem::Unproven { what, instead })

@@ -33,6 +33,8 @@ pub(super) struct Class {
     pub(super) number: u64,
     /// How many lists of the class, except the cold one, hold items.
     pub(super) other_lists: u64,
+    /// Items in the list of those that never expire or, since 1.4.35, that expire soon.
+    pub(super) fourth_list: u64,
 }
 
 /// Asks which slab classes hold items.
@@ -40,7 +42,7 @@ pub(super) async fn classes(client: &mut Client) -> Result<BTreeMap<u32, Class>,
     Ok(read_classes(&client.stats(StatsGroup::Items).await?))
 }
 
-fn read_classes(stats: &[Stat]) -> BTreeMap<u32, Class> {
+pub(super) fn read_classes(stats: &[Stat]) -> BTreeMap<u32, Class> {
     let mut classes: BTreeMap<u32, Class> = BTreeMap::new();
     for stat in stats {
         // items:CLASS:NAME
@@ -54,7 +56,11 @@ fn read_classes(stats: &[Stat]) -> BTreeMap<u32, Class> {
         let number = std::str::from_utf8(stat.value()).ok().and_then(|value| value.parse::<u64>().ok());
         match (name, number) {
             ("number", Some(number)) => class.number = number,
-            ("number_hot" | "number_warm" | "number_temp", Some(1..)) => class.other_lists += 1,
+            ("number_hot" | "number_warm", Some(1..)) => class.other_lists += 1,
+            ("number_noexp" | "number_temp", Some(number @ 1..)) => {
+                class.other_lists += 1;
+                class.fourth_list = number;
+            }
             _ => {}
         }
     }
@@ -201,10 +207,13 @@ mod tests {
             ("items:12:number_hot", "1"),
             ("items:12:number_warm", "3"),
             ("items:12:number_temp", "0"),
+            ("items:13:number", "9"),
+            ("items:13:number_noexp", "4"),
             ("items:x:number", "7"),
             ("pid", "7"),
         ]));
-        let expected = [(1, Class { number: 2, other_lists: 0 }), (12, Class { number: 7, other_lists: 2 })];
+        let class = |number, other_lists, fourth_list| Class { number, other_lists, fourth_list };
+        let expected = [(1, class(2, 0, 0)), (12, class(7, 2, 0)), (13, class(9, 1, 4))];
         assert_eq!(found, BTreeMap::from(expected));
     }
 

@@ -4,10 +4,10 @@ mod cachedump;
 mod choice;
 mod filter;
 mod heads;
+mod left_out;
 mod metadump;
 mod readiness;
 pub(super) mod sample;
-mod tocrawl;
 mod visit_all;
 
 use std::fmt;
@@ -284,7 +284,7 @@ pub(super) async fn walk(
             Strategy::Lru if dialect.dumps() == Dumps::WithoutHeads => {
                 heads::walk(dialect, client, context, visitor).await
             }
-            Strategy::Lru if dialect.obeys_tocrawl() => tocrawl::walk(dialect, client, context, visitor).await,
+            Strategy::Lru if dialect.obeys_tocrawl() => left_out::walk(dialect, client, context, visitor).await,
             Strategy::Lru => metadump::walk(CrawlTarget::All, dialect, client, context, visitor).await,
         }
     };

@@ -239,21 +239,23 @@ async fn a_server_that_lists_none_of_its_items_is_not_called_clear() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crawler_that_was_told_to_stop_early_hides_keys() {
-    // The class holds four items, and the crawler stops at entry number `limit` of its list.
+async fn keys_that_dumps_of_old_servers_leave_out_are_counted() {
+    // The class holds four items, two of which never expire, and the crawler stops at entry number `limit` of its list.
     for (version, limit, hidden) in [
         ("1.5.4", 4, Some("1 key")),
         ("1.4.33", 2, Some("3 keys")),
+        ("1.4.33", 0, Some("2 keys")),
+        ("1.4.37", 0, None),
         ("1.5.4", 5, None),
         ("1.5.7", 2, None),
-        ("UNKNOWN", 4, Some("1 key")),
+        ("UNKNOWN", 4, Some("2 keys")),
     ] {
         let (context, _) = dumping_with(version, move |line| match line {
             LRU_DUMP => Some(text(if version == "1.4.33" { "" } else { "END\r\n" })),
             "stats settings" => {
                 Some(Say::Text(format!("STAT cas_enabled yes\r\nSTAT lru_crawler_tocrawl {limit}\r\nEND\r\n")))
             }
-            "stats items" => Some(text("STAT items:1:number 4\r\nEND\r\n")),
+            "stats items" => Some(text("STAT items:1:number 4\r\nSTAT items:1:number_noexp 2\r\nEND\r\n")),
             _ => None,
         });
         let cleared = clear_shop(&context, ClearOptions::default()).await;
