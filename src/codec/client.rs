@@ -227,6 +227,7 @@ impl ClientCodec {
 
     /// Takes the values that are complete at the front of the buffer and spelled as usual: with one split of the buffer for
     /// all of them, and without an [`Answer`] for each. [`Decoder::decode`] gives what follows them.
+    #[cfg(feature = "client")]
     pub(crate) fn take_values(&mut self, buffer: &mut BytesMut, values: &mut Vec<Value>) {
         let is_next = !self.failed && self.block.is_none() && self.lines.is_fresh();
         if !is_next || self.in_flight.lists(self.limits.items) != Some(Expect::Values) {
@@ -495,15 +496,16 @@ impl Decoder for ClientCodec {
 mod tests {
     use super::*;
     use crate::protocol::Key;
-    use crate::protocol::retrieval::{Keys, Retrieve};
+    use crate::protocol::retrieval::Retrieve;
 
     /// The values that a client takes together, and those between them that only `decode` reads, wherever the buffer ends.
+    #[cfg(feature = "client")]
     #[test]
     fn values_taken_together_are_those_that_are_decoded_one_by_one() {
         let values = |limits: Limits, wire: &[u8], cut: usize, together: bool| {
             let mut codec = ClientCodec::new(limits);
             let get = Retrieve {
-                keys: Keys::new(vec![Key::new("k").unwrap(); 9]).unwrap(),
+                keys: crate::protocol::retrieval::Keys::new(vec![Key::new("k").unwrap(); 9]).unwrap(),
                 ..Retrieve::new(Key::new("k").unwrap())
             };
             codec.encode(Request::Retrieve(get), &mut BytesMut::new()).unwrap();

@@ -51,6 +51,7 @@ impl Keys {
     }
 
     /// The key, if there is only one.
+    #[cfg(feature = "client")]
     pub(crate) fn into_single(self) -> Option<Key> {
         match self.0 {
             Held::One(key) => Some(key),
