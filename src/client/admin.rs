@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Call, Heard};
+use super::call::{Call, Heard, Parts};
 use crate::error::{Error, Problem};
 use crate::protocol::admin::{FlushAll, ServerVersion, Verbosity};
 use crate::protocol::config::{ConfigGet, Node};
@@ -50,7 +50,10 @@ impl Call<Vec<Stat>> {
     #[must_use]
     pub fn stats(group: StatsGroup) -> Self {
         Self::of_many(group.command(), Request::Stats(group), STATS_MAX, |heard| {
-            let Heard::Said { parts, last } = heard else { return Err(Box::new(heard.one()?)) };
+            let (parts, last) = match heard {
+                Heard::Several(replies) => *replies,
+                heard => (Parts::None, heard.one()?),
+            };
             // A command that switches or resets something is answered without statistics; not every group ends with
             // `END`.
             let last = match last {

@@ -26,11 +26,13 @@ pub(super) type Other = Box<Reply>;
 
 impl<A> Call<A> {
     /// A call that is answered by one reply.
+    #[inline]
     pub(super) fn of_one(name: &'static str, request: Request, read: Read<A>) -> Self {
         Self::of_many(name, request, 0, read)
     }
 
     /// A call whose answer has at most `parts_max` replies before its last.
+    #[inline]
     pub(super) fn of_many(name: &'static str, request: Request, parts_max: usize, read: Read<A>) -> Self {
         let quiet = match &request {
             request if !request.is_quiet() => Quiet::No,
@@ -55,12 +57,13 @@ impl Call<()> {
         let (name, request) = command.into_request();
         Self::of_one(name, request, |heard| match heard {
             Heard::Nothing => Ok(()),
-            Heard::Said { last, .. } => Err(Box::new(last)),
+            heard => Err(Box::new(heard.one()?)),
         })
     }
 }
 
 /// The key of a request for the item of one key.
+#[inline]
 pub(super) fn into_single_key(request: Request) -> Option<Key> {
     match request {
         Request::Retrieve(retrieve) => retrieve.keys.into_single(),
@@ -133,14 +136,17 @@ pub(super) enum Quiet {
     Meta,
 }
 
-/// The replies of an answer received so far.
+/// The replies of an answer.
 #[derive(Debug, Default)]
 pub(super) enum Heard {
-    /// No reply yet, or none at all.
+    /// No reply: a quiet command.
     #[default]
     Nothing,
-    /// These replies, in order.
-    Said { parts: Parts, last: Reply },
+    One(Reply),
+    /// The item of one key, with the `END` after it.
+    Item(Value),
+    /// These replies, and the last one. On the heap, because a pipeline has many answers, most of them small.
+    Several(Box<(Parts, Reply)>),
 }
 
 /// The replies before the last one of an answer. Values, which are many or need to be fast, are kept as what they are.
@@ -191,10 +197,20 @@ impl Parts {
 }
 
 impl Heard {
-    /// The reply of an answer that has only one.
+    pub(super) fn new(parts: Parts, last: Reply) -> Self {
+        match (parts, last) {
+            (Parts::None, reply) => Self::One(reply),
+            (Parts::Value(value), Reply::End) => Self::Item(value),
+            several => Self::Several(Box::new(several)),
+        }
+    }
+
+    /// The reply of an answer that has only one, or the last one.
     pub(super) fn one(self) -> Result<Reply, Other> {
         match self {
-            Self::Said { last, .. } => Ok(last),
+            Self::One(reply) => Ok(reply),
+            Self::Item(_) => Ok(Reply::End),
+            Self::Several(replies) => Ok(replies.1),
             // Only a quiet command ends without a reply, and this is not called for one.
             Self::Nothing => Err(Box::new(Reply::Blank)),
         }
@@ -264,10 +280,12 @@ impl OpenCall {
 
     /// Turns the replies into the answer.
     pub(super) fn read<A>(&self, heard: Heard, read: Read<A>) -> Result<A, Problem> {
-        match heard {
-            Heard::Said { last: last @ Reply::Error(_), .. } => Err(refusal(self.name, last)),
-            heard => read(heard).map_err(|reply| refusal(self.name, *reply)),
-        }
+        let answer = match heard {
+            Heard::One(error @ Reply::Error(_)) => Err(Box::new(error)),
+            Heard::Several(replies) if matches!(replies.1, Reply::Error(_)) => Err(Box::new(replies.1)),
+            heard => read(heard),
+        };
+        answer.map_err(|reply| refusal(self.name, *reply))
     }
 }
 

@@ -117,9 +117,9 @@ pub enum MetaArithmeticOutcome {
 fn read(heard: Heard, silence: MetaCode) -> Result<(MetaCode, ReturnFlags, Option<Bytes>), Other> {
     match heard {
         Heard::Nothing => Ok((silence, ReturnFlags::default(), None)),
-        Heard::Said { last: Reply::Meta(reply), .. } => Ok((reply.code, reply.flags, None)),
-        Heard::Said { last: Reply::MetaValue(MetaValue { flags, data }), .. } => Ok((MetaCode::Hd, flags, Some(data))),
-        Heard::Said { last, .. } => Err(Box::new(last)),
+        Heard::One(Reply::Meta(reply)) => Ok((reply.code, reply.flags, None)),
+        Heard::One(Reply::MetaValue(MetaValue { flags, data })) => Ok((MetaCode::Hd, flags, Some(data))),
+        heard => Err(Box::new(heard.one()?)),
     }
 }
 

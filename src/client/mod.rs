@@ -32,7 +32,7 @@ pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSet
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
 use crate::address::ServerAddr;
-use crate::codec::{Answer, ClientCodec, CodecError, Role};
+use crate::codec::{Answer, Batch, ClientCodec, CodecError, Role};
 use crate::connection::wait::Timer;
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
@@ -204,7 +204,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         encoded.map_err(|error| self.failed(error))
     }
 
+    /// Puts many requests into the write buffer, as [`Self::put`] does one.
+    fn put_batch(&mut self, batch: Batch) -> Result<(), Error> {
+        self.is_flushed = false;
+        let mut buffer = std::mem::take(self.framed.write_buffer_mut());
+        let begun = self.framed.codec_mut().begin(batch, &mut buffer);
+        *self.framed.write_buffer_mut() = buffer;
+        begun.map_err(|error| self.failed(error))
+    }
+
     /// Whether the write buffer has room for more requests, so that the next [turn](Self::turn) sends many at once.
+    #[cfg(any(feature = "ops", test))]
     pub(crate) fn has_room(&self) -> bool {
         self.framed.write_buffer().len() < self.framed.backpressure_boundary()
     }
@@ -320,6 +330,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         *self.framed.read_buffer_mut() = buffer;
     }
 
+    /// Takes the whole answer to a request for the item of one key, as [`ClientCodec::take_item`] does.
+    #[inline]
+    fn take_item(&mut self, key: &mut Option<Key>) -> Option<Option<Value>> {
+        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
+        let taken = self.framed.codec_mut().take_item(&mut buffer, key);
+        *self.framed.read_buffer_mut() = buffer;
+        taken
+    }
+
     /// Whether a reply has begun and is incomplete.
     #[must_use]
     pub fn is_inside_reply(&self) -> bool {
@@ -382,7 +401,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             }
         };
         let is_in_step = !asked.leaves_data_behind(&last);
-        let answer = asked.read(Heard::Said { parts, last }, read);
+        let answer = asked.read(Heard::new(parts, last), read);
         if is_in_step && !matches!(answer, Err(Problem::Unexpected { .. })) {
             self.leave();
         }

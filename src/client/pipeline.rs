@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Client;
 use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, into_single_key, refusal};
 use crate::address::ServerAddr;
-use crate::codec::{Answer, Role};
+use crate::codec::{Answer, Batch, Role};
 use crate::error::{Error, Problem};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
 use crate::protocol::{ErrorKind, ErrorReply, Key, Opaque, Reply, Request};
@@ -42,7 +42,9 @@ pub struct Pipeline<'c, T> {
     client: &'c mut Client<T>,
     /// Unique within this process.
     id: u64,
-    slots: Vec<Slot>,
+    commands: Vec<Command>,
+    /// The same, encoded.
+    batch: Batch,
 }
 
 /// Fetches the answer to one command of a [`Pipeline`].
@@ -60,7 +62,8 @@ pub struct Ticket<A> {
 pub struct Answers {
     of: u64,
     server: ServerAddr,
-    slots: Vec<Slot>,
+    commands: Vec<Command>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Answers {
@@ -71,37 +74,36 @@ impl Answers {
     /// another pipeline.
     pub fn take<A>(&mut self, ticket: Ticket<A>) -> Result<A, Error> {
         // This consumes the ticket, so that no answer is taken twice.
-        let slot = self.slots.get_mut(ticket.at).filter(|_| ticket.of == self.of);
-        let answer =
-            slot.ok_or(Problem::Unexpected { command: "a pipeline" }).and_then(|slot| slot.answer(ticket.read));
+        let found = self.commands.get(ticket.at).zip(self.outcomes.get_mut(ticket.at)).filter(|_| ticket.of == self.of);
+        let answer = match found {
+            None => Err(Problem::Unexpected { command: "a pipeline" }),
+            Some((command, outcome)) => match std::mem::take(outcome) {
+                Outcome::Heard(heard) => command.asked.read(heard, ticket.read),
+                Outcome::Doubt(error) => Err(refusal(command.asked.name, Reply::Error(error))),
+            },
+        };
         answer.map_err(|problem| Error { server: self.server.clone(), problem })
     }
 }
 
-/// A command of a pipeline, and how far it has come.
+/// A command of a pipeline.
 #[derive(Debug)]
-struct Slot {
+struct Command {
     asked: OpenCall,
-    progress: Progress,
+    /// The key of a command that asks for the item of one key, until its answer has come.
+    key: Option<Key>,
 }
 
 #[derive(Debug)]
-enum Progress {
-    Unsent(Request),
-    /// The command was sent. If it asks for the item of one key, this is the key.
-    Sent(Option<Key>),
+enum Outcome {
     Heard(Heard),
     /// An error line that may answer this quiet command, or another one near it.
     Doubt(ErrorReply),
 }
 
-impl Slot {
-    fn answer<A>(&mut self, read: Read<A>) -> Result<A, Problem> {
-        match std::mem::replace(&mut self.progress, Progress::Sent(None)) {
-            Progress::Doubt(error) => Err(refusal(self.asked.name, Reply::Error(error))),
-            Progress::Heard(heard) => self.asked.read(heard, read),
-            Progress::Unsent(_) | Progress::Sent(_) => self.asked.read(Heard::Nothing, read),
-        }
+impl Default for Outcome {
+    fn default() -> Self {
+        Self::Heard(Heard::Nothing)
     }
 }
 
@@ -109,7 +111,7 @@ impl<T> Client<T> {
     /// Begins a pipeline.
     pub fn pipeline(&mut self) -> Pipeline<'_, T> {
         static BEGUN: AtomicU64 = AtomicU64::new(0);
-        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), slots: Vec::new() }
+        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), commands: Vec::new(), batch: Batch::default() }
     }
 }
 
@@ -117,7 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     /// Adds a command. [`Self::send`] sends it together with the others.
     pub fn push<A>(&mut self, call: Call<A>) -> Ticket<A> {
         let Call { mut request, asked, read } = call;
-        let at = self.slots.len();
+        let at = self.commands.len();
         if asked.quiet == Quiet::Meta
             && let Request::MetaArithmetic(MetaArithmetic { opaque, .. })
             | Request::MetaDelete(MetaDelete { opaque, .. })
@@ -126,7 +128,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         {
             *opaque = Opaque::new(at.to_string());
         }
-        self.slots.push(Slot { asked, progress: Progress::Unsent(request) });
+        self.batch.push(&request);
+        self.commands.push(Command { asked, key: into_single_key(request) });
         Ticket { of: self.id, at, read }
     }
 
@@ -139,39 +142,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     /// refuses the line of a command with data, the whole pipeline fails, because the server may read the data as
     /// commands.
     pub async fn send(mut self) -> Result<Answers, Error> {
-        let commands = self.slots.len();
+        let pushed = self.commands.len();
         self.close();
-        let Self { client, id, slots } = self;
+        let Self { client, id, commands, batch } = self;
         client.enter("a pipeline")?;
-        let mut answers = Hearing { slots, unsent: 0, front: 0, from: 0, parts: Parts::None, errors: Vec::new() };
+        client.put_batch(batch)?;
+        let outcomes = Vec::with_capacity(commands.len());
+        let mut answers = Hearing { commands, outcomes, front: 0, parts: Parts::None, errors: Vec::new() };
         answers.skip_quiet();
-        while answers.front < answers.slots.len() {
-            while client.has_room()
-                && let Some(slot) = answers.slots.get_mut(answers.unsent)
-            {
-                if let Progress::Unsent(request) = std::mem::replace(&mut slot.progress, Progress::Sent(None)) {
-                    client.put(&request)?;
-                    slot.progress = Progress::Sent(into_single_key(request));
-                }
-                answers.unsent += 1;
-            }
+        while answers.front < answers.commands.len() {
             if let Some(answer) = client.turn().await? {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
             }
-            while answers.front < answers.slots.len()
+            while answers.hear_get(client) {}
+            while answers.front < answers.commands.len()
                 && let Some(answer) = client.next_here()?
             {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
+                while answers.hear_get(client) {}
             }
         }
         client.leave();
-        answers.slots.truncate(commands);
-        Ok(Answers { of: id, server: client.server().clone(), slots: answers.slots })
+        let Hearing { mut commands, outcomes, .. } = answers;
+        commands.truncate(pushed);
+        Ok(Answers { of: id, server: client.server().clone(), commands, outcomes })
     }
 
     /// Adds a fence after quiet commands at the end: its answer ends the wait for theirs.
     fn close(&mut self) {
-        let quiet = self.slots.iter().rev().map(|slot| slot.asked.quiet).take_while(|quiet| *quiet != Quiet::No);
+        let quiet =
+            self.commands.iter().rev().map(|command| command.asked.quiet).take_while(|quiet| *quiet != Quiet::No);
         let (all, meta) = quiet.fold((0, 0), |(all, meta), quiet| (all + 1, meta + usize::from(quiet == Quiet::Meta)));
         // Every server knows `version`; a server that is sent meta commands knows `mn`.
         match all {
@@ -184,23 +184,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
 
 /// The commands of a sent pipeline, with the answers received so far.
 struct Hearing {
-    slots: Vec<Slot>,
-    /// The next command to send.
-    unsent: usize,
+    commands: Vec<Command>,
+    /// Those of the first commands: all before `front`, except for quiet ones that may still be answered.
+    outcomes: Vec<Outcome>,
     /// The next command that is always answered; after the last of them, the fence.
     front: usize,
-    /// All quiet commands before this one are settled.
-    from: usize,
     /// The replies so far of an answer that has begun.
     parts: Parts,
-    /// Error lines that answer quiet commands from `from` on.
+    /// Error lines that answer quiet commands before `front`.
     errors: Vec<ErrorReply>,
 }
 
 impl Hearing {
     fn skip_quiet(&mut self) {
-        let rest = self.slots.get(self.front..).unwrap_or_default();
-        self.front += rest.iter().take_while(|slot| slot.asked.quiet != Quiet::No).count();
+        let rest = self.commands.get(self.front..).unwrap_or_default();
+        self.front += rest.iter().take_while(|command| command.asked.quiet != Quiet::No).count();
     }
 
     fn hear(&mut self, answer: Answer) -> Result<(), Problem> {
@@ -210,19 +208,32 @@ impl Hearing {
             return self.hear_quiet(reply);
         }
         self.settle(self.front)?;
-        let slot = self.slots.get_mut(self.front).ok_or(UNEXPECTED)?;
+        let Command { asked, key } = self.commands.get(self.front).ok_or(UNEXPECTED)?;
         if role == Role::Part {
-            let key = if let Progress::Sent(key) = &slot.progress { key.as_ref() } else { None };
-            return slot.asked.part(key, &mut self.parts, reply);
+            return asked.part(key.as_ref(), &mut self.parts, reply);
         }
-        if slot.asked.leaves_data_behind(&reply) {
-            return Err(refusal(slot.asked.name, reply));
+        if asked.leaves_data_behind(&reply) {
+            return Err(refusal(asked.name, reply));
         }
-        slot.progress = Progress::Heard(Heard::Said { parts: std::mem::take(&mut self.parts), last: reply });
-        self.from = self.front + 1;
-        self.front = self.from;
-        self.skip_quiet();
+        let parts = std::mem::take(&mut self.parts);
+        self.close_front(Heard::new(parts, reply));
         Ok(())
+    }
+
+    /// Takes a whole answer that has arrived, if the next command asks for the item of one key and no quiet command is
+    /// before it.
+    fn hear_get<T: AsyncRead + AsyncWrite + Unpin>(&mut self, client: &mut Client<T>) -> bool {
+        let is_next = self.outcomes.len() == self.front && matches!(self.parts, Parts::None);
+        let command = self.commands.get_mut(self.front).filter(|_| is_next);
+        let Some(value) = command.and_then(|command| client.take_item(&mut command.key)) else { return false };
+        self.close_front(value.map_or(Heard::One(Reply::End), Heard::Item));
+        true
+    }
+
+    fn close_front(&mut self, heard: Heard) {
+        self.outcomes.push(Outcome::Heard(heard));
+        self.front += 1;
+        self.skip_quiet();
     }
 
     /// A reply to a quiet command. Quiet commands are answered in order.
@@ -237,31 +248,29 @@ impl Hearing {
             _ => None,
         };
         let said = opaque.and_then(|opaque| std::str::from_utf8(opaque).ok()?.parse().ok());
-        let at = said.filter(|at| (self.from..self.front).contains(at));
+        let at = said.filter(|at| (self.outcomes.len()..self.front).contains(at));
         let at = at.ok_or(Problem::Unexpected { command: "a quiet command" })?;
         self.settle(at)?;
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.progress = Progress::Heard(Heard::Said { parts: Parts::None, last: reply });
-        }
-        self.from = at + 1;
+        self.outcomes.push(Outcome::Heard(Heard::One(reply)));
         Ok(())
     }
 
     /// Settles the quiet commands before this one: the error lines received meanwhile answer some of them.
     fn settle(&mut self, before: usize) -> Result<(), Problem> {
         let errors = std::mem::take(&mut self.errors);
-        let Some(error) = errors.first() else { return Ok(()) };
-        let turns = self.slots.get_mut(self.from..before).unwrap_or_default();
+        let turns = self.commands.get(self.outcomes.len()..before).unwrap_or_default();
         if errors.len() > turns.len() {
             return Err(Problem::Unexpected { command: "a quiet command" });
         }
-        for slot in turns {
-            if slot.asked.has_data && errors.iter().any(|error| error.kind() != ErrorKind::Server) {
-                return Err(refusal(slot.asked.name, Reply::Error(error.clone())));
-            }
-            slot.progress = Progress::Doubt(error.clone());
+        for Command { asked, .. } in turns {
+            self.outcomes.push(match errors.first() {
+                None => Outcome::default(),
+                Some(error) if asked.has_data && errors.iter().any(|error| error.kind() != ErrorKind::Server) => {
+                    return Err(refusal(asked.name, Reply::Error(error.clone())));
+                }
+                Some(error) => Outcome::Doubt(error.clone()),
+            });
         }
-        self.from = before;
         Ok(())
     }
 }

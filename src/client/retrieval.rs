@@ -11,6 +11,7 @@ use crate::protocol::{Exptime, Key, Reply, Request};
 impl Call<Option<Value>> {
     /// `get` of one key.
     #[must_use]
+    #[inline]
     pub fn get(key: Key) -> Self {
         Self::retrieve_one(Retrieve::new(key))
     }
@@ -33,10 +34,11 @@ impl Call<Option<Value>> {
         Self::retrieve_one(Retrieve { with_cas: true, touch: Some(exptime), ..Retrieve::new(key) })
     }
 
+    #[inline]
     fn retrieve_one(retrieve: Retrieve) -> Self {
         Self::of_many(name(&retrieve), Request::Retrieve(retrieve), 1, |heard| match heard {
-            Heard::Said { parts: Parts::None, last: Reply::End } => Ok(None),
-            Heard::Said { parts: Parts::Value(value), last: Reply::End } => Ok(Some(value)),
+            Heard::One(Reply::End) => Ok(None),
+            Heard::Item(value) => Ok(Some(value)),
             heard => Err(Box::new(heard.one()?)),
         })
     }
@@ -53,9 +55,12 @@ impl Call<Vec<Value>> {
 
 fn values(heard: Heard) -> Result<Vec<Value>, Other> {
     match heard {
-        Heard::Said { parts: Parts::None, last: Reply::End } => Ok(Vec::new()),
-        Heard::Said { parts: Parts::Value(value), last: Reply::End } => Ok(vec![value]),
-        Heard::Said { parts: Parts::Values(values), last: Reply::End } => Ok(values),
+        Heard::One(Reply::End) => Ok(Vec::new()),
+        Heard::Item(value) => Ok(vec![value]),
+        Heard::Several(replies) => match *replies {
+            (Parts::Values(values), Reply::End) => Ok(values),
+            (_, last) => Err(Box::new(last)),
+        },
         heard => Err(Box::new(heard.one()?)),
     }
 }

@@ -8,6 +8,8 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::in_flight::{InFlight, Line, Owner};
 use super::lines::{Extent, Lines, put_back, without_end};
 use super::{Answer, Asked, CodecError, Limit, Limits, Role};
+#[cfg(feature = "client")]
+use crate::protocol::Key;
 use crate::protocol::config::ClusterConfig;
 use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
 use crate::protocol::retrieval::{Value, ValueBlock};
@@ -52,6 +54,22 @@ pub struct ClientCodec {
     failed: bool,
     /// A buffer for encoding a reply, to find out whether the server spelled it the same way.
     scratch: BytesMut,
+}
+
+/// Requests that are encoded, and not yet in flight: [`ClientCodec::begin`] sends them.
+#[cfg(feature = "client")]
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: BytesMut,
+    in_flight: InFlight,
+}
+
+#[cfg(feature = "client")]
+impl Batch {
+    pub(crate) fn push(&mut self, request: &Request) {
+        request.encode(&mut self.bytes);
+        self.in_flight.push(request);
+    }
 }
 
 /// The result of one step of decoding.
@@ -256,6 +274,57 @@ impl ClientCodec {
             at += length;
             Value::from_parts(blocks.slice(key..key + header.key_len), header, blocks.slice(end - data..end))
         }));
+    }
+
+    /// Takes the answer to a request for the item of one key, `None` for a miss, if all of it is at the front of the
+    /// buffer and spelled as usual. The key goes into the value. [`Decoder::decode`] reads any other answer.
+    #[cfg(feature = "client")]
+    #[inline]
+    pub(crate) fn take_item(&mut self, buffer: &mut BytesMut, key: &mut Option<Key>) -> Option<Option<Value>> {
+        const END: &[u8] = b"END\r\n";
+        let asked = key.as_ref()?;
+        let is_next = !self.failed && self.block.is_none() && self.lines.is_fresh() && !self.in_flight.has_begun();
+        if !is_next || self.in_flight.lists(self.limits.items) != Some(Expect::Values) {
+            return None;
+        }
+        if buffer.starts_with(END) {
+            self.item_taken(buffer, END.len(), 0);
+            return Some(None);
+        }
+        let (block, length) = ValueBlock::new(buffer)?;
+        let is_whole = buffer.get(length..).is_some_and(|rest| rest.starts_with(END));
+        if !is_whole || block.key() != asked.as_bytes() || !self.allows(Part::Value(block), length) {
+            return None;
+        }
+        let header = block.header();
+        let data = block.data().len();
+        let data_start = length - data - b"\r\n".len();
+        buffer.advance(data_start);
+        let data = buffer.split_to(data).freeze();
+        self.item_taken(buffer, b"\r\n".len() + END.len(), data_start + data.len());
+        let key = key.take()?.into_bytes();
+        Some(Some(Value::from_parts(key, header, data)))
+    }
+
+    /// Ends an answer: `rest` bytes of it are in the buffer, `before` were taken.
+    #[cfg(feature = "client")]
+    #[inline]
+    fn item_taken(&mut self, buffer: &mut BytesMut, rest: usize, before: usize) {
+        buffer.advance(rest);
+        self.lines.taken(before + rest);
+        self.in_flight.last(&Line::Other);
+        self.after_client_error = false;
+    }
+
+    /// Counts the requests of a batch as in flight, and puts them behind what is in the buffer.
+    #[cfg(feature = "client")]
+    pub(crate) fn begin(&mut self, batch: Batch, out: &mut BytesMut) -> Result<(), CodecError> {
+        if self.failed {
+            return Err(CodecError::Poisoned);
+        }
+        out.unsplit(batch.bytes);
+        self.in_flight.append(batch.in_flight);
+        Ok(())
     }
 
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, CodecError> {
@@ -536,6 +605,58 @@ mod tests {
             }
         }
         assert_eq!(values(defaults, wire, 0, true).0.len(), 5);
+    }
+
+    /// The answers that a pipeline takes whole, and those between them that only `decode` reads, wherever the buffer ends.
+    #[cfg(feature = "client")]
+    #[test]
+    fn items_taken_whole_are_those_that_are_decoded_reply_by_reply() {
+        let answers = |limits: Limits, wire: &[u8], cut: usize, whole: bool| {
+            let mut codec = ClientCodec::new(limits);
+            let mut batch = Batch::default();
+            (0..6).for_each(|_| batch.push(&Request::Retrieve(Retrieve::new(Key::new("k").unwrap()))));
+            codec.begin(batch, &mut BytesMut::new()).unwrap();
+            let (mut buffer, mut replies, mut taken) = (BytesMut::new(), Vec::new(), 0);
+            for part in [&wire[..cut], &wire[cut..]] {
+                buffer.put_slice(part);
+                loop {
+                    let item = whole.then(|| codec.take_item(&mut buffer, &mut Some(Key::new("k").unwrap())));
+                    if let Some(value) = item.flatten() {
+                        replies.extend(value.map(|value| format!("{:?}", Reply::Value(value))));
+                        replies.push(format!("{:?}", Reply::End));
+                        taken += 1;
+                        continue;
+                    }
+                    match codec.decode(&mut buffer) {
+                        Ok(Some(answer)) => replies.push(format!("{:?}", answer.reply)),
+                        Ok(None) => break,
+                        end => {
+                            replies.push(format!("{end:?}"));
+                            break;
+                        }
+                    }
+                }
+            }
+            (replies, taken)
+        };
+        let begin = "VALUE k 1 2\r\nAB\r\nEND\r\nEND\r\nCLIENT_ERROR x\r\n\r\n";
+        let defaults = Limits::default();
+        for rest in [
+            "VALUE k 0 0 7\r\n\r\nEND\r\nVALUE  k 01 1\nC\r\nEND\r\nEND\n",
+            "VALUE x 0 0\r\n\r\nEND\r\nVALUE k 0 1\r\nC\r\nVALUE k 0 1\r\nD\r\nEND\r\nEND\r\n",
+            "VALUE k 0 1\r\nC\r\nSERVER_ERROR y\r\nVALUE k 0 20\r\n\r\nEND\r\n\r\nEND\r\nEND\r\nEND\r\nEND\r\n",
+            "VALUE k 0 9999999999999\r\nEND\r\n",
+            "VALUE k 0 1\r\nEND\r\nEND\r\n",
+        ] {
+            let wire = [begin, rest].concat().into_bytes();
+            for limits in [defaults, Limits { items: 1, ..defaults }, Limits { value: 1, ..defaults }] {
+                for cut in 0..=wire.len() {
+                    let (decoded, _) = answers(limits, &wire, cut, false);
+                    assert_eq!(answers(limits, &wire, cut, true).0, decoded, "{limits:?}, {cut}, {rest:?}");
+                }
+            }
+            assert!(answers(defaults, &wire, 0, true).1 > 1);
+        }
     }
 
     /// The line is parsed once. After that, a further byte costs a comparison of lengths, and the buffer does not grow.

@@ -125,6 +125,17 @@ impl InFlight {
         }
     }
 
+    /// Adds requests after all others.
+    #[cfg(feature = "client")]
+    pub(super) fn append(&mut self, mut later: Self) {
+        match later.entries.front_mut() {
+            Some(first) => first.before = std::mem::take(&mut self.tail).join(first.before),
+            None => later.tail = std::mem::take(&mut self.tail).join(later.tail),
+        }
+        self.entries.append(&mut later.entries);
+        self.tail = later.tail;
+    }
+
     /// The kind of answer to the oldest request that is always answered.
     pub(super) fn front(&self) -> Option<Expect> {
         self.entries.front().map(|entry| entry.expect)

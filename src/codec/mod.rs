@@ -13,6 +13,8 @@ mod lines;
 mod server;
 
 pub use binary::BinaryCodec;
+#[cfg(feature = "client")]
+pub(crate) use client::Batch;
 pub use client::ClientCodec;
 pub use server::{Asked, ServerCodec};
 
