@@ -127,7 +127,7 @@ pub(super) async fn walk(
     client: &mut Client,
     dialect: Dialect,
     context: &Context,
-    visitor: &mut impl Visitor,
+    visitor: &mut dyn Visitor,
 ) -> Result<Walked, Error> {
     // A server that does not report its settings counts as one with several lists.
     let has_one_list = match client.stats(StatsGroup::Settings).await {

@@ -18,7 +18,7 @@ pub(super) async fn walk(
     dialect: Dialect,
     client: &mut Client,
     context: &Context,
-    visitor: &mut impl Visitor,
+    visitor: &mut dyn Visitor,
 ) -> Result<Walked, Error> {
     let before = cachedump::classes(client).await?;
     let mut counted = Counting { visitor, by_class: BTreeMap::new() };
@@ -46,12 +46,12 @@ pub(super) async fn walk(
 }
 
 /// Counts the items of each slab class on their way to the visitor.
-struct Counting<'a, V> {
-    visitor: &'a mut V,
+struct Counting<'a> {
+    visitor: &'a mut dyn Visitor,
     by_class: BTreeMap<u64, u64>,
 }
 
-impl<V: Visitor> Visitor for Counting<'_, V> {
+impl Visitor for Counting<'_> {
     fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         if let Some(class) = item.class() {
             *self.by_class.entry(class).or_default() += 1;

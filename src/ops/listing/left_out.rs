@@ -18,7 +18,7 @@ pub(super) async fn walk(
     dialect: Dialect,
     client: &mut Client,
     context: &Context,
-    visitor: &mut impl Visitor,
+    visitor: &mut dyn Visitor,
 ) -> Result<Walked, Error> {
     let hidden = left_out(dialect, client).await?;
     Ok(match metadump::walk(CrawlTarget::All, dialect, client, context, visitor).await? {

@@ -44,7 +44,7 @@ pub(super) async fn walk(
     dialect: Dialect,
     client: &mut Client,
     context: &Context,
-    visitor: &mut impl Visitor,
+    visitor: &mut dyn Visitor,
 ) -> Result<Walked, Error> {
     let mut backoff = Backoff::new(Duration::from_millis(20));
     let asked_first = Instant::now();
@@ -103,11 +103,11 @@ async fn wait_for_crawler(
 }
 
 /// One dump while mcflush reads it.
-struct Dump<'a, V> {
+struct Dump<'a> {
     dialect: Dialect,
     client: &'a mut Client,
     context: &'a Context,
-    visitor: &'a mut V,
+    visitor: &'a mut dyn Visitor,
     /// Whether the visitor has seen an item of this dump.
     any: bool,
     /// Whether a `version` was sent after it.
@@ -123,7 +123,7 @@ enum End {
     Begins,
 }
 
-impl<V: Visitor> Dump<'_, V> {
+impl Dump<'_> {
     async fn read(&mut self, target: CrawlTarget) -> Result<Walked, Error> {
         self.client.begin(DOING);
         self.client.send(Request::Metadump(Metadump { target })).await?;

@@ -169,7 +169,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// Receives the items of a listing.
-pub(super) trait Visitor {
+pub(super) trait Visitor: Send {
     /// Receives one item.
     ///
     /// # Errors
@@ -273,7 +273,7 @@ pub(super) async fn walk(
     way: Way,
     client: &mut Client,
     context: &Context,
-    visitor: &mut impl Visitor,
+    visitor: &mut dyn Visitor,
 ) -> Result<Walked, Error> {
     let Way { strategy, dialect } = way;
     let server = client.server().clone();

@@ -76,7 +76,7 @@ impl Sampling {
     }
 
     /// A visitor that samples each item before it passes it to `visitor`.
-    pub(in crate::ops) fn before<'a, V: Visitor>(&'a mut self, visitor: &'a mut V) -> impl Visitor + 'a {
+    pub(in crate::ops) fn before<'a>(&'a mut self, visitor: &'a mut dyn Visitor) -> impl Visitor + 'a {
         Before { sampling: self, visitor }
     }
 
@@ -112,12 +112,12 @@ impl Sampling {
     }
 }
 
-struct Before<'a, V> {
+struct Before<'a> {
     sampling: &'a mut Sampling,
-    visitor: &'a mut V,
+    visitor: &'a mut dyn Visitor,
 }
 
-impl<V: Visitor> Visitor for Before<'_, V> {
+impl Visitor for Before<'_> {
     fn visit(&mut self, item: ListedItem<'_>) -> Result<(), Error> {
         self.sampling.note(item, None);
         self.visitor.visit(item)
