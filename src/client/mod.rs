@@ -213,6 +213,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         begun.map_err(|error| self.failed(error))
     }
 
+    /// Gives back the memory of a write buffer that has been sent.
+    fn shrink_write_buffer(&mut self) {
+        if self.framed.write_buffer().is_empty() {
+            *self.framed.write_buffer_mut() = BytesMut::new();
+        }
+    }
+
     /// Whether the write buffer has room for more requests, so that the next [turn](Self::turn) sends many at once.
     #[cfg(any(feature = "ops", test))]
     pub(crate) fn has_room(&self) -> bool {

@@ -162,6 +162,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
                 while answers.hear_get(client) {}
             }
         }
+        client.shrink_write_buffer();
         client.leave();
         let Hearing { mut commands, outcomes, .. } = answers;
         commands.truncate(pushed);

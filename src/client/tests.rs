@@ -95,9 +95,15 @@ async fn retrieval() {
     assert_eq!(answer_to(Call::get(key("k")), "get k\r\n", "END\r\n").await.unwrap(), None);
     let keys = Keys::new(vec![key("a"), key("b"), key("c")]).unwrap();
     let retrieve = Retrieve { keys, with_cas: false, touch: None };
-    let said = "VALUE a 0 1\r\n1\r\nVALUE c 0 1\r\n3\r\nEND\r\n";
-    let values = answer_to(Call::retrieve(retrieve), "get a b c\r\n", said).await.unwrap();
-    assert_eq!(values.iter().map(|value| value.key()).collect::<Vec<_>>(), [b"a", b"c"]);
+    for found in ["", "b", "ac", "abc"] {
+        let values: String = found.chars().map(|key| format!("VALUE {key} 0 1\r\n1\r\n")).collect();
+        let call = Call::retrieve(retrieve.clone());
+        let values = answer_to(call, "get a b c\r\n", &(values + "END\r\n")).await.unwrap();
+        assert_eq!(values.iter().flat_map(Value::key).copied().collect::<Vec<_>>(), found.as_bytes());
+    }
+    let said = "VALUE a 0 1\r\n1\r\n".repeat(4) + "END\r\n";
+    let error = answer_to(Call::retrieve(retrieve), "get a b c\r\n", &said).await.unwrap_err();
+    assert!(matches!(error.problem, Problem::TooMany { limit: 3, .. }), "{error}");
 }
 
 /// A server or a proxy that is out of step must not give one key the value of another.
@@ -286,6 +292,28 @@ async fn noreply_commands_before_an_error_are_all_in_doubt() {
     let mut answers = pipeline.send().await.unwrap();
     assert!(answers.take(a).is_err() && answers.take(b).is_err());
     assert!(!client.is_poisoned());
+}
+
+/// A pipeline holds its commands in memory; the client keeps none of it.
+#[test]
+fn a_large_pipeline_leaves_no_memory_behind() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (mut client, mut far) = pair();
+    let kept = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            let mut pipeline = client.pipeline();
+            let data = Bytes::from(vec![b'x'; 1 << 20]);
+            let ticket = pipeline.push(Call::set(NewItem::new(key("k"), data)));
+            let mut sent = vec![0; "set k 0 0 1048576\r\n".len() + (1 << 20) + 2];
+            let answering = async {
+                far.read_exact(&mut sent).await.unwrap();
+                far.write_all(b"STORED\r\n").await.unwrap();
+            };
+            let (answers, ()) = tokio::join!(pipeline.send(), answering);
+            answers.unwrap().take(ticket).unwrap();
+        });
+    });
+    assert!(kept.bytes_max > 1 << 20 && kept.bytes_current < 1 << 16, "{kept:?}");
 }
 
 #[tokio::test]

@@ -319,7 +319,8 @@ mod tests {
         for count in [0, 1, HEAD as u32, HEAD as u32 + 1, 5_000] {
             let (mut filler, mut drainer) = backlog(tempfile::tempfile, WAITING);
             for number in 0..count {
-                filler.push(batch(number));
+                let has_room = filler.push(batch(number));
+                assert!(has_room || number as usize >= HEAD + WAITING - 1, "{number} of {count}");
             }
             drop(filler);
             let (out, failure) = drain(&mut drainer);

@@ -56,6 +56,16 @@ fn quiet_deletes_speak_only_when_they_fail() {
     assert_eq!(roles(&requests, bytes), [Role::Quiet, Role::Quiet, Role::Last, Role::Last]);
 }
 
+/// `q` hides the `HD` of a delete, and a delete has no `VA`: such a line answers nothing that was asked.
+#[test]
+fn a_reply_of_another_verb_answers_no_quiet_request() {
+    for line in ["HD\r\n", "EN\r\n", "VA 1\r\nx\r\n"] {
+        let mut codec = codec(&[md(true), Request::MetaNoop]);
+        let answer = codec.decode(&mut BytesMut::from(line));
+        assert!(answer.is_err(), "{line:?}: {answer:?}");
+    }
+}
+
 /// A server without meta commands answers each of them, and the fence, with an error. The last error answers the fence.
 #[test]
 fn the_fence_of_a_server_that_knows_none_is_the_last_error() {
