@@ -26,8 +26,8 @@ test-slow: ## `make test` and `make test-recipes` as a slow and busy machine run
 
 torture: ## hundreds of clears and flushes under load on each memcached, large ones, and what other clients feel of them
 	@scripts/fetch-memcached
-	$(CARGO) bench --locked --bench million
 	$(CARGO) build --locked --release --example traffic
+	BENCH_WRITE=yes $(CARGO) bench --locked --bench million
 	$(CARGO) bench --locked --bench rounds
 
 soak: ## clears, flushes and looks for ten minutes (SECONDS=600): memory, descriptors and results stay as they were
@@ -46,9 +46,9 @@ bench: ## how fast a clear is beside the server's own limit, how it grows, what 
 	@scripts/fetch-clients
 	@bash -c 'set -eu; . scripts/lib.sh; need_command nc netcat-openbsd; need_command /usr/bin/time time; need_command strace strace'
 	$(CARGO) build --locked --release --example traffic
-	$(CARGO) bench --locked --bench clear
-	BENCH_WRITE=yes $(CARGO) bench --locked --bench scale
-	cd bench && $(CARGO) bench --locked
+	BENCH_WRITE=yes $(CARGO) bench --locked --bench clear --bench scale
+	cd bench && BENCH_WRITE=yes $(CARGO) bench --locked
+	BENCH_WRITE=yes scripts/usual-recipes
 
 guard: ## whether five jobs take more instructions, allocations, system calls or bytes than guard/figures.txt says
 	@scripts/guard

@@ -1,7 +1,8 @@
 //! How fast a clear is compared with the server's own limit, what it costs, and how fast other tools are: `make bench`, or
 //! `cargo bench --bench clear -- debian sid choose hot memory others fleet flush start` for some of the parts.
 //!
-//! The limit is a bare hash walk with its output thrown away. The contestants are measured in turn, in one run.
+//! The limit is a bare hash walk with its output thrown away. The contestants are measured in turn, in one run. If BENCH_WRITE is
+//! set, the tables go into docs/PERFORMANCE.md.
 
 #![allow(
     clippy::expect_used,
@@ -14,6 +15,7 @@
     reason = "a bench that meets a surprise should stop there, and its table is its result"
 )]
 
+mod page;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -22,6 +24,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use page::{Spread, Table};
 use support::other_clients::{OtherClients, numbered};
 use support::run::mcflush;
 use support::server::{Server, Version};
@@ -36,7 +39,8 @@ const ROUNDS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(1500);
 
 fn main() {
-    let parts: [(&str, fn()); 9] = [
+    let parts: [(&str, fn() -> Table); 10] = [
+        ("machine", machine),
         ("debian", || speed(Version::Debian)),
         ("sid", || speed(Version::Sid)),
         ("choose", choose),
@@ -50,14 +54,34 @@ fn main() {
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (part, run) in parts {
         if named.is_empty() || named.iter().any(|name| name == part) {
-            run();
+            page::show(part, &run());
         }
     }
 }
 
+/// What the other tables were measured on.
+fn machine() -> Table {
+    let output = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").expect("Linux has it");
+    let models: Vec<&str> = cpu.lines().filter_map(|line| line.strip_prefix("model name\t: ")).collect();
+    let load = std::fs::read_to_string("/proc/loadavg").expect("Linux has it");
+    let servers = [Version::Debian, Version::Sid].map(name).join(" and ");
+    let mut table = Table::new(&["what", ""]);
+    table.row(&["processors", &format!("{} × {}", models.len(), models.first().unwrap_or(&"unknown"))]);
+    table.row(&["system", &output("uname", &["-sr"])]);
+    table.row(&["compiler", &output("rustc", &["--version"])]);
+    table.row(&["memcached", &servers]);
+    table.row(&["date", &output("date", &["-u", "+%Y-%m-%d"])]);
+    table.row(&["load of the last minute before", load.split(' ').next().unwrap_or_default()]);
+    table
+}
+
 /// The ways to choose one million keys of two million, compared with a prefix; and the first hundred keys of an order,
 /// compared with a bare walk.
-fn choose() {
+fn choose() -> Table {
     let server = Server::start(Version::Sid, &["-m", "2048"]);
     server.store((0..MILLION).map(|n| format!("blog:{n}")));
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -66,12 +90,12 @@ fn choose() {
     std::fs::write(&file, lines.concat()).expect("it can be written");
     let file = file.to_str().expect("it is text");
     let ways: [(&str, &[&str]); 6] = [
-        ("--prefix shop:", &["--prefix", "shop:"]),
-        ("--match 'shop:*'", &["--match", "shop:*"]),
-        ("--match '*hop:*[0-9]'", &["--match", "*hop:*[0-9]"]),
-        ("--larger 1", &["--prefix", "shop:", "--larger", "1"]),
-        ("--keys-from", &["--keys-from", file]),
-        ("keys --top 100", &["keys", "--top", "100"]),
+        ("`--prefix shop:`", &["--prefix", "shop:"]),
+        ("`--match 'shop:*'`", &["--match", "shop:*"]),
+        ("`--match '*hop:*[0-9]'`", &["--match", "*hop:*[0-9]"]),
+        ("`--prefix shop: --larger 1` (deletes by compare)", &["--prefix", "shop:", "--larger", "1"]),
+        ("`--keys-from FILE`", &["--keys-from", file]),
+        ("`keys --top 100`", &["keys", "--top", "100"]),
     ];
     let (mut times, mut walks) = (vec![Vec::new(); ways.len()], Vec::new());
     for round in 0..ROUNDS {
@@ -90,37 +114,31 @@ fn choose() {
             assert_eq!(server.stat("curr_items"), if ways[way].1[0] == "keys" { 2 } else { 1 } * MILLION as u64);
         }
     }
-    let figures = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        (times[0], times[times.len() / 2])
-    };
-    let (walk_best, walk) = figures(&mut walks);
-    let (prefix_best, prefix) = figures(&mut times[0]);
-    println!(
-        "\n1,000,000 of 2,000,000 keys on sid's memcached, seconds, medians of {ROUNDS}; best of each in brackets"
-    );
-    println!("{:24} {walk:>6.2} ({walk_best:.2})", "a bare walk");
-    for ((way, arguments), times) in ways.iter().zip(&mut times) {
-        let (best, median) = figures(times);
-        let (beside, base, base_best) =
-            if arguments[0] == "keys" { ("walk", walk, walk_best) } else { ("--prefix", prefix, prefix_best) };
-        println!(
-            "{way:24} {median:>6.2} ({best:.2})  {:>5.2} x {beside}, best {:>5.2}",
-            median / base,
-            best / base_best
-        );
+    let mut table = Table::new(&["what", "seconds", "×", "best × best"]);
+    let (walk, prefix) = (Spread::of(&walks), Spread::of(&times[0]));
+    table.row(&["bare walk", &walk.to_string(), "", ""]);
+    for ((way, arguments), times) in ways.iter().zip(&times) {
+        let spread = Spread::of(times);
+        let (beside, base) = if arguments[0] == "keys" { ("the walk", &walk) } else { ("`--prefix`", &prefix) };
+        table.row(&[
+            way.to_string(),
+            spread.to_string(),
+            format!("{:.2} × {beside}", spread.median / base.median),
+            format!("{:.2}", spread.least / base.least),
+        ]);
     }
+    table
 }
 
 /// What it costs a server when mcflush reads its log: a server with clients that send as fast as they can, and one with
 /// little load.
-fn hot() {
+fn hot() -> Table {
     const KEYS: usize = 100_000;
-    println!("\ngets a second without and with mcflush hot, medians of {ROUNDS}; log lines left out");
+    let mut table = Table::new(&["memcached", "clients", "without", "with", "×", "log lines left out"]);
     for version in [Version::Debian, Version::Sid] {
-        let server = Server::start(version, &[]);
+        let (server, name) = (Server::start(version, &[]), name(version));
         server.store((0..KEYS).map(|n| format!("shop:{n}")));
-        for (role, connections) in [("one client, a key at a time", 0), ("four clients, 50 keys at a time", 4)] {
+        for (role, connections) in [("one, a key at a time", 0), ("four, 50 keys at a time", 4)] {
             let (mut without, mut with, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
             let mut measure = || {
                 let rate = |work: &mut dyn FnMut()| {
@@ -144,66 +162,61 @@ fn hot() {
                 let _clients = OtherClients::start(&server, "read", "shop:", KEYS, connections);
                 measure();
             }
-            let median = |figures: &mut Vec<f64>| {
-                figures.sort_by(f64::total_cmp);
-                figures[figures.len() / 2]
-            };
-            let (without, with, skipped) = (median(&mut without), median(&mut with), median(&mut skipped));
-            println!(
-                "{:9} {role:32} {without:>9.0} {with:>9.0}: {:.2}; {skipped:.0} left out",
-                name(version),
-                with / without
-            );
+            let [without, with, skipped] = [without, with, skipped].map(|figures| Spread::of(&figures).median);
+            let [rate, rate_with, skipped] = [without, with, skipped].map(|figure| format!("{figure:.0}"));
+            table.row(&[&name, role, &rate, &rate_with, &format!("{:.2}", with / without), &skipped]);
         }
     }
+    table
 }
 
 /// A flush of 200 servers, compared with the usual loop of nc.
-fn fleet() {
+fn fleet() -> Table {
     const SERVERS: usize = 200;
     let servers: Vec<Server> = (0..SERVERS).map(|_| Server::start(Version::Sid, &["-t", "1", "-m", "8"])).collect();
     let addresses: Vec<&str> = servers.iter().map(Server::address).collect();
     let script = "for server; do printf 'flush_all\\r\\nquit\\r\\n' | nc \"${server%:*}\" \"${server##*:}\" | grep -q OK || exit 1; done";
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let per_server = |start: Instant| start.elapsed().as_secs_f64() * 1000.0 / SERVERS as f64;
     for _ in 0..ROUNDS {
         let start = Instant::now();
         mcflush(["--all"].iter().chain(&addresses)).run().exits(0);
-        ours.push(start.elapsed());
+        ours.push(per_server(start));
         let start = Instant::now();
         let looped = Command::new("sh").args(["-c", script, "sh"]).args(&addresses).status();
         assert!(looped.expect("sh runs").success(), "nc is needed: install netcat-openbsd");
-        theirs.push(start.elapsed());
+        theirs.push(per_server(start));
     }
     for server in &servers {
         assert_eq!(server.stat("cmd_flush"), 2 * ROUNDS as u64);
     }
-    let median = |times: &mut Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2].as_secs_f64() * 1000.0 / SERVERS as f64
-    };
-    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
-    println!("\nflush of {SERVERS} servers, medians of {ROUNDS}, in ms a server");
-    println!("mcflush --all (with the count of items) {ours:.2}, a loop of nc {theirs:.2}: {:.1} x", theirs / ours);
+    let (ours, theirs) = (Spread::of(&ours), Spread::of(&theirs));
+    let mut table = Table::new(&["flush of 200 servers", "ms a server", "×"]);
+    table.row(&["`mcflush --all`, sixteen at a time, each asked for its items before", &ours.to_string(), "1"]);
+    let ratio = format!("{:.1}", theirs.median / ours.median);
+    table.row(&["a shell's loop of `printf`, `nc` and `grep`", &theirs.to_string(), &ratio]);
+    table
 }
 
 /// `--all`, compared with memcflush and a bare walk after it; and the number of keys under reads that each leaves.
-fn flush() {
+fn flush() -> Table {
     const READ: usize = 20_000;
     const LEFT_ROUNDS: usize = 10;
     let ways: [(&str, fn(&Server)); 4] = [
         ("memcflush", memcflush),
-        ("memcflush, a bare walk", |server| {
+        ("memcflush, then a bare walk", |server| {
             memcflush(server);
             // The server's own crawl, which frees the flushed items, comes first, as it does with mcflush.
             wait_for("the walk", || try_dump(server, "hash").then_some(()));
         }),
-        ("mcflush --all --once", |server| {
+        ("`mcflush --all --once`", |server| {
             mcflush(["--all", "--once", server.address()]).run().exits(0);
         }),
-        ("mcflush --all", |server| {
+        ("`mcflush --all`", |server| {
             mcflush(["--all", server.address()]).run().succeeds();
         }),
     ];
+    let mut rows = ways.map(|(way, _)| vec![way.to_owned()]);
     for version in [Version::Debian, Version::Sid] {
         let server = Server::start(version, &["-m", "2048"]);
         let mut times: [Vec<f64>; 4] = Default::default();
@@ -223,23 +236,19 @@ fn flush() {
             let counts: Vec<usize> = (0..LEFT_ROUNDS).map(|_| left_under_reads(&server, READ, flush)).collect();
             (counts.iter().filter(|count| **count > 0).count(), counts.into_iter().max().unwrap_or(0))
         });
-        println!(
-            "\nflush of 2,000,000 keys on {} memcached, seconds, medians of {ROUNDS} (least to most);",
-            name(version)
-        );
-        println!(
-            "{READ} keys read at full speed until the flush: rounds of {LEFT_ROUNDS} that left some, and the most"
-        );
-        for (((way, _), times), (rounds, most)) in ways.iter().zip(&mut times).zip(left) {
-            times.sort_by(f64::total_cmp);
-            let (least, median, longest) = (times[0], times[times.len() / 2], times[times.len() - 1]);
-            println!("{way:24} {median:>6.3} ({least:.3} to {longest:.3}) | {rounds:>3} {most:>6}");
+        for ((row, times), (rounds, most)) in rows.iter_mut().zip(&times).zip(left) {
+            let left = if most == 0 { "0".to_owned() } else { format!("{most}, in {rounds}") };
+            row.extend([format!("{:.3}", Spread::of(times)), left]);
         }
     }
+    let [debian, sid] = [Version::Debian, Version::Sid].map(|version| format!("{}: seconds", name(version)));
+    let mut table = Table::new(&["way", &debian, "left", &sid, "left"]);
+    rows.iter().for_each(|row| table.row(row));
+    table
 }
 
 /// The time to start and to send a `flush_all`, compared with memcflush and nc.
-fn start() {
+fn start() -> Table {
     const STARTS: usize = 200;
     let server = Server::start(Version::Sid, &[]);
     let (host, port) = server.address().split_once(':').expect("host and port");
@@ -250,28 +259,24 @@ fn start() {
         let status =
             Command::new(program()).args(["--all", "--once", "--quiet", server.address()]).env_clear().status();
         assert!(status.expect("mcflush runs").success());
-        ours.push(began.elapsed());
+        ours.push(began.elapsed().as_secs_f64() * 1000.0);
         let began = Instant::now();
         memcflush(&server);
-        theirs.push(began.elapsed());
+        theirs.push(began.elapsed().as_secs_f64() * 1000.0);
         let began = Instant::now();
         let mut nc = Command::new("nc").args([host, port]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let nc = nc.as_mut().expect("nc is needed: install netcat-openbsd");
         nc.stdin.take().expect("it is piped").write_all(b"flush_all\r\nquit\r\n").expect("nc reads");
         assert!(nc.wait().expect("nc ends").success());
-        ncs.push(began.elapsed());
+        ncs.push(began.elapsed().as_secs_f64() * 1000.0);
     }
-    let median = |times: &mut Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2].as_secs_f64() * 1000.0
-    };
-    let (ours, theirs, ncs) = (median(&mut ours), median(&mut theirs), median(&mut ncs));
-    println!("\nstart and flush_all, medians of {STARTS} in turn, in ms");
-    println!(
-        "mcflush --all --once {ours:.2}, memcflush {theirs:.2}: {:.2} x; nc {ncs:.2}: {:.2} x",
-        ours / theirs,
-        ours / ncs
-    );
+    let mut table = Table::new(&["start, and a `flush_all`", "ms, median of 200", "× memcflush"]);
+    let memcflush = Spread::of(&theirs).median;
+    for (way, times) in [("`mcflush --all --once`", &ours), ("memcflush", &theirs), ("nc", &ncs)] {
+        let median = Spread::of(times).median;
+        table.row(&[way, &format!("{median:.2}"), &format!("{:.2}", median / memcflush)]);
+    }
+    table
 }
 
 /// The number of keys that can be read after a flush, if other clients read them until the server counts the flush.
@@ -299,13 +304,13 @@ fn memcflush(server: &Server) {
     assert!(status.expect("scripts/fetch-clients was run").success());
 }
 
-fn name(version: Version) -> &'static str {
-    match version {
-        Version::Bullseye => "bullseye's",
-        Version::Debian => "Debian's",
-        Version::Trixie => "trixie's",
-        Version::Sid => "sid's",
-    }
+/// The version that a memcached names.
+fn name(version: Version) -> String {
+    let server = Server::start(version, &[]);
+    let mut connection = server.connect();
+    connection.send(b"version\r\n");
+    let line = connection.line().expect("the server answers");
+    line.trim_start_matches("VERSION ").to_owned()
 }
 
 /// The key with this number. There are ten thousand groups, so that ten thousand prefixes cover all keys.
@@ -313,15 +318,15 @@ fn shop(n: usize) -> String {
     format!("shop:{}:{}", n % 10_000, n / 10_000)
 }
 
-fn speed(version: Version) {
+fn speed(version: Version) -> Table {
     let server = Server::start(version, &["-m", "2048"]);
     server.store((0..MILLION).map(|n| format!("blog:{n}")));
-    let mut found: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    let mut found: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let (mut ours, mut servers) = (0, 0);
     let prefixes: Vec<String> = (0..10_000).flat_map(|n| ["--prefix".to_owned(), format!("shop:{n}:")]).collect();
     let one = ["--prefix".to_owned(), "shop:".to_owned()];
     for _ in 0..ROUNDS {
-        let mut note = |what, took| found.entry(what).or_default().push(took);
+        let mut note = |what, took: Duration| found.entry(what).or_default().push(took.as_secs_f64());
         let store = |count| server.store((0..count).map(shop));
         store(MILLION);
         settle(&server);
@@ -350,35 +355,36 @@ fn speed(version: Version) {
         note("20,000 of 2M", clear(&server, "hash", &one).0);
         mcflush(["--strategy", "hash", "--prefix", "news:", server.address()]).run().exits(0);
     }
-    println!(
-        "\nmemcached {}, medians of {ROUNDS}, in seconds; 2,000,000 keys, --strategy hash unless named",
-        name(version)
-    );
-    let median = |what: &str| -> f64 {
-        let mut times = found[what].clone();
-        times.sort();
-        times[times.len() / 2].as_secs_f64()
-    };
-    let (walk, best) = (median("walk"), found["walk"].iter().min().unwrap().as_secs_f64());
-    for (what, times) in &found {
-        let (least, most) = (times.iter().min().unwrap().as_secs_f64(), times.iter().max().unwrap().as_secs_f64());
-        let time = median(what);
-        // On a shared machine, the best time of each says more than the median.
-        println!(
-            "{what:22} {time:>6.2} ({least:.2} to {most:.2})  {:>5.2} x walk, best {:>5.2}",
-            time / walk,
-            least / best
-        );
+    let spread = |what: &str| Spread::of(&found[what]);
+    let (walk, one, many) = (spread("walk"), spread("1M of 2M"), spread("10,000 prefixes"));
+    let mut table = Table::new(&["what", "seconds", "× walk", "best × best walk", "goal"]);
+    let several = format!("2 × one prefix; it is {:.2} ×", many.median / one.median);
+    let strategy = if version == Version::Debian { ", `--strategy hash`" } else { "" };
+    for (what, name, goal) in [
+        ("walk", "bare walk", ""),
+        ("lru dump", "bare LRU dump", ""),
+        ("1M of 2M", &format!("clear of 1,000,000{strategy}"), "1.1"),
+        ("20,000 of 2M", &format!("clear of 20,000{strategy}"), "1.05"),
+        ("10,000 prefixes", &format!("clear of 1,000,000 by 10,000 prefixes{strategy}"), &several),
+        ("1M of 2M by default", "clear of 1,000,000 by default (LRU passes)", "3 LRU dumps and the pauses"),
+    ] {
+        if found.contains_key(what) {
+            let times = spread(what);
+            // On a shared machine, the best time of each says more than the median.
+            let (median, best) = (times.median / walk.median, times.least / walk.least);
+            table.row(&[name, &times.to_string(), &format!("{median:.2}"), &format!("{best:.2}"), goal]);
+        }
     }
-    println!("10,000 prefixes: {:.2} x one", median("10,000 prefixes") / median("1M of 2M"));
     if version == Version::Debian {
-        let dumps = (median("1M of 2M by default") - median("waits by default")) / median("lru dump");
-        println!("by default: {dumps:.2} LRU dumps and {:.1} s of waits", median("waits by default"));
+        let waits = spread("waits by default").median;
+        let dumps = (spread("1M of 2M by default").median - waits) / spread("lru dump").median;
+        table.note(&format!("By default, {waits:.1} s are pauses between passes; the rest is {dumps:.2} LRU dumps."));
     }
-    println!(
-        "processor time of a clear: mcflush {ours} ticks, memcached {servers}: {:.2}",
-        ours as f64 / servers as f64
-    );
+    let cpu = ours as f64 / servers as f64;
+    table.note(&format!(
+        "Processor time of mcflush beside memcached's in the clears of 1,000,000: {cpu:.2} (goal: 0.5)."
+    ));
+    table
 }
 
 /// Waits until the server has finished its housekeeping after many stores, which the bench does not measure.
@@ -433,15 +439,15 @@ fn process_cpu(pid: u32) -> u64 {
     ticks(&format!("/proc/{pid}/stat"), [14, 15])
 }
 
-fn memory() {
-    println!("\npeak memory of mcflush in MB (GNU time's %M), every second key in scope");
+fn memory() -> Table {
+    let mut table = Table::new(&["keys on the server", "rate", "MB", "seconds"]);
     let available = std::fs::read_to_string("/proc/meminfo").unwrap();
     let available = available
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
     for count in [MILLION, 10 * MILLION] {
         if count > MILLION && available.unwrap_or(0) < 4 << 20 {
-            println!("{count:>10} keys: left out, this machine has not the memory");
+            table.note(&format!("{count} keys: left out, because this machine does not have the memory."));
             continue;
         }
         for rate in [None, Some("500000")] {
@@ -450,14 +456,16 @@ fn memory() {
             let mut arguments = vec!["--prefix".to_owned(), "shop:".to_owned()];
             arguments.extend(rate.map(|rate| format!("--rate={rate}")));
             let began = Instant::now();
-            println!(
-                "{count:>10} keys, rate {:>8}: {:>5.1} MB, {:.2} s",
-                rate.unwrap_or("none"),
-                peak_memory(&server, &arguments) * 1024.0 / 1e6,
-                began.elapsed().as_secs_f64()
-            );
+            let peak = peak_memory(&server, &arguments) * 1024.0 / 1e6;
+            table.row(&[
+                count.to_string(),
+                rate.map_or("none".to_owned(), |rate| format!("{rate} a second")),
+                format!("{peak:.1}"),
+                format!("{:.2}", began.elapsed().as_secs_f64()),
+            ]);
         }
     }
+    table
 }
 
 /// The peak memory of mcflush, in KiB.
@@ -470,32 +478,26 @@ fn peak_memory(server: &Server, arguments: &[String]) -> f64 {
 }
 
 /// The recipes that people use today, as found on the web, and the number of keys that each leaves.
-fn others() {
+fn others() -> Table {
     const EACH: usize = 100_000;
     const READ: usize = 5_000;
-    println!(
-        "\nwhat people use, {EACH} shop: beside {EACH} blog:, and {READ} beside {READ} right after shop: was read three times, 4 s old"
-    );
-    println!(
-        "{:9} {:34} {:>8} {:>8} {:>8} | {:>9} {:>8}",
-        "memcached", "way", "seconds", "left", "taken", "read: left", "taken"
-    );
     let ways: [(&str, fn(&Server)); 6] = [
-        ("mcflush", |server| {
+        ("`mcflush --prefix shop:`", |server| {
             mcflush(["--prefix", "shop:", server.address()]).run().is_complete();
         }),
-        ("memcdump | memcrm", memcrm),
-        ("metadump | sed | nc", recipe),
-        ("decoded metadump, until none is left", until_none),
-        ("20 lines of pymemcache", pymemcache),
-        ("flush_all", |server| {
+        ("`memcdump`, `grep`, `memcrm`", memcrm),
+        ("`metadump`, `sed` and `nc`, keys not decoded", recipe),
+        ("decoded `metadump`, until nothing is listed", until_none),
+        ("20 lines of pymemcache (cachedump)", pymemcache),
+        ("`flush_all`", |server| {
             let mut connection = server.connect();
             connection.send(b"flush_all\r\n");
             connection.line();
         }),
     ];
+    let mut rows = ways.map(|(way, _)| vec![way.to_owned()]);
     for version in [Version::Debian, Version::Sid] {
-        for (way, clear) in ways {
+        for (row, (_, clear)) in rows.iter_mut().zip(ways) {
             let mut figures = Vec::new();
             for (count, read) in [(EACH, false), (READ, true)] {
                 let server = Server::start(version, &[]);
@@ -503,21 +505,18 @@ fn others() {
                 if read {
                     read_three_times(&server, count);
                 }
-                let began = Instant::now();
                 clear(&server);
-                let took = began.elapsed();
                 let mut connection = server.connect();
                 let mut there = |app: &str| (0..count).filter(|n| get(&mut connection, &format!("{app}:{n}"))).count();
-                figures.push((took, there("shop"), count - there("blog")));
+                figures.push(format!("{}, {}", there("shop"), count - there("blog")));
             }
-            let [(took, left, taken), (_, read_left, read_taken)] = figures[..] else { unreachable!() };
-            println!(
-                "{:9} {way:34} {:>8.2} {left:>8} {taken:>8} | {read_left:>9} {read_taken:>8}",
-                name(version),
-                took.as_secs_f64()
-            );
+            row.append(&mut figures);
         }
     }
+    let [debian, sid] = [Version::Debian, Version::Sid].map(|version| format!("{}: left, taken", name(version)));
+    let mut table = Table::new(&["way", &debian, "after reads", &sid, "after reads"]);
+    rows.iter().for_each(|row| table.row(row));
+    table
 }
 
 /// Reads all keys at once, some time after they were stored, as an app does that was just started.

@@ -4,6 +4,8 @@
 // A bench may print, and may panic.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
+mod page;
+
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,10 +17,11 @@ use async_memcached::AsciiProtocol;
 use mcflush::client::{Call, Client, NewItem};
 use mcflush::protocol::Key;
 use mcflush::protocol::retrieval::Keys;
+use page::{Spread, Table};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The number of turns of each contestant, which give its best and its median.
-const TURNS: usize = 15;
+/// The number of turns of each contestant, of which the median counts.
+const TURNS: usize = 45;
 const KEYS: usize = 100;
 /// The number of calls in a pipeline.
 const PIPELINED: usize = 1000;
@@ -165,11 +168,18 @@ fn value_len() -> usize {
     format!("VALUE {} 0 {}\r\n", name(0), DATA.len()).len() + DATA.len() + 2
 }
 
-/// A contestant: its name, and a function that makes all calls of one turn.
+/// A contestant: its column, and a function that makes all calls of one turn.
 type Contestant<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
-/// Runs the contestants in turn, so that other load on the machine affects all alike. The first is the limit.
-fn race(title: &str, calls: usize, mut contestants: Vec<Contestant<'_>>) {
+/// The columns of the contestants after the limit.
+const COLUMNS: [&str; 6] =
+    [BY_TOKIO, WITH_VALUES, "mcflush", "mcflush, keys made before", "async-memcached", "memcache"];
+const BY_TOKIO: &str = "the same by tokio";
+const WITH_VALUES: &str = "a loop that takes keys and gives values";
+
+/// Runs the contestants in turn, so that other load on the machine affects all alike. The first is the limit. Returns a
+/// row of the table.
+fn race(title: &str, goal: f64, calls: usize, mut contestants: Vec<Contestant<'_>>) -> Vec<String> {
     let mut times = vec![Vec::new(); contestants.len()];
     for turn in 0..=TURNS {
         for ((_, work), times) in contestants.iter_mut().zip(&mut times) {
@@ -181,17 +191,13 @@ fn race(title: &str, calls: usize, mut contestants: Vec<Contestant<'_>>) {
             }
         }
     }
-    let limit = median(&times[0]);
-    for ((name, _), times) in contestants.iter().zip(&times) {
-        let time = median(times);
-        println!("{title}: {name}: {:.0} a second, {:.2} of the bare loop", calls as f64 / time, limit / time);
-    }
-}
-
-fn median(times: &[f64]) -> f64 {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    let medians: Vec<f64> = times.iter().map(|times| Spread::of(times).median).collect();
+    let per_second = format!("{:.0}", calls as f64 / medians[0]);
+    let ratios = COLUMNS.map(|column| {
+        let at = contestants.iter().position(|(name, _)| *name == column);
+        at.map_or(String::new(), |at| format!("{:.2}", medians[0] / medians[at]))
+    });
+    [title.to_owned(), per_second].into_iter().chain(ratios).chain([goal.to_string()]).collect()
 }
 
 fn main() {
@@ -224,12 +230,15 @@ fn main() {
         wait.block_on(ours.set(NewItem::new(key(name), DATA.to_vec()))).unwrap();
     }
 
-    race(
+    let columns = [&["what", "bare loop, a second"][..], &COLUMNS, &["goal of mcflush"]].concat();
+    let mut table = Table::new(&columns);
+    table.row(&race(
         "set",
+        0.95,
         CALLS,
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(set.as_bytes(), 8)))),
-            ("the same loop, by tokio", {
+            (BY_TOKIO, {
                 let mut waiting = Waiting::connect(&server.address, wait);
                 let set = set.clone();
                 Box::new(move || {
@@ -262,16 +271,17 @@ fn main() {
             ),
             ("memcache", Box::new(|| (0..CALLS).for_each(|_| blocking.set(one, &DATA[..], 0).unwrap()))),
         ],
-    );
+    ));
 
     let get = format!("get {one}\r\n");
     let answer = value_len() + 5;
-    race(
+    table.row(&race(
         "get",
+        0.95,
         CALLS,
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
-            ("the same loop, by tokio", {
+            (BY_TOKIO, {
                 let mut waiting = Waiting::connect(&server.address, wait);
                 let get = get.clone();
                 Box::new(move || {
@@ -309,17 +319,18 @@ fn main() {
                 }),
             ),
         ],
-    );
+    ));
 
     const MANY: usize = 1_000;
     let get = format!("get {}\r\n", names.join(" "));
     let answer = KEYS * value_len() + 5;
-    race(
+    table.row(&race(
         "get of 100 keys",
+        0.9,
         MANY,
         vec![
             ("bare loop", Box::new(|| (0..MANY).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
-            ("a loop that takes keys and gives values", {
+            (WITH_VALUES, {
                 let mut copying = Copying(Bare::connect(&server.address));
                 let names = &names;
                 Box::new(move || {
@@ -372,17 +383,18 @@ fn main() {
                 }),
             ),
         ],
-    );
+    ));
 
     const BATCHES: usize = 20;
     let get: String = names.iter().cycle().take(PIPELINED).map(|name| format!("get {name}\r\n")).collect();
     let answer = PIPELINED * (value_len() + 5);
-    race(
-        "gets in pipelines of 1000",
+    table.row(&race(
+        "gets in pipelines of 1,000",
+        0.9,
         BATCHES * PIPELINED,
         vec![
             ("bare loop", Box::new(|| (0..BATCHES).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
-            ("a loop that takes keys and gives values", {
+            (WITH_VALUES, {
                 let mut copying = Copying(Bare::connect(&server.address));
                 let names = &names;
                 Box::new(move || {
@@ -410,5 +422,7 @@ fn main() {
                 }),
             ),
         ],
-    );
+    ));
+    table.note(&format!("Ratios to the bare loop, by the medians of {TURNS} turns of thousands of calls."));
+    page::show("client", &table);
 }

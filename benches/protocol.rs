@@ -4,22 +4,25 @@
 // A bench may print, and may panic.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
+mod page;
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use mcflush::codec::{ClientCodec, ServerCodec};
-use mcflush::protocol::meta::MetaDelete;
 use mcflush::protocol::retrieval::ValueBlock;
-use mcflush::protocol::{MetaKey, Request};
 use mcflush_bench::async_memcached_parser as peer;
 use memcache_proto::ResponseBytes;
+use page::{Spread, Table};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// The lines of an answer: many times the size of one read.
 const LINES: usize = 5_000;
+
+/// The number of turns of each contestant, of which the best counts.
+const TURNS: usize = 200;
 
 /// The size of a read.
 const READ: usize = 64 * 1024;
@@ -118,71 +121,68 @@ fn blocks(wire: &[u8]) -> usize {
     frames
 }
 
-fn group<'a>(criterion: &'a mut Criterion, name: &str, wire: &[u8]) -> BenchmarkGroup<'a, WallTime> {
-    let mut group = criterion.benchmark_group(name);
-    group.throughput(Throughput::Bytes(wire.len() as u64));
-    group
-}
-
-/// Measures both in turn, so that other load on the machine affects both alike.
-fn ratio(name: &str, mut one: impl FnMut() -> usize, mut other: impl FnMut() -> usize) {
+/// How many times as long the first takes as the second, by the best of many turns. Both are measured in turn, so that
+/// other load on the machine affects both alike.
+fn ratio(mut one: impl FnMut() -> usize, mut other: impl FnMut() -> usize) -> String {
     let time = |work: &mut dyn FnMut() -> usize| {
         let start = Instant::now();
         black_box(work());
-        start.elapsed()
+        start.elapsed().as_secs_f64()
     };
-    let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
-    for _ in 0..200 {
-        ours = ours.min(time(&mut one));
-        theirs = theirs.min(time(&mut other));
-    }
-    println!("ratio {name}: {:.2}", ours.as_secs_f64() / theirs.as_secs_f64());
+    let (first, second): (Vec<_>, Vec<_>) = (0..TURNS).map(|_| (time(&mut one), time(&mut other))).unzip();
+    format!("{:.2}", Spread::of(&first).least / Spread::of(&second).least)
 }
 
-fn listings(criterion: &mut Criterion) {
+fn main() {
+    // `cargo test --benches` only checks that the bench builds.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let mut table = Table::new(&["what", "taken", "borrowed", "goal"]);
+    listings(&mut table);
+    small_values(&mut table);
+    large_values(&mut table);
+    conversations(&mut table);
+    table.note(&format!("Ratios of one run, by the best of {TURNS} turns."));
+    page::show("codecs", &table);
+}
+
+fn listings(table: &mut Table) {
     let metadump: String = (0..LINES)
         .map(|n| format!("key=shop%3Aproduct%3A{n} exp=-1 la=1795448769 cas={n} fetch=no cls=1 size=66\n"))
         .chain(["END\r\n".to_owned()])
         .collect();
-    let mgdump: String =
-        (0..LINES).map(|n| format!("mg shop:product:{n}\r\n")).chain(["EN\r\n".to_owned()]).collect();
+    let mgdump: String = (0..LINES).map(|n| format!("mg shop:product:{n}\r\n")).chain(["EN\r\n".to_owned()]).collect();
     let stats: String =
         (0..LINES).map(|n| format!("STAT items:{n}:number {n}\r\n")).chain(["END\r\n".to_owned()]).collect();
 
     for (name, request, wire) in [
-        ("metadump", "lru_crawler metadump all\r\n", &metadump),
-        ("mgdump", "lru_crawler mgdump all\r\n", &mgdump),
-        ("stats", "stats\r\n", &stats),
+        ("metadump lines", "lru_crawler metadump all\r\n", &metadump),
+        ("mgdump lines", "lru_crawler mgdump all\r\n", &mgdump),
+        ("`STAT` lines", "stats\r\n", &stats),
     ] {
         let wire = wire.as_bytes();
-        let mut group = group(criterion, name, wire);
-        group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, wire, READ)));
-        group.bench_function("mcflush, borrowed", |bencher| bencher.iter(|| visited(request, wire, READ)));
-        group.bench_function("memchr", |bencher| bencher.iter(|| split(wire, READ)));
-        match name {
-            "metadump" => {
-                let parse = peer::parse_ascii_metadump_response;
-                group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
-                ratio("metadump async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
-                let borrowed = || visited(request, wire, READ);
-                ratio("metadump async-memcached/mcflush, borrowed", || theirs(wire, parse), borrowed);
-            }
-            "stats" => {
-                let parse = peer::parse_ascii_stats_response;
-                group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
-                ratio("stats async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
-                let borrowed = || visited(request, wire, READ);
-                ratio("stats async-memcached/mcflush, borrowed", || theirs(wire, parse), borrowed);
-            }
-            _ => {}
-        }
-        group.finish();
-        ratio(&format!("{name} mcflush/memchr"), || ours(request, wire, READ), || split(wire, READ));
-        ratio(&format!("{name} mcflush, borrowed/memchr"), || visited(request, wire, READ), || split(wire, READ));
+        table.row(&[
+            format!("{name}, × a bare split at line ends"),
+            ratio(|| ours(request, wire, READ), || split(wire, READ)),
+            ratio(|| visited(request, wire, READ), || split(wire, READ)),
+            "4".to_owned(),
+        ]);
+        let peer = match name {
+            "metadump lines" => |wire: &[u8]| theirs(wire, peer::parse_ascii_metadump_response),
+            "`STAT` lines" => |wire: &[u8]| theirs(wire, peer::parse_ascii_stats_response),
+            _ => continue,
+        };
+        table.row(&[
+            format!("{name}, times as fast as async-memcached's parser"),
+            ratio(|| peer(wire), || ours(request, wire, READ)),
+            ratio(|| peer(wire), || visited(request, wire, READ)),
+            "5".to_owned(),
+        ]);
     }
 }
 
-fn small_values(criterion: &mut Criterion) {
+fn small_values(table: &mut Table) {
     let wire: String = (0..LINES)
         .map(|n| format!("VALUE shop:product:{n} 0 20 {n}\r\n01234567890123456789\r\n"))
         .chain(["END\r\n".to_owned()])
@@ -190,26 +190,23 @@ fn small_values(criterion: &mut Criterion) {
     let bytes = Bytes::copy_from_slice(wire.as_bytes());
     let wire = wire.as_bytes();
     let request = "gets a\r\n";
-    let mut group = group(criterion, "small values", wire);
-    group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, wire, READ)));
-    group.bench_function("memchr", |bencher| bencher.iter(|| split(wire, READ)));
-    let parse = peer::parse_ascii_response;
-    group.bench_function("async-memcached", |bencher| bencher.iter(|| theirs(wire, parse)));
-    group.bench_function("memcache-proto", |bencher| bencher.iter(|| ResponseBytes::parse(bytes.clone()).unwrap().1));
-    group.finish();
-    ratio("small values async-memcached/mcflush", || theirs(wire, parse), || ours(request, wire, READ));
-    ratio("small values async-memcached/mcflush, borrowed", || theirs(wire, parse), || visited(request, wire, READ));
-    ratio("small values async-memcached/ValueBlock", || theirs(wire, parse), || blocks(wire));
-    ratio("small values mcflush, borrowed/memchr", || visited(request, wire, READ), || split(wire, READ));
-    ratio(
-        "small values memcache-proto/mcflush",
-        || ResponseBytes::parse(bytes.clone()).unwrap().1,
-        || ours(request, wire, READ),
-    );
+    let peer = || theirs(wire, peer::parse_ascii_response);
+    table.row(&[
+        "small values, times as fast as async-memcached's parser",
+        &ratio(peer, || ours(request, wire, READ)),
+        &ratio(peer, || visited(request, wire, READ)),
+        "5",
+    ]);
+    // Their parser needs no copy into a read buffer.
+    let without_copy = ratio(peer, || blocks(wire));
+    table.row(&["the same, without the copy into the read buffer", "", &without_copy, "5"]);
+    let other = || ResponseBytes::parse(bytes.clone()).unwrap().1;
+    let taken = ratio(other, || ours(request, wire, READ));
+    table.row(&["small values, times as fast as memcache-proto", &taken, "", ""]);
 }
 
 /// A value of a megabyte in reads of 16 KiB, compared with copying the same reads into a large enough buffer.
-fn large_values(criterion: &mut Criterion) {
+fn large_values(table: &mut Table) {
     const LENGTH: usize = 1 << 20;
     let mut wire = format!("VALUE k 0 {LENGTH}\r\n").into_bytes();
     wire.resize(wire.len() + LENGTH, b'x');
@@ -221,43 +218,12 @@ fn large_values(criterion: &mut Criterion) {
         }
         black_box(&buffer).len()
     };
-    let request = "get k\r\n";
-    let mut group = group(criterion, "large values", &wire);
-    group.bench_function("mcflush", |bencher| bencher.iter(|| ours(request, &wire, 16 * 1024)));
-    group.bench_function("memcpy", |bencher| bencher.iter(copy));
-    let parse = peer::parse_ascii_response;
-    group.bench_function("async-memcached, whole", |bencher| bencher.iter(|| theirs(&wire, parse)));
-    group.finish();
-    ratio("large values mcflush/memcpy", || ours(request, &wire, 16 * 1024), copy);
-}
-
-fn quiet_deletes(criterion: &mut Criterion) {
-    let requests: Vec<Request> = (0..LINES)
-        .map(|n| {
-            let key = MetaKey::for_bytes(format!("shop:product:{n}")).unwrap();
-            Request::MetaDelete(MetaDelete { quiet: true, ..MetaDelete::new(key) })
-        })
-        .collect();
-    let mut group = criterion.benchmark_group("quiet deletes");
-    group.throughput(Throughput::Elements(LINES as u64));
-    group.bench_function("mcflush", |bencher| {
-        bencher.iter_batched(
-            || (requests.clone(), BytesMut::with_capacity(READ * 4)),
-            |(requests, mut out)| {
-                let mut codec = ClientCodec::default();
-                for request in requests {
-                    codec.encode(request, &mut out).unwrap();
-                }
-                out
-            },
-            BatchSize::LargeInput,
-        );
-    });
-    group.finish();
+    let taken = ratio(|| ours("get k\r\n", &wire, 16 * 1024), copy);
+    table.row(&["values of 1 MiB in reads of 16 KiB, × copying them", &taken, "", "1.2"]);
 }
 
 /// Single commands, as a server reads them, and their answers, as a client reads them.
-fn conversations(_: &mut Criterion) {
+fn conversations(table: &mut Table) {
     let requests: String = (0..LINES / 5)
         .map(|n| {
             format!(
@@ -298,13 +264,8 @@ fn conversations(_: &mut Criterion) {
         frames
     };
     assert_eq!((read_requests(), read_replies()), (LINES, LINES));
-    ratio("requests mcflush/memchr", read_requests, || split(requests.as_bytes(), READ));
-    ratio("replies, and writing what they answer, mcflush/memchr", read_replies, || split(replies.as_bytes(), READ));
+    let taken = ratio(read_requests, || split(requests.as_bytes(), READ));
+    table.row(&["requests as a server reads them, × a bare split", &taken, "", ""]);
+    let taken = ratio(read_replies, || split(replies.as_bytes(), READ));
+    table.row(&["their replies, and writing what they answer, × a bare split", &taken, "", ""]);
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
-    targets = conversations, listings, small_values, large_values, quiet_deletes
-}
-criterion_main!(benches);

@@ -1,8 +1,8 @@
 //! How the time of a clear grows with the number of items, and what TLS, many prefixes and distance cost: `make bench`, or
 //! `cargo bench --bench scale -- growth beside calls` for some of the parts.
 //!
-//! Each part prints a table. If BENCH_WRITE is set, it also writes the table into docs/PERFORMANCE.md, between the marks of
-//! its name, and `beside` draws docs/speed.svg. The contestants are measured in turn, in one run.
+//! If BENCH_WRITE is set, the tables go into docs/PERFORMANCE.md, and `beside` draws docs/speed.svg. The contestants are
+//! measured in turn, in one run.
 
 #![allow(
     clippy::expect_used,
@@ -13,17 +13,18 @@
     reason = "a bench that meets a surprise should stop there, and its table is its result"
 )]
 
+mod page;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use page::{Spread, Table};
 use support::server::{Server, Version};
 use support::{program, wait_for};
 
@@ -32,47 +33,16 @@ const ROUNDS: usize = 5;
 const PREFIXES: usize = 16_000;
 
 /// The name of a part, and the function that makes its table.
-type Part = (&'static str, fn() -> String);
+type Part = (&'static str, fn() -> Table);
 
 fn main() {
     let parts: [Part; 3] = [("growth", growth), ("beside", beside), ("calls", calls)];
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (part, run) in parts {
         if named.is_empty() || named.iter().any(|name| name == part) {
-            let table = run();
-            println!("\n{part}\n\n{table}");
-            if writes() {
-                put(part, &table);
-            }
+            page::show(part, &run());
         }
     }
-}
-
-fn writes() -> bool {
-    std::env::var_os("BENCH_WRITE").is_some()
-}
-
-/// Puts a table between its marks in docs/PERFORMANCE.md.
-fn put(part: &str, table: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PERFORMANCE.md");
-    let page = std::fs::read_to_string(&path).expect("the page is there");
-    let (begin, end) = (format!("<!-- {part} -->\n"), format!("<!-- end of {part} -->"));
-    let (before, rest) = page.split_once(&begin).expect("the page has the mark");
-    let (_, after) = rest.split_once(&end).expect("the page has the mark");
-    std::fs::write(path, format!("{before}{begin}{table}{end}{after}")).expect("it can be written");
-}
-
-/// The median, the minimum and the maximum.
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-fn spread(figures: &[f64]) -> Spread {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    Spread { median: sorted[sorted.len() / 2], least: sorted[0], most: sorted[sorted.len() - 1] }
 }
 
 fn shop(n: usize) -> String {
@@ -112,11 +82,15 @@ fn run(arguments: &[&str]) -> (f64, f64) {
 }
 
 /// A clear of half of the keys, with 0.1, 1 and 10 million keys on the server.
-fn growth() -> String {
-    let mut table = String::from(
-        "| keys on the server | bare walk, s | clear of half of them, s | × walk | µs a listed key | peak memory, MB |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
+fn growth() -> Table {
+    let mut table = Table::new(&[
+        "keys on the server",
+        "bare walk, s",
+        "clear of half of them, s",
+        "× walk",
+        "µs a listed key",
+        "peak memory, MB",
+    ]);
     for count in [MILLION / 10, MILLION, 10 * MILLION] {
         let server = Server::start(Version::Sid, &["-m", "3000"]);
         let (mut walks, mut times, mut memory) = (Vec::new(), Vec::new(), Vec::new());
@@ -132,27 +106,22 @@ fn growth() -> String {
             assert_eq!(server.stat("curr_items"), count as u64 / 2);
         }
         println!("{count} keys: seconds {times:.3?}, memory {memory:.1?} MB");
-        let (walks, times, memory) = (spread(&walks), spread(&times), spread(&memory));
-        writeln!(
-            table,
-            "| {count} | {:.3} | {:.3} ({:.3} to {:.3}) | {:.2} | {:.2} | {:.1} ({:.1} to {:.1}) |",
-            walks.median,
-            times.median,
-            times.least,
-            times.most,
-            times.median / walks.median,
-            times.median * 1e6 / count as f64,
-            memory.median,
-            memory.least,
-            memory.most
-        )
-        .unwrap();
+        let (walks, times, memory) = (Spread::of(&walks), Spread::of(&times), Spread::of(&memory));
+        table.row(&[
+            count.to_string(),
+            format!("{walks:.3}"),
+            format!("{times:.3}"),
+            format!("{:.2}", times.median / walks.median),
+            format!("{:.2}", times.median * 1e6 / count as f64),
+            format!("{memory:.1}"),
+        ]);
     }
+    table.note("Medians of 5 (least to most); of 3 with 10,000,000 keys.");
     table
 }
 
 /// A clear of half a million keys of a million: plain, by many prefixes, over TLS, and with a delay on the network.
-fn beside() -> String {
+fn beside() -> Table {
     const EACH: usize = MILLION / 2;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
@@ -209,10 +178,10 @@ fn beside() -> String {
             }
         }
     }
-    let walk = spread(&walks);
-    let spreads: Vec<Spread> = times.iter().map(|times| spread(times)).collect();
-    let mut table = String::from("| way | seconds | × |\n| --- | --- | --- |\n");
-    writeln!(table, "| bare walk | {:.2} ({:.2} to {:.2}) | |", walk.median, walk.least, walk.most).unwrap();
+    let walk = Spread::of(&walks);
+    let spreads: Vec<Spread> = times.iter().map(|times| Spread::of(times)).collect();
+    let mut table = Table::new(&["way", "seconds", "×"]);
+    table.row(&["bare walk".to_owned(), walk.to_string(), String::new()]);
     let mut bars = vec![("a bare walk", walk.median)];
     for ((way, _), figures) in ways.iter().zip(&spreads) {
         // A relay itself takes time, so a relay with a delay is compared with a relay without one.
@@ -221,27 +190,18 @@ fn beside() -> String {
             way if way.starts_with("relay, ") => (spreads[3].median, "the relay"),
             _ => (spreads[0].median, "one prefix"),
         };
-        writeln!(
-            table,
-            "| {way} | {:.2} ({:.2} to {:.2}) | {:.2} × {beside} |",
-            figures.median,
-            figures.least,
-            figures.most,
-            figures.median / base
-        )
-        .unwrap();
+        table.row(&[way.to_string(), figures.to_string(), format!("{:.2} × {beside}", figures.median / base)]);
         bars.push((way, figures.median));
     }
-    if writes() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/speed.svg");
-        std::fs::write(path, picture("500,000 of 1,000,000 keys, memcached 1.6.45, seconds", &bars))
-            .expect("it is written");
+    if page::writes() {
+        let picture = picture("500,000 of 1,000,000 keys, memcached 1.6.45, seconds", &bars);
+        std::fs::write(page::docs().join("speed.svg"), picture).expect("it is written");
     }
     table
 }
 
 /// The system calls and bytes of a clear of 100,000 keys of 200,000, minus those of a clear that finds no key.
-fn calls() -> String {
+fn calls() -> Table {
     const EACH: usize = 100_000;
     let server = Server::start(Version::Sid, &[]);
     server.store((0..EACH).map(|n| format!("blog:{n}")));
@@ -272,14 +232,16 @@ fn calls() -> String {
         system.push(calls.saturating_sub(calls_of_none) as f64 * 1000.0 / EACH as f64);
         bytes.push(sent as f64 / EACH as f64);
     }
-    let (system, bytes) = (spread(&system), spread(&bytes));
     let key = (0..EACH).map(|n| format!("shop:{n}").len()).sum::<usize>() as f64 / EACH as f64;
-    format!(
-        "| what | median ({ROUNDS} runs: least to most) |\n| --- | --- |\n\
-         | system calls for 1,000 deleted keys, and 1,000 more that are listed | {:.1} ({:.1} to {:.1}) |\n\
-         | bytes to the server for a delete of a key of {key:.1} bytes | {:.1} ({:.1} to {:.1}) |\n",
-        system.median, system.least, system.most, bytes.median, bytes.least, bytes.most
-    )
+    let mut table = Table::new(&["what", "median of 5 (least to most)"]);
+    let system = Spread::of(&system);
+    table.row(&[
+        "system calls for 1,000 deleted keys, and 1,000 more that are listed".to_owned(),
+        format!("{system:.1}"),
+    ]);
+    let bytes = Spread::of(&bytes);
+    table.row(&[format!("bytes to the server for a delete of a key of {key:.1} bytes"), format!("{bytes:.1}")]);
+    table
 }
 
 fn free_port() -> u16 {

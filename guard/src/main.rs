@@ -1,4 +1,4 @@
-//! What five fixed jobs cost, in figures that neither a clock nor a busy machine changes. `scripts/guard` runs it.
+//! What five fixed jobs cost, and the size of the command, in figures that neither a clock nor a busy machine changes. `scripts/guard` runs it.
 //!
 //! Instructions are counted by valgrind's callgrind, allocations by its memcheck, system calls by strace, bytes by a relay before
 //! the server. Of the system calls those are left out whose number depends on how fast the others are: waits, and reads from a
@@ -159,6 +159,7 @@ fn measured(programs: &Programs) -> Result<Figures> {
         }
         note("system calls", least);
     }
+    figures.insert(("binary".into(), "size".into()), fs::metadata(&programs.mcflush)?.len());
     Ok(figures)
 }
 
