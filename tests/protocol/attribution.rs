@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use mcflush::codec::{Answer, ClientCodec, CodecError, Fault, Role};
 use mcflush::protocol::item::Delete;
-use mcflush::protocol::meta::{MetaCode, MetaDelete, MetaGet};
+use mcflush::protocol::meta::{MetaArithmetic, MetaCode, MetaDelete, MetaGet, MetaSet};
 use mcflush::protocol::watch::Watch;
 use mcflush::protocol::{Key, MetaKey, Opaque, Reply, Request};
 use tokio_util::codec::{Decoder, Encoder};
@@ -124,11 +124,25 @@ fn a_quiet_count_that_is_made_anew_speaks() {
 #[test]
 fn an_opaque_assigns_a_meta_line_to_its_request() {
     let opaque = |text| Some(Opaque::new(text).unwrap());
-    let quiet = Request::MetaDelete(MetaDelete { quiet: true, opaque: opaque("1"), ..MetaDelete::new(key()) });
-    let loud = Request::MetaDelete(MetaDelete { opaque: opaque("2"), ..MetaDelete::new(key()) });
-    let requests = [quiet, loud, Request::MetaNoop];
-    assert_eq!(roles(&requests, b"NF O1\r\nNF O2\r\nMN\r\n"), [Role::Quiet, Role::Last, Role::Last]);
-    assert_eq!(roles(&requests, b"NF O2\r\nMN\r\n"), [Role::Last, Role::Last]);
+    let quiet = [
+        Request::MetaDelete(MetaDelete { quiet: true, opaque: opaque("1"), ..MetaDelete::new(key()) }),
+        Request::MetaGet(MetaGet { quiet: true, opaque: opaque("1"), ..MetaGet::new(key()) }),
+        Request::MetaSet(MetaSet { quiet: true, opaque: opaque("1"), ..MetaSet::new(key(), "x") }),
+        Request::MetaArithmetic(MetaArithmetic { quiet: true, opaque: opaque("1"), ..MetaArithmetic::new(key()) }),
+    ];
+    let loud = [
+        Request::MetaDelete(MetaDelete { opaque: opaque("2"), ..MetaDelete::new(key()) }),
+        Request::MetaGet(MetaGet { opaque: opaque("2"), ..MetaGet::new(key()) }),
+        Request::MetaSet(MetaSet { opaque: opaque("2"), ..MetaSet::new(key(), "x") }),
+        Request::MetaArithmetic(MetaArithmetic { opaque: opaque("2"), ..MetaArithmetic::new(key()) }),
+    ];
+    for ((quiet, loud), code) in quiet.into_iter().zip(loud).zip(["NF", "HD", "NS", "EX"]) {
+        let requests = [quiet, loud, Request::MetaNoop];
+        let both = format!("{code} O1\r\n{code} O2\r\nMN\r\n");
+        assert_eq!(roles(&requests, both.as_bytes()), [Role::Quiet, Role::Last, Role::Last], "{code}");
+        let second = format!("{code} O2\r\nMN\r\n");
+        assert_eq!(roles(&requests, second.as_bytes()), [Role::Last, Role::Last], "{code}");
+    }
 }
 
 /// After `md a q` and `md b`, a single `NF` could answer either. As documented, the codec assigns it to `md b`; if it

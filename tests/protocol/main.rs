@@ -7,6 +7,7 @@
 mod allocations;
 mod attribution;
 mod cases;
+mod conversions;
 #[cfg(feature = "cli")]
 mod differential;
 mod limits;

@@ -1,0 +1,80 @@
+//! What only some bytes can be is made of bytes and text, and gives them back, alike everywhere.
+
+use bytes::Bytes;
+use mcflush::protocol::admin::ServerVersion;
+use mcflush::protocol::cachedump::CachedumpItem;
+use mcflush::protocol::crawler::{MetadumpItem, MgdumpItem};
+use mcflush::protocol::meta::{MetaDebugReply, OtherFlag, ReturnFlags};
+use mcflush::protocol::stats::{PrefixStat, StatsArgument};
+use mcflush::protocol::watch::LogLine;
+use mcflush::protocol::{BinaryKey, ErrorReply, Fraction, Key, MetaKey, Opaque, OtherLine, UnknownLine};
+
+macro_rules! gives_back {
+    ($($type:ty: $text:literal),* $(,)?) => {
+        $({
+            let values = [
+                <$type>::try_from($text).unwrap(),
+                $text.parse::<$type>().unwrap(),
+                <$type>::try_from($text.as_bytes()).unwrap(),
+                <$type>::try_from($text.to_owned()).unwrap(),
+                <$type>::try_from($text.as_bytes().to_vec()).unwrap(),
+                <$type>::try_from(Bytes::from($text)).unwrap(),
+            ];
+            for value in values {
+                assert_eq!(value.as_ref(), $text.as_bytes(), stringify!($type));
+                assert_eq!(value.to_string(), $text, stringify!($type));
+            }
+        })*
+    };
+}
+
+macro_rules! refuses {
+    ($($type:ty: $text:literal),* $(,)?) => {
+        $(assert!(<$type>::try_from($text).is_err(), "{}", stringify!($type));)*
+    };
+}
+
+#[test]
+fn bytes_and_text_come_back() {
+    gives_back! {
+        Key: "shop:1",
+        BinaryKey: "a key",
+        MetaKey: "shop:1",
+        Opaque: "o1",
+        Fraction: "0.25",
+        StatsArgument: "detail",
+        PrefixStat: "PREFIX shop get 1 hit 1 set 1 del 0",
+        OtherFlag: "Y1",
+        ReturnFlags: "c1 t60",
+        MetaDebugReply: "ME k exp=-1 la=1 cas=1 fetch=no cls=1 size=66",
+        ErrorReply: "SERVER_ERROR out of memory",
+        OtherLine: "HELLO 1",
+        UnknownLine: "hello 1",
+        MetadumpItem: "key=k exp=-1 la=1 cas=2 fetch=no cls=1 size=66",
+        MgdumpItem: "mg k",
+        CachedumpItem: "ITEM k [1 b; 0 s]",
+        LogLine: "ts=1.2 gid=1 type=item_get key=k status=not_found clsid=0",
+        ServerVersion: "1.6.45",
+    }
+}
+
+#[test]
+fn a_line_end_is_in_no_value_of_one_line() {
+    refuses! {
+        Key: "a\nb",
+        Opaque: "a\nb",
+        Fraction: "0.\n5",
+        StatsArgument: "a\nb",
+        PrefixStat: "PREFIX a\nb get 1 hit 1 set 1 del 0",
+        OtherFlag: "Y\n1",
+        ReturnFlags: "c1\nt60",
+        ErrorReply: "SERVER_ERROR a\nb",
+        OtherLine: "HELLO\n1",
+        UnknownLine: "hello\n1",
+        MetadumpItem: "key=k\nexp=-1",
+        MgdumpItem: "mg k\n",
+        CachedumpItem: "ITEM a\nb [1 b; 0 s]",
+        LogLine: "ts=1.2\ngid=1",
+        ServerVersion: "1.6\n45",
+    }
+}
