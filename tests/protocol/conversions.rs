@@ -1,13 +1,15 @@
 //! What only some bytes can be is made of bytes and text, and gives them back, alike everywhere.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use mcflush::codec::ServerCodec;
 use mcflush::protocol::admin::ServerVersion;
 use mcflush::protocol::cachedump::CachedumpItem;
 use mcflush::protocol::crawler::{MetadumpItem, MgdumpItem};
 use mcflush::protocol::meta::{MetaDebugReply, OtherFlag, ReturnFlags};
-use mcflush::protocol::stats::{PrefixStat, StatsArgument};
+use mcflush::protocol::stats::{PrefixStat, StatsArgument, StatsGroup};
 use mcflush::protocol::watch::LogLine;
-use mcflush::protocol::{BinaryKey, ErrorReply, Fraction, Key, MetaKey, Opaque, OtherLine, UnknownLine};
+use mcflush::protocol::{BinaryKey, ErrorReply, Fraction, Key, MetaKey, Opaque, OtherLine, Request, UnknownLine};
+use tokio_util::codec::Decoder;
 
 macro_rules! gives_back {
     ($($type:ty: $text:literal),* $(,)?) => {
@@ -77,4 +79,34 @@ fn a_line_end_is_in_no_value_of_one_line() {
         LogLine: "ts=1.2\ngid=1",
         ServerVersion: "1.6\n45",
     }
+}
+
+/// Otherwise a group could be asked for in two ways, of which only one is read as it should be.
+#[test]
+fn a_named_group_of_statistics_is_no_other_argument() {
+    for words in [
+        "settings",
+        "items",
+        "slabs",
+        "sizes",
+        "sizes_enable",
+        "sizes_disable",
+        "conns",
+        "extstore",
+        "proxy",
+        "threads",
+        "reset",
+        "detail on",
+        "detail off",
+        "detail dump",
+    ] {
+        assert_eq!(StatsArgument::new(words), None, "{words}");
+        let line = format!("stats {words}\r\n");
+        let request = ServerCodec::default().decode(&mut line[..].into()).unwrap().unwrap().request;
+        assert!(matches!(&request, Request::Stats(group) if !matches!(group, StatsGroup::Other(_))), "{request:?}");
+        let mut wire = BytesMut::new();
+        request.encode(&mut wire);
+        assert_eq!(wire, line);
+    }
+    assert!(StatsArgument::new("").is_none() && StatsArgument::new("cachedump 1 0").is_none());
 }
