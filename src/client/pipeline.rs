@@ -150,16 +150,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         let outcomes = Vec::with_capacity(commands.len());
         let mut answers = Hearing { commands, outcomes, front: 0, parts: Parts::None, errors: Vec::new() };
         answers.skip_quiet();
-        while answers.front < answers.commands.len() {
-            if let Some(answer) = client.turn().await? {
-                answers.hear(answer).map_err(|problem| client.error(problem))?;
-            }
+        loop {
             while answers.hear_get(client) {}
-            while answers.front < answers.commands.len()
-                && let Some(answer) = client.next_here()?
-            {
+            if answers.front == answers.commands.len() {
+                break;
+            }
+            let answer = match client.next_here()? {
+                None => client.turn().await?,
+                answer => answer,
+            };
+            if let Some(answer) = answer {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
-                while answers.hear_get(client) {}
             }
         }
         client.shrink_write_buffer();

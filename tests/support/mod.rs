@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 /// test depends on being near it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Whether this is the binary of the end-to-end tests. Tests run beside each other, so their clients pause; benches measure
+/// at full speed. `cfg!(test)` does not tell them apart: Cargo sets it for benches too.
+pub const IS_TEST: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"e2e");
+
 /// A timeout in seconds that no test waits for: a run with this `--timeout` that ends has ended for another reason.
 pub const LONG: &str = "1000";
 

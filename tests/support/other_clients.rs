@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use super::IS_TEST;
 use super::server::Server;
 
-/// The pause of each client after fifty commands, in milliseconds. Benches measure at full speed. Tests run beside each other,
-/// and with clients at full speed each of them takes several times as long.
-const PAUSE: u32 = if cfg!(test) { 2 } else { 0 };
+/// The pause of each client after fifty commands, in milliseconds: with clients at full speed each test takes several times
+/// as long.
+const PAUSE: u32 = if IS_TEST { 2 } else { 0 };
 
 /// A process of clients (`tests/support/traffic_program.rs`), killed when this is dropped.
 ///

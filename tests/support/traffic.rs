@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::IS_TEST;
 use super::server::{Connection, Server};
 
 /// Numbers that look random and are the same in every run.
@@ -21,8 +22,8 @@ impl Numbers {
     }
 }
 
-/// The pause of a reader after each get. Without it, the readers of the tests that run at the same time keep all processors
-/// busy, and everything takes twice as long.
+/// The pause of a reader of a test after each get. Without it, the readers of the tests that run at the same time keep all
+/// processors busy, and everything takes twice as long.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// A client that reads one random key after another.
@@ -55,7 +56,9 @@ impl Reader {
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.worst.fetch_max(took, Relaxed);
             self.gets.fetch_add(1, Relaxed);
-            std::thread::sleep(PAUSE);
+            if IS_TEST {
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 

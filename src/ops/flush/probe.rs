@@ -44,3 +44,25 @@ impl Probe {
         Ok(client.gets(self.key.clone()).await?.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// Otherwise a flush that is killed would leave an item for ever.
+    #[tokio::test]
+    async fn a_probe_expires_by_itself() {
+        let (near, mut far) = duplex(1024);
+        far.write_all(b"STORED\r\nEND\r\n").await.unwrap();
+        let mut client = Client::new(Box::new(near) as _, "in-memory".parse().unwrap(), Duration::from_secs(5));
+        let probe = Probe::store(&mut client, &Chance::default()).await.unwrap();
+        drop(client);
+        let mut sent = String::new();
+        far.read_to_string(&mut sent).await.unwrap();
+        assert_eq!(sent, format!("set {0} 0 60 1\r\nx\r\ngets {0}\r\n", probe.key));
+    }
+}

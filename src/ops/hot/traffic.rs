@@ -263,7 +263,9 @@ mod tests {
             "ts=1.1 gid=10 type=conn_new rip=127.0.0.1",
         ]);
         assert_eq!(traffic.of(b"a:"), Some(&Uses { gets: 2, hits: 1, sets: 1, deletes: 1, evictions: 0 }));
+        assert_eq!(traffic.of(b"a:").and_then(Uses::hit_ratio), Some(0.5));
         assert_eq!(traffic.of(b"b:"), Some(&Uses { evictions: 1, ..Uses::default() }));
+        assert_eq!(traffic.of(b"b:").and_then(Uses::hit_ratio), None);
         assert_eq!((*traffic.none(), traffic.total().total()), (Uses::default(), 4));
     }
 

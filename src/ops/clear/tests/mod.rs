@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{ClearOptions, ClearProof, Cleared, clear};
 use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
-use crate::ops::{Connector, Context, Strategy};
+use crate::ops::{Connector, Context, Filter, Strategy};
 use crate::scope::{Prefix, Scope};
 
 const HASH_DUMP: &str = "lru_crawler metadump hash";
@@ -140,6 +140,19 @@ async fn a_failure_that_passes_is_tried_again_and_changes_nothing() {
             let ended = |cleared: &Cleared| (cleared.proof, cleared.strategy);
             assert_eq!(ended(&cleared), ended(&undisturbed), "{version}, at {command}: {cleared:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_whose_items_the_filter_leaves_is_not_misspelt() {
+    let filter = Filter { larger: Some(1000), ..Filter::default() };
+    let (context, _) = dumping("1.6.38", |_| Say::Text(item("blog:1", 2) + &item("shop:1", 3) + "END\r\n"));
+    for (prefix, closest) in [("shop:", None), ("shup:", Some(&b"shop:"[..]))] {
+        let scope = Scope::of([Prefix::new(prefix).unwrap()]);
+        let options = ClearOptions { filter, ..ClearOptions::default() };
+        let cleared = clear(&address(), &scope, &options, &context).await;
+        let first = cleared.nearest.first().map(|prefix| &prefix[..]);
+        assert_eq!((cleared.deleted, first), (0, closest), "{prefix} {cleared:?}");
     }
 }
 

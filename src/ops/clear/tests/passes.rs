@@ -30,6 +30,30 @@ async fn a_server_used_in_the_pause_is_not_at_rest() {
     assert!(heard.count(LRU_DUMP) > 2, "{cleared:?}");
 }
 
+/// In the pause between two passes, or in the second one.
+#[tokio::test(start_paused = true)]
+async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
+    for seconds in [1, 4] {
+        let (mut context, _) =
+            dumping(
+                "1.6.18",
+                |number| {
+                    if number == 0 { Say::Text(item("shop:1", 2) + "END\r\n") } else { Say::Silence }
+                },
+            );
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        context.deadline = Some(deadline.into_std());
+        let stop = context.stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep_until(deadline).await;
+            stop.cancel();
+        });
+        let error =
+            clear_shop(&context, ClearOptions::default()).await.error.expect("it cannot be complete").to_string();
+        assert!(error.contains("at the deadline, keys may be left"), "{seconds} s: {error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_that_the_first_pass_does_not_list_are_waited_for() {
     let began = Instant::now();
