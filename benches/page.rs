@@ -1,7 +1,9 @@
 //! The tables of the benches: printed, and if BENCH_WRITE is set, put into docs/PERFORMANCE.md between the marks of their names.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The median, the minimum and the maximum of some figures, for tables: `1.55 (1.53 to 1.62)`.
 pub struct Spread {
@@ -60,21 +62,19 @@ pub fn writes() -> bool {
     std::env::var_os("BENCH_WRITE").is_some()
 }
 
-/// The folder of the documentation. This file belongs to two packages, of which one is in a subfolder.
-pub fn docs() -> PathBuf {
-    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("docs"));
-    folders.find(|docs| docs.join("PERFORMANCE.md").exists()).expect("the page is there")
+/// The top folder of the repository. This file belongs to two packages, of which one is in a subfolder.
+pub fn repository() -> PathBuf {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("scripts/put-table").exists()).expect("the script is there").to_owned()
 }
 
 /// Shows the table of a part.
 pub fn show(part: &str, Table(table): &Table) {
     println!("\n{part}\n\n{table}");
     if writes() {
-        let path = docs().join("PERFORMANCE.md");
-        let page = std::fs::read_to_string(&path).expect("the page is there");
-        let (begin, end) = (format!("<!-- {part} -->\n"), format!("<!-- end of {part} -->"));
-        let (before, rest) = page.split_once(&begin).expect("the page has the mark");
-        let (_, after) = rest.split_once(&end).expect("the page has the mark");
-        std::fs::write(path, format!("{before}{begin}{table}{end}{after}")).expect("it can be written");
+        let mut put = Command::new(repository().join("scripts/put-table"));
+        let mut put = put.arg(part).stdin(Stdio::piped()).spawn().expect("bash is there");
+        put.stdin.take().expect("it is piped").write_all(table.as_bytes()).expect("it is read");
+        assert!(put.wait().expect("it ends").success(), "the page has the marks");
     }
 }

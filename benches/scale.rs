@@ -195,7 +195,7 @@ fn beside() -> Table {
     }
     if page::writes() {
         let picture = picture("500,000 of 1,000,000 keys, memcached 1.6.45, seconds", &bars);
-        std::fs::write(page::docs().join("speed.svg"), picture).expect("it is written");
+        std::fs::write(page::repository().join("docs/speed.svg"), picture).expect("it is written");
     }
     table
 }

@@ -1,4 +1,5 @@
-//! What five fixed jobs cost, and the size of the command, in figures that neither a clock nor a busy machine changes. `scripts/guard` runs it.
+//! What five fixed jobs cost, and the size of the command, in figures that neither a clock nor a busy machine changes.
+//! `scripts/guard` runs it.
 //!
 //! Instructions are counted by valgrind's callgrind, allocations by its memcheck, system calls by strace, bytes by a relay before
 //! the server. Of the system calls those are left out whose number depends on how fast the others are: waits, and reads from a

@@ -17,7 +17,7 @@ impl Call<ServerVersion> {
     /// `version`.
     #[must_use]
     pub fn version() -> Self {
-        Self::of_one("version", Request::Version, |heard| match heard.one()? {
+        Self::of_one("version", Request::Version, |heard| match heard.last()? {
             Reply::Version(version) => Ok(version),
             reply => Err(Box::new(reply)),
         })
@@ -39,7 +39,7 @@ impl Call<()> {
 }
 
 fn ok(heard: Heard) -> Result<(), super::call::Other> {
-    match heard.one()? {
+    match heard.last()? {
         Reply::Ok => Ok(()),
         reply => Err(Box::new(reply)),
     }
@@ -52,7 +52,7 @@ impl Call<Vec<Stat>> {
         Self::of_many(group.command(), Request::Stats(group), STATS_MAX, |heard| {
             let (parts, last) = match heard {
                 Heard::Several(replies) => *replies,
-                heard => (Parts::None, heard.one()?),
+                heard => (Parts::None, heard.last()?),
             };
             // A command that switches or resets something is answered without statistics; not every group ends with
             // `END`.

@@ -23,7 +23,7 @@ impl Call<Option<u64>> {
 
     fn count(direction: Direction, key: Key, delta: u64) -> Self {
         let request = Request::Arithmetic(Arithmetic { direction, key, delta, noreply: false });
-        Self::of_one(name(direction), request, |heard| match heard.one()? {
+        Self::of_one(name(direction), request, |heard| match heard.last()? {
             Reply::Number(number) => Ok(Some(number)),
             Reply::NotFound => Ok(None),
             reply => Err(Box::new(reply)),

@@ -57,7 +57,7 @@ impl Call<()> {
         let (name, request) = command.into_request();
         Self::of_one(name, request, |heard| match heard {
             Heard::Nothing => Ok(()),
-            heard => Err(Box::new(heard.one()?)),
+            heard => Err(Box::new(heard.last()?)),
         })
     }
 }
@@ -205,8 +205,8 @@ impl Heard {
         }
     }
 
-    /// The reply of an answer that has only one, or the last one.
-    pub(super) fn one(self) -> Result<Reply, Other> {
+    /// The last reply, or the only one.
+    pub(super) fn last(self) -> Result<Reply, Other> {
         match self {
             Self::One(reply) => Ok(reply),
             Self::Item(_) => Ok(Reply::End),

@@ -119,7 +119,7 @@ fn read(heard: Heard, silence: MetaCode) -> Result<(MetaCode, ReturnFlags, Optio
         Heard::Nothing => Ok((silence, ReturnFlags::default(), None)),
         Heard::One(Reply::Meta(reply)) => Ok((reply.code, reply.flags, None)),
         Heard::One(Reply::MetaValue(MetaValue { flags, data })) => Ok((MetaCode::Hd, flags, Some(data))),
-        heard => Err(Box::new(heard.one()?)),
+        heard => Err(Box::new(heard.last()?)),
     }
 }
 
@@ -198,7 +198,7 @@ impl Call<Option<MetaDebugReply>> {
     /// `me`.
     #[must_use]
     pub fn meta_debug(key: MetaKey) -> Self {
-        Self::of_one("me", Request::MetaDebug(MetaDebug::new(key)), |heard| match heard.one()? {
+        Self::of_one("me", Request::MetaDebug(MetaDebug::new(key)), |heard| match heard.last()? {
             Reply::MetaDebug(reply) => Ok(Some(reply)),
             Reply::Meta(_) => Ok(None),
             reply => Err(Box::new(reply)),
@@ -210,7 +210,7 @@ impl Call<()> {
     /// `mn`.
     #[must_use]
     pub fn meta_noop() -> Self {
-        Self::of_one("mn", Request::MetaNoop, |heard| match heard.one()? {
+        Self::of_one("mn", Request::MetaNoop, |heard| match heard.last()? {
             Reply::Noop => Ok(()),
             reply => Err(Box::new(reply)),
         })

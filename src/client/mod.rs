@@ -32,7 +32,7 @@ pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSet
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
 use crate::address::ServerAddr;
-use crate::codec::{Answer, Batch, ClientCodec, CodecError, Role};
+use crate::codec::{Answer, ClientCodec, CodecError, EncodedRequests, Role};
 use crate::connection::wait::Timer;
 use crate::connection::{Access, Connection, connect, speaks_only_binary, tls};
 use crate::error::{Error, Problem};
@@ -205,16 +205,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 
     /// Puts many requests into the write buffer, as [`Self::put`] does one.
-    fn put_batch(&mut self, batch: Batch) -> Result<(), Error> {
+    fn put_encoded(&mut self, requests: EncodedRequests) -> Result<(), Error> {
         self.is_flushed = false;
         let mut buffer = std::mem::take(self.framed.write_buffer_mut());
-        let begun = self.framed.codec_mut().begin(batch, &mut buffer);
+        let put = self.framed.codec_mut().put_encoded(requests, &mut buffer);
         *self.framed.write_buffer_mut() = buffer;
-        begun.map_err(|error| self.failed(error))
+        put.map_err(|error| self.failed(error))
     }
 
     /// Gives back the memory of a write buffer that has been sent.
-    fn shrink_write_buffer(&mut self) {
+    fn free_write_buffer(&mut self) {
         if self.framed.write_buffer().is_empty() {
             *self.framed.write_buffer_mut() = BytesMut::new();
         }

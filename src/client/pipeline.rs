@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Client;
 use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, into_single_key, refusal};
 use crate::address::ServerAddr;
-use crate::codec::{Answer, Batch, Role};
+use crate::codec::{Answer, EncodedRequests, Role};
 use crate::error::{Error, Problem};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet};
 use crate::protocol::{ErrorKind, ErrorReply, Key, Opaque, Reply, Request};
@@ -44,7 +44,7 @@ pub struct Pipeline<'c, T> {
     id: u64,
     commands: Vec<Command>,
     /// The same, encoded.
-    batch: Batch,
+    encoded: EncodedRequests,
 }
 
 /// Fetches the answer to one command of a [`Pipeline`].
@@ -77,10 +77,8 @@ impl Answers {
         let found = self.commands.get(ticket.at).zip(self.outcomes.get_mut(ticket.at)).filter(|_| ticket.of == self.of);
         let answer = match found {
             None => Err(Problem::Unexpected { command: "a pipeline" }),
-            Some((command, outcome)) => match std::mem::take(outcome) {
-                Outcome::Heard(heard) => command.asked.read(heard, ticket.read),
-                Outcome::Doubt(error) => Err(refusal(command.asked.name, Reply::Error(error))),
-            },
+            Some((command, Outcome::Heard(heard))) => command.asked.read(std::mem::take(heard), ticket.read),
+            Some((command, Outcome::Doubt(error))) => Err(refusal(command.asked.name, Reply::Error(error.clone()))),
         };
         answer.map_err(|problem| Error { server: self.server.clone(), problem })
     }
@@ -101,17 +99,16 @@ enum Outcome {
     Doubt(ErrorReply),
 }
 
-impl Default for Outcome {
-    fn default() -> Self {
-        Self::Heard(Heard::Nothing)
-    }
-}
-
 impl<T> Client<T> {
     /// Begins a pipeline.
     pub fn pipeline(&mut self) -> Pipeline<'_, T> {
         static BEGUN: AtomicU64 = AtomicU64::new(0);
-        Pipeline { client: self, id: BEGUN.fetch_add(1, Relaxed), commands: Vec::new(), batch: Batch::default() }
+        Pipeline {
+            client: self,
+            id: BEGUN.fetch_add(1, Relaxed),
+            commands: Vec::new(),
+            encoded: EncodedRequests::default(),
+        }
     }
 }
 
@@ -128,7 +125,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         {
             *opaque = Opaque::new(at.to_string());
         }
-        self.batch.push(&request);
+        self.encoded.push(&request);
         self.commands.push(Command { asked, key: into_single_key(request) });
         Ticket { of: self.id, at, read }
     }
@@ -144,14 +141,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     pub async fn send(mut self) -> Result<Answers, Error> {
         let pushed = self.commands.len();
         self.close();
-        let Self { client, id, commands, batch } = self;
+        let Self { client, id, commands, encoded } = self;
         client.enter("a pipeline")?;
-        client.put_batch(batch)?;
+        client.put_encoded(encoded)?;
         let outcomes = Vec::with_capacity(commands.len());
         let mut answers = Hearing { commands, outcomes, front: 0, parts: Parts::None, errors: Vec::new() };
         answers.skip_quiet();
         loop {
-            while answers.hear_get(client) {}
+            while answers.hear_item(client) {}
             if answers.front == answers.commands.len() {
                 break;
             }
@@ -163,7 +160,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
                 answers.hear(answer).map_err(|problem| client.error(problem))?;
             }
         }
-        client.shrink_write_buffer();
+        client.free_write_buffer();
         client.leave();
         let Hearing { mut commands, outcomes, .. } = answers;
         commands.truncate(pushed);
@@ -218,21 +215,21 @@ impl Hearing {
             return Err(refusal(asked.name, reply));
         }
         let parts = std::mem::take(&mut self.parts);
-        self.close_front(Heard::new(parts, reply));
+        self.settle_front(Heard::new(parts, reply));
         Ok(())
     }
 
     /// Takes a whole answer that has arrived, if the next command asks for the item of one key and no quiet command is
     /// before it.
-    fn hear_get<T: AsyncRead + AsyncWrite + Unpin>(&mut self, client: &mut Client<T>) -> bool {
+    fn hear_item<T: AsyncRead + AsyncWrite + Unpin>(&mut self, client: &mut Client<T>) -> bool {
         let is_next = self.outcomes.len() == self.front && matches!(self.parts, Parts::None);
         let command = self.commands.get_mut(self.front).filter(|_| is_next);
         let Some(value) = command.and_then(|command| client.take_item(&mut command.key)) else { return false };
-        self.close_front(value.map_or(Heard::One(Reply::End), Heard::Item));
+        self.settle_front(value.map_or(Heard::One(Reply::End), Heard::Item));
         true
     }
 
-    fn close_front(&mut self, heard: Heard) {
+    fn settle_front(&mut self, heard: Heard) {
         self.outcomes.push(Outcome::Heard(heard));
         self.front += 1;
         self.skip_quiet();
@@ -266,7 +263,7 @@ impl Hearing {
         }
         for Command { asked, .. } in turns {
             self.outcomes.push(match errors.first() {
-                None => Outcome::default(),
+                None => Outcome::Heard(Heard::Nothing),
                 Some(error) if asked.has_data && errors.iter().any(|error| error.kind() != ErrorKind::Server) => {
                     return Err(refusal(asked.name, Reply::Error(error.clone())));
                 }

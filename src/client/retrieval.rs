@@ -39,7 +39,7 @@ impl Call<Option<Value>> {
         Self::of_many(name(&retrieve), Request::Retrieve(retrieve), 1, |heard| match heard {
             Heard::One(Reply::End) => Ok(None),
             Heard::Item(value) => Ok(Some(value)),
-            heard => Err(Box::new(heard.one()?)),
+            heard => Err(Box::new(heard.last()?)),
         })
     }
 }
@@ -61,7 +61,7 @@ fn values(heard: Heard) -> Result<Vec<Value>, Other> {
             (Parts::Values(values), Reply::End) => Ok(values),
             (_, last) => Err(Box::new(last)),
         },
-        heard => Err(Box::new(heard.one()?)),
+        heard => Err(Box::new(heard.last()?)),
     }
 }
 

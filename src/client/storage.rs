@@ -107,7 +107,7 @@ impl Call<()> {
     /// `set`: stores an item, whether or not there is one.
     #[must_use]
     pub fn set(item: NewItem) -> Self {
-        Self::of_one("set", item.store(StoreVerb::Set), |heard| match heard.one()? {
+        Self::of_one("set", item.store(StoreVerb::Set), |heard| match heard.last()? {
             Reply::Stored => Ok(()),
             reply => Err(Box::new(reply)),
         })
@@ -118,7 +118,7 @@ impl Call<AddOutcome> {
     /// `add`: stores an item if there is none.
     #[must_use]
     pub fn add(item: NewItem) -> Self {
-        Self::of_one("add", item.store(StoreVerb::Add), |heard| match heard.one()? {
+        Self::of_one("add", item.store(StoreVerb::Add), |heard| match heard.last()? {
             Reply::Stored => Ok(AddOutcome::Stored),
             Reply::NotStored => Ok(AddOutcome::Exists),
             reply => Err(Box::new(reply)),
@@ -150,7 +150,7 @@ impl Call<CasOutcome> {
     /// `cas`: stores an item if the existing one has this CAS.
     #[must_use]
     pub fn cas(item: NewItem, cas: Cas) -> Self {
-        Self::of_one("cas", item.store(StoreVerb::Cas(cas)), |heard| match heard.one()? {
+        Self::of_one("cas", item.store(StoreVerb::Cas(cas)), |heard| match heard.last()? {
             Reply::Stored => Ok(CasOutcome::Stored),
             Reply::Exists => Ok(CasOutcome::Exists),
             Reply::NotFound => Ok(CasOutcome::Missing),
@@ -163,7 +163,7 @@ impl Call<DeleteOutcome> {
     /// `delete`.
     #[must_use]
     pub fn delete(key: Key) -> Self {
-        Self::of_one("delete", Request::Delete(Delete::new(key)), |heard| match heard.one()? {
+        Self::of_one("delete", Request::Delete(Delete::new(key)), |heard| match heard.last()? {
             Reply::Deleted => Ok(DeleteOutcome::Deleted),
             Reply::NotFound => Ok(DeleteOutcome::Missing),
             reply => Err(Box::new(reply)),
@@ -176,7 +176,7 @@ impl Call<TouchOutcome> {
     #[must_use]
     pub fn touch(key: Key, exptime: Exptime) -> Self {
         let touch = Touch { key, exptime, noreply: false };
-        Self::of_one("touch", Request::Touch(touch), |heard| match heard.one()? {
+        Self::of_one("touch", Request::Touch(touch), |heard| match heard.last()? {
             Reply::Touched => Ok(TouchOutcome::Touched),
             Reply::NotFound => Ok(TouchOutcome::Missing),
             reply => Err(Box::new(reply)),
@@ -185,7 +185,7 @@ impl Call<TouchOutcome> {
 }
 
 fn replaced(heard: Heard) -> Result<ReplaceOutcome, Other> {
-    match heard.one()? {
+    match heard.last()? {
         Reply::Stored => Ok(ReplaceOutcome::Stored),
         Reply::NotStored => Ok(ReplaceOutcome::Missing),
         reply => Err(Box::new(reply)),

@@ -392,7 +392,7 @@ struct Echoed;
 impl Call<Echoed> {
     fn echo() -> Self {
         let line = crate::protocol::UnknownLine::new("hello there").unwrap();
-        Self::of_one("hello", Request::Unknown(line), |heard| match heard.one()? {
+        Self::of_one("hello", Request::Unknown(line), |heard| match heard.last()? {
             Reply::Other(_) => Ok(Echoed),
             reply => Err(Box::new(reply)),
         })

@@ -1,15 +1,18 @@
 //! The client's side.
 
+#[cfg(feature = "client")]
+mod whole;
+
 use std::ops::ControlFlow;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+#[cfg(feature = "client")]
+pub(crate) use self::whole::EncodedRequests;
 use super::in_flight::{InFlight, Line, Owner};
 use super::lines::{Extent, Lines, put_back, without_end};
 use super::{Answer, Asked, CodecError, Limit, Limits, Role};
-#[cfg(feature = "client")]
-use crate::protocol::Key;
 use crate::protocol::config::ClusterConfig;
 use crate::protocol::meta::{MetaValue, MetaVerb, ReturnFlags};
 use crate::protocol::retrieval::{Value, ValueBlock};
@@ -54,22 +57,6 @@ pub struct ClientCodec {
     failed: bool,
     /// A buffer for encoding a reply, to find out whether the server spelled it the same way.
     scratch: BytesMut,
-}
-
-/// Requests that are encoded, and not yet in flight: [`ClientCodec::begin`] sends them.
-#[cfg(feature = "client")]
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    bytes: BytesMut,
-    in_flight: InFlight,
-}
-
-#[cfg(feature = "client")]
-impl Batch {
-    pub(crate) fn push(&mut self, request: &Request) {
-        request.encode(&mut self.bytes);
-        self.in_flight.push(request);
-    }
 }
 
 /// The result of one step of decoding.
@@ -150,12 +137,7 @@ impl ClientCodec {
     /// ```
     #[inline]
     pub fn visit(&mut self, buffer: &mut BytesMut, visit: impl FnMut(Part<'_>) -> ControlFlow<()>) -> u64 {
-        let lists = if self.failed || self.block.is_some() || !self.lines.is_fresh() {
-            None
-        } else {
-            self.in_flight.lists(self.limits.items)
-        };
-        let Some(expect) = lists else { return 0 };
+        let Some(expect) = self.listed_next() else { return 0 };
         let (items, bytes) = match expect {
             // One call for each kind, so that the kind of an item is examined only once.
             Expect::Metadump => self.show(buffer, |buffer| Part::find(Expect::Metadump, buffer), visit),
@@ -168,6 +150,13 @@ impl ClientCodec {
         self.lines.taken(bytes);
         self.in_flight.more_listed(items);
         items
+    }
+
+    /// What is being listed, if the buffer begins with a frame of which nothing has been read.
+    #[inline]
+    fn listed_next(&self) -> Option<Expect> {
+        let is_fresh = !self.failed && self.block.is_none() && self.lines.is_fresh();
+        if is_fresh { self.in_flight.lists(self.limits.items) } else { None }
     }
 
     /// Returns how many items were shown, and how many bytes they take.
@@ -241,90 +230,6 @@ impl ClientCodec {
         let data = buffer.split_to(data).freeze();
         buffer.advance(2);
         Some(Reply::Value(Value::from_parts(key, header, data)))
-    }
-
-    /// Takes the values that are complete at the front of the buffer and spelled as usual: with one split of the buffer for
-    /// all of them, and without an [`Answer`] for each. [`Decoder::decode`] gives what follows them.
-    #[cfg(feature = "client")]
-    pub(crate) fn take_values(&mut self, buffer: &mut BytesMut, values: &mut Vec<Value>) {
-        let is_next = !self.failed && self.block.is_none() && self.lines.is_fresh();
-        if !is_next || self.in_flight.lists(self.limits.items) != Some(Expect::Values) {
-            return;
-        }
-        let room = self.limits.items - self.in_flight.items();
-        let (mut headers, mut rest) = (Vec::new(), &buffer[..]);
-        while (headers.len() as u64) < room
-            && let Some((block, length)) = ValueBlock::new(rest)
-            && self.allows(Part::Value(block), length)
-            && let Some((_, after)) = rest.split_at_checked(length)
-        {
-            headers.push((block.header(), block.data().len(), length));
-            rest = after;
-        }
-        let taken = buffer.len() - rest.len();
-        if taken == 0 {
-            return;
-        }
-        self.in_flight.more_listed(headers.len() as u64);
-        self.lines.taken(taken);
-        let blocks = buffer.split_to(taken).freeze();
-        let mut at = 0;
-        values.extend(headers.into_iter().map(|(header, data, length)| {
-            let (key, end) = (at + header.key_start, at + length - b"\r\n".len());
-            at += length;
-            Value::from_parts(blocks.slice(key..key + header.key_len), header, blocks.slice(end - data..end))
-        }));
-    }
-
-    /// Takes the answer to a request for the item of one key, `None` for a miss, if all of it is at the front of the
-    /// buffer and spelled as usual. The key goes into the value. [`Decoder::decode`] reads any other answer.
-    #[cfg(feature = "client")]
-    #[inline]
-    pub(crate) fn take_item(&mut self, buffer: &mut BytesMut, key: &mut Option<Key>) -> Option<Option<Value>> {
-        const END: &[u8] = b"END\r\n";
-        let asked = key.as_ref()?;
-        let is_next = !self.failed && self.block.is_none() && self.lines.is_fresh() && !self.in_flight.has_begun();
-        if !is_next || self.in_flight.lists(self.limits.items) != Some(Expect::Values) {
-            return None;
-        }
-        if buffer.starts_with(END) {
-            self.item_taken(buffer, END.len(), 0);
-            return Some(None);
-        }
-        let (block, length) = ValueBlock::new(buffer)?;
-        let is_whole = buffer.get(length..).is_some_and(|rest| rest.starts_with(END));
-        if !is_whole || block.key() != asked.as_bytes() || !self.allows(Part::Value(block), length) {
-            return None;
-        }
-        let header = block.header();
-        let data = block.data().len();
-        let data_start = length - data - b"\r\n".len();
-        buffer.advance(data_start);
-        let data = buffer.split_to(data).freeze();
-        self.item_taken(buffer, b"\r\n".len() + END.len(), data_start + data.len());
-        let key = key.take()?.into_bytes();
-        Some(Some(Value::from_parts(key, header, data)))
-    }
-
-    /// Ends an answer: `rest` bytes of it are in the buffer, `before` were taken.
-    #[cfg(feature = "client")]
-    #[inline]
-    fn item_taken(&mut self, buffer: &mut BytesMut, rest: usize, before: usize) {
-        buffer.advance(rest);
-        self.lines.taken(before + rest);
-        self.in_flight.last(&Line::Other);
-        self.after_client_error = false;
-    }
-
-    /// Counts the requests of a batch as in flight, and puts them behind what is in the buffer.
-    #[cfg(feature = "client")]
-    pub(crate) fn begin(&mut self, batch: Batch, out: &mut BytesMut) -> Result<(), CodecError> {
-        if self.failed {
-            return Err(CodecError::Poisoned);
-        }
-        out.unsplit(batch.bytes);
-        self.in_flight.append(batch.in_flight);
-        Ok(())
     }
 
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, CodecError> {
@@ -566,98 +471,6 @@ mod tests {
     use super::*;
     use crate::protocol::Key;
     use crate::protocol::retrieval::Retrieve;
-
-    /// The values that a client takes together, and those between them that only `decode` reads, wherever the buffer ends.
-    #[cfg(feature = "client")]
-    #[test]
-    fn values_taken_together_are_those_that_are_decoded_one_by_one() {
-        let values = |limits: Limits, wire: &[u8], cut: usize, together: bool| {
-            let mut codec = ClientCodec::new(limits);
-            let get = Retrieve {
-                keys: crate::protocol::retrieval::Keys::new(vec![Key::new("k").unwrap(); 9]).unwrap(),
-                ..Retrieve::new(Key::new("k").unwrap())
-            };
-            codec.encode(Request::Retrieve(get), &mut BytesMut::new()).unwrap();
-            let (mut buffer, mut found, mut ends) = (BytesMut::new(), Vec::new(), String::new());
-            for part in [&wire[..cut], &wire[cut..]] {
-                buffer.put_slice(part);
-                loop {
-                    if together {
-                        codec.take_values(&mut buffer, &mut found);
-                    }
-                    match codec.decode(&mut buffer) {
-                        Ok(Some(Answer { reply: Reply::Value(value), .. })) => found.push(value),
-                        Ok(None) => break,
-                        end => {
-                            ends += &format!("{end:?}");
-                            break;
-                        }
-                    }
-                }
-            }
-            (found, ends)
-        };
-        let wire = b"VALUE a 1 2\r\nAB\r\nVALUE b 0 0 7\r\n\r\nVALUE  c 01 1\nC\r\nVALUE d 0 12\r\nD\r\nVALUE x 0\r\nVALUE e 0 1\r\nE\r\nEND\r\n";
-        let (strict, defaults) = (Limits { items: 3, ..Limits::default() }, Limits::default());
-        for limits in [defaults, strict, Limits { value: 1, ..defaults }, Limits { line: 12, ..defaults }] {
-            for cut in 0..=wire.len() {
-                assert_eq!(values(limits, wire, cut, true), values(limits, wire, cut, false), "{limits:?}, {cut}");
-            }
-        }
-        assert_eq!(values(defaults, wire, 0, true).0.len(), 5);
-    }
-
-    /// The answers that a pipeline takes whole, and those between them that only `decode` reads, wherever the buffer ends.
-    #[cfg(feature = "client")]
-    #[test]
-    fn items_taken_whole_are_those_that_are_decoded_reply_by_reply() {
-        let answers = |limits: Limits, wire: &[u8], cut: usize, whole: bool| {
-            let mut codec = ClientCodec::new(limits);
-            let mut batch = Batch::default();
-            (0..6).for_each(|_| batch.push(&Request::Retrieve(Retrieve::new(Key::new("k").unwrap()))));
-            codec.begin(batch, &mut BytesMut::new()).unwrap();
-            let (mut buffer, mut replies, mut taken) = (BytesMut::new(), Vec::new(), 0);
-            for part in [&wire[..cut], &wire[cut..]] {
-                buffer.put_slice(part);
-                loop {
-                    let item = whole.then(|| codec.take_item(&mut buffer, &mut Some(Key::new("k").unwrap())));
-                    if let Some(value) = item.flatten() {
-                        replies.extend(value.map(|value| format!("{:?}", Reply::Value(value))));
-                        replies.push(format!("{:?}", Reply::End));
-                        taken += 1;
-                        continue;
-                    }
-                    match codec.decode(&mut buffer) {
-                        Ok(Some(answer)) => replies.push(format!("{:?}", answer.reply)),
-                        Ok(None) => break,
-                        end => {
-                            replies.push(format!("{end:?}"));
-                            break;
-                        }
-                    }
-                }
-            }
-            (replies, taken)
-        };
-        let begin = "VALUE k 1 2\r\nAB\r\nEND\r\nEND\r\nCLIENT_ERROR x\r\n\r\n";
-        let defaults = Limits::default();
-        for rest in [
-            "VALUE k 0 0 7\r\n\r\nEND\r\nVALUE  k 01 1\nC\r\nEND\r\nEND\n",
-            "VALUE x 0 0\r\n\r\nEND\r\nVALUE k 0 1\r\nC\r\nVALUE k 0 1\r\nD\r\nEND\r\nEND\r\n",
-            "VALUE k 0 1\r\nC\r\nSERVER_ERROR y\r\nVALUE k 0 20\r\n\r\nEND\r\n\r\nEND\r\nEND\r\nEND\r\nEND\r\n",
-            "VALUE k 0 9999999999999\r\nEND\r\n",
-            "VALUE k 0 1\r\nEND\r\nEND\r\n",
-        ] {
-            let wire = [begin, rest].concat().into_bytes();
-            for limits in [defaults, Limits { items: 1, ..defaults }, Limits { value: 1, ..defaults }] {
-                for cut in 0..=wire.len() {
-                    let (decoded, _) = answers(limits, &wire, cut, false);
-                    assert_eq!(answers(limits, &wire, cut, true).0, decoded, "{limits:?}, {cut}, {rest:?}");
-                }
-            }
-            assert!(answers(defaults, &wire, 0, true).1 > 1);
-        }
-    }
 
     /// The line is parsed once. After that, a further byte costs a comparison of lengths, and the buffer does not grow.
     #[test]

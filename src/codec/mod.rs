@@ -13,9 +13,9 @@ mod lines;
 mod server;
 
 pub use binary::BinaryCodec;
-#[cfg(feature = "client")]
-pub(crate) use client::Batch;
 pub use client::ClientCodec;
+#[cfg(feature = "client")]
+pub(crate) use client::EncodedRequests;
 pub use server::{Asked, ServerCodec};
 
 use crate::protocol::{Excerpt, Reply, Spelling};
