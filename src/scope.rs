@@ -259,6 +259,7 @@ mod tests {
             |texts: &[&str]| texts.iter().map(|text| Glob::new((*text).to_owned()).unwrap()).collect::<Vec<_>>();
         let scope = Scope::of([prefix("b"), prefix("a")]).matching(globs(&["*x", "*y"]));
         let scope = scope.keeping([prefix("a1")]).keeping_matches(globs(&["?0*"]));
+        assert_eq!(scope.globs(), globs(&["*x", "*y"]));
         let found = ["a2", "b", "cx", "cy", "c", "a1x", "c0x"].map(|key| scope.find(key.as_bytes()));
         assert_eq!(found, [Some(0), Some(1), Some(2), Some(3), None, None, None]);
         assert!(Scope::everything().matching(globs(&["x"])).contains(b"y"), "nothing is added to every key");

@@ -95,6 +95,9 @@ mod tests {
     #[test]
     fn an_excerpt_is_short() {
         assert_eq!(Excerpt::of(b"SSH-2.0").to_string(), "SSH-2.0");
-        assert_eq!(Excerpt::of(&[b'x'; 1000]).to_string().chars().count(), Excerpt::LENGTH + 1);
+        assert_eq!(Excerpt::of(&[b'x'; Excerpt::LENGTH]).to_string(), "x".repeat(Excerpt::LENGTH));
+        for length in [Excerpt::LENGTH + 1, 1000] {
+            assert_eq!(Excerpt::of(&vec![b'x'; length]).to_string(), format!("{}…", "x".repeat(Excerpt::LENGTH)));
+        }
     }
 }

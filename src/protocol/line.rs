@@ -276,6 +276,7 @@ mod tests {
             let mut out = BytesMut::new();
             put_decimal(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
+            assert_eq!(out.len(), decimal_len(number));
         }
         for number in [0, -1, i64::MIN, i64::MAX] {
             let mut out = BytesMut::new();

@@ -200,4 +200,20 @@ mod tests {
         }
         assert!(Credentials::new("a", &"x".repeat(Credentials::MAX)).is_none());
     }
+
+    #[test]
+    fn any_plain_set_is_a_login() {
+        let login = Store::new(StoreVerb::Set, Key::new("any").unwrap(), "app secret");
+        for exptime in [Exptime::NEVER, Exptime::new(60)] {
+            let login = Store { exptime, ..login.clone() };
+            assert_eq!(Credentials::from_store(&login).unwrap().store(), login);
+        }
+        for other in [
+            Store { verb: StoreVerb::Add, ..login.clone() },
+            Store { noreply: true, ..login.clone() },
+            Store { flags: ItemFlags(1), ..login },
+        ] {
+            assert!(Credentials::from_store(&other).is_none(), "{other:?}");
+        }
+    }
 }

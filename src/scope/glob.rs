@@ -283,6 +283,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_its_text() {
+        assert_eq!(glob(b"a[b]*").as_bytes(), b"a[b]*");
+        assert_eq!(glob(b"a*"), glob(b"a*"));
+        assert_ne!(glob(b"ab*"), glob(b"a[b]*"));
+    }
+
+    #[test]
     fn what_matches() {
         for (pattern, yes, no) in [
             (

@@ -167,6 +167,12 @@ mod tests {
         for line in ["mg", "mg ", "md a", "EN", "mg a\nEN"] {
             assert_eq!(MgdumpItem::new(line), None, "{line}");
         }
-        assert!(!MgdumpLine::new(b"mg AAE! b").unwrap().decode_key(&mut BytesMut::new()));
+        let decoded = |line: &[u8]| {
+            let mut key = BytesMut::new();
+            MgdumpLine::new(line).unwrap().decode_key(&mut key).then_some(key)
+        };
+        assert_eq!(decoded(b"mg shop:1").as_deref(), Some(&b"shop:1"[..]));
+        assert_eq!(decoded(b"mg AAE= b").as_deref(), Some(&b"\0\x01"[..]));
+        assert_eq!(decoded(b"mg AAE! b"), None);
     }
 }

@@ -270,6 +270,9 @@ mod tests {
             assert_eq!(parsed, length, "{line}");
             assert_eq!(ReturnFlags::of_line(&line.into(), flags_start), ReturnFlags::new(flags), "{line}");
         }
+        let mut out = BytesMut::new();
+        MetaValue { data: "ab".into(), flags: ReturnFlags::new("f7").unwrap() }.encode_line(&mut out);
+        assert_eq!(out, "VA 2 f7");
         for line in ["VA", "VA ", "VA x", "VA -1", "VA3"] {
             assert_eq!(MetaValue::parse(line.as_bytes()), None, "{line}");
         }
@@ -278,6 +281,7 @@ mod tests {
     #[test]
     fn return_flags_are_typed() {
         let flags = ReturnFlags::new("ka f7 c2 t100 t-1 l0 h1 s3 O12 W X Z b cx y9").unwrap();
+        assert_eq!(flags.key(), Some(&b"a"[..]));
         let typed: Vec<_> = flags.iter().collect();
         assert_eq!(
             typed,
