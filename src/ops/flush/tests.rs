@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::{Flush, flush};
-use crate::error::FailureKind;
+use super::{Flush, FlushProof, flush};
+use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{Say, address, item, server, stats, text};
 
 #[tokio::test(start_paused = true)]
@@ -143,5 +143,96 @@ async fn a_second_flush_waits_for_the_server_s_clock() {
         let [first, second] = flushes[..] else { panic!("flushed at {flushes:?}") };
         let between = (second - first).as_millis();
         assert!((1_900..=2_300).contains(&between), "{between} ms, the server tells its time: {tells_time}");
+    }
+}
+
+/// What mcflush says of a verified flush, by the CAS, after which the probe is there or not and these items are listed.
+async fn verified(is_probe_there: bool, listed: String) -> Option<String> {
+    let is_flushed = AtomicBool::new(false);
+    let (context, heard) = server(move |line| match line {
+        "stats" => Say::Text(stats(7, "STAT version 1.6.18\r\n")),
+        "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+        "version" => text("VERSION 1.6.18\r\n"),
+        "mn" => text("MN\r\n"),
+        "flush_all" => {
+            is_flushed.store(true, SeqCst);
+            text("OK\r\n")
+        }
+        "lru_crawler metadump all" => Say::Text(listed.clone() + "END\r\n"),
+        line if line.starts_with("set ") => text("STORED\r\n"),
+        line if line.starts_with("gets ") && (is_probe_there || !is_flushed.load(SeqCst)) => {
+            Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
+        }
+        line if line.starts_with("gets ") => text("END\r\n"),
+        _ => text("ERROR\r\n"),
+    });
+    let flushed = flush(&address(), Flush::Exact { verify: true, keep_new: false }, &context).await;
+    assert_eq!(heard.count("flush_all"), 2);
+    match flushed {
+        Ok(flushed) => {
+            assert_eq!(flushed.proof, Some(FlushProof::Cas));
+            None
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), FailureKind::Incomplete);
+            Some(error.problem.to_string())
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verified_flush_says_what_was_left() {
+    assert_eq!(verified(false, String::new()).await, None);
+    assert_eq!(verified(false, item("new", 51)).await, None);
+    let said = verified(true, String::new()).await.unwrap();
+    assert!(said.contains("an item stored before flush_all is still there"), "{said}");
+    let said = verified(false, item("one", 9) + &item("two", 50) + &item("new", 51)).await.unwrap();
+    assert!(said.contains("still shows 2 keys"), "{said}");
+}
+
+/// A flush that may have been made is not made again where new items are to be kept, and not called made.
+#[tokio::test(start_paused = true)]
+async fn a_flush_without_an_answer_is_not_repeated_where_new_items_stay() {
+    for (keep_new, sent) in [(true, 1), (false, 2)] {
+        let (mut context, heard) = server(move |line| match line {
+            "stats" => Say::Text(stats(7, "STAT version 1.6.18\r\n")),
+            "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+            "flush_all" => Say::Last(String::new()),
+            line if line.starts_with("set ") => text("STORED\r\n"),
+            line if line.starts_with("gets ") => {
+                Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
+            }
+            _ => text("ERROR\r\n"),
+        });
+        context.patience.retries = 1;
+        let error = flush(&address(), Flush::Exact { verify: false, keep_new }, &context).await.unwrap_err();
+        assert!(matches!(error.problem, Problem::FlushUnknown { .. }), "{error}");
+        assert_eq!(heard.count("flush_all"), sent);
+    }
+}
+
+/// A walk that fails is told, and a second flush is made in its place.
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_is_refused_is_replaced_by_a_second_flush() {
+    for verify in [false, true] {
+        let began = Instant::now();
+        let (context, heard) = server(move |line| match line {
+            "stats" => {
+                let time = 1_764_000_000 + began.elapsed().as_secs();
+                Say::Text(format!("STAT pid 7\r\nSTAT version 1.6.45\r\nSTAT time {time}\r\nEND\r\n"))
+            }
+            "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+            "version" => text("VERSION 1.6.45\r\n"),
+            "mn" => text("MN\r\n"),
+            "flush_all" => text("OK\r\n"),
+            "lru_crawler metadump hash" => text("ERROR metadump not allowed\r\n"),
+            line if line.starts_with("set ") => text("STORED\r\n"),
+            line if line.starts_with("gets ") => text("END\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        let flushed = flush(&address(), Flush::Exact { verify, keep_new: false }, &context).await.unwrap();
+        assert_eq!(flushed.proof, Some(FlushProof::Twice));
+        assert!(flushed.walk_failed.is_some_and(|why| why.contains("metadump not allowed")));
+        assert_eq!(heard.count("flush_all"), 2);
     }
 }
