@@ -232,6 +232,26 @@ impl Visitor for Counter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::scripted::{Say, address, item, server, text, told};
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_counted_by_their_beginning_and_told() {
+        let listed: String =
+            (0..KEYS_PER_EVENT * 2).map(|n| item(&format!("{}:{n}", ["shop", "blog"][n as usize % 2]), 7)).collect();
+        let (mut context, _) = server(move |line| match line {
+            "version" => text("VERSION 1.6.45\r\n"),
+            "lru_crawler metadump hash" => Say::Text(listed.clone() + &item("single", 8) + "END\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        let told = told(&mut context);
+        let counted = namespaces(&address(), &Division::default(), None, &context).await.unwrap();
+        let found: Vec<_> =
+            counted.namespaces.sorted().into_iter().map(|(prefix, usage)| (prefix, usage.keys)).collect();
+        assert_eq!(found, [(&b"blog:"[..], KEYS_PER_EVENT), (b"shop:", KEYS_PER_EVENT)]);
+        assert_eq!((counted.namespaces.none().keys, counted.uncertainty), (1, None));
+        // The last keys, fewer than an event tells of, are not told.
+        assert_eq!(*told.lock().unwrap(), (KEYS_PER_EVENT * 2, KEYS_PER_EVENT * 2));
+    }
 
     #[test]
     fn prefixes_beyond_the_limit_are_summed() {

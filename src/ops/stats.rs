@@ -36,3 +36,21 @@ pub async fn stats(server: &ServerAddr, groups: &[StatsGroup], context: &Context
         asked => asked,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::scripted::{address, server, text};
+
+    #[tokio::test(start_paused = true)]
+    async fn each_group_is_asked_for() {
+        let (context, _) = server(|line| match line {
+            "stats" => text("STAT pid 7\r\nSTAT uptime 9\r\nEND\r\n"),
+            "stats items" => text("END\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        let answers = stats(&address(), &[StatsGroup::Items, StatsGroup::General], &context).await.unwrap();
+        let expected = [("pid", "7"), ("uptime", "9")].map(|(name, value)| Stat::new(name, value).unwrap());
+        assert_eq!(answers, [vec![], expected.to_vec()]);
+    }
+}

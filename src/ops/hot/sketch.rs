@@ -78,6 +78,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_may_owe_more_than_half_of_its_uses_to_others_is_left_out() {
+        let mut sketch = Sketch::default();
+        for n in 0..Sketch::COUNTERS {
+            (0..5).for_each(|_| sketch.note(format!("{n:04}").as_bytes()));
+        }
+        for (uses, is_certain) in [(8, false), (9, false), (10, true)] {
+            let note_until = |sketch: &mut Sketch| {
+                while sketch.by_uses.last().is_none_or(|(most, _)| *most < uses) {
+                    sketch.note(b"late");
+                }
+            };
+            note_until(&mut sketch);
+            let found = sketch.first(1).into_iter().map(|key| (key.key, key.uses, key.surplus)).next().unwrap();
+            let expected = if is_certain { (b"late".to_vec(), 10, 5) } else { (b"0999".to_vec(), 5, 0) };
+            assert_eq!(found, expected, "{uses}");
+        }
+    }
+
+    #[test]
     fn of_many_keys_the_hot_ones_are_found_and_memory_is_bounded() {
         let mut sketch = Sketch::default();
         for n in 0..200_000_u32 {

@@ -192,6 +192,7 @@ fn has_one_list(settings: &[Stat]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::scripted::{Say, address, server, text};
 
     fn stats(lines: &[(&'static str, &'static str)]) -> Vec<Stat> {
         lines.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect()
@@ -215,6 +216,40 @@ mod tests {
         let class = |number, other_lists, fourth_list| Class { number, other_lists, fourth_list };
         let expected = [(1, class(2, 0, 0)), (12, class(7, 2, 0)), (13, class(9, 1, 4))];
         assert_eq!(found, BTreeMap::from(expected));
+    }
+
+    /// The dump of a class by a server that answers in this way.
+    async fn dumped(answer: String) -> Result<Dumped, Error> {
+        let (context, _) = server(move |line| match line {
+            "version" => text("VERSION 1.4.15\r\n"),
+            _ => Say::Text(answer.clone()),
+        });
+        let mut client = context.connect(&address()).await?;
+        dump(&mut client, 1, 0, |_| Ok(())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dump_of_nearly_two_megabytes_may_have_been_cut() {
+        let line = |length: usize| format!("ITEM {} [1 b; 0 s]\r\n", "k".repeat(length - 18));
+        let whole = LIMIT - LINE_MAX;
+        for (bytes, is_cut) in [(whole, false), (whole + 1, true)] {
+            let lines = bytes / 200 - 1;
+            let answer = line(200).repeat(lines) + &line(bytes - 200 * lines - 200) + &line(200) + "END\r\n";
+            assert_eq!(answer.len(), bytes + "END\r\n".len());
+            let Dumped::Whole(dumped) = dumped(answer).await.unwrap() else { panic!("not whole") };
+            assert_eq!((dumped.listed, dumped.is_cut), (lines as u64 + 2, is_cut));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dump_ends_at_a_key_with_a_line_end_and_at_a_refusal() {
+        let cut_short = dumped("ITEM a [1 b; 0 s]\r\nITEM b\nc [1 b; 0 s]\r\nEND\r\n".into()).await;
+        assert!(matches!(cut_short, Ok(Dumped::Broken(1))));
+        let like_an_end = dumped("ITEM a [1 b; 0 s]\r\nITEM b [1 b; 0 s]\r\nEND\r\n [1 b; 0 s]\r\nEND\r\n".into());
+        assert!(matches!(like_an_end.await, Ok(Dumped::Broken(2))));
+        assert!(matches!(dumped("CLIENT_ERROR not here\r\n".into()).await, Ok(Dumped::Refused(_))));
+        let error = dumped("SERVER_ERROR backend failure\r\n".into()).await.err().unwrap();
+        assert!(matches!(error.problem, Problem::Transient { .. }), "{error}");
     }
 
     #[test]

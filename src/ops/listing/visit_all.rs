@@ -135,3 +135,56 @@ impl Visitor for Second<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+    use crate::ops::scripted::{Say, address, item, server, text};
+
+    #[derive(Default)]
+    struct Count(u64);
+
+    impl Visitor for Count {
+        fn visit(&mut self, _: ListedItem<'_>) -> Result<(), Error> {
+            self.0 += 1;
+            Ok(())
+        }
+    }
+
+    /// How many keys two listings of the LRU lists show, and how far the first may be off.
+    async fn visited(first: String, second: String) -> (u64, Option<Uncertainty>) {
+        let number = AtomicUsize::new(0);
+        let (context, _) = server(move |line| match line {
+            "version" => text("VERSION 1.6.18\r\n"),
+            "stats" => text("END\r\n"),
+            "lru_crawler metadump all" if number.fetch_add(1, SeqCst) == 0 => Say::Text(first.clone() + "END\r\n"),
+            "lru_crawler metadump all" => Say::Text(second.clone() + "END\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        let visited = visit_all(&address(), None, &context, Count::default).await.unwrap();
+        assert_eq!(visited.strategy, Strategy::Lru);
+        (visited.visitor.0, visited.uncertainty)
+    }
+
+    fn items(numbers: std::ops::Range<u64>) -> String {
+        numbers.map(|n| item(&format!("shop:{n}"), n + 1)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_a_listing_misses_and_repeats_are_estimated() {
+        // 1,000 keys, of which the first listing misses 100 and shows 50 twice. The keys stored since do not count.
+        let first = items(0..450) + &items(550..1_000) + &items(0..50);
+        let (listed, uncertainty) = visited(first, items(0..1_200)).await;
+        let Uncertainty { missing, repeated } = uncertainty.unwrap();
+        assert_eq!(listed, 950);
+        assert!((100..200).contains(&missing), "{missing}");
+        assert!((45..=55).contains(&repeated), "{repeated}");
+
+        let (_, uncertainty) = visited(items(0..1_000), items(0..1_000)).await;
+        let Uncertainty { missing, repeated } = uncertainty.unwrap();
+        assert!(missing < 30 && repeated == 0, "{missing} {repeated}");
+        assert_eq!(visited(String::new(), items(0..9)).await, (0, Some(Uncertainty { missing: 0, repeated: 0 })));
+    }
+}
