@@ -251,11 +251,7 @@ impl Run<'_> {
 
     /// The error of passes that ended before there was sufficient evidence.
     fn undecided(&self, at: &str) -> Error {
-        let misses = match self.evidence.miss_rate() {
-            Some(rate) if rate > 0.5 => "more than half of its keys".into(),
-            Some(rate) if rate > 0.0 => format!("1 key in {:.0}", 1.0 / rate),
-            _ => "an unknown part of its keys".into(),
-        };
+        let misses = describe_misses(self.evidence.miss_rate());
         let left = self.evidence.doubt().map_or_else(
             || "keys may be left".into(),
             |doubt| format!("at most {} may be left", count(doubt.ceil().max(1.0) as u64)),
@@ -329,6 +325,15 @@ impl Run<'_> {
     }
 }
 
+/// Says which part of the keys a pass misses.
+fn describe_misses(rate: Option<f64>) -> String {
+    match rate {
+        Some(rate) if rate > 0.5 => "more than half of its keys".into(),
+        Some(rate) if rate > 0.0 => format!("1 key in {:.0}", 1.0 / rate),
+        _ => "an unknown part of its keys".into(),
+    }
+}
+
 /// Says which slab classes were cut in this way, and how much that left out; none if no class was.
 fn describe_cut(coverage: &Coverage, by: Cut) -> Option<String> {
     let cut: Vec<_> = coverage.cut.iter().filter(|class| class.by == by).collect();
@@ -359,4 +364,22 @@ fn describe_cut(coverage: &Coverage, by: Cut) -> Option<String> {
 /// A number of keys, with the word.
 fn count(keys: u64) -> String {
     if keys == 1 { "1 key".into() } else { format!("{keys} keys") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_part_of_the_keys_a_pass_misses() {
+        for (rate, said) in [
+            (Some(0.51), "more than half of its keys"),
+            (Some(0.5), "1 key in 2"),
+            (Some(0.01), "1 key in 100"),
+            (Some(0.0), "an unknown part of its keys"),
+            (None, "an unknown part of its keys"),
+        ] {
+            assert_eq!(describe_misses(rate), said, "{rate:?}");
+        }
+    }
 }

@@ -236,3 +236,39 @@ async fn a_walk_that_is_refused_is_replaced_by_a_second_flush() {
         assert_eq!(heard.count("flush_all"), 2);
     }
 }
+
+/// What comes of a `flush_all`, with a delay or without one, that a server or a proxy refuses.
+#[tokio::test(start_paused = true)]
+async fn a_refused_flush_says_whether_the_delay_is_what_was_refused() {
+    const PROXY: &str = "STAT proxy_conn_requests 3\r\nEND\r\n";
+    const SERVER: &str = "STAT pid 7\r\nSTAT version 1.6.18\r\nEND\r\n";
+    let delayed = Flush::After(5.try_into().unwrap());
+    for (how, said, answer, expected) in [
+        (delayed, SERVER, "CLIENT_ERROR bad command line format\r\n", "delay"),
+        (Flush::Once, SERVER, "CLIENT_ERROR bad command line format\r\n", "refusal"),
+        (delayed, PROXY, "CLIENT_ERROR bad command line format\r\n", "proxied"),
+        (Flush::Once, PROXY, "ERROR\r\n", "proxied"),
+        (Flush::Once, PROXY, "", "proxied"),
+        (Flush::Once, SERVER, "", "unknown"),
+        (delayed, SERVER, "OK\r\n", "done"),
+    ] {
+        let (context, _) = server(move |line| match line {
+            "stats" => text(said),
+            line if line.starts_with("flush_all") && answer.is_empty() => Say::Last(String::new()),
+            line if line.starts_with("flush_all") => text(answer),
+            _ => text("ERROR\r\n"),
+        });
+        let found = match flush(&address(), how, &context).await.map_err(|error| error.problem) {
+            Ok(flushed) => {
+                assert_eq!(flushed.delay, 5);
+                "done"
+            }
+            Err(Problem::NoDelay(_)) => "delay",
+            Err(Problem::Refusal { command: "flush_all", .. }) => "refusal",
+            Err(Problem::Proxied { command: "flush_all" }) => "proxied",
+            Err(Problem::FlushUnknown { .. }) => "unknown",
+            Err(problem) => panic!("{how:?}, {answer:?}: {problem}"),
+        };
+        assert_eq!(found, expected, "{how:?}, {said:?}, {answer:?}");
+    }
+}

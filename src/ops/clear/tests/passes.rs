@@ -293,3 +293,95 @@ async fn keys_that_dumps_of_old_servers_leave_out_are_counted() {
         }
     }
 }
+
+/// A clear of a server that lists its slab classes only by `stats cachedump`; by the number of items in each class, its dump,
+/// and the answer to a delete.
+async fn by_cachedump(classes: &[(u32, u64)], dump: String, deleted: &'static str, asked: Option<Strategy>) -> Cleared {
+    let items: String = classes.iter().map(|(class, items)| format!("STAT items:{class}:number {items}\r\n")).collect();
+    let (context, _) = dumping_with("1.4.25", move |line| match line {
+        "stats settings" => Some(text("STAT cas_enabled yes\r\nSTAT lru_maintainer_thread no\r\nEND\r\n")),
+        "stats items" => Some(Say::Text(items.clone() + "END\r\n")),
+        line if line.starts_with("stats cachedump ") => Some(Say::Text(dump.clone())),
+        line if line.starts_with("delete ") => Some(text(deleted)),
+        line if line.starts_with("append ") && deleted == "NOT_FOUND\r\n" => Some(text("NOT_STORED\r\n")),
+        line if line.starts_with("gets ") && deleted == "NOT_FOUND\r\n" => Some(text("END\r\n")),
+        _ => None,
+    });
+    clear_shop(&context, ClearOptions { strategy: asked, ..ClearOptions::default() }).await
+}
+
+/// What cannot be proven, and what to do.
+fn unproven(cleared: Cleared) -> (String, &'static str) {
+    match cleared.error.expect("it is not complete").problem {
+        Problem::Unproven { what, instead } => (what, instead),
+        problem => panic!("{problem}"),
+    }
+}
+
+const CHOOSE: &str = "let mcflush choose how keys are listed, or flush the whole instance";
+const UPGRADE: &str = "upgrade memcached, or flush the whole instance";
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_no_command_finds_under_their_listed_name_are_counted() {
+    let line = |n| format!("ITEM shop:{n} [1 b; 0 s]\r\n");
+    for (keys, said) in [(1, "1 key in scope is listed under a name"), (3, "3 keys in scope are listed under names")] {
+        for (asked, advice) in [(None, UPGRADE), (Some(Strategy::Cachedump), CHOOSE)] {
+            let dump = (0..keys).map(line).collect::<String>() + "END\r\n";
+            let (what, instead) = unproven(by_cachedump(&[(1, keys)], dump, "NOT_FOUND\r\n", asked).await);
+            assert!(what.starts_with(said), "{what}");
+            assert_eq!(instead, advice);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slab_classes_that_are_listed_in_part_are_named() {
+    let line = format!("ITEM blog:{} [1 b; 0 s]\r\n", "x".repeat(177));
+    assert_eq!(line.len(), 200);
+    let long = line.repeat(11_000) + "END\r\n";
+    let said = unproven(by_cachedump(&[(1, 15_000)], long.clone(), "DELETED\r\n", None).await);
+    assert!(
+        said.0.starts_with("slab class 1 holds more keys than this server lists (2 MB): about 4000 keys were"),
+        "{said:?}"
+    );
+    assert!(said.1.contains("a prefix with a version in it"), "{said:?}");
+    let (what, _) = unproven(by_cachedump(&[(1, 15_000), (7, 12_000)], long, "DELETED\r\n", None).await);
+    assert!(what.starts_with("2 slab classes (1, 7) hold more keys") && what.contains("about 5000 keys"), "{what}");
+
+    let broken = "ITEM blog:1 [1 b; 0 s]\r\nITEM shop:1\ntwo [1 b; 0 s]\r\nEND\r\n".to_owned();
+    let (what, instead) = unproven(by_cachedump(&[(3, 5)], broken.clone(), "DELETED\r\n", None).await);
+    assert!(
+        what.starts_with("slab class 3 holds a key with a line end in it") && what.contains("about 4 keys"),
+        "{what}"
+    );
+    assert_eq!(instead, UPGRADE);
+    let asked = Some(Strategy::Cachedump);
+    let (what, instead) = unproven(by_cachedump(&[(3, 5), (4, 2)], broken, "DELETED\r\n", asked).await);
+    assert!(what.starts_with("2 slab classes (3, 4) hold a key with a line end"), "{what}");
+    assert_eq!(instead, CHOOSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_cas_keys_that_are_stored_all_the_time_cannot_be_told_from_old_ones() {
+    let (context, _) = dumping_with("1.6.18", |line| match line {
+        LRU_DUMP => Some(Say::Text(item("shop:1", 0) + "END\r\n")),
+        "stats settings" => Some(text("STAT cas_enabled no\r\nSTAT lru_segmented yes\r\nEND\r\n")),
+        line if line.starts_with("mg ") => Some(text("HD c0\r\n")),
+        line if line.starts_with("gets ") => Some(text("VALUE shop:1 0 1 0\r\nx\r\nEND\r\n")),
+        _ => None,
+    });
+    let (what, _) = unproven(clear_shop(&context, ClearOptions::default()).await);
+    assert!(what.contains("still listed 1 keys in scope, and without CAS (-C)"), "{what}");
+}
+
+/// The server counts a `cas` as a store and as a hit: mcflush's own are no sign of other clients.
+#[tokio::test(start_paused = true)]
+async fn deletes_by_comparing_are_not_taken_for_other_clients() {
+    let (context, heard) = dumping("1.5.10", |number| {
+        let listed = if number == 0 { (1..=5).map(|n| item(&format!("shop:{n}"), n)).collect() } else { String::new() };
+        Say::Text(listed + "END\r\n")
+    });
+    let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+    assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Passes), 2, 5), "{cleared:?}");
+    assert!(heard.all().iter().filter(|line| line.starts_with("cas ")).count() >= 4, "{:?}", heard.all());
+}

@@ -140,6 +140,15 @@ async fn keys_stored_behind_the_walk_before_the_mark_do_not_count_as_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_key_in_scope_at_first_what_a_verifying_walk_lists_is_new() {
+    let (context, heard) = dumping("1.6.38", |number| {
+        Say::Text(item(if number == 0 { "blog:1" } else { "shop:1" }, 2 + number as u64) + "END\r\n")
+    });
+    let cleared = clear_shop(&context, ClearOptions { verify: true, ..ClearOptions::default() }).await;
+    assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), 2), "{cleared:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_verifying_walk_still_lists_is_named() {
     let (context, _) = dumping("1.6.38", |_| {
         Say::Text((1..=4).map(|n| item(&format!("shop:{n}"), 2)).collect::<String>() + "END\r\n")
