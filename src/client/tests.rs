@@ -5,8 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::error::FailureKind;
-use crate::protocol::admin::FlushAll;
-use crate::protocol::item::{Delete, Direction};
+use crate::protocol::admin::{CacheMemlimit, FlushAll, Verbosity};
+use crate::protocol::item::{Arithmetic, Delete, Direction, Touch};
 use crate::protocol::meta::{MetaArithmetic, MetaDelete, MetaGet, MetaSet, ReturnFlags};
 use crate::protocol::retrieval::{Keys, Retrieve};
 use crate::protocol::stats::StatsGroup;
@@ -352,6 +352,32 @@ async fn an_answer_to_a_quiet_command_goes_to_that_command() {
     far.read_to_string(&mut sent).await.unwrap();
     let lines = "mg a v q O0|mg b v q O1|mg c v q O2|get d|md e O4 q|md f O5 q|md g O6 q|md h O7 q|mn|";
     assert_eq!(sent, lines.replace('|', "\r\n"));
+}
+
+#[tokio::test]
+async fn commands_that_are_not_answered_say_so() {
+    let count = Arithmetic { direction: Direction::Incr, key: key("k"), delta: 2, noreply: false };
+    for (call, sent) in [
+        (Call::noreply(count), "incr k 2 noreply\r\n"),
+        (Call::noreply(Delete::new(key("k"))), "delete k noreply\r\n"),
+        (Call::noreply(FlushAll::default()), "flush_all noreply\r\n"),
+        (Call::noreply(Touch { key: key("k"), exptime: Exptime::NEVER, noreply: false }), "touch k 0 noreply\r\n"),
+        (Call::noreply(Verbosity { level: 1, noreply: false }), "verbosity 1 noreply\r\n"),
+        (Call::noreply(CacheMemlimit { megabytes: 9, noreply: false }), "cache_memlimit 9 noreply\r\n"),
+    ] {
+        answer_to(call, &format!("{sent}version\r\n"), "VERSION 1.6.45\r\n").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_by_its_meaning() {
+    let refused =
+        async |answer: &str| answer_to(Call::delete(key("k")), "delete k\r\n", answer).await.unwrap_err().problem;
+    assert!(matches!(refused("CLIENT_ERROR unauthenticated\r\n").await, Problem::Unauthenticated));
+    assert!(matches!(refused("SERVER_ERROR backend failure\r\n").await, Problem::Transient { command: "delete", .. }));
+    // Only flush_all can be switched off by itself.
+    let problem = refused("CLIENT_ERROR flush_all not allowed\r\n").await;
+    assert!(matches!(problem, Problem::Refusal { command: "delete", .. }), "{problem}");
 }
 
 /// An error line after several `noreply` commands may answer any of them, so none of them counts as done.

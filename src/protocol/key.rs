@@ -250,6 +250,7 @@ mod tests {
         let key: Key = "größe".parse().unwrap();
         assert_eq!((key.as_ref(), key.to_string()), ("größe".as_bytes(), "größe".to_owned()));
         assert_eq!(Key::try_from(&b"a"[..]), Key::try_from("a".to_owned()));
+        assert_eq!(Bytes::from(Key::try_from("a").unwrap()), "a");
         assert_eq!(Key::try_from("a b").unwrap_err(), KeyError::Byte { byte: b' ', at: 1 });
         let listed = MetaKey::try_from("a\nb\x1b").unwrap();
         assert_eq!((listed.is_base64(), listed.to_string()), (true, r"a\x0ab\x1b".to_owned()));

@@ -331,6 +331,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn keys_are_one_or_more() {
+        let key = |text: &'static str| Key::new(text).unwrap();
+        assert_eq!(Keys::new(vec![]), None);
+        let mut keys = Keys::from(key("a"));
+        for (pushed, all) in [("b", vec!["a", "b"]), ("c", vec!["a", "b", "c"])] {
+            keys.push(key(pushed));
+            assert_eq!(keys.as_ref(), all.into_iter().map(key).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn value_lines() {
         let header = |key_start, key_len, flags, length, cas: Option<u64>| {
             Some(ValueHeader { key_start, key_len, flags: ItemFlags(flags), cas: cas.map(Cas), length })

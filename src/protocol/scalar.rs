@@ -243,6 +243,8 @@ mod tests {
         assert_eq!((Cas(7).to_string(), Cas::from(7), u64::from(Cas(7))), ("7".to_owned(), Cas(7), 7));
         assert_eq!((Cas(7).is_kept(), Cas(0).is_kept()), (true, false));
         assert_eq!((ItemFlags::from(5), u32::from(ItemFlags(5))), (ItemFlags(5), 5));
+        assert_eq!((ItemFlags(5).to_string(), Exptime::new(-1).to_string()), ("5".to_owned(), "-1".to_owned()));
+        assert_eq!(i64::from(Exptime::new(60)), 60);
     }
 
     #[test]

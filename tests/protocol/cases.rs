@@ -1,7 +1,7 @@
 //! Tables of requests and answers. Each is decoded whole, cut at every byte, and with more bytes after it.
 
 use bytes::BytesMut;
-use mcflush::codec::{Answer, ClientCodec, Role, ServerCodec};
+use mcflush::codec::{Answer, ClientCodec, CodecError, Role, ServerCodec};
 use mcflush::protocol::{Reply, Request};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -290,6 +290,73 @@ fn answers_are_read_whole_and_written_again() {
         }
         assert_eq!(out, wire.as_bytes());
     }
+}
+
+/// What a reply keeps of its line must not hide what it would write by itself.
+#[test]
+fn answers_in_the_usual_spelling_are_what_their_replies_write() {
+    let mut others = Vec::new();
+    for (request, wire) in ANSWERS {
+        let answers = answers(&mut client(request), &mut BytesMut::from(*wire));
+        let mut written = BytesMut::new();
+        answers.iter().for_each(|answer| answer.reply.encode(&mut written));
+        let is_usual = answers.iter().all(|answer| answer.spelling.line().is_none());
+        assert_eq!(written == wire.as_bytes(), is_usual, "{wire:?} {written:?}");
+        if !is_usual {
+            others.push(*wire);
+        }
+    }
+    let expected = [
+        "VALUE  a 00 01 \r\nx\r\nEND\n",
+        "0 \r\n",
+        "VA  3  ka \r\nabc\r\n",
+        "VERSION\r\n",
+        "key=a exp=-1\r\nERROR locked try again later\r\n",
+        "OK\r\nmg shop:1\r\nmg AAECIA0K b\r\nmg odd one\nEN\r\n",
+        "STAT pid 1\r\nSTAT empty \r\nSTAT bare\r\nSTAT  odd\r\nSTAT words a  b\r\nEND\r\n",
+    ];
+    assert_eq!(others, expected);
+}
+
+#[test]
+fn the_first_set_is_a_login_until_one_is_stored() {
+    let wire = "set any 0 60 10\r\napp secret\r\n";
+    let mut codec = ServerCodec::default().with_authentication();
+    for said in [Reply::NotStored, Reply::Stored] {
+        let asked = codec.decode(&mut BytesMut::from(wire)).unwrap().unwrap();
+        assert!(matches!(asked.request, Request::Authenticate(_)), "{asked:?}");
+        assert!(asked.spelling.line().is_none());
+        let mut out = BytesMut::new();
+        asked.request.encode(&mut out);
+        assert_eq!(out, wire.as_bytes());
+        let mut out = BytesMut::new();
+        codec.encode(said.clone(), &mut out).unwrap();
+        assert_eq!(out, if said == Reply::Stored { "STORED\r\n" } else { "NOT_STORED\r\n" }.as_bytes());
+    }
+    let asked = codec.decode(&mut BytesMut::from(wire)).unwrap().unwrap();
+    assert!(matches!(asked.request, Request::Store(_)), "{asked:?}");
+}
+
+#[test]
+fn a_request_that_has_begun_is_given_back_and_is_no_end() {
+    for (begun, is_whole) in [("", true), ("get a", false), ("set a 0 0 5\r\n", false), ("set a 0 0 5\r\nab", false)] {
+        let mut codec = ServerCodec::default();
+        let mut buffer = BytesMut::from(begun);
+        assert_eq!(codec.decode(&mut buffer).unwrap(), None);
+        codec.give_back(&mut buffer);
+        assert_eq!(buffer, begun.as_bytes());
+        assert!(matches!(codec.decode(&mut buffer), Err(CodecError::Poisoned)));
+
+        let mut codec = ServerCodec::default();
+        let ended = codec.decode_eof(&mut BytesMut::from(begun));
+        assert!(
+            if is_whole { matches!(ended, Ok(None)) } else { matches!(ended, Err(CodecError::Closed)) },
+            "{begun:?}"
+        );
+        assert_eq!(codec.decode(&mut BytesMut::from("mn\r\n")).is_ok(), is_whole);
+    }
+    let whole = ServerCodec::default().decode_eof(&mut BytesMut::from("mn\r\n")).unwrap();
+    assert_eq!(whole.map(|asked| asked.request), Some(Request::MetaNoop));
 }
 
 #[test]
