@@ -197,6 +197,8 @@ async fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
     use super::*;
     use crate::ops::scripted::{Say, address, server, text};
 
@@ -206,8 +208,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_log_shows() {
-        let (context, heard) = server(|line| match line {
-            "stats" => text("STAT log_worker_dropped 7\r\nEND\r\n"),
+        let lost = AtomicU64::new(7);
+        let (context, heard) = server(move |line| match line {
+            "stats" => {
+                Say::Text(format!("STAT pid 3\r\nSTAT log_worker_dropped {}\r\nEND\r\n", lost.fetch_add(5, SeqCst)))
+            }
             "watch fetchers mutations evictions deletions" => text("ERROR\r\n"),
             "watch fetchers mutations evictions" => text(
                 "OK\r\nts=1.1 gid=1 type=item_get key=a status=found clsid=1 cfd=27 size=3\nskipped=2\n\
@@ -216,7 +221,7 @@ mod tests {
             _ => Say::Silence,
         });
         let seen = hot(&address(), &second(), &context, |_| {}).await.unwrap();
-        assert_eq!((seen.traffic.total().hits, seen.lines, seen.skipped, seen.logs_deletes), (2, 2, 2, false));
+        assert_eq!((seen.traffic.total().hits, seen.lines, seen.skipped, seen.logs_deletes), (2, 2, 2 + 5, false));
         assert_eq!(seen.keys, [HotKey { key: b"a".to_vec(), uses: 2, surplus: 0 }]);
         assert_eq!(seen.time, second().time);
         assert_eq!(heard.count("stats"), 2);

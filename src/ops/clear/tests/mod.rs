@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{ClearOptions, ClearProof, Cleared, clear};
 use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
-use crate::ops::{Connector, Context, Filter, Strategy};
+use crate::ops::{Connector, Context, Event, Events, Filter, Strategy};
 use crate::scope::{Prefix, Scope};
 
 const HASH_DUMP: &str = "lru_crawler metadump hash";

@@ -385,3 +385,35 @@ async fn deletes_by_comparing_are_not_taken_for_other_clients() {
     assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Passes), 2, 5), "{cleared:?}");
     assert!(heard.all().iter().filter(|line| line.starts_with("cas ")).count() >= 4, "{:?}", heard.all());
 }
+
+/// A wait for the server's LRU maintainer is told once, if it is long; one that never runs is given up.
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_for_the_lru_maintainer_is_told_once() {
+    for (runs_every, times, is_complete) in [(Some(10), 0, true), (Some(4_000), 1, true), (None, 1, false)] {
+        let began = Instant::now();
+        let dumps = AtomicUsize::new(0);
+        let (mut context, _) = server(move |line| match line {
+            "stats" => {
+                let turns = runs_every.map_or(5, |every| began.elapsed().as_millis() / every);
+                Say::Text(stats(7, &format!("STAT lru_maintainer_juggles {turns}\r\n")))
+            }
+            LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+            LRU_DUMP => text("END\r\n"),
+            line => at_rest("1.6.18", line),
+        });
+        let told = std::sync::Arc::new(AtomicUsize::new(0));
+        let seen = std::sync::Arc::clone(&told);
+        context.events = Events::to(move |event| {
+            if matches!(event, Event::Waiting { after, .. } if after == Duration::from_secs(1)) {
+                seen.fetch_add(1, SeqCst);
+            }
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!(cleared.proof.is_some(), is_complete, "{runs_every:?}: {cleared:?}");
+        assert_eq!(told.load(SeqCst), times, "{runs_every:?}: {cleared:?}");
+        if !is_complete {
+            let error = cleared.error.unwrap();
+            assert!(error.kind() == FailureKind::Incomplete && error.to_string().contains("does not run"), "{error}");
+        }
+    }
+}
