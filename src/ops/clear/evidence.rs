@@ -168,6 +168,28 @@ mod tests {
     }
 
     #[test]
+    fn small_samples_count_together() {
+        let passes = [busy(0.0, 9, 0, 0), busy(1.0, 5, 0, 0), busy(2.0, 1, ENOUGH / 2, 9), busy(3.0, 0, ENOUGH / 3, 7)];
+        let sum = Recapture { there: ENOUGH / 2 + ENOUGH / 3, missed: 16 };
+        assert_eq!(evidence(&passes).miss_rate(), Some(sum.upper_bound()));
+        assert_eq!(evidence(&[busy(0.0, 9, 0, 0), busy(1.0, 0, 0, 0)]).miss_rate(), Some(UNKNOWN_RATE));
+    }
+
+    #[test]
+    fn what_a_pass_missed_is_what_later_passes_found() {
+        let rate = |old: &[u64]| {
+            let passes: Vec<_> = old.iter().enumerate().map(|(at, old)| busy(at as f64, *old, 0, 0)).collect();
+            evidence(&passes).miss_rate().unwrap()
+        };
+        let bound = |there, missed| Recapture { there, missed }.upper_bound();
+        // What the last pass missed, no pass has found.
+        assert_eq!(rate(&[100_000, ENOUGH]), bound(100_000 + ENOUGH, ENOUGH));
+        // A first pass that missed more than it found met keys that were hidden from it alone.
+        assert_eq!(rate(&[5_000, 5_000, 0]), bound(10_000, 5_000));
+        assert_eq!(rate(&[5_000, 5_001, 0]), bound(5_001, 0));
+    }
+
+    #[test]
     fn keys_that_were_hidden_at_first() {
         // Clients read the keys twice just before, so the first pass lists none of them.
         let passes = [quiet(0.0, 0), quiet(1.5, 5_000), quiet(1.7, 0)];
