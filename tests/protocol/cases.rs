@@ -188,6 +188,10 @@ const ANSWERS: &[(&str, &str)] = &[
     ("lru_crawler crawl all\r\n", "NOTSTARTED no items to crawl\r\n"),
     ("stats cachedump 1 0\r\n", "ITEM two words [1 b; 0 s]\r\nEND\r\n"),
     ("stats\r\n", "STAT pid 1\r\nSTAT empty \r\nSTAT bare\r\nSTAT  odd\r\nSTAT words a  b\r\nEND\r\n"),
+    ("stats\r\n", "STAT  odd\r\nEND\r\n"),
+    ("stats\r\n", "STAT pid 1\nEND\r\n"),
+    ("lru_crawler mgdump all\r\n", "mg a\nEN\r\n"),
+    ("lru_crawler metadump all\r\n", "key=a exp=-1\r\nEND\r\n"),
     ("stats sizes_enable\r\n", "STAT sizes_status enabled\r\n"),
     ("stats sizes_enable\r\n", "STAT sizes_status error\r\nSTAT sizes_error no_cas\r\n"),
     ("stats detail on\r\n", "OK\r\n"),
@@ -314,6 +318,10 @@ fn answers_in_the_usual_spelling_are_what_their_replies_write() {
         "key=a exp=-1\r\nERROR locked try again later\r\n",
         "OK\r\nmg shop:1\r\nmg AAECIA0K b\r\nmg odd one\nEN\r\n",
         "STAT pid 1\r\nSTAT empty \r\nSTAT bare\r\nSTAT  odd\r\nSTAT words a  b\r\nEND\r\n",
+        "STAT  odd\r\nEND\r\n",
+        "STAT pid 1\nEND\r\n",
+        "mg a\nEN\r\n",
+        "key=a exp=-1\r\nEND\r\n",
     ];
     assert_eq!(others, expected);
 }
