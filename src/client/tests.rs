@@ -164,7 +164,10 @@ async fn methods_send_the_command_of_their_name() {
     assert_eq!(method(stats, "stats\r\n", "STAT pid 1\r\nEND\r\n").await.len(), 1);
 
     let get = async |client: &mut Client<_>| client.meta_get(MetaGet::new(meta_key("k"))).await;
-    assert!(method(get, "mg k\r\n", "HD\r\n").await.is_some());
+    assert_eq!(method(get, "mg k\r\n", "HD\r\n").await.unwrap().data(), None);
+    let get =
+        async |client: &mut Client<_>| client.meta_get(MetaGet { value: true, ..MetaGet::new(meta_key("k")) }).await;
+    assert_eq!(method(get, "mg k v\r\n", "VA 3\r\nabc\r\n").await.unwrap().data(), abc().as_ref());
     let set = async |client: &mut Client<_>| client.meta_set(MetaSet::new(meta_key("k"), "abc")).await;
     assert_eq!(method(set, "ms k 3\r\nabc\r\n", "NS\r\n").await, MetaSetOutcome::NotStored(flags("")));
     let delete = async |client: &mut Client<_>| client.meta_delete(MetaDelete::new(meta_key("k"))).await;

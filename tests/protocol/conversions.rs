@@ -4,11 +4,14 @@ use bytes::{Bytes, BytesMut};
 use mcflush::codec::ServerCodec;
 use mcflush::protocol::admin::ServerVersion;
 use mcflush::protocol::cachedump::CachedumpItem;
-use mcflush::protocol::crawler::{MetadumpItem, MgdumpItem};
+use mcflush::protocol::crawler::{Classes, MetadumpItem, MgdumpItem};
 use mcflush::protocol::meta::{MetaDebugReply, OtherFlag, ReturnFlags};
-use mcflush::protocol::stats::{PrefixStat, StatsArgument, StatsGroup};
+use mcflush::protocol::retrieval::Value;
+use mcflush::protocol::stats::{PrefixStat, StatLine, StatsArgument, StatsGroup};
 use mcflush::protocol::watch::LogLine;
-use mcflush::protocol::{BinaryKey, ErrorReply, Fraction, Key, MetaKey, Opaque, OtherLine, Request, UnknownLine};
+use mcflush::protocol::{
+    BinaryKey, ErrorReply, Fraction, ItemFlags, Key, MetaKey, Opaque, OtherLine, Reply, Request, UnknownLine,
+};
 use tokio_util::codec::Decoder;
 
 macro_rules! gives_back {
@@ -109,4 +112,22 @@ fn a_named_group_of_statistics_is_no_other_argument() {
         assert_eq!(wire, line);
     }
     assert!(StatsArgument::new("").is_none() && StatsArgument::new("cachedump 1 0").is_none());
+}
+
+#[test]
+fn parts_of_messages_are_given_out_and_written() {
+    let value = Value::new(Key::new("k").unwrap(), ItemFlags(0), None, "abc");
+    assert_eq!(value.into_data(), "abc");
+    assert_eq!(Classes::new(vec![1, 63]).unwrap().as_ref(), [1, 63]);
+    let stat = StatLine::new(b"STAT pid 1").unwrap();
+    assert_eq!((stat.name(), stat.value()), (&b"pid"[..], &b"1"[..]));
+    assert!(StatLine::new(b"STAT  pid").is_none() && StatLine::new(b"END").is_none());
+    let mut wire = BytesMut::new();
+    let log = LogLine::new("ts=1.2 gid=1").unwrap();
+    Reply::Log(log).encode(&mut wire);
+    assert_eq!(wire, "ts=1.2 gid=1\n");
+    let line = "stats mysterious thing\r\n";
+    let mut wire = BytesMut::new();
+    ServerCodec::default().decode(&mut line[..].into()).unwrap().unwrap().request.encode(&mut wire);
+    assert_eq!(wire, line);
 }

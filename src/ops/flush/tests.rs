@@ -272,3 +272,40 @@ async fn a_refused_flush_says_whether_the_delay_is_what_was_refused() {
         assert_eq!(found, expected, "{how:?}, {said:?}, {answer:?}");
     }
 }
+
+/// A server whose dumps go on to list an item that was there before the flush.
+#[tokio::test(start_paused = true)]
+async fn only_a_verified_flush_walks_again_after_its_walk() {
+    for (verify, walks) in [(true, 3), (false, 1)] {
+        let began = Instant::now();
+        let is_flushed = AtomicBool::new(false);
+        let (context, heard) = server(move |line| match line {
+            "stats" => {
+                let time = began.elapsed();
+                let turns = time.as_millis() / 10;
+                Say::Text(stats(7, &format!("STAT version 1.6.45\r\nSTAT lru_maintainer_juggles {turns}\r\n")))
+            }
+            "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+            "version" => text("VERSION 1.6.45\r\n"),
+            "mn" => text("MN\r\n"),
+            "flush_all" => {
+                is_flushed.store(true, SeqCst);
+                text("OK\r\n")
+            }
+            "lru_crawler metadump hash" => Say::Text(item("shop:1", 9) + "END\r\n"),
+            line if line.starts_with("set ") => text("STORED\r\n"),
+            line if line.starts_with("gets ") && is_flushed.load(SeqCst) => text("END\r\n"),
+            line if line.starts_with("gets ") => {
+                Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
+            }
+            line if line.starts_with("md ") => text(""),
+            _ => text("ERROR\r\n"),
+        });
+        let flushed = flush(&address(), Flush::Exact { verify, keep_new: false }, &context).await;
+        assert_eq!((heard.count("lru_crawler metadump hash"), heard.count("flush_all")), (walks, 1), "{flushed:?}");
+        match flushed {
+            Ok(flushed) => assert_eq!((verify, flushed.proof, flushed.swept), (false, Some(FlushProof::Walk), Some(1))),
+            Err(error) => assert!(verify && error.kind() == FailureKind::Incomplete, "{error}"),
+        }
+    }
+}

@@ -12,6 +12,26 @@ async fn a_server_at_rest_takes_two_passes() {
     assert_eq!(heard.count(LRU_DUMP), 2);
 }
 
+/// The counts are those of the first pass alone, and each pass is told with the doubt that is left.
+#[tokio::test(start_paused = true)]
+async fn what_a_clear_counts_and_tells() {
+    let (mut context, _) = dumping("1.6.18", |number| {
+        let listed =
+            if number == 0 { item("shop:1", 2) + &item("blog:1", 3) + &item("shop:2", 4) } else { item("blog:1", 3) };
+        Say::Text(listed + "END\r\n")
+    });
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&told);
+    context.events = Events::to(move |event| {
+        if let Event::Evidence { old, doubt, .. } = event {
+            seen.lock().unwrap().push((old, doubt));
+        }
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.listed, cleared.matched, cleared.deleted, cleared.bytes), (3, 2, 2, 2 * 64), "{cleared:?}");
+    assert_eq!(*told.lock().unwrap(), [(2, None), (0, Some(0.0))]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_used_in_the_pause_is_not_at_rest() {
     // mcflush reads the counters twice at first, after the first pass, after the pause, and after each later pass.
@@ -384,6 +404,25 @@ async fn deletes_by_comparing_are_not_taken_for_other_clients() {
     let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
     assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Passes), 2, 5), "{cleared:?}");
     assert!(heard.all().iter().filter(|line| line.starts_with("cas ")).count() >= 4, "{:?}", heard.all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_deadline_in_a_wait_for_the_lru_maintainer_mcflush_says_what_may_be_left() {
+    let dumps = AtomicUsize::new(0);
+    let (mut context, _) = server(move |line| match line {
+        "stats" => Say::Text(stats(7, "STAT lru_maintainer_juggles 5\r\n")),
+        LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => Say::Text(item("shop:1", 2) + "END\r\n"),
+        LRU_DUMP => text("END\r\n"),
+        line => at_rest("1.6.18", line),
+    });
+    context.deadline = Some((Instant::now() + Duration::from_secs(10)).into_std());
+    let stop = context.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        stop.cancel();
+    });
+    let error = clear_shop(&context, ClearOptions::default()).await.error.expect("it cannot be complete").to_string();
+    assert!(error.contains("at the deadline, keys may be left"), "{error}");
 }
 
 /// A wait for the server's LRU maintainer is told once, if it is long; one that never runs is given up.
