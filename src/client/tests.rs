@@ -545,6 +545,25 @@ async fn every_kind_of_call_poisons_when_it_is_dropped() {
     client.version().await.unwrap();
 }
 
+/// A proxy closes the connection at a command that it does not know: at the first one, or at one that few proxies know.
+#[tokio::test]
+async fn a_close_is_like_a_proxy_s_at_the_first_command_and_at_those_that_proxies_lack() {
+    for (is_answered, flushes, expected) in [(false, false, true), (true, false, false), (true, true, true)] {
+        let (mut client, mut far) = pair();
+        if is_answered {
+            far.write_all(b"VERSION 1.6.45\r\n").await.unwrap();
+            client.version().await.unwrap();
+        }
+        drop(far);
+        let error = if flushes {
+            client.flush_all(FlushAll::default()).await.unwrap_err()
+        } else {
+            client.delete(key("k")).await.unwrap_err()
+        };
+        assert!(matches!(error.problem, Problem::Lost { like_a_proxy, .. } if like_a_proxy == expected), "{error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_an_error_line_the_connection_is_in_step() {
     let (mut client, mut far) = pair();

@@ -309,3 +309,32 @@ async fn only_a_verified_flush_walks_again_after_its_walk() {
         }
     }
 }
+
+/// What decides how a flush is checked is asked only where it is checked.
+#[tokio::test(start_paused = true)]
+async fn a_flush_asks_only_what_it_needs() {
+    const KNOWN: &str = "STAT pid 7\r\nSTAT version 1.6.18\r\nEND\r\n";
+    const PROXY: &str = "STAT version 1.6.45\r\nSTAT proxy_conn_requests 3\r\nEND\r\n";
+    let exact = Flush::Exact { verify: false, keep_new: false };
+    for (how, said, asked) in [
+        (Flush::Once, KNOWN, &["stats", "flush_all"][..]),
+        (Flush::Once, "STAT pid 7\r\nEND\r\n", &["stats", "flush_all"]),
+        (Flush::Once, "END\r\n", &["stats", "flush_all"]),
+        (exact, KNOWN, &["stats", "stats settings", "flush_all"]),
+        (exact, "STAT pid 7\r\nEND\r\n", &["stats", "version", "stats settings", "flush_all"]),
+        (exact, PROXY, &["stats", "flush_all"]),
+        (exact, "END\r\n", &["stats", "flush_all"]),
+    ] {
+        let (context, heard) = server(move |line| match line {
+            "stats" => text(said),
+            "version" => text("VERSION 1.6.18\r\n"),
+            "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+            "flush_all" => text("OK\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        flush(&address(), how, &context).await.unwrap();
+        let heard = heard.all();
+        let until_flush = heard.iter().position(|line| line == "flush_all").unwrap() + 1;
+        assert_eq!(&heard[..until_flush], asked, "{how:?}, {said:?}");
+    }
+}

@@ -138,10 +138,12 @@ impl Visitor for Second<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use super::*;
     use crate::ops::scripted::{Say, address, item, server, text};
+    use crate::ops::{Event, Events};
 
     #[derive(Default)]
     struct Count(u64);
@@ -186,5 +188,49 @@ mod tests {
         let Uncertainty { missing, repeated } = uncertainty.unwrap();
         assert!(missing < 30 && repeated == 0, "{missing} {repeated}");
         assert_eq!(visited(String::new(), items(0..9)).await, (0, Some(Uncertainty { missing: 0, repeated: 0 })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_cachedump_leaves_out_is_added_up() {
+        // And half of the six that are listed, as long as there are too few keys to say more.
+        for (settings, missing) in [("yes", 2 + 3 + 4 + 3), ("no", 4 + 3)] {
+            let (context, _) = server(move |line| match line {
+                "version" => text("VERSION 1.4.25\r\n"),
+                "stats settings" => Say::Text(format!("STAT lru_maintainer_thread {settings}\r\nEND\r\n")),
+                "stats items" => text(
+                    "STAT items:1:number 5\r\nSTAT items:2:number 4\r\nSTAT items:3:number 5\r\nSTAT items:4:number 1\r\nEND\r\n",
+                ),
+                "stats cachedump 1 0" => text("ITEM a [1 b; 0 s]\r\nITEM b [1 b; 0 s]\r\nITEM c [1 b; 0 s]\r\nEND\r\n"),
+                "stats cachedump 2 0" | "stats cachedump 4 0" => text("ITEM d [1 b; 0 s]\r\nEND\r\n"),
+                "stats cachedump 3 0" => text("ITEM e [1 b; 0 s]\r\nITEM f\ng [1 b; 0 s]\r\nEND\r\n"),
+                _ => text("END\r\n"),
+            });
+            let visited = visit_all(&address(), None, &context, Count::default).await.unwrap();
+            assert_eq!((visited.strategy, visited.visitor.0), (Strategy::Cachedump, 6));
+            assert_eq!(visited.uncertainty.unwrap().missing, missing, "{settings}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hash_walk_that_can_freeze_other_clients_is_warned_of() {
+        for (version, asked, is_warned) in [
+            ("1.6.18", Some(Strategy::Hash), true),
+            ("1.6.45", Some(Strategy::Hash), false),
+            ("1.6.18", Some(Strategy::Lru), false),
+            ("1.6.18", None, false),
+        ] {
+            let (mut context, _) = server(move |line| match line {
+                "version" => Say::Text(format!("VERSION {version}\r\n")),
+                _ => text("END\r\n"),
+            });
+            let warned = Arc::new(AtomicUsize::new(0));
+            let seen = Arc::clone(&warned);
+            context.events = Events::to(move |event| {
+                seen.fetch_add(usize::from(matches!(event, Event::Warning(_))), SeqCst);
+            });
+            let visited = visit_all(&address(), asked, &context, Count::default).await.unwrap();
+            assert_eq!(visited.strategy, asked.unwrap_or(Strategy::Lru));
+            assert_eq!(warned.load(SeqCst) > 0, is_warned, "{version}, {asked:?}");
+        }
     }
 }
