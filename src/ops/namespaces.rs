@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn prefixes_beyond_the_limit_are_summed() {
-        let one = Usage { keys: 1, bytes: 10, expiring: 0, oldest_access: Some(3) };
+        let one = Usage { keys: 1, bytes: 10, expiring: 1, oldest_access: Some(3) };
         let mut namespaces = Namespaces::default();
         for n in 0..Namespaces::PREFIXES_MAX + 5 {
             namespaces.count(format!("{n}:").as_bytes(), &one);
@@ -263,7 +263,7 @@ mod tests {
         namespaces.count(b"0:", &one);
         namespaces.count(b"", &one);
         assert_eq!((namespaces.others().keys, namespaces.none().keys), (5, 1));
-        assert_eq!(namespaces.sorted().first(), Some(&(&b"0:"[..], &Usage { keys: 2, bytes: 20, ..one })));
+        assert_eq!(namespaces.sorted().first(), Some(&(&b"0:"[..], &Usage { keys: 2, bytes: 20, expiring: 2, ..one })));
         assert_eq!(namespaces.total().keys, Namespaces::PREFIXES_MAX as u64 + 7);
 
         let mut both = namespaces.clone();

@@ -367,6 +367,18 @@ fn a_request_that_has_begun_is_given_back_and_is_no_end() {
     assert_eq!(whole.map(|asked| asked.request), Some(Request::MetaNoop));
 }
 
+/// Where in the stream the fault is.
+#[test]
+fn a_fault_behind_other_requests_is_told_by_its_place() {
+    let before = "set a 0 0 1\r\nx\r\nmn\r\n";
+    let mut codec = ServerCodec::default();
+    let mut buffer = BytesMut::from(format!("{before}set b 0 0 1\r\nxyz\r\n").as_bytes());
+    codec.decode(&mut buffer).unwrap().unwrap();
+    codec.decode(&mut buffer).unwrap().unwrap();
+    let error = codec.decode(&mut buffer).unwrap_err().to_string();
+    assert!(error.contains(&format!("byte {}", before.len())), "{error}");
+}
+
 #[test]
 fn an_answer_cut_at_every_byte_gives_the_same_frames() {
     for (request, wire) in ANSWERS {

@@ -488,3 +488,22 @@ impl Pace {
         self.next = self.next.max(Instant::now().checked_sub(Duration::from_millis(100)).unwrap_or(self.next)) + time;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pace_is_kept_over_many_portions_and_does_not_make_up_for_rests() {
+        let mut pace = Pace::new(NonZeroU32::new(200).unwrap());
+        let began = Instant::now();
+        assert_eq!((pace.portion, pace.next), (4, began));
+        for portions in 1..=10 {
+            pace.took(4);
+            assert_eq!((pace.next - began).as_millis(), portions * 20);
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        pace.took(4);
+        assert_eq!((Instant::now() - pace.next).as_millis(), 80);
+    }
+}

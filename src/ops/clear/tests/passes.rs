@@ -456,3 +456,40 @@ async fn a_long_wait_for_the_lru_maintainer_is_told_once() {
         }
     }
 }
+
+/// A refused delete is told by the command that was sent, and does not count as done.
+#[tokio::test(start_paused = true)]
+async fn a_refused_delete_is_told_by_its_command() {
+    for (version, refused, command) in [("1.6.18", "md shop:2 q", "md"), ("1.5.10", "delete shop:2", "delete")] {
+        let dumps = AtomicUsize::new(0);
+        let (context, _) = dumping_with(version, move |line| match line {
+            LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => {
+                Some(Say::Text(item("shop:1", 2) + &item("shop:2", 3) + &item("shop:3", 4) + "END\r\n"))
+            }
+            LRU_DUMP => Some(text("END\r\n")),
+            line if line == refused => Some(text("CLIENT_ERROR no\r\n")),
+            _ => None,
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.proof, cleared.deleted), (None, 2), "{version}: {cleared:?}");
+        let error = cleared.error.unwrap();
+        assert!(matches!(error.problem, Problem::Refusal { command: told, .. } if told == command), "{error}");
+    }
+}
+
+/// Items that another client stored after they were listed are kept, and counted.
+#[tokio::test(start_paused = true)]
+async fn what_has_another_cas_by_now_is_kept_and_counted() {
+    let dumps = AtomicUsize::new(0);
+    let (context, _) = dumping_with("1.6.18", move |line| match line {
+        LRU_DUMP if dumps.fetch_add(1, SeqCst) == 0 => {
+            Some(Say::Text((1..=6).map(|n| item(&format!("shop:{n}"), n)).collect::<String>() + "END\r\n"))
+        }
+        LRU_DUMP => Some(text("END\r\n")),
+        "md shop:2 C2 q" | "md shop:5 C5 q" => Some(text("EX\r\n")),
+        "md shop:3 C3 q" => Some(text("NF\r\n")),
+        _ => None,
+    });
+    let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+    assert_eq!((cleared.matched, cleared.deleted, cleared.kept_new), (6, 3, Some(2)), "{cleared:?}");
+}
