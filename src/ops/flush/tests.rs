@@ -9,6 +9,11 @@ use super::{Flush, FlushProof, flush};
 use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{Say, address, item, server, stats, text};
 
+/// The answer to a `gets` of the probe.
+fn probe(line: &str) -> Say {
+    Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
+}
+
 #[tokio::test(start_paused = true)]
 async fn items_stored_after_a_restart_are_new() {
     // The server restarts between the flush and the walk. It counts CAS from 1 again, so its new items look older than
@@ -29,9 +34,7 @@ async fn items_stored_after_a_restart_are_new() {
             "mn" => text("MN\r\n"),
             "lru_crawler metadump hash" => Say::Text(item("shop:1", 2) + "END\r\n"),
             line if line.starts_with("set ") => text("STORED\r\n"),
-            line if line.starts_with("gets ") => {
-                Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
-            }
+            line if line.starts_with("gets ") => probe(line),
             line if line.starts_with("md ") => text(""),
             _ => text("ERROR\r\n"),
         }
@@ -160,9 +163,7 @@ async fn verified(is_probe_there: bool, listed: String) -> Option<String> {
         }
         "lru_crawler metadump all" => Say::Text(listed.clone() + "END\r\n"),
         line if line.starts_with("set ") => text("STORED\r\n"),
-        line if line.starts_with("gets ") && (is_probe_there || !is_flushed.load(SeqCst)) => {
-            Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
-        }
+        line if line.starts_with("gets ") && (is_probe_there || !is_flushed.load(SeqCst)) => probe(line),
         line if line.starts_with("gets ") => text("END\r\n"),
         _ => text("ERROR\r\n"),
     });
@@ -199,9 +200,7 @@ async fn a_flush_without_an_answer_is_not_repeated_where_new_items_stay() {
             "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
             "flush_all" => Say::Last(String::new()),
             line if line.starts_with("set ") => text("STORED\r\n"),
-            line if line.starts_with("gets ") => {
-                Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
-            }
+            line if line.starts_with("gets ") => probe(line),
             _ => text("ERROR\r\n"),
         });
         context.patience.retries = 1;
@@ -295,9 +294,7 @@ async fn only_a_verified_flush_walks_again_after_its_walk() {
             "lru_crawler metadump hash" => Say::Text(item("shop:1", 9) + "END\r\n"),
             line if line.starts_with("set ") => text("STORED\r\n"),
             line if line.starts_with("gets ") && is_flushed.load(SeqCst) => text("END\r\n"),
-            line if line.starts_with("gets ") => {
-                Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
-            }
+            line if line.starts_with("gets ") => probe(line),
             line if line.starts_with("md ") => text(""),
             _ => text("ERROR\r\n"),
         });
