@@ -1,5 +1,5 @@
 //! Clears at full size, on each memcached: `make torture`. Fails if an old key is left or another key is deleted. A number as
-//! argument sets the number of rounds. If BENCH_WRITE is set, the tables go into docs/PERFORMANCE.md.
+//! argument sets the number of rounds, names such as `bullseye` choose the servers. If BENCH_WRITE is set, the tables go into docs/PERFORMANCE.md.
 
 #![allow(
     clippy::expect_used,
@@ -54,6 +54,12 @@ impl Clears {
 
 fn main() -> ExitCode {
     let rounds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(10);
+    let asked = |name: &String| std::env::args().any(|argument| argument == *name);
+    let mut versions: Vec<_> =
+        Version::ALL.into_iter().map(|version| (version, format!("{version:?}").to_lowercase())).collect();
+    if versions.iter().any(|(_, name)| asked(name)) {
+        versions.retain(|(_, name)| asked(name));
+    }
     let mut clean = true;
     let mut complete = Table::new(&[
         "memcached",
@@ -66,10 +72,9 @@ fn main() -> ExitCode {
     ]);
     let mut harmless =
         Table::new(&["memcached", "without mcflush", "during a clear", "`--rate 5000`", "stopped at ten moments"]);
-    for version in Version::ALL {
+    for (version, name) in versions {
         let server = Server::start(version, &["-m", "2048"]);
         server.store((0..EACH).map(|n| format!("blog:{n}")));
-        let name = format!("{version:?}").to_lowercase();
         println!("\n{name}: {EACH} keys of shop: beside {EACH} of blog:");
         println!(
             "{:26} {:>5} {:>10} {:>10} {:>6} {:>8} {:>6}",

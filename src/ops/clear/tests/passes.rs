@@ -50,6 +50,17 @@ async fn a_server_used_in_the_pause_is_not_at_rest() {
     assert!(heard.count(LRU_DUMP) > 2, "{cleared:?}");
 }
 
+/// Sets a deadline in so many seconds, at which the operation is stopped.
+fn end_in(context: &mut Context, seconds: u64) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    context.deadline = Some(deadline.into_std());
+    let stop = context.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep_until(deadline).await;
+        stop.cancel();
+    });
+}
+
 /// In the pause between two passes, or in the second one.
 #[tokio::test(start_paused = true)]
 async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
@@ -61,13 +72,7 @@ async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
                     if number == 0 { Say::Text(item("shop:1", 2) + "END\r\n") } else { Say::Silence }
                 },
             );
-        let deadline = Instant::now() + Duration::from_secs(seconds);
-        context.deadline = Some(deadline.into_std());
-        let stop = context.stop.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep_until(deadline).await;
-            stop.cancel();
-        });
+        end_in(&mut context, seconds);
         let error =
             clear_shop(&context, ClearOptions::default()).await.error.expect("it cannot be complete").to_string();
         assert!(error.contains("at the deadline, keys may be left"), "{seconds} s: {error}");
@@ -415,12 +420,7 @@ async fn at_a_deadline_in_a_wait_for_the_lru_maintainer_mcflush_says_what_may_be
         LRU_DUMP => text("END\r\n"),
         line => at_rest("1.6.18", line),
     });
-    context.deadline = Some((Instant::now() + Duration::from_secs(10)).into_std());
-    let stop = context.stop.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        stop.cancel();
-    });
+    end_in(&mut context, 10);
     let error = clear_shop(&context, ClearOptions::default()).await.error.expect("it cannot be complete").to_string();
     assert!(error.contains("at the deadline, keys may be left"), "{error}");
 }
