@@ -184,6 +184,8 @@ mod tests {
         let bound = |there, missed| Recapture { there, missed }.upper_bound();
         // What the last pass missed, no pass has found.
         assert_eq!(rate(&[100_000, ENOUGH]), bound(100_000 + ENOUGH, ENOUGH));
+        // One later pass alone does not show whether a burst hid the keys from the first.
+        assert_eq!(rate(&[5_000, 6_000]), bound(11_000, 6_000));
         // A first pass that missed more than it found met keys that were hidden from it alone.
         assert_eq!(rate(&[5_000, 5_000, 0]), bound(10_000, 5_000));
         assert_eq!(rate(&[5_000, 5_001, 0]), bound(5_001, 0));
@@ -219,6 +221,13 @@ mod tests {
         assert_eq!(clean, 8);
         let rate = evidence(&passes).miss_rate().unwrap();
         assert!((0.14..0.15).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_server_in_use_is_listed_again_without_a_pause() {
+        for passes in [&[busy(0.0, 500, 0, 0)][..], &[busy(0.0, 500, 0, 0), busy(0.5, 0, 1_000, 100)]] {
+            assert_eq!(verdict(passes), Verdict::Again(Duration::ZERO));
+        }
     }
 
     #[test]

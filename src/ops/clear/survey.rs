@@ -129,6 +129,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn similar_prefixes_are_named_only_if_no_key_is_in_scope() {
+        let (context, _) = server(|line| match line {
+            "version" => text("VERSION 1.6.38\r\n"),
+            "stats" => text("END\r\n"),
+            "lru_crawler metadump hash" => Say::Text(item("blog:1", 2) + &item("shop:1", 3) + "END\r\n"),
+            _ => text("ERROR\r\n"),
+        });
+        for (prefix, named) in [("shpo:", &["shop:", "blog:"][..]), ("shop:", &[])] {
+            let scope = Scope::of([Prefix::new(prefix).unwrap()]);
+            let survey = survey(&address(), &scope, &ClearOptions::default(), &context).await.unwrap();
+            assert_eq!(survey.nearest, named, "{prefix}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_lot_of_keys_is_told_with_those_in_scope() {
         let (mut context, _) = server(|line| match line {
             "version" => text("VERSION 1.6.38\r\n"),

@@ -1,9 +1,11 @@
 //! The engine's rules, with a scripted server and a paused clock.
 
+mod judged;
 mod passes;
 mod walks;
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -53,6 +55,41 @@ fn dumping_with(version: &'static str, answer: impl Fn(&str) -> Option<Say> + Se
     server(move |line| answer(line).unwrap_or_else(|| at_rest(version, line)))
 }
 
+/// What is told of each pass that counts: the old keys that it found, and how many are expected to be left.
+fn told_evidence(context: &mut Context) -> Arc<Mutex<Vec<(u64, Option<f64>)>>> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    context.events = Events::to(move |event| {
+        if let Event::Evidence { old, doubt, .. } = event {
+            seen.lock().unwrap().push((old, doubt));
+        }
+    });
+    told
+}
+
+/// Stops the operation in so many seconds.
+fn stop_in(context: &Context, seconds: u64) {
+    let stop = context.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        stop.cancel();
+    });
+}
+
+/// Sets a deadline in so many seconds, at which the operation is stopped.
+fn end_in(context: &mut Context, seconds: u64) {
+    context.deadline = Some((Instant::now() + Duration::from_secs(seconds)).into_std());
+    stop_in(context, seconds);
+}
+
+/// What cannot be proven, and what to do.
+fn unproven(cleared: Cleared) -> (String, &'static str) {
+    match cleared.error.expect("it is not complete").problem {
+        Problem::Unproven { what, instead } => (what, instead),
+        problem => panic!("{problem}"),
+    }
+}
+
 fn kind(cleared: &Cleared) -> Option<FailureKind> {
     cleared.error.as_ref().map(crate::error::Error::kind)
 }
@@ -69,16 +106,11 @@ async fn a_crawler_that_is_never_free_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn within_a_deadline_a_taken_crawler_is_waited_for() {
     let (mut context, _) = dumping("1.6.38", |_| text("BUSY currently processing crawler request\r\n"));
-    let deadline = Instant::now() + Duration::from_secs(500);
-    context.deadline = Some(deadline.into_std());
-    let stop = context.stop.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep_until(deadline).await;
-        stop.cancel();
-    });
+    let began = Instant::now();
+    end_in(&mut context, 500);
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!(kind(&cleared), Some(FailureKind::Deadline));
-    assert!(Instant::now() >= deadline);
+    assert!(began.elapsed() >= Duration::from_secs(500));
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,11 +267,7 @@ async fn a_stop_ends_a_clear_within_a_timeout() {
                 context.connector = Connector::by(|_| std::future::pending());
             }
             let began = Instant::now();
-            let stop = context.stop.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                stop.cancel();
-            });
+            stop_in(&context, 1);
             let cleared = clear_shop(&context, ClearOptions::default()).await;
             assert_eq!(kind(&cleared), Some(FailureKind::Interrupted), "{version}, at {command:?}: {cleared:?}");
             let took = began.elapsed();

@@ -20,13 +20,7 @@ async fn what_a_clear_counts_and_tells() {
             if number == 0 { item("shop:1", 2) + &item("blog:1", 3) + &item("shop:2", 4) } else { item("blog:1", 3) };
         Say::Text(listed + "END\r\n")
     });
-    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = std::sync::Arc::clone(&told);
-    context.events = Events::to(move |event| {
-        if let Event::Evidence { old, doubt, .. } = event {
-            seen.lock().unwrap().push((old, doubt));
-        }
-    });
+    let told = told_evidence(&mut context);
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!((cleared.listed, cleared.matched, cleared.deleted, cleared.bytes), (3, 2, 2, 2 * 64), "{cleared:?}");
     assert_eq!(*told.lock().unwrap(), [(2, None), (0, Some(0.0))]);
@@ -50,17 +44,6 @@ async fn a_server_used_in_the_pause_is_not_at_rest() {
     assert!(heard.count(LRU_DUMP) > 2, "{cleared:?}");
 }
 
-/// Sets a deadline in so many seconds, at which the operation is stopped.
-fn end_in(context: &mut Context, seconds: u64) {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    context.deadline = Some(deadline.into_std());
-    let stop = context.stop.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep_until(deadline).await;
-        stop.cancel();
-    });
-}
-
 /// In the pause between two passes, or in the second one.
 #[tokio::test(start_paused = true)]
 async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
@@ -77,6 +60,22 @@ async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
             clear_shop(&context, ClearOptions::default()).await.error.expect("it cannot be complete").to_string();
         assert!(error.contains("at the deadline, keys may be left"), "{seconds} s: {error}");
     }
+}
+
+/// What the passes may have missed is told only if there was a pass, and only if it is the deadline that ended them.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_says_nothing_of_missed_keys_is_told_as_what_it_is() {
+    let (mut context, _) = dumping("1.6.18", |_| Say::Silence);
+    end_in(&mut context, 4);
+    assert_eq!(kind(&clear_shop(&context, ClearOptions::default()).await), Some(FailureKind::Deadline));
+
+    let (context, _) = dumping("1.6.18", |number| if number == 0 { text("END\r\n") } else { Say::Last(String::new()) });
+    assert_eq!(kind(&clear_shop(&context, ClearOptions::default()).await), Some(FailureKind::Lost));
+
+    // In the pause after the first pass.
+    let (context, _) = dumping("1.6.18", |_| text("END\r\n"));
+    stop_in(&context, 1);
+    assert_eq!(kind(&clear_shop(&context, ClearOptions::default()).await), Some(FailureKind::Interrupted));
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,6 +104,8 @@ async fn a_key_that_never_goes_ends_incomplete() {
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)));
     assert_eq!(heard.count(LRU_DUMP), 40);
+    let (what, _) = unproven(cleared);
+    assert!(what.contains("at 40 passes") && !what.contains("-C"), "the server has CAS: {what}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,9 +221,19 @@ async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
     let key = format!("shop:{}%20", "x".repeat(230));
     let (context, heard) = dumping("1.6.18", move |_| Say::Text(item(&key, 2).replace("%2520", "%20") + "END\r\n"));
     let cleared = clear_shop(&context, ClearOptions::default()).await;
-    assert!(heard.count(LRU_DUMP) > 1, "{cleared:?}");
+    assert_eq!(heard.count(LRU_DUMP), 2, "more passes would list it again: {cleared:?}");
     let error = cleared.error.expect("the key is left");
     assert!(matches!(error.problem, Problem::OutOfReach { count: 1, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_out_of_reach_that_is_gone_in_the_end_is_not_left() {
+    let key = format!("shop:{}%20", "x".repeat(230));
+    let line = item(&key, 2).replace("%2520", "%20");
+    let (context, _) =
+        dumping("1.6.18", move |number| Say::Text(if number == 0 { line.clone() } else { String::new() } + "END\r\n"));
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!((cleared.proof, cleared.passes), (Some(ClearProof::Passes), 2), "{cleared:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,7 +310,7 @@ async fn keys_that_dumps_of_old_servers_leave_out_are_counted() {
         ("1.5.7", 2, None),
         ("UNKNOWN", 4, Some("2 keys")),
     ] {
-        let (context, _) = dumping_with(version, move |line| match line {
+        let (context, heard) = dumping_with(version, move |line| match line {
             LRU_DUMP => Some(text(if version == "1.4.33" { "" } else { "END\r\n" })),
             "stats settings" => {
                 Some(Say::Text(format!("STAT cas_enabled yes\r\nSTAT lru_crawler_tocrawl {limit}\r\nEND\r\n")))
@@ -314,6 +325,8 @@ async fn keys_that_dumps_of_old_servers_leave_out_are_counted() {
                 assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)), "{cleared:?}");
                 let error = cleared.error.unwrap().to_string();
                 assert!(error.contains(&format!("at most {hidden} may be left")), "{error}");
+                assert!(error.contains("lru_crawler tocrawl 0"), "{error}");
+                assert_eq!(heard.count(LRU_DUMP), 2 + 6, "six more, in case the server moves them: {version}");
             }
         }
     }
@@ -333,14 +346,6 @@ async fn by_cachedump(classes: &[(u32, u64)], dump: String, deleted: &'static st
         _ => None,
     });
     clear_shop(&context, ClearOptions { strategy: asked, ..ClearOptions::default() }).await
-}
-
-/// What cannot be proven, and what to do.
-fn unproven(cleared: Cleared) -> (String, &'static str) {
-    match cleared.error.expect("it is not complete").problem {
-        Problem::Unproven { what, instead } => (what, instead),
-        problem => panic!("{problem}"),
-    }
 }
 
 const CHOOSE: &str = "let mcflush choose how keys are listed, or flush the whole instance";

@@ -121,7 +121,7 @@ async fn a_dump_is_not_asked_for_while_another_crawl_runs() {
 async fn keys_stored_behind_the_walk_before_the_mark_do_not_count_as_left() {
     let verify = ClearOptions { verify: true, ..ClearOptions::default() };
     // The mark has CAS 50. The second key was stored before the mark, where the first walk had passed.
-    for (listed_by, proof, walks) in [(1, Some(ClearProof::Walk), 3), (9, None, 3)] {
+    for (listed_by, proof, walks) in [(0, Some(ClearProof::Walk), 2), (1, Some(ClearProof::Walk), 3), (9, None, 3)] {
         let (context, heard) = dumping("1.6.38", move |number| {
             let newer = item("shop:2", 40);
             Say::Text(
@@ -157,6 +157,74 @@ async fn what_a_verifying_walk_still_lists_is_named() {
     let error = cleared.error.expect("they are there each time").to_string();
     assert!(error.contains("still listed 4 keys"), "{error}");
     assert!(error.contains("such as shop%3A1 shop%3A2 shop%3A3;"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_cas_a_key_that_each_walk_lists_counts_as_left() {
+    let (context, _) = dumping_with("1.6.38", |line| match line {
+        HASH_DUMP => Some(Say::Text(item("shop:1", 0) + "END\r\n")),
+        line if line.starts_with("mg ") => Some(text("HD c0\r\n")),
+        _ => None,
+    });
+    let cleared = clear_shop(&context, ClearOptions { verify: true, ..ClearOptions::default() }).await;
+    assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)), "{cleared:?}");
+}
+
+/// Another client's touch, which gives no new CAS, takes the expiry of an old item after the first walk.
+#[tokio::test(start_paused = true)]
+async fn an_old_item_that_meets_the_filter_only_in_the_verifying_walks_counts_as_left() {
+    let (context, _) = dumping("1.6.38", |number| {
+        let expiry = if number == 0 { "exp=1764009999" } else { "exp=-1" };
+        Say::Text(item("shop:1", 2).replace("exp=-1", expiry) + "END\r\n")
+    });
+    let filter = Filter { no_expiry: true, ..Filter::default() };
+    let cleared = clear_shop(&context, ClearOptions { filter, verify: true, ..ClearOptions::default() }).await;
+    assert_eq!((cleared.proof, kind(&cleared)), (None, Some(FailureKind::Incomplete)), "{cleared:?}");
+}
+
+/// Until 1.6.23 an item that the server moves to another slab page gets a new CAS, so an old one looks new.
+#[tokio::test(start_paused = true)]
+async fn items_moved_during_a_walk_matter_only_where_new_items_are_kept_and_moved_ones_look_new() {
+    for (version, keep_new, is_moved, is_complete) in [
+        ("1.6.20", true, true, false),
+        ("1.6.20", true, false, true),
+        ("1.6.20", false, true, true),
+        ("1.6.38", true, true, true),
+    ] {
+        let walks = AtomicU32::new(0);
+        let (context, _) = dumping_with(version, move |line| match line {
+            HASH_DUMP => {
+                walks.fetch_add(1, SeqCst);
+                Some(Say::Text(item("shop:1", 2) + "END\r\n"))
+            }
+            "stats" => {
+                let moved = if is_moved { walks.load(SeqCst) } else { 0 };
+                Some(Say::Text(stats(7, &format!("STAT slab_reassign_rescues {moved}\r\n"))))
+            }
+            _ => None,
+        });
+        let cleared = clear_shop(&context, ClearOptions { keep_new, ..ClearOptions::default() }).await;
+        assert_eq!(cleared.proof.is_some(), is_complete, "{version}, {keep_new}, {is_moved}: {cleared:?}");
+        if !is_complete {
+            let (what, instead) = unproven(cleared);
+            assert!(what.contains("moved items look new") && instead.contains("without keeping new items"), "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_after_a_flush_is_made_again_only_where_flushes_compare_times() {
+    for (version, cas, walks) in [("1.6.20", "yes", 1), ("1.6.20", "no", 2), ("1.6.38", "yes", 2)] {
+        let answer = flushed(version, || 3);
+        let (context, heard) = server(move |line| match line {
+            HASH_DUMP => text("END\r\n"),
+            "stats settings" => Say::Text(format!("STAT cas_enabled {cas}\r\nEND\r\n")),
+            line => answer(line).unwrap(),
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        let made = (cleared.proof, heard.count(HASH_DUMP));
+        assert_eq!(made, (Some(ClearProof::Walk), walks), "{version}, {cas}: {cleared:?}");
+    }
 }
 
 /// A server whose LRU maintainer runs every 10 ms from now on, and that reports how often it was flushed.
@@ -235,6 +303,24 @@ async fn keys_that_are_not_where_they_were_listed_are_not_called_clear() {
     assert!(cleared.error.is_some_and(|error| error.to_string().contains("several servers")));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_walk_counts_if_at_least_half_of_its_keys_were_there_to_be_deleted() {
+    for (there, walks) in [(5, 1), (4, 2)] {
+        let dumps = AtomicUsize::new(0);
+        let (context, heard) = server(move |line| match line {
+            HASH_DUMP if dumps.fetch_add(1, SeqCst) == 0 => {
+                Say::Text((0..10).map(|n| item(&format!("shop:{n}"), 2)).collect::<String>() + "END\r\n")
+            }
+            HASH_DUMP => text("END\r\n"),
+            line if (there..10).any(|n| line == format!("md shop:{n} q")) => text("NF\r\n"),
+            line => at_rest("1.6.38", line),
+        });
+        let cleared = clear_shop(&context, ClearOptions::default()).await;
+        assert_eq!((cleared.deleted, heard.count(HASH_DUMP)), (there, walks), "{cleared:?}");
+        assert_eq!(cleared.proof, Some(ClearProof::Walk), "{cleared:?}");
+    }
+}
+
 /// With a rate, most keys may have expired when their turn comes, and others are stored meanwhile.
 #[tokio::test(start_paused = true)]
 async fn keys_that_expired_before_they_were_deleted_are_no_sign_of_another_server() {
@@ -249,4 +335,20 @@ async fn keys_that_expired_before_they_were_deleted_are_no_sign_of_another_serve
     });
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), 2), "{cleared:?}");
+}
+
+/// So that a count on a screen moves.
+#[tokio::test(start_paused = true)]
+async fn listed_keys_are_told_from_time_to_time_though_none_is_in_scope() {
+    let lines = item("blog:1", 2).repeat(70_000);
+    let (mut context, _) = dumping("1.6.38", move |_| Say::Text(lines.clone() + "END\r\n"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    context.events = Events::to(move |event| {
+        if let Event::Listed { keys, .. } = event {
+            seen.lock().unwrap().push(keys);
+        }
+    });
+    clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(*told.lock().unwrap(), [1 << 16, 70_000 - (1 << 16)]);
 }
