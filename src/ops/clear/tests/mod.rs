@@ -55,8 +55,11 @@ fn dumping_with(version: &'static str, answer: impl Fn(&str) -> Option<Say> + Se
     server(move |line| answer(line).unwrap_or_else(|| at_rest(version, line)))
 }
 
-/// What is told of each pass that counts: the old keys that it found, and how many are expected to be left.
-fn told_evidence(context: &mut Context) -> Arc<Mutex<Vec<(u64, Option<f64>)>>> {
+/// What is told of a pass: the old keys that it found, and how many are expected to be left.
+type ToldPass = (u64, Option<f64>);
+
+/// The passes that the context's events tell of from now on.
+fn told_evidence(context: &mut Context) -> Arc<Mutex<Vec<ToldPass>>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
     context.events = Events::to(move |event| {
