@@ -188,7 +188,7 @@ mod tests {
             }
         }));
         assert!(results.next().await.is_some());
-        assert!(running.load(SeqCst) > 0);
+        assert_eq!(running.load(SeqCst), JOBS.get(), "the next server's has begun in its place");
         drop(results);
         let all_left = async {
             while running.load(SeqCst) > 0 {

@@ -1,6 +1,7 @@
 //! Conversations in memory: the bytes that the client sends, the server's answer, and the caller's result.
 
 mod methods;
+mod pipelines;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -322,13 +323,15 @@ async fn a_refusal_is_told_by_its_meaning() {
 /// An error line after several `noreply` commands may answer any of them, so none of them counts as done.
 #[tokio::test]
 async fn noreply_commands_before_an_error_are_all_in_doubt() {
-    let (mut client, mut far) = pair();
-    let mut pipeline = client.pipeline();
-    let [a, b] = ["a", "b"].map(|name| pipeline.push(Call::noreply(Delete::new(key(name)))));
-    far.write_all(b"SERVER_ERROR out of memory\r\nVERSION 1\r\n").await.unwrap();
-    let mut answers = pipeline.send().await.unwrap();
-    assert!(answers.take(a).is_err() && answers.take(b).is_err());
-    assert!(!client.is_poisoned());
+    for error in ["SERVER_ERROR out of memory", "CLIENT_ERROR bad command line format"] {
+        let (mut client, mut far) = pair();
+        let mut pipeline = client.pipeline();
+        let [a, b] = ["a", "b"].map(|name| pipeline.push(Call::noreply(Delete::new(key(name)))));
+        far.write_all(format!("{error}\r\nVERSION 1\r\n").as_bytes()).await.unwrap();
+        let mut answers = pipeline.send().await.unwrap();
+        assert!(answers.take(a).is_err() && answers.take(b).is_err());
+        assert!(!client.is_poisoned());
+    }
 }
 
 /// A pipeline holds its commands in memory; the client keeps none of it.
@@ -382,6 +385,17 @@ async fn a_turn_ends_when_something_went_out_and_when_an_answer_came() {
     let begun = tokio::time::Instant::now();
     assert_eq!(client.turn().await.unwrap_err().kind(), FailureKind::Timeout);
     assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_a_request_piece_by_piece_is_not_silent() {
+    let (near, mut far) = duplex(64);
+    let mut client = Client::new(near, "in-memory".parse().unwrap(), Duration::from_secs(5));
+    (0..20).for_each(|_| client.put(&Request::Version).unwrap());
+    for _ in 0..2 {
+        assert!(client.turn().await.unwrap().is_none(), "a piece went out");
+        far.read_exact(&mut [0; 64]).await.unwrap();
+    }
 }
 
 #[tokio::test]

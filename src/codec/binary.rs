@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn an_error_tells_how_many_bytes_came_before_it() {
+        let said = response(0x0b, 0, b"", b"1.6.18");
+        let mut buffer = BytesMut::from(&[&said[..], b"ERROR\r\n"].concat()[..]);
+        let mut codec = BinaryCodec::default();
+        codec.decode(&mut buffer).unwrap().unwrap();
+        let error = codec.decode(&mut buffer).unwrap_err().to_string();
+        assert!(error.contains("at byte 30: \"ERROR"), "{error}");
+    }
+
+    #[test]
     fn a_close_inside_a_response() {
         let whole = response(0x0b, 0, b"", b"1.6.18");
         for length in 1..whole.len() {

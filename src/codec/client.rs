@@ -470,14 +470,32 @@ impl Decoder for ClientCodec {
 mod tests {
     use super::*;
     use crate::protocol::Key;
+    use crate::protocol::crawler::{CrawlTarget, Metadump};
     use crate::protocol::retrieval::Retrieve;
+    use crate::protocol::stats::StatsGroup;
+
+    const STATS: Request = Request::Stats(StatsGroup::General);
+    const METADUMP: Request = Request::Metadump(Metadump { target: CrawlTarget::All });
+
+    fn get() -> Request {
+        Request::Retrieve(Retrieve::new(Key::new("k").unwrap()))
+    }
+
+    fn asked(request: Request, limits: Limits) -> ClientCodec {
+        let mut codec = ClientCodec::new(limits);
+        codec.encode(request, &mut BytesMut::new()).unwrap();
+        codec
+    }
+
+    /// How many items of these bytes are shown.
+    fn shown(codec: &mut ClientCodec, wire: &str) -> u64 {
+        codec.visit(&mut BytesMut::from(wire), |_| ControlFlow::Continue(()))
+    }
 
     /// The line is parsed once. After that, a further byte costs a comparison of lengths, and the buffer does not grow.
     #[test]
     fn a_value_that_comes_byte_by_byte_is_only_waited_for() {
-        let mut codec = ClientCodec::default();
-        let get = Request::Retrieve(Retrieve::new(Key::new("k").unwrap()));
-        codec.encode(get, &mut BytesMut::new()).unwrap();
+        let mut codec = asked(get(), Limits::default());
         let mut buffer = BytesMut::from("VALUE k 0 1048576\r\n");
         assert!(codec.decode(&mut buffer).unwrap().is_none());
         let (scanned, memory) = (codec.lines.clone(), buffer.as_ptr());
@@ -491,5 +509,59 @@ mod tests {
         assert_eq!(info.count_total, 0);
         buffer.put_u8(b'\n');
         assert!(matches!(codec.decode(&mut buffer).unwrap().unwrap().reply, Reply::Value(_)));
+    }
+    #[test]
+    fn the_search_for_a_line_end_goes_on_where_it_ended() {
+        let mut codec = asked(STATS, Limits::default());
+        assert!(codec.decode(&mut BytesMut::from("STAT a")).unwrap().is_none());
+        let scanned = codec.lines.clone();
+        assert_eq!(shown(&mut codec, "STAT a"), 0);
+        assert_eq!(codec.lines, scanned);
+    }
+
+    #[test]
+    fn a_value_as_large_as_the_limits_is_taken_and_a_larger_one_refused() {
+        let wire = "VALUE k 0 4\r\nabcd\r\n";
+        for (line, value, fits) in [(13, 4, true), (12, 4, false), (13, 3, false)] {
+            let limits = Limits { line, value, ..Limits::default() };
+            assert_eq!(shown(&mut asked(get(), limits), wire), u64::from(fits), "{limits:?}");
+            let decoded = asked(get(), limits).decode(&mut BytesMut::from(wire));
+            assert_eq!(decoded.is_ok(), fits, "{limits:?}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn items_that_were_shown_count_towards_the_limit() {
+        let mut codec = asked(STATS, Limits { items: 3, ..Limits::default() });
+        let two = "STAT a 1\r\nSTAT b 2\r\n";
+        assert_eq!((shown(&mut codec, two), shown(&mut codec, two)), (2, 1));
+    }
+
+    #[test]
+    fn what_is_no_line_of_the_listing_is_refused() {
+        let value = "VALUE a 0 1\r\nx\r\n";
+        for (request, wire) in [(STATS, value), (METADUMP, value), (METADUMP, "key= exp=-1\n")] {
+            let decoded = asked(request, Limits::default()).decode(&mut BytesMut::from(wire));
+            assert!(matches!(decoded, Err(CodecError::Malformed { offset: 0, .. })), "{wire}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_inside_a_line_does_not_end_it() {
+        let mut buffer = BytesMut::from("key=a\rx\nkey=b\n");
+        let answer = asked(METADUMP, Limits::default()).decode(&mut buffer).unwrap().unwrap();
+        assert!(matches!(&answer.reply, Reply::Metadump(item) if item.as_bytes() == b"key=a\rx"), "{answer:?}");
+        assert_eq!(buffer, "key=b\n");
+    }
+
+    #[test]
+    fn an_empty_line_that_is_kept_is_kept_as_it_was_spelled() {
+        for (empty, spelled) in [("\r\n", None), ("\n", Some("\n"))] {
+            let mut codec = asked(Request::Version, Limits::default()).keep_blank_lines();
+            let mut buffer = BytesMut::from(["CLIENT_ERROR x\r\n", empty].concat().as_bytes());
+            codec.decode(&mut buffer).unwrap().unwrap();
+            let answer = codec.decode(&mut buffer).unwrap().unwrap();
+            assert_eq!((answer.reply, answer.spelling.line()), (Reply::Blank, spelled.map(str::as_bytes)));
+        }
     }
 }

@@ -110,9 +110,10 @@ mod tests {
     use tokio_util::codec::{Decoder, Encoder};
 
     use super::*;
-    use crate::codec::{Answer, Limits};
-    use crate::protocol::Reply;
+    use crate::codec::{Answer, Limits, Role};
+    use crate::protocol::meta::MetaGet;
     use crate::protocol::retrieval::{Keys, Retrieve};
+    use crate::protocol::{MetaKey, Reply};
 
     /// The values that a client takes together, and those between them that only `decode` reads, wherever the buffer ends.
     #[test]
@@ -202,5 +203,17 @@ mod tests {
             }
             assert!(answers(defaults, &wire, 0, true).1 > 1);
         }
+    }
+    #[test]
+    fn quiet_requests_before_and_among_those_put_together_may_all_be_answered() {
+        let quiet = Request::MetaGet(MetaGet { quiet: true, ..MetaGet::new(MetaKey::for_bytes("k").unwrap()) });
+        let (mut codec, mut requests) = (ClientCodec::default(), EncodedRequests::default());
+        codec.encode(quiet.clone(), &mut BytesMut::new()).unwrap();
+        requests.push(&quiet);
+        requests.push(&Request::MetaNoop);
+        codec.put_encoded(requests, &mut BytesMut::new()).unwrap();
+        let mut buffer = BytesMut::from("HD\r\nHD\r\nMN\r\n");
+        let roles = [(); 3].map(|()| codec.decode(&mut buffer).unwrap().unwrap().role);
+        assert_eq!(roles, [Role::Quiet, Role::Quiet, Role::Last]);
     }
 }

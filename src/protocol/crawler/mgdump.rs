@@ -174,5 +174,8 @@ mod tests {
         assert_eq!(decoded(b"mg shop:1").as_deref(), Some(&b"shop:1"[..]));
         assert_eq!(decoded(b"mg AAE= b").as_deref(), Some(&b"\0\x01"[..]));
         assert_eq!(decoded(b"mg AAE! b"), None);
+        let of_length = |length| decoded(&[b"mg ", &b"A".repeat(length)[..], b" b"].concat());
+        assert_eq!(of_length(248).map(|key| key.len()), Some(186));
+        assert_eq!(of_length(252), None, "no server stores a key of this length");
     }
 }
