@@ -73,7 +73,7 @@
 //! let mut client = Client::new(near, "in-memory".parse()?, Duration::from_secs(5));
 //! client.set(NewItem::new(Key::new("greeting")?, "hello").expiring(60.into())).await?;
 //! let value = client.get(Key::new("greeting")?).await?.ok_or("a miss")?;
-//! assert_eq!(value.data(), "hello");
+//! assert_eq!(value.data(), b"hello");
 //! assert!(client.get(Key::new("farewell")?).await?.is_none());
 //! # Ok(())
 //! # }

@@ -64,9 +64,9 @@ impl Call<()> {
 
 /// The key of a request for the item of one key.
 #[inline]
-pub(super) fn into_single_key(request: Request) -> Option<Key> {
+pub(super) const fn single_key(request: &Request) -> Option<&Key> {
     match request {
-        Request::Retrieve(retrieve) => retrieve.keys.into_single(),
+        Request::Retrieve(retrieve) => retrieve.keys.single(),
         _ => None,
     }
 }
@@ -251,9 +251,9 @@ impl OpenCall {
     }
 
     /// Adds a part of the answer to the earlier ones. `key` is the key of a command that asks for one.
-    pub(super) fn part(&self, key: Option<&Key>, parts: &mut Parts, reply: Reply) -> Result<(), Problem> {
+    pub(super) fn part(&self, key: Option<&[u8]>, parts: &mut Parts, reply: Reply) -> Result<(), Problem> {
         if let (Some(key), Reply::Value(value)) = (key, &reply)
-            && value.key() != key.as_bytes()
+            && value.key() != key
         {
             return Err(Problem::Unexpected { command: self.name });
         }

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Framed, FramedParts};
 
 pub use self::call::{Call, Noreply};
-use self::call::{Heard, Parts, into_single_key, refusal};
+use self::call::{Heard, Parts, refusal, single_key};
 pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSetOutcome, Recache};
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
@@ -98,6 +98,8 @@ pub struct Client<T = Connection> {
     is_flushed: bool,
     /// The call whose answer has not been read to its end.
     unfinished: Option<&'static str>,
+    /// The number of commands in the last pipeline, up to a limit.
+    pipelined: usize,
     /// How to connect again to find out why the server is silent; none if the connection came from elsewhere.
     way: Option<(Resolver, Access)>,
 }
@@ -168,6 +170,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             answered: false,
             is_flushed: true,
             unfinished: None,
+            pipelined: 0,
             way: None,
         }
     }
@@ -339,7 +342,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// Takes the whole answer to a request for the item of one key, as [`ClientCodec::take_item`] does.
     #[inline]
-    fn take_item(&mut self, key: &mut Option<Key>) -> Option<Option<Value>> {
+    fn take_item(&mut self, key: &[u8]) -> Option<Option<Value>> {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
         let taken = self.framed.codec_mut().take_item(&mut buffer, key);
         *self.framed.read_buffer_mut() = buffer;
@@ -402,7 +405,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             match role {
                 Role::Last => break reply,
                 Role::Part => {
-                    asked.part(key.as_ref(), &mut parts, reply).map_err(|problem| self.error(problem))?;
+                    asked
+                        .part(key.as_ref().map(Key::as_bytes), &mut parts, reply)
+                        .map_err(|problem| self.error(problem))?;
                 }
                 Role::Quiet => return Err(self.refused(reply)),
             }
@@ -428,7 +433,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     fn ask(&mut self, doing: &'static str, request: Request) -> Result<Option<Key>, Error> {
         self.enter(doing)?;
         self.put(&request)?;
-        Ok(into_single_key(request))
+        Ok(single_key(&request).cloned())
     }
 
     /// The single reply to a request.

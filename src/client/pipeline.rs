@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, into_single_key, refusal};
+use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, refusal, single_key};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, EncodedRequests, Role};
 use crate::error::{Error, Problem};
@@ -43,9 +44,14 @@ pub struct Pipeline<'c, T> {
     /// Unique within this process.
     id: u64,
     commands: Vec<Command>,
-    /// The same, encoded.
+    /// The keys of the commands that ask for the item of one key, one after the other.
+    keys: Vec<u8>,
+    /// The commands, encoded.
     encoded: EncodedRequests,
 }
+
+/// A pipeline begins with room for as many commands as the last one had, but for no more than this.
+const LIKELY_MAX: usize = 1024;
 
 /// Fetches the answer to one command of a [`Pipeline`].
 #[must_use = "it is needed to find out whether the command succeeded"]
@@ -88,8 +94,8 @@ impl Answers {
 #[derive(Debug)]
 struct Command {
     asked: OpenCall,
-    /// The key of a command that asks for the item of one key, until its answer has come.
-    key: Option<Key>,
+    /// The length of the key of a command that asks for the item of one key; 0 for every other command.
+    key_len: usize,
 }
 
 #[derive(Debug)]
@@ -103,11 +109,13 @@ impl<T> Client<T> {
     /// Begins a pipeline.
     pub fn pipeline(&mut self) -> Pipeline<'_, T> {
         static BEGUN: AtomicU64 = AtomicU64::new(0);
+        let likely = self.pipelined;
         Pipeline {
             client: self,
             id: BEGUN.fetch_add(1, Relaxed),
-            commands: Vec::new(),
-            encoded: EncodedRequests::default(),
+            commands: Vec::with_capacity(likely),
+            keys: Vec::new(),
+            encoded: EncodedRequests::with_capacity(likely),
         }
     }
 }
@@ -126,7 +134,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
             *opaque = Opaque::new(at.to_string());
         }
         self.encoded.push(&request);
-        self.commands.push(Command { asked, key: into_single_key(request) });
+        // Copied, so that the memory of the caller's key is free again at once.
+        let key = single_key(&request).map_or(&[][..], Key::as_bytes);
+        self.keys.extend_from_slice(key);
+        self.commands.push(Command { asked, key_len: key.len() });
         Ticket { of: self.id, at, read }
     }
 
@@ -141,11 +152,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     pub async fn send(mut self) -> Result<Answers, Error> {
         let pushed = self.commands.len();
         self.close();
-        let Self { client, id, commands, encoded } = self;
+        let Self { client, id, commands, keys, encoded } = self;
         client.enter("a pipeline")?;
         client.put_encoded(encoded)?;
-        let outcomes = Vec::with_capacity(commands.len());
-        let mut answers = Hearing { commands, outcomes, front: 0, parts: Parts::None, errors: Vec::new() };
+        client.pipelined = pushed.min(LIKELY_MAX);
+        let mut answers = Hearing {
+            outcomes: Vec::with_capacity(commands.len()),
+            commands,
+            front: 0,
+            keys: keys.into(),
+            parts: Parts::None,
+            errors: Vec::new(),
+        };
         answers.skip_quiet();
         loop {
             while answers.hear_item(client) {}
@@ -188,6 +206,8 @@ struct Hearing {
     outcomes: Vec<Outcome>,
     /// The next command that is always answered; after the last of them, the fence.
     front: usize,
+    /// The keys of the commands from `front` on.
+    keys: Bytes,
     /// The replies so far of an answer that has begun.
     parts: Parts,
     /// Error lines that answer quiet commands before `front`.
@@ -207,9 +227,10 @@ impl Hearing {
             return self.hear_quiet(reply);
         }
         self.settle(self.front)?;
-        let Command { asked, key } = self.commands.get(self.front).ok_or(UNEXPECTED)?;
+        let Command { asked, key_len } = self.commands.get(self.front).ok_or(UNEXPECTED)?;
         if role == Role::Part {
-            return asked.part(key.as_ref(), &mut self.parts, reply);
+            let key = self.keys.get(..*key_len).filter(|key| !key.is_empty());
+            return asked.part(key, &mut self.parts, reply);
         }
         if asked.leaves_data_behind(&reply) {
             return Err(refusal(asked.name, reply));
@@ -223,14 +244,16 @@ impl Hearing {
     /// before it.
     fn hear_item<T: AsyncRead + AsyncWrite + Unpin>(&mut self, client: &mut Client<T>) -> bool {
         let is_next = self.outcomes.len() == self.front && matches!(self.parts, Parts::None);
-        let command = self.commands.get_mut(self.front).filter(|_| is_next);
-        let Some(value) = command.and_then(|command| client.take_item(&mut command.key)) else { return false };
+        let command = self.commands.get(self.front).filter(|command| is_next && command.key_len > 0);
+        let key = command.and_then(|command| self.keys.get(..command.key_len));
+        let Some(value) = key.and_then(|key| client.take_item(key)) else { return false };
         self.settle_front(value.map_or(Heard::One(Reply::End), Heard::Item));
         true
     }
 
     fn settle_front(&mut self, heard: Heard) {
         self.outcomes.push(Outcome::Heard(heard));
+        self.keys.advance(self.commands.get(self.front).map_or(0, |command| command.key_len));
         self.front += 1;
         self.skip_quiet();
     }

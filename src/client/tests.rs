@@ -102,7 +102,7 @@ async fn retrieval() {
     ] {
         let said = if cas.is_some() { "VALUE k 5 3 9\r\nabc\r\nEND\r\n" } else { "VALUE k 5 3\r\nabc\r\nEND\r\n" };
         let value = answer_to(call, sent, said).await.unwrap().unwrap();
-        assert_eq!((&value.data()[..], value.flags(), value.cas()), (&b"abc"[..], ItemFlags(5), cas));
+        assert_eq!((value.data(), value.flags(), value.cas()), (&b"abc"[..], ItemFlags(5), cas));
     }
     assert_eq!(answer_to(Call::get(key("k")), "get k\r\n", "END\r\n").await.unwrap(), None);
     let keys = Keys::new(vec![key("a"), key("b"), key("c")]).unwrap();

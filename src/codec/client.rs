@@ -40,7 +40,7 @@ use crate::protocol::{BlockLine, ErrorKind, Expect, Part, Reply, Request, Spelli
 ///
 /// let mut buffer = BytesMut::from("VALUE a 0 3\r\nabc\r\nEND\r\n");
 /// let value = codec.decode(&mut buffer)?.unwrap();
-/// assert!(matches!(value.reply, Reply::Value(value) if value.data() == "abc"));
+/// assert!(matches!(value.reply, Reply::Value(value) if value.data() == b"abc"));
 /// let end = codec.decode(&mut buffer)?.unwrap();
 /// assert_eq!((end.reply, end.role), (Reply::End, Role::Last));
 /// # Ok::<(), mcflush::codec::CodecError>(())
@@ -225,11 +225,9 @@ impl ClientCodec {
         self.in_flight.more_listed(1);
         self.lines.taken(length);
         buffer.advance(header.key_start);
-        let key = buffer.split_to(header.key_len).freeze();
-        buffer.advance(length - data - 2 - header.key_start - header.key_len);
-        let data = buffer.split_to(data).freeze();
+        let block = buffer.split_to(length - 2 - header.key_start).freeze();
         buffer.advance(2);
-        Some(Reply::Value(Value::from_parts(key, header, data)))
+        Some(Reply::Value(Value::from_block(block, &header, data)))
     }
 
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, CodecError> {
@@ -330,10 +328,12 @@ impl ClientCodec {
                     _ => Spelling::other(Bytes::copy_from_slice(line)),
                 };
                 buffer.advance(header.key_start);
-                let key = buffer.split_to(header.key_len).freeze();
-                buffer.advance(extent.line - header.key_start - header.key_len);
-                let data = buffer.split_to(extent.data).freeze();
-                Answer { reply: Reply::Value(Value::from_parts(key, header, data)), role: Role::Part, spelling }
+                let value = buffer.split_to(extent.line + extent.data - header.key_start).freeze();
+                Answer {
+                    reply: Reply::Value(Value::from_block(value, &header, extent.data)),
+                    role: Role::Part,
+                    spelling,
+                }
             }
             BlockLine::MetaValue(flags_start) => {
                 let line = buffer.split_to(extent.line).freeze();

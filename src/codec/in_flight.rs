@@ -115,6 +115,11 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    #[cfg(feature = "client")]
+    pub(super) fn with_capacity(requests: usize) -> Self {
+        Self { entries: VecDeque::with_capacity(requests), ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, request: &Request) {
         match request.quiet() {
             Some(quiet) => self.tail.add(quiet),

@@ -93,7 +93,7 @@ impl<'a> Arbitrary<'a> for Stat {
 
 impl<'a> Arbitrary<'a> for Value {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Self::new(u.arbitrary()?, u.arbitrary()?, u.arbitrary()?, bytes(u)?))
+        Ok(Self::new(&u.arbitrary()?, u.arbitrary()?, u.arbitrary()?, bytes(u)?))
     }
 }
 

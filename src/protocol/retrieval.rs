@@ -1,10 +1,13 @@
 //! The retrieval commands `get`, `gets`, `gat`, `gats`, and the `VALUE` blocks that answer them.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use nom::Parser;
 use nom::combinator::{consumed, map_opt, opt};
 use nom::multi::many1;
 
+use super::escape::Escaped;
 use super::key::Key;
 use super::line::{Grammar, decimal_len, key, keyword, leading_decimal, number, put_decimal, whole, word, word_len};
 use super::scalar::{Cas, Exptime, ItemFlags};
@@ -52,8 +55,8 @@ impl Keys {
 
     /// The key, if there is only one.
     #[cfg(feature = "client")]
-    pub(crate) fn into_single(self) -> Option<Key> {
-        match self.0 {
+    pub(crate) const fn single(&self) -> Option<&Key> {
+        match &self.0 {
             Held::One(key) => Some(key),
             Held::Several(_) => None,
         }
@@ -135,39 +138,45 @@ impl Retrieve {
     }
 }
 
-/// An item: `VALUE KEY FLAGS LENGTH [CAS]` with its data block. Key and data are slices of the read buffer.
+/// An item: `VALUE KEY FLAGS LENGTH [CAS]` with its data block. A value that was read is a slice of the read buffer.
 ///
 /// ```
 /// use mcflush::protocol::{Cas, ItemFlags, Key, Reply, retrieval::Value};
-/// let value = Value::new(Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
-/// assert_eq!((value.key(), &value.data()[..]), (&b"a"[..], &b"abc"[..]));
+/// let value = Value::new(&Key::new("a")?, ItemFlags(5), Some(Cas(7)), "abc");
+/// assert_eq!((value.key(), value.data()), (&b"a"[..], &b"abc"[..]));
 /// let mut wire = bytes::BytesMut::new();
 /// Reply::Value(value).encode(&mut wire);
 /// assert_eq!(wire, &b"VALUE a 5 3 7\r\nabc\r\n"[..]);
 /// # Ok::<(), mcflush::protocol::KeyError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Value {
-    key: Bytes,
+    /// The key is at the front, the data at the end. One slice holds both, because making and dropping a second one takes
+    /// longer than finding them.
+    block: Bytes,
+    key_len: usize,
+    data_len: usize,
     flags: ItemFlags,
     cas: Option<Cas>,
-    data: Bytes,
 }
 
 impl Value {
-    /// The reply for an item that the server found.
-    pub fn new(key: Key, flags: ItemFlags, cas: Option<Cas>, data: impl Into<Bytes>) -> Self {
-        Self { key: key.into_bytes(), flags, cas, data: data.into() }
+    /// The reply for an item that the server found. Copies key and data.
+    #[must_use]
+    pub fn new(key: &Key, flags: ItemFlags, cas: Option<Cas>, data: impl AsRef<[u8]>) -> Self {
+        let (key, data) = (key.as_bytes(), data.as_ref());
+        Self { block: [key, data].concat().into(), key_len: key.len(), data_len: data.len(), flags, cas }
     }
 
-    pub(crate) const fn from_parts(key: Bytes, header: ValueHeader, data: Bytes) -> Self {
-        Self { key, flags: header.flags, cas: header.cas, data }
+    /// Takes a block from the first byte of its key to the last byte of its data.
+    pub(crate) const fn from_block(block: Bytes, header: &ValueHeader, data_len: usize) -> Self {
+        Self { block, key_len: header.key_len, data_len, flags: header.flags, cas: header.cas }
     }
 
     /// The key as the server sent it: without spaces, otherwise not checked.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        &self.key
+        self.block.get(..self.key_len).unwrap_or_default()
     }
 
     /// The flags, which a client stored with the data.
@@ -184,27 +193,49 @@ impl Value {
 
     /// The data.
     #[must_use]
-    pub const fn data(&self) -> &Bytes {
-        &self.data
+    pub fn data(&self) -> &[u8] {
+        self.block.get(self.data_start()..).unwrap_or_default()
     }
 
     /// The data, without a copy.
     #[must_use]
-    pub fn into_data(self) -> Bytes {
-        self.data
+    pub fn into_data(mut self) -> Bytes {
+        self.block.advance(self.data_start());
+        self.block
+    }
+
+    const fn data_start(&self) -> usize {
+        self.block.len() - self.data_len
     }
 
     pub(super) fn encode_line(&self, out: &mut BytesMut) {
         out.put_slice(b"VALUE ");
-        out.put_slice(&self.key);
+        out.put_slice(self.key());
         out.put_u8(b' ');
         put_decimal(out, self.flags.0);
         out.put_u8(b' ');
-        put_decimal(out, self.data.len() as u64);
+        put_decimal(out, self.data_len as u64);
         if let Some(cas) = self.cas {
             out.put_u8(b' ');
             cas.encode(out);
         }
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        let fields = |value: &Self| (value.flags, value.cas);
+        fields(self) == fields(other) && self.key() == other.key() && self.data() == other.data()
+    }
+}
+
+impl Eq for Value {}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flags, cas, .. } = self;
+        let (key, data) = (Escaped(self.key()), Escaped(self.data()));
+        write!(f, "Value {{ key: {key}, {flags:?}, {cas:?}, data: {data} }}")
     }
 }
 

@@ -47,7 +47,7 @@ fn each_classic_command(version: Version) {
         assert_eq!(client.append(key("k"), "5").await.unwrap(), ReplaceOutcome::Stored);
         assert_eq!(client.prepend(key("k"), "4").await.unwrap(), ReplaceOutcome::Stored);
         let value = client.gets(key("k")).await.unwrap().unwrap();
-        assert_eq!((&value.data()[..], value.flags()), (&b"415"[..], ItemFlags(7)));
+        assert_eq!((value.data(), value.flags()), (&b"415"[..], ItemFlags(7)));
         let cas = value.cas().unwrap();
         assert_eq!(client.incr(key("k"), 5).await.unwrap(), Some(420));
         assert_eq!(client.decr(key("k"), 500).await.unwrap(), Some(0));
@@ -58,7 +58,7 @@ fn each_classic_command(version: Version) {
         assert_eq!(client.incr(key("k"), 5).await.unwrap_err().kind(), FailureKind::Server);
         assert_eq!(client.touch(key("k"), minute).await.unwrap(), TouchOutcome::Touched);
         assert_eq!(client.touch(key("none"), minute).await.unwrap(), TouchOutcome::Missing);
-        assert_eq!(client.gat(key("k"), minute).await.unwrap().unwrap().data(), "word");
+        assert_eq!(client.gat(key("k"), minute).await.unwrap().unwrap().data(), b"word");
         client.set(NewItem::new(key("l"), "")).await.unwrap();
         let keys = Keys::new(["k", "none", "l"].map(key).to_vec()).unwrap();
         let values = client.get_many(keys).await.unwrap();

@@ -116,7 +116,7 @@ fn a_named_group_of_statistics_is_no_other_argument() {
 
 #[test]
 fn parts_of_messages_are_given_out_and_written() {
-    let value = Value::new(Key::new("k").unwrap(), ItemFlags(0), None, "abc");
+    let value = Value::new(&Key::new("k").unwrap(), ItemFlags(0), None, "abc");
     assert_eq!(value.into_data(), "abc");
     assert_eq!(Classes::new(vec![1, 63]).unwrap().as_ref(), [1, 63]);
     let stat = StatLine::new(b"STAT pid 1").unwrap();

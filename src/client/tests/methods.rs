@@ -16,7 +16,7 @@ async fn methods_send_the_command_of_their_name() {
     const STORED: &str = "STORED\r\n";
     const VALUE: &str = "VALUE k 5 3 9\r\nabc\r\nEND\r\n";
     let never = Exptime::NEVER;
-    let data = |value: Option<Value>| value.map(|value| value.data().clone());
+    let data = |value: Option<Value>| value.map(Value::into_data);
     let abc = || Some(Bytes::from("abc"));
     method(async |client| client.set(item()).await, "set k 5 60 3\r\nabc\r\n", STORED).await;
     let added = method(async |client| client.add(item()).await, "add k 5 60 3\r\nabc\r\n", "NOT_STORED\r\n").await;

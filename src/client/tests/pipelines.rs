@@ -13,6 +13,32 @@ async fn a_get_of_several_keys_in_a_pipeline_gets_all_their_values() {
     assert_eq!(values.iter().map(Value::key).collect::<Vec<_>>(), [b"a", b"c"]);
 }
 
+/// Wherever the answers are cut, each value goes to the `get` of its key, and a value of another key to none.
+#[tokio::test]
+async fn each_get_of_a_pipeline_gets_the_value_of_its_own_key() {
+    const SAID: &str = "VALUE long:key 0 1\r\n1\r\nEND\r\nSTORED\r\nEND\r\nVALUE b 0 2\r\n22\r\nEND\r\n";
+    for (said, is_answered) in [(SAID.to_owned(), true), (SAID.replace("VALUE b", "VALUE l"), false)] {
+        for cut in 0..said.len() {
+            let (mut client, mut far) = pair();
+            let mut pipeline = client.pipeline();
+            let first = pipeline.push(Call::get(key("long:key")));
+            let _ = (pipeline.push(Call::set(item())), pipeline.push(Call::get(key("missing"))));
+            let last = pipeline.push(Call::get(key("b")));
+            let (head, rest) = said.split_at(cut);
+            let answering = async {
+                far.write_all(head.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+                far.write_all(rest.as_bytes()).await.unwrap();
+            };
+            let (answers, ()) = tokio::join!(pipeline.send(), answering);
+            assert_eq!(answers.is_ok(), is_answered, "{answers:?}");
+            let Ok(mut answers) = answers else { continue };
+            assert_eq!(answers.take(first).unwrap().unwrap().data(), b"1");
+            assert_eq!(answers.take(last).unwrap().unwrap().data(), b"22");
+        }
+    }
+}
+
 /// The error line ends what the server says to the quiet command, so the next line is the answer to the `get`.
 #[tokio::test]
 async fn a_get_after_a_quiet_command_that_failed_has_its_own_answer() {

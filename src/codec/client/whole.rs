@@ -6,7 +6,7 @@ use super::ClientCodec;
 use crate::codec::CodecError;
 use crate::codec::in_flight::{InFlight, Line};
 use crate::protocol::retrieval::{Value, ValueBlock};
-use crate::protocol::{Expect, Key, Part, Request};
+use crate::protocol::{Expect, Part, Request};
 
 const CRLF: usize = b"\r\n".len();
 
@@ -18,6 +18,11 @@ pub(crate) struct EncodedRequests {
 }
 
 impl EncodedRequests {
+    /// With room for this many requests in flight.
+    pub(crate) fn with_capacity(requests: usize) -> Self {
+        Self { bytes: BytesMut::new(), in_flight: InFlight::with_capacity(requests) }
+    }
+
     pub(crate) fn push(&mut self, request: &Request) {
         request.encode(&mut self.bytes);
         self.in_flight.push(request);
@@ -60,19 +65,18 @@ impl ClientCodec {
         let blocks = buffer.split_to(taken).freeze();
         let mut at = 0;
         values.extend(headers.into_iter().map(|(header, data, length)| {
-            let (key, end) = (at + header.key_start, at + length - b"\r\n".len());
+            let block = blocks.slice(at + header.key_start..at + length - CRLF);
             at += length;
-            Value::from_parts(blocks.slice(key..key + header.key_len), header, blocks.slice(end - data..end))
+            Value::from_block(block, &header, data)
         }));
     }
 
     /// Takes the answer to a request for the item of one key, `None` for a miss, if all of it is at the front of the
-    /// buffer and spelled as usual. The key goes into the value.
+    /// buffer and spelled as usual.
     /// [`decode`](tokio_util::codec::Decoder::decode) reads any other answer.
     #[inline]
-    pub(crate) fn take_item(&mut self, buffer: &mut BytesMut, key: &mut Option<Key>) -> Option<Option<Value>> {
+    pub(crate) fn take_item(&mut self, buffer: &mut BytesMut, key: &[u8]) -> Option<Option<Value>> {
         const END: &[u8] = b"END\r\n";
-        let asked = key.as_ref()?;
         if self.in_flight.has_begun() || self.listed_next() != Some(Expect::Values) {
             return None;
         }
@@ -83,16 +87,15 @@ impl ClientCodec {
         }
         let (block, length) = ValueBlock::new(buffer)?;
         let is_whole = buffer.get(length..).is_some_and(|rest| rest.starts_with(END));
-        if !is_whole || block.key() != asked.as_bytes() || !self.allows(Part::Value(block), length) {
+        if !is_whole || block.key() != key || !self.allows(Part::Value(block), length) {
             return None;
         }
         let (header, data_len) = (block.header(), block.data().len());
-        let key = key.take()?;
-        let mut data = buffer.split_to(length - CRLF);
-        data.advance(data.len() - data_len);
+        buffer.advance(header.key_start);
+        let block = buffer.split_to(length - CRLF - header.key_start).freeze();
         buffer.advance(CRLF + END.len());
         self.item_taken(length + END.len());
-        Some(Some(Value::from_parts(key.into_bytes(), header, data.freeze())))
+        Some(Some(Value::from_block(block, &header, data_len)))
     }
 
     /// Ends an answer of this length.
@@ -113,7 +116,7 @@ mod tests {
     use crate::codec::{Answer, Limits, Role};
     use crate::protocol::meta::MetaGet;
     use crate::protocol::retrieval::{Keys, Retrieve};
-    use crate::protocol::{MetaKey, Reply};
+    use crate::protocol::{Key, MetaKey, Reply};
 
     /// The values that a client takes together, and those between them that only `decode` reads, wherever the buffer ends.
     #[test]
@@ -166,7 +169,7 @@ mod tests {
             for part in [&wire[..cut], &wire[cut..]] {
                 buffer.put_slice(part);
                 loop {
-                    let item = whole.then(|| codec.take_item(&mut buffer, &mut Some(Key::new("k").unwrap())));
+                    let item = whole.then(|| codec.take_item(&mut buffer, b"k"));
                     if let Some(value) = item.flatten() {
                         replies.extend(value.map(|value| format!("{:?}", Reply::Value(value))));
                         replies.push(format!("{:?}", Reply::End));
