@@ -112,6 +112,8 @@ mod tests {
             })
         );
         assert_eq!(of(&[("get_hits", "7"), ("cmd_set", "5")]).map(|found| found.uses), Some(12));
+        let between = of(&[("get_hits", "7"), ("cmd_set", "5"), ("slab_reassign_running", "0")]);
+        assert_eq!(between.map(|found| found.is_rescuing), Some(false));
     }
 
     #[test]
@@ -132,18 +134,26 @@ mod tests {
 
     #[test]
     fn what_may_have_happened_between_two_moments() {
-        let before = Activity { uses: 5, turns: Some(9), rescued: 2, ..Activity::default() };
+        let before = Activity { uses: 5, moves: 4, turns: Some(9), rescued: 2, ..Activity::default() };
         let moved = [Activity { rescued: 3, ..before }, Activity { is_rescuing: true, ..before }];
-        let reset = [Activity { uses: 0, ..before }, Activity { turns: Some(1), ..before }];
-        for (others, is_reset) in [(moved, false), (reset, true)] {
-            for after in others {
+        let reset =
+            [Activity { uses: 0, ..before }, Activity { moves: 3, ..before }, Activity { turns: Some(1), ..before }];
+        for (others, is_reset) in [(&moved[..], false), (&reset, true)] {
+            for &after in others {
                 assert!(Activity::may_have_moved(Some(before), Some(after)), "{after:?}");
                 assert_eq!(Activity::are_reset(Some(before), Some(after)), is_reset, "{after:?}");
             }
         }
-        let later = Activity { uses: 6, turns: Some(10), ..before };
+        let later = Activity { uses: 6, moves: 5, turns: Some(10), ..before };
         assert!(
             !Activity::may_have_moved(Some(before), Some(later)) && !Activity::are_reset(Some(before), Some(later))
         );
+    }
+
+    #[test]
+    fn counters_that_come_or_go_say_nothing_of_moves_and_so_exclude_none() {
+        let counted = Some(Activity::default());
+        assert!(Activity::may_have_moved(None, counted) && Activity::may_have_moved(counted, None));
+        assert!(!Activity::may_have_moved(None, None), "a server that never counts them is taken as it is");
     }
 }

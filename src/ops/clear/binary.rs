@@ -89,7 +89,7 @@ impl std::fmt::Debug for BinaryDeleter {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -100,16 +100,29 @@ mod tests {
     use crate::ops::Connector;
     use crate::ops::scripted::address;
 
-    /// A server that answers each delete with these bytes and closes.
-    fn answering(bytes: &'static [u8]) -> (Context, Arc<AtomicUsize>) {
+    /// A response to a delete.
+    pub(in crate::ops::clear) fn response(status: u8) -> Vec<u8> {
+        let mut header = vec![0; HEADER];
+        (header[0], header[1], header[7]) = (0x81, 4, status);
+        header
+    }
+
+    /// A server that answers the deletes of each connection with these bytes (none: with silence), and closes after the
+    /// last.
+    pub(in crate::ops::clear) fn answering(answers: &[Vec<u8>]) -> (Context, Arc<AtomicUsize>) {
         let connections = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&connections);
+        let (counted, answers) = (Arc::clone(&connections), answers.to_vec());
         let connector = Connector::by(move |_| {
             counted.fetch_add(1, SeqCst);
             let (near, mut far) = duplex(1024);
+            let answers = answers.clone();
             tokio::spawn(async move {
-                far.read_exact(&mut [0; HEADER + 3]).await.unwrap();
-                far.write_all(bytes).await.unwrap();
+                for answer in answers {
+                    if far.read_exact(&mut [0; HEADER + 3]).await.is_err() {
+                        return;
+                    }
+                    far.write_all(&answer).await.unwrap();
+                }
             });
             async { Ok(Box::new(near) as Connection) }
         });
@@ -118,7 +131,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_connection_is_no_refusal() {
-        let (context, connections) = answering(&[0x81, 4, 0]);
+        let (context, connections) = answering(&[vec![0x81, 4, 0]]);
         let mut deleter = BinaryDeleter::default();
         for times in 1..=2 {
             let error = deleter.delete(&address(), &context, b"a b", 0).await.unwrap_err();
@@ -129,11 +142,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_answers_text_refuses() {
-        let (context, connections) = answering(b"ERROR\r\nERROR\r\nERROR\r\nERROR\r\n");
+        let (context, connections) = answering(&[b"ERROR\r\nERROR\r\nERROR\r\nERROR\r\n".to_vec()]);
         let mut deleter = BinaryDeleter::default();
         for _ in 0..2 {
             assert_eq!(deleter.delete(&address(), &context, b"a b", 0).await.unwrap(), None);
         }
         assert_eq!(connections.load(SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_refuses_a_delete_is_not_asked_again() {
+        let (context, connections) = answering(&[response(0x81), response(0)]);
+        let mut deleter = BinaryDeleter::default();
+        for _ in 0..2 {
+            assert_eq!(deleter.delete(&address(), &context, b"a b", 0).await.unwrap(), None);
+        }
+        assert_eq!(connections.load(SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_silence_at_the_first_delete_shows_that_a_server_takes_none() {
+        let (context, connections) = answering(&[response(0), Vec::new(), Vec::new()]);
+        let mut deleter = BinaryDeleter::default();
+        for times in 1..=2 {
+            let deletion = deleter.delete(&address(), &context, b"a b", 0).await.unwrap();
+            assert_eq!((deletion, connections.load(SeqCst)), (Some(Deletion::Deleted), times));
+            let error = deleter.delete(&address(), &context, b"a b", 0).await.unwrap_err();
+            assert_eq!(error.kind(), FailureKind::Timeout, "{error}");
+        }
     }
 }

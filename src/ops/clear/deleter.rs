@@ -491,7 +491,31 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::ops::clear::ClearOptions;
+    use crate::ops::clear::binary::tests::{answering, response};
+    use crate::ops::dialect::Dialect;
+    use crate::ops::listing::{Strategy, Way};
+    use crate::ops::scripted::address;
+    use crate::protocol::admin::ServerVersion;
+    use crate::scope::Scope;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_binary_protocol_answers_is_counted() {
+        let (context, _) = answering(&[0, 1, 2, 2].map(response));
+        let (server, scope, options) = (address(), Scope::everything(), ClearOptions::default());
+        let dialect = Dialect::of(&ServerVersion::new("1.6.18".to_owned()).unwrap());
+        let shared = Shared::new(&server, &scope, &options, &context, Way { strategy: Strategy::Lru, dialect });
+        let mut deleter = Deleter::new(&shared);
+        let record = Record { key: Bytes::from_static(b"a b"), cas: 7 };
+        let mut sent = Sent::new(Batch::from_bytes(BatchFormat::Keys, Bytes::new()));
+        for _ in 0..4 {
+            deleter.delete_by_binary_protocol(&record, &mut sent).await.unwrap();
+        }
+        assert_eq!((sent.deleted, shared.not_found.load(Relaxed), sent.kept), (1, 1, 2));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_pace_is_kept_over_many_portions_and_does_not_make_up_for_rests() {

@@ -142,3 +142,42 @@ impl Batches for Reader<'_> {
         Ok(Some(batch.into_bytes()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::scripted::{address, server, text, told};
+
+    fn answer(line: &str) -> crate::ops::scripted::Say {
+        match line {
+            "version" => text("VERSION 1.6.38\r\n"),
+            "mn" => text("MN\r\n"),
+            "md shop:2 q" => text("NF\r\n"),
+            line if line.starts_with("md ") => text(""),
+            _ => text("ERROR\r\n"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn named_keys_are_counted_and_told() {
+        let (mut context, _) = server(answer);
+        let told = told(&mut context);
+        let longest = "x".repeat(KEY_MAX);
+        let keys = ["shop:1", "shop:2", "y", &longest].map(|key| Ok(Bytes::copy_from_slice(key.as_bytes())));
+        let found = delete(&address(), keys.into_iter(), None, &context).await;
+        let counts = (found.named, found.deleted, found.missing, found.unreachable);
+        assert!(counts == (4, 3, 1, 0) && found.error.is_none(), "{found:?}");
+        assert_eq!(*told.lock().unwrap(), (4, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_key_by_its_length_is_an_error_and_is_not_sent() {
+        for length in [0, KEY_MAX + 1] {
+            let (context, heard) = server(answer);
+            let found = delete(&address(), [Ok(Bytes::from("x".repeat(length)))].into_iter(), None, &context).await;
+            let error = found.error.expect("no command can name it").to_string();
+            assert!(error.contains(&format!("has 1 to 250 bytes, but this one has {length}")), "{error}");
+            assert!(!heard.all().iter().any(|line| line.starts_with("md ")), "{:?}", heard.all());
+        }
+    }
+}

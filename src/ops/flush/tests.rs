@@ -15,34 +15,42 @@ fn probe(line: &str) -> Say {
 }
 
 #[tokio::test(start_paused = true)]
-async fn items_stored_after_a_restart_are_new() {
-    // The server restarts between the flush and the walk. It counts CAS from 1 again, so its new items look older than
-    // the probe.
-    let (mut context, heard) = server({
-        let is_flushed = AtomicBool::new(false);
-        move |line| match line {
-            "stats" => {
-                let pid = if is_flushed.load(SeqCst) { 8 } else { 7 };
-                Say::Text(stats(pid, "STAT version 1.6.45\r\n"))
+async fn a_walk_after_a_flush_keeps_items_stored_since_and_all_of_a_restarted_server() {
+    // If the server restarts between the flush and the walk, it counts CAS from 1 again, so its new items look older
+    // than the probe.
+    for is_restarted in [false, true] {
+        let (mut context, heard) = server({
+            let is_flushed = AtomicBool::new(false);
+            move |line| match line {
+                "stats" => {
+                    let pid = if is_restarted && is_flushed.load(SeqCst) { 8 } else { 7 };
+                    Say::Text(stats(pid, "STAT version 1.6.45\r\n"))
+                }
+                "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+                "flush_all" => {
+                    is_flushed.store(true, SeqCst);
+                    text("OK\r\n")
+                }
+                "version" => text("VERSION 1.6.45\r\n"),
+                "mn" => text("MN\r\n"),
+                "lru_crawler metadump hash" => Say::Text(item("shop:1", 2) + &item("shop:2", 51) + "END\r\n"),
+                line if line.starts_with("set ") => text("STORED\r\n"),
+                line if line.starts_with("gets ") => probe(line),
+                line if line.starts_with("md ") => text(""),
+                _ => text("ERROR\r\n"),
             }
-            "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
-            "flush_all" => {
-                is_flushed.store(true, SeqCst);
-                text("OK\r\n")
-            }
-            "version" => text("VERSION 1.6.45\r\n"),
-            "mn" => text("MN\r\n"),
-            "lru_crawler metadump hash" => Say::Text(item("shop:1", 2) + "END\r\n"),
-            line if line.starts_with("set ") => text("STORED\r\n"),
-            line if line.starts_with("gets ") => probe(line),
-            line if line.starts_with("md ") => text(""),
-            _ => text("ERROR\r\n"),
+        });
+        context.patience.retries = 0;
+        let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await;
+        let deletes = heard.all().iter().filter(|line| line.starts_with("md ")).count();
+        if is_restarted {
+            assert_eq!((flushed.map_err(|error| error.kind()), deletes), (Err(FailureKind::Incomplete), 0));
+        } else {
+            let flushed = flushed.unwrap();
+            assert_eq!((flushed.proof, flushed.swept, flushed.kept_new), (Some(FlushProof::Walk), Some(1), Some(1)));
+            assert!(deletes == 1 && heard.count("md shop:1 C2 q") == 1, "{:?}", heard.all());
         }
-    });
-    context.patience.retries = 0;
-    let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await;
-    assert_eq!(flushed.map_err(|error| error.kind()), Err(FailureKind::Incomplete));
-    assert!(!heard.all().iter().any(|line| line.starts_with("md ")), "{:?}", heard.all());
+    }
 }
 
 #[tokio::test(start_paused = true)]

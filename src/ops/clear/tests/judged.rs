@@ -84,7 +84,7 @@ async fn after_moves_passes_are_judged_anew_if_a_mark_told_old_keys_from_new_one
         let evidence = told_evidence(&mut context);
         let cleared = clear_shop(&context, ClearOptions::default()).await;
         assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
-        let old: Vec<_> = evidence.lock().unwrap().iter().map(|(old, _)| *old).collect();
+        let old: Vec<_> = evidence.lock().unwrap().iter().map(|(_, old, _)| *old).collect();
         assert!(old.starts_with(&told) && (mark == 0 || old.len() == told.len()), "{told:?}: {old:?}");
     }
 }
@@ -134,7 +134,7 @@ async fn expired_keys_of_the_first_cachedump_are_keys_like_others() {
     let told = told_evidence(&mut context);
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
-    assert_eq!(*told.lock().unwrap(), [(1, None), (0, Some(0.0))]);
+    assert_eq!(*told.lock().unwrap(), [(1, 1, None), (2, 0, Some(0.0))]);
 }
 
 /// Passes are three runs of the LRU maintainer apart, counted from the beginning of the earlier one.

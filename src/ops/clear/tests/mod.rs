@@ -1,5 +1,7 @@
 //! The engine's rules, with a scripted server and a paused clock.
 
+mod ages;
+mod deletes;
 mod judged;
 mod passes;
 mod walks;
@@ -19,6 +21,11 @@ use crate::scope::{Prefix, Scope};
 const HASH_DUMP: &str = "lru_crawler metadump hash";
 const LRU_DUMP: &str = "lru_crawler metadump all";
 
+/// Whether this command gives an item a new CAS.
+fn is_mark(line: &str) -> bool {
+    line.starts_with("md ") && line.split(' ').any(|flag| flag == "I")
+}
+
 /// The answer of a server at rest, of this version, to every command but its dumps.
 fn at_rest(version: &str, line: &str) -> Say {
     match line {
@@ -26,7 +33,7 @@ fn at_rest(version: &str, line: &str) -> Say {
         "stats" => Say::Text(stats(7, "")),
         "stats settings" => text("STAT cas_enabled yes\r\nSTAT lru_segmented yes\r\nEND\r\n"),
         "mn" => text("MN\r\n"),
-        line if line.ends_with(" I") => text("HD\r\n"),
+        line if is_mark(line) => text("HD\r\n"),
         line if line.starts_with("mg ") => text("HD c50\r\n"),
         line if line.starts_with("md ") => text(""),
         line if line.starts_with("append ") => text("STORED\r\n"),
@@ -39,6 +46,10 @@ fn at_rest(version: &str, line: &str) -> Say {
 
 async fn clear_shop(context: &Context, options: ClearOptions) -> Cleared {
     clear(&address(), &Scope::of([Prefix::new("shop:").unwrap()]), &options, context).await
+}
+
+fn keeping_new() -> ClearOptions {
+    ClearOptions { keep_new: true, ..ClearOptions::default() }
 }
 
 /// A server whose dumps are made by their number, from 0.
@@ -55,17 +66,18 @@ fn dumping_with(version: &'static str, answer: impl Fn(&str) -> Option<Say> + Se
     server(move |line| answer(line).unwrap_or_else(|| at_rest(version, line)))
 }
 
-/// What is told of a pass: the old keys that it found, and how many are expected to be left.
-type ToldPass = (u64, Option<f64>);
+/// What is told of a pass: its number, the old keys that it found, and how many are expected to be left.
+type ToldPass = (u32, u64, Option<f64>);
 
 /// The passes that the context's events tell of from now on.
 fn told_evidence(context: &mut Context) -> Arc<Mutex<Vec<ToldPass>>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
-    context.events = Events::to(move |event| {
-        if let Event::Evidence { old, doubt, .. } = event {
-            seen.lock().unwrap().push((old, doubt));
-        }
+    let began = AtomicU32::new(0);
+    context.events = Events::to(move |event| match event {
+        Event::Pass(number) => began.store(number, SeqCst),
+        Event::Evidence { old, doubt, .. } => seen.lock().unwrap().push((began.load(SeqCst), old, doubt)),
+        _ => {}
     });
     told
 }
@@ -194,14 +206,14 @@ async fn a_prefix_whose_items_the_filter_leaves_is_not_misspelt() {
 #[tokio::test(start_paused = true)]
 async fn new_items_are_kept() {
     let keep_new = ClearOptions { keep_new: true, ..ClearOptions::default() };
-    for (version, delete) in [("1.6.38", "md shop:2 C3 q"), ("1.6.9", "cas shop:2 0 -1 0 3")] {
+    for (version, delete, proof) in [("1.6.38", "md shop:2 C3 q", "walk"), ("1.6.9", "cas shop:2 0 -1 0 3", "passes")] {
         let (context, heard) = dumping(version, |number| {
             let old = item("shop:1", 2) + &item("shop:2", 3);
             // The mark has CAS 50.
             Say::Text(if number == 0 { old } else { String::new() } + &item("shop:3", 51) + "END\r\n")
         });
         let cleared = clear_shop(&context, keep_new).await;
-        assert!(cleared.proof.is_some(), "{cleared:?}");
+        assert_eq!(cleared.proof.map(|proof| proof.as_str()), Some(proof), "{cleared:?}");
         assert_eq!((cleared.deleted, cleared.kept_new), (2, Some(u64::from(cleared.passes))), "{version}: {cleared:?}");
         let lines = heard.all();
         assert!(heard.count(delete) == 1 && !lines.iter().any(|line| line.starts_with("md shop:3")), "{lines:?}");
