@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::error::Problem;
+    use crate::ops::Events;
     use crate::ops::scripted::address;
 
     #[test]
@@ -110,5 +111,14 @@ mod tests {
             assert_eq!(tried.load(SeqCst), tries);
             assert!((least..least + 50).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopped_operation_announces_no_further_try() {
+        let context = Context::default().with_events(Events::to(|event| panic!("{event:?}")));
+        context.stop.cancel();
+        let lost = Problem::Lost { doing: "version", source: None, like_a_proxy: false };
+        let error = Retries::new(&context).after(Error { server: address(), problem: lost }).await.unwrap_err();
+        assert!(matches!(error.problem, Problem::Lost { .. }), "{error}");
     }
 }

@@ -168,6 +168,7 @@ mod tests {
             ("1.6.45", &[CAS, ("lru_crawler", "yes"), ("dump_enabled", "yes")][..], Plan::Walk, true),
             ("1.6.45", &[NO_CAS, ("lru_crawler", "yes")], Plan::Walk, false),
             ("1.6.19", &[CAS], Plan::Walk, true),
+            ("1.6.19", &[CAS, ("lru_crawler", "no")], Plan::Twice, false),
             ("1.6.45", &[CAS, ("lru_crawler", "no")], Plan::Twice, false),
             ("1.6.38", &[CAS, ("dump_enabled", "no")], Plan::Twice, false),
             ("1.6.18", &[CAS, ("lru_crawler", "no")], Plan::Cas, true),

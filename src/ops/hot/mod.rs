@@ -197,6 +197,7 @@ async fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     use super::*;
@@ -229,18 +230,45 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn servers_that_show_no_log() {
-        for (reply, words) in [
-            ("ERROR\r\n", "since 1.4.26"),
-            ("CLIENT_ERROR watch commands not allowed\r\n", "switched off"),
-            ("SERVER_ERROR Command not supported\r\n", "not supported"),
+        for (reply, asked, words) in [
+            ("ERROR\r\n", 2, "since 1.4.26"),
+            ("CLIENT_ERROR bad command line format\r\n", 2, "bad command line format"),
+            ("CLIENT_ERROR watch commands not allowed\r\n", 1, "switched off"),
+            ("SERVER_ERROR Command not supported\r\n", 1, "not supported"),
         ] {
-            let (context, _) = server(move |line| if line == "stats" { text("END\r\n") } else { text(reply) });
+            let (context, heard) = server(move |line| if line == "stats" { text("END\r\n") } else { text(reply) });
             let error = hot(&address(), &second(), &context, |_| {}).await.unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
+            // An older server is asked again, without the stream that it does not know.
+            assert_eq!(heard.all().iter().filter(|line| line.starts_with("watch ")).count(), asked, "{reply}");
         }
         let (context, heard) = server(|_| text("STAT proxy_conn_requests 4\r\nEND\r\n"));
         let error = hot(&address(), &second(), &context, |_| {}).await.unwrap_err();
         assert!(error.kind() == FailureKind::Disabled && heard.all() == ["stats"], "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn statistics_that_are_refused_are_done_without_and_a_lost_connection_is_told() {
+        for (answer, watched) in [("ERROR\r\n", 1), ("", 0)] {
+            let (context, heard) = server(move |line| match line {
+                "stats" if answer.is_empty() => Say::Last(String::new()),
+                "stats" => text(answer),
+                _ => text("OK\r\n"),
+            });
+            let seen = hot(&address(), &second(), &context, |_| {}).await;
+            assert_eq!(heard.count("watch fetchers mutations evictions deletions"), watched);
+            let lines = seen.map(|seen| seen.lines).map_err(|error| error.kind());
+            assert_eq!(lines, if watched > 0 { Ok(0) } else { Err(FailureKind::Lost) });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_counts_so_far_are_shown_twice_a_second() {
+        let (context, _) = server(|line| if line == "stats" { text("END\r\n") } else { text("OK\r\n") });
+        let (began, shown) = (Instant::now(), RefCell::new(Vec::new()));
+        let options = HotOptions { time: Duration::from_millis(1_200), ..second() };
+        hot(&address(), &options, &context, |_| shown.borrow_mut().push(began.elapsed())).await.unwrap();
+        assert_eq!(*shown.borrow(), [EACH, EACH * 2]);
     }
 
     #[tokio::test(start_paused = true)]

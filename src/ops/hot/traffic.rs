@@ -260,13 +260,28 @@ mod tests {
             "ts=1.1 gid=7 type=item_get key=b status=found clsid=1 cfd=27 size=3",
             "ts=1.1 gid=8 type=item_store key=b status=not_stored cmd=add ttl=0 clsid=1 cfd=27 size=1",
             "ts=1.1 gid=9 type=eviction key=b%3A2 fetch=no ttl=-1 la=0 clsid=12 size=1000",
-            "ts=1.1 gid=10 type=conn_new rip=127.0.0.1",
+            "ts=1.1 gid=10 type=eviction key=b%3A3 fetch=no ttl=-1 la=0 clsid=12 size=1000",
+            "ts=1.1 gid=11 type=conn_new rip=127.0.0.1",
+            "ts=1.1 gid=12 type=item_get key=c status=found clsid=1 cfd=27 size=3",
         ]);
         assert_eq!(traffic.of(b"a:"), Some(&Uses { gets: 2, hits: 1, sets: 1, deletes: 1, evictions: 0 }));
         assert_eq!(traffic.of(b"a:").and_then(Uses::hit_ratio), Some(0.5));
-        assert_eq!(traffic.of(b"b:"), Some(&Uses { evictions: 1, ..Uses::default() }));
+        assert_eq!(traffic.of(b"b:"), Some(&Uses { evictions: 2, ..Uses::default() }));
         assert_eq!(traffic.of(b"b:").and_then(Uses::hit_ratio), None);
-        assert_eq!((*traffic.none(), traffic.total().total()), (Uses::default(), 4));
+        assert_eq!(*traffic.none(), Uses { gets: 1, hits: 1, ..Uses::default() });
+        assert_eq!(traffic.total().total(), 5);
+    }
+
+    #[test]
+    fn a_look_up_long_before_a_store_is_a_get() {
+        for (between, gets) in [(BETWEEN - 1, 0), (BETWEEN, 1)] {
+            let line = |what: &'static str| std::iter::once(what);
+            let lines: Vec<_> = line("ts=1.1 gid=1 type=item_get key=a%3A1 status=found cfd=27")
+                .chain(std::iter::repeat_n("ts=1.1 gid=2 type=item_get key=b%3A1 status=found cfd=28", between))
+                .chain(line("ts=1.1 gid=3 type=item_store key=a%3A1 status=stored cfd=27"))
+                .collect();
+            assert_eq!(counted(&lines).of(b"a:"), Some(&Uses { gets, hits: gets, sets: 1, ..Uses::default() }));
+        }
     }
 
     #[test]
