@@ -48,3 +48,19 @@ impl Context {
         stats.iter().any(|stat| stat.name() == "proxy_conn_requests").then_some(doing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::scripted::{address, server, text};
+
+    /// A function of the caller opens the connections, so nothing is known of other ways to the server.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_not_reached_by_the_network_is_asked_nothing_more() {
+        let (context, heard) = server(|_| text("STAT proxy_conn_requests 3\r\nEND\r\n"));
+        let problem = Problem::Lost { doing: "flush_all", source: None, like_a_proxy: true };
+        let error = context.diagnosed(Error { server: address(), problem }).await;
+        assert!(matches!(error.problem, Problem::Lost { .. }), "{error}");
+        assert_eq!(heard.all(), [""; 0]);
+    }
+}

@@ -414,6 +414,7 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+    use futures_util::FutureExt;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -492,6 +493,16 @@ mod tests {
             assert_eq!((result.strategy, result.taken, result.matched), (Strategy::Hash, true, 2));
             assert_eq!(*told.lock().unwrap(), (3, 2), "listed, and in scope");
         }
+    }
+
+    #[test]
+    fn a_thread_outside_the_runtime_takes_each_page() {
+        let (pages, mut shown) = super::pages(1);
+        let page = Page { server: address(), lines: Bytes::from_static(b"ITEM a [1 b; 0 s]\r\n") };
+        pages.send(page).now_or_never().expect("there is room").unwrap();
+        drop(pages);
+        let taken = [shown.blocking_recv(), shown.blocking_recv()].map(|page| page.map(|page| page.lines.len()));
+        assert_eq!(taken, [Some(19), None]);
     }
 
     #[tokio::test]

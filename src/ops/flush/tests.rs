@@ -7,7 +7,9 @@ use tokio::time::Instant;
 
 use super::{Flush, FlushProof, Flushed, flush};
 use crate::error::{Error, FailureKind, Problem};
-use crate::ops::scripted::{Say, address, item, server, stats, text};
+use crate::ops::notes::LONGEST;
+use crate::ops::scripted::{Heard, Say, address, item, server, stats, text};
+use crate::ops::{Context, Event, Events};
 
 /// The answer to a `gets` of the probe.
 fn probe(line: &str) -> Say {
@@ -160,8 +162,80 @@ async fn a_second_flush_waits_for_the_server_s_clock() {
         let flushes = flushes.lock().unwrap().clone();
         let [first, second] = flushes[..] else { panic!("flushed at {flushes:?}") };
         let between = (second - first).as_millis();
-        assert!((1_900..=2_300).contains(&between), "{between} ms, the server tells its time: {tells_time}");
+        assert!((2_000..=2_300).contains(&between), "{between} ms, the server tells its time: {tells_time}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_server_s_clock_says_why_and_how_long() {
+    let (mut context, _) = server(|line| match line {
+        "stats" => text("STAT version 1.4.22\r\nEND\r\n"),
+        "flush_all" => text("OK\r\n"),
+        _ => text("ERROR\r\n"),
+    });
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&waits);
+    context.events = Events::to(move |event| {
+        if let Event::Waiting { why, after } = event {
+            seen.lock().unwrap().push((why, after.as_millis()));
+        }
+    });
+    flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap();
+    let waits = waits.lock().unwrap().clone();
+    let [(again, 2_100), (later, 1_100)] = waits[..] else { panic!("{waits:?}") };
+    assert!(again.contains("it is sent again") && later.contains("stored later in the same second"), "{waits:?}");
+}
+
+/// The server notes no reads for this many seconds.
+fn late_maintainer(seconds: u64, settings: &'static str) -> (Context, Heard) {
+    let began = Instant::now();
+    server(move |line| match line {
+        "stats" => {
+            let elapsed = began.elapsed().as_secs();
+            let (time, run) = (1_764_000_000 + elapsed, elapsed.saturating_sub(seconds));
+            Say::Text(format!(
+                "STAT pid 7\r\nSTAT version 1.6.45\r\nSTAT time {time}\r\nSTAT get_hits 0\r\nSTAT cmd_set 0\r\n\
+                 STAT lru_maintainer_juggles {run}\r\nEND\r\n"
+            ))
+        }
+        "stats settings" => text(settings),
+        "version" => text("VERSION 1.6.45\r\n"),
+        "mn" => text("MN\r\n"),
+        "flush_all" => text("OK\r\n"),
+        line if line.starts_with("set ") => text("STORED\r\n"),
+        line if line.starts_with("gets ") => text("END\r\n"),
+        _ => text("ERROR\r\n"),
+    })
+}
+
+/// A walk would have to wait for the notes. A verified flush is no flush without its walk.
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_waits_too_long_for_notes_is_replaced_by_a_second_flush_unless_it_verifies() {
+    for (verify, flushes) in [(false, 2), (true, 1)] {
+        let (context, heard) = late_maintainer(LONGEST.as_secs() + 5, "STAT cas_enabled yes\r\nEND\r\n");
+        let flushed = flush(&address(), Flush::Exact { verify, keep_new: false }, &context).await;
+        assert_eq!(heard.count("flush_all"), flushes, "{flushed:?}");
+        let why = match flushed {
+            Ok(flushed) => {
+                assert_eq!((verify, flushed.proof), (false, Some(FlushProof::Twice)));
+                flushed.walk_failed.unwrap()
+            }
+            Err(error) => {
+                assert!(verify && error.kind() == FailureKind::Incomplete, "{error}");
+                error.to_string()
+            }
+        };
+        assert!(why.contains("so the server notes no reads"), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_flush_is_given_up_if_no_reads_are_noted_for_half_a_minute() {
+    let (context, heard) = late_maintainer(1_000, "STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n");
+    let began = Instant::now();
+    let error = flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap_err();
+    assert!(error.kind() == FailureKind::Incomplete && error.to_string().contains("does not run"), "{error}");
+    assert_eq!((heard.count("flush_all"), began.elapsed()), (1, LONGEST));
 }
 
 /// What mcflush says of a verified flush, by the CAS, after which the probe is there or not and these items are listed.
@@ -223,6 +297,32 @@ async fn a_flush_without_an_answer_is_not_repeated_where_new_items_stay() {
         assert!(matches!(error.problem, Problem::FlushUnknown { .. }), "{error}");
         assert_eq!(heard.count("flush_all"), sent);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_lost_before_the_flush_leaves_no_doubt_about_it() {
+    let (context, heard) = server(|line| match line {
+        "stats" => Say::Text(stats(7, "STAT version 1.6.18\r\n")),
+        "stats settings" => text("STAT cas_enabled yes\r\nEND\r\n"),
+        _ => Say::Last(String::new()),
+    });
+    let error = flush(&address(), Flush::Exact { verify: true, keep_new: false }, &context).await.unwrap_err();
+    assert!(matches!(error.problem, Problem::Lost { .. }), "{error}");
+    assert_eq!(heard.count("flush_all"), 0);
+}
+
+/// The settings do not say so; the item that mcflush stores shows it.
+#[tokio::test(start_paused = true)]
+async fn without_cas_no_flush_keeps_new_items() {
+    let (context, heard) = server(|line| match line {
+        "stats" => Say::Text(stats(7, "STAT version 1.6.45\r\n")),
+        line if line.starts_with("set ") => text("STORED\r\n"),
+        line if line.starts_with("gets ") => Say::Text(format!("VALUE {} 0 1 0\r\nx\r\nEND\r\n", &line[5..])),
+        _ => text("ERROR\r\n"),
+    });
+    let error = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await.unwrap_err();
+    assert!(matches!(error.problem, Problem::NoAge { why } if why.contains("-C")), "{error}");
+    assert_eq!(heard.count("flush_all"), 0);
 }
 
 /// A walk that fails is told, and a second flush is made in its place.
