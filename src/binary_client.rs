@@ -188,7 +188,7 @@ fn counts(text: &Bytes) -> Vec<Stat> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -204,7 +204,7 @@ mod tests {
         (BinaryClient::over(Box::new(near), &"cache1".parse().unwrap(), timeout), far)
     }
 
-    fn response(opcode: u8, status: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
+    pub(crate) fn response(opcode: u8, status: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
         let mut wire = vec![0; HEADER];
         (wire[0], wire[1], wire[3], wire[7]) = (0x81, opcode, u8::try_from(key.len()).unwrap(), status);
         wire[11] = u8::try_from(key.len() + value.len()).unwrap();

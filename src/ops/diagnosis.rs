@@ -63,4 +63,22 @@ mod tests {
         assert!(matches!(error.problem, Problem::Lost { .. }), "{error}");
         assert_eq!(heard.all(), [""; 0]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_built_in_proxy_is_known_by_its_statistics_and_by_what_it_does_not_pass_on() {
+        const PROXY: &str = "STAT version 1.6.45\r\nSTAT proxy_conn_requests 3\r\nEND\r\n";
+        const SERVER: &str = "STAT version 1.6.45\r\nEND\r\n";
+        for (doing, stats, found) in [
+            ("flush_all", PROXY, Some("flush_all")),
+            ("lru_crawler metadump", PROXY, Some("lru_crawler metadump")),
+            ("version", PROXY, None),
+            ("flush_all", SERVER, None),
+            ("flush_all", "ERROR\r\n", None),
+        ] {
+            let (context, _) = server(move |_| text(stats));
+            let problem = Problem::Lost { doing, source: None, like_a_proxy: true };
+            let command = context.is_built_in_proxy(&Error { server: address(), problem }).await;
+            assert_eq!(command, found, "{doing}, {stats:?}");
+        }
+    }
 }

@@ -62,3 +62,50 @@ impl Flushing<'_> {
         Error { server: self.server.clone(), problem }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ops::Context;
+    use crate::ops::binary::tests::{FLUSH, GET, Socket, memcached, status};
+    use crate::protocol::admin::ServerVersion;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_flush_comes_after_a_pause_and_an_item_that_outlives_it_is_told() {
+        let key = Key::new("mcflush:probe").unwrap();
+        let two_turns = Duration::from_millis(2_100);
+        for (version, is_there, pause, expected) in [
+            ("1.6.18", false, CAS_PAUSE, Some(FlushProof::Cas)),
+            ("1.6.18", true, CAS_PAUSE, None),
+            ("1.6.45", false, two_turns, Some(FlushProof::Twice)),
+        ] {
+            let (socket, mut context) = (Socket::new(), Context::default());
+            context.patience.retries = 0;
+            let first =
+                BinaryFlushed { items_before: None, version: ServerVersion::new(version.to_owned()), has_cas: true };
+            let (server, how) = (&socket.address(), Flush::Exact { verify: true, keep_new: false });
+            let flushing = Flushing { server, how, context: &context };
+            // An earlier connection is refused. A socket is no part of the paused clock, which would pass the timeouts.
+            let listening = async {
+                tokio::time::sleep(pause - Duration::from_millis(1)).await;
+                tokio::time::resume();
+                socket.listen(move |opcode, body| match opcode {
+                    GET => status(GET, u8::from(!is_there)),
+                    _ => memcached(opcode, body),
+                });
+            };
+            let (proof, ()) = tokio::join!(flushing.again_by_binary(&first, Some(&key)), listening);
+            assert_eq!(socket.count(FLUSH), 1, "{proof:?}");
+            match proof {
+                Ok(proof) => assert_eq!(Some(proof), expected, "{version}"),
+                Err(Error { problem: Problem::Incomplete(what), .. }) => {
+                    assert!(expected.is_none() && what.contains("still there"), "{what}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::pause();
+        }
+    }
+}
