@@ -113,7 +113,8 @@ async fn connect(server: &ServerAddr, context: &Context) -> Result<BinaryClient,
 }
 
 // The binary protocol is spoken over connections of mcflush's own, so its scripted server is on a socket.
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 

@@ -13,7 +13,11 @@ use crate::ops::{Context, Event, Events};
 
 /// The answer to a `gets` of the probe.
 fn probe(line: &str) -> Say {
-    Say::Text(format!("VALUE {} 0 1 50\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
+    probe_with(line, 50)
+}
+
+fn probe_with(line: &str, cas: u64) -> Say {
+    Say::Text(format!("VALUE {} 0 1 {cas}\r\nx\r\nEND\r\n", line.strip_prefix("gets ").unwrap()))
 }
 
 /// A flush that keeps new items, with an older and a newer one than the probe in the walk after it; and the deletes that
@@ -317,7 +321,7 @@ async fn without_cas_no_flush_keeps_new_items() {
     let (context, heard) = server(|line| match line {
         "stats" => Say::Text(stats(7, "STAT version 1.6.45\r\n")),
         line if line.starts_with("set ") => text("STORED\r\n"),
-        line if line.starts_with("gets ") => Say::Text(format!("VALUE {} 0 1 0\r\nx\r\nEND\r\n", &line[5..])),
+        line if line.starts_with("gets ") => probe_with(line, 0),
         _ => text("ERROR\r\n"),
     });
     let error = flush(&address(), Flush::Exact { verify: false, keep_new: true }, &context).await.unwrap_err();
