@@ -154,6 +154,30 @@ mod tests {
     }
 
     #[test]
+    fn an_item_between_the_first_and_the_last_takes_the_place_of_the_last() {
+        let lines = ["key=a exp=-1 la=1 size=80", "key=b exp=-1 la=3 size=60", "key=c exp=-1 la=2 size=70"];
+        for order in [Order::Size, Order::Age] {
+            assert_eq!(first(order, 2, &lines), ["a", "c"], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_lower_rank_comes_first_and_an_unknown_one_last() {
+        let rank = |order: Order, line: &str| {
+            let listed = ListedItem::Metadump(MetadumpLine::new(line.as_bytes()).unwrap());
+            order.rank(&Item { key: b"a", listed })
+        };
+        let (one, other) = ("key=a exp=90 la=30 size=80", "key=a exp=-1 la=40 size=60");
+        for order in [Order::Size, Order::Age, Order::Expiry] {
+            assert!(rank(order, one) < rank(order, other), "{order:?}");
+        }
+        assert_eq!(rank(Order::Key, one), rank(Order::Key, other));
+        for bare in ["key=a exp=-1", "key=a exp=-1 la=never size=0"] {
+            assert_eq!([Order::Size, Order::Age].map(|order| rank(order, bare)), [u64::MAX; 2], "{bare}");
+        }
+    }
+
+    #[test]
     fn a_figure_that_the_listing_lacks() {
         let mut ranking = Ranking::new(Top { order: Order::Age, most: NonZeroUsize::MIN });
         let item = ListedItem::Metadump(MetadumpLine::new(b"key=a exp=-1 cas=1").unwrap());
