@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(nearest(&["shpo:"], &keys), ["shop:", "shoes:", "blog:"]);
         assert_eq!(nearest(&["SHOP:"], &keys).first().unwrap(), "shop:");
         assert_eq!(nearest(&["Blog:", "none"], &keys[..2]), ["blog:", "shoes:"]);
-        assert!(nearest(&["shop:"], &["plain"]).is_empty());
+        assert_eq!(nearest(&["shop:"], &["shoq:1", "plain", "blog:1", "shoq:2"]), ["shoq:", "blog:"], "each once");
         assert!(nearest(&[], &keys).is_empty(), "every key is in scope");
     }
 

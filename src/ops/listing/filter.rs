@@ -102,7 +102,7 @@ fn unreported(server: &ServerAddr, what: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::scripted::address;
+    use crate::ops::scripted::{address, server, text};
     use crate::protocol::crawler::MetadumpLine;
 
     fn admits(filter: Filter, line: &str) -> Result<bool, String> {
@@ -128,6 +128,20 @@ mod tests {
         assert_eq!(admits(both, "key=a exp=2000 la=900 cas=7 size=66"), Ok(false));
         assert!(admits(larger(1), "key=a exp=-1 la=900 cas=7").unwrap_err().contains("how large"));
         assert!(admits(idle(1), "key=a exp=-1 cas=7").unwrap_err().contains("last read"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_is_asked_for_its_time_if_the_filter_needs_it() {
+        let (context, heard) = server(|_| text("STAT time 1000\r\nEND\r\n"));
+        let item = |access| MetadumpLine::new(access).map(ListedItem::Metadump).unwrap();
+        let (old, recent) = (item(b"key=a exp=-1 la=900 size=66"), item(b"key=a exp=-1 la=901 size=66"));
+        for (idle, asked, admitted) in [(None, 0, [true, true]), (Some(100), 1, [true, false])] {
+            let filter = Filter { larger: Some(65), idle: idle.map(Duration::from_secs), no_expiry: false };
+            let sieve = Sieve::learn(&filter, &address(), &context).await.unwrap();
+            assert_eq!([old, recent].map(|item| sieve.admits(item, &address()).unwrap()), admitted, "{idle:?}");
+            assert!(!sieve.admits(item(b"key=a exp=-1 la=0 size=65"), &address()).unwrap(), "{idle:?}");
+            assert_eq!(heard.count("stats"), asked);
+        }
     }
 
     #[test]

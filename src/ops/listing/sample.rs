@@ -141,10 +141,14 @@ mod tests {
     #[test]
     fn bounds() {
         let bound = |missed, there| Recapture { there, missed }.upper_bound();
-        assert!((bound(0, 1_000) - 0.005_43).abs() < 0.000_1);
+        assert!((bound(0, 1_000) - 0.005_428_9).abs() < 0.000_001);
         assert!((bound(100, 1_000) - 0.126).abs() < 0.001);
         assert!(bound(4_200, 30_000) < 0.146);
         assert!((bound(0, 3) - UNKNOWN_RATE).abs() < f64::EPSILON && (bound(3, 3) - 1.0).abs() < f64::EPSILON);
+        assert!(
+            (bound(49, 99) - UNKNOWN_RATE).abs() < f64::EPSILON && bound(49, 100) > 0.6,
+            "as soon as there are enough"
+        );
     }
 
     #[test]
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn a_key_below_the_watermark_was_there_before() {
         let mut sample = Sample::new();
-        pass(&mut sample, [(1, 1)], Some(5));
+        assert_eq!(pass(&mut sample, [(1, 1)], Some(5)), (0, 0), "there was no pass before the first");
         assert_eq!(pass(&mut sample, [(1, 1), (2, 2), (3, 6)], Some(5)), (2, 1));
     }
 
