@@ -412,7 +412,7 @@ mod tests {
     use std::fs::File;
     use std::io;
     use std::num::NonZeroUsize;
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use futures_util::FutureExt;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -420,8 +420,10 @@ mod tests {
 
     use super::*;
     use crate::error::FailureKind;
-    use crate::ops::scripted::{address, server, text, told};
+    use crate::ops::scripted::{Heard, Say, address, item, server, text, told};
     use crate::scope::Prefix;
+
+    const HASH_DUMP: &str = "lru_crawler metadump hash";
 
     static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
 
@@ -462,35 +464,59 @@ mod tests {
         (key, item.size(), item.expires(), item.last_access(), item.cas(), item.class())
     }
 
+    /// Lists by prefix; returns the result, and the items of each page.
+    async fn listed(context: &Context, prefix: &str, top: Option<Top>) -> (Result<Shown, Error>, Vec<Vec<Seen>>) {
+        let (pages, mut shown) = super::pages(8);
+        let options = KeysOptions { top, ..KeysOptions::default() };
+        let scope = Scope::of([Prefix::new(prefix.to_owned()).unwrap()]);
+        let result = keys(&address(), &scope, &options, context, &pages).await;
+        drop(pages);
+        let mut seen = Vec::new();
+        while let Some(page) = shown.recv().await {
+            let mut items = Vec::new();
+            page.each(|item| items.push(see(item))).unwrap();
+            seen.push(items);
+        }
+        (result, seen)
+    }
+
+    /// A server of this version, whose dumps are made by their number, from 0.
+    fn dumping(version: &'static str, dump: impl Fn(usize) -> Say + Send + 'static) -> (Context, Heard) {
+        let number = AtomicUsize::new(0);
+        server(move |line| match line {
+            "version" => Say::Text(format!("VERSION {version}\r\n")),
+            "stats" => text("END\r\n"),
+            HASH_DUMP | "lru_crawler metadump all" => dump(number.fetch_add(1, SeqCst)),
+            _ => text("ERROR\r\n"),
+        })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_a_listing_says_is_shown_and_told() {
-        let (mut context, _) = server(|line| match line {
-            "version" => text("VERSION 1.6.38\r\n"),
-            "stats" => text("END\r\n"),
-            "lru_crawler metadump hash" => text(
+        let (mut context, heard) = dumping("1.6.38", |_| {
+            text(
                 "key=shop%3A1 exp=-1 la=1764000000 cas=7 fetch=no cls=1 size=64\n\
                  key=blog%3A1 exp=-1 la=1764000000 cas=8 fetch=no cls=1 size=64\n\
                  key=shop%3A2 exp=4102444800 la=1764000009 cas=9 fetch=yes cls=3 size=300\nEND\r\n",
-            ),
-            _ => text("ERROR\r\n"),
+            )
         });
         let told = told(&mut context);
-        let scope = Scope::of([Prefix::new("shop:").unwrap()]);
         let small = ("shop:1".to_owned(), 64, None, Some(1_764_000_000), Some(7), Some(1));
         let large = ("shop:2".to_owned(), 300, Some(4_102_444_800), Some(1_764_000_009), Some(9), Some(3));
-        let largest = Top { order: Order::Size, most: NonZeroUsize::MIN };
-        for (top, expected) in [(None, vec![small, large.clone()]), (Some(largest), vec![large])] {
+        let largest = |most| Some(Top { order: Order::Size, most: NonZeroUsize::new(most).unwrap() });
+        for (top, expected) in [
+            (None, vec![small.clone(), large.clone()]),
+            (largest(1), vec![large.clone()]),
+            (largest(2), vec![large, small]),
+        ] {
             *told.lock().unwrap() = (0, 0);
-            let (pages, mut shown) = super::pages(8);
-            let options = KeysOptions { top, ..KeysOptions::default() };
-            let result = keys(&address(), &scope, &options, &context, &pages).await.unwrap();
-            drop(pages);
-            let mut seen = Vec::new();
-            while let Some(page) = shown.recv().await {
-                page.each(|item| seen.push(see(item))).unwrap();
-            }
-            assert_eq!(seen, expected);
+            let dumps = heard.count(HASH_DUMP);
+            let (result, seen) = listed(&context, "shop:", top).await;
+            assert_eq!(seen, [expected], "on one page");
+            let result = result.unwrap();
             assert_eq!((result.strategy, result.taken, result.matched), (Strategy::Hash, true, 2));
+            // One walk of the hash table is exact: there is no second one to compare it with.
+            assert_eq!((result.uncertainty, heard.count(HASH_DUMP)), (None, dumps + 1));
             assert_eq!(*told.lock().unwrap(), (3, 2), "listed, and in scope");
         }
     }
@@ -503,6 +529,38 @@ mod tests {
         drop(pages);
         let taken = [shown.blocking_recv(), shown.blocking_recv()].map(|page| page.map(|page| page.lines.len()));
         assert_eq!(taken, [Some(19), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_that_breaks_off_is_tried_again_unless_keys_were_sent() {
+        for (first, dumps, failure) in [(String::new(), 2, None), (item("shop:1", 7), 1, Some(FailureKind::Lost))] {
+            let (mut context, heard) = dumping("1.6.38", move |number| match number {
+                0 => Say::Last(first.clone()),
+                _ => Say::Text(item("shop:1", 7) + "END\r\n"),
+            });
+            context.patience.retries = 1;
+            let (result, seen) = listed(&context, "shop:", None).await;
+            assert_eq!((result.err().map(|error| error.kind()), heard.count(HASH_DUMP)), (failure, dumps));
+            assert_eq!(seen.concat().iter().map(|item| &item.0[..]).collect::<Vec<_>>(), ["shop:1"], "once");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn prefixes_are_named_only_to_a_scope_without_a_key() {
+        let (context, _) = dumping("1.6.38", |_| Say::Text(item("blog:1", 7) + &item("shop:1", 8) + "END\r\n"));
+        for (prefix, nearest) in [("shup:", &["shop:", "blog:"][..]), ("shop:", &[])] {
+            assert_eq!(listed(&context, prefix, None).await.0.unwrap().nearest, nearest, "{prefix}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_that_can_miss_and_repeat_keys_says_how_many() {
+        let (context, heard) =
+            dumping("1.6.18", |_| Say::Text([1, 2, 1, 3].map(|n| item(&format!("shop:{n}"), n)).concat() + "END\r\n"));
+        let (result, seen) = listed(&context, "shop:", None).await;
+        // There are too few keys to say more than that at most half of them are missing.
+        assert_eq!(result.unwrap().uncertainty, Some(Uncertainty { missing: 2, repeated: 1 }));
+        assert_eq!((seen.concat().len(), heard.count("lru_crawler metadump all")), (4, 2));
     }
 
     #[tokio::test]
