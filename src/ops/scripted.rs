@@ -14,6 +14,8 @@ pub(super) enum Say {
     Text(String),
     /// The answer comes after this time.
     Later(Duration, String),
+    /// The lines of the answer come one by one, each after this time.
+    Slowly(Duration, String),
     /// The server closes the connection after this answer.
     Last(String),
     /// No answer, now or later, on this connection.
@@ -88,6 +90,15 @@ async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) 
             Say::Later(time, said) => {
                 tokio::time::sleep(time).await;
                 said
+            }
+            Say::Slowly(time, said) => {
+                for line in said.split_inclusive('\n') {
+                    tokio::time::sleep(time).await;
+                    if stream.write_all(line.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                continue;
             }
             Say::Last(said) => {
                 // The client may already have closed the connection.

@@ -192,6 +192,7 @@ fn has_one_list(settings: &[Stat]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::FailureKind;
     use crate::ops::scripted::{Say, address, server, text};
     use crate::protocol::admin::ServerVersion;
 
@@ -276,6 +277,14 @@ mod tests {
             let Walked::Whole(coverage) = walked else { panic!("not whole") };
             assert_eq!(coverage, Coverage { hidden, ..Coverage::default() }, "{version}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lost_after_a_dump_is_no_sign_of_a_key_with_a_line_end() {
+        let (context, _) = server(|_| Say::Last("ITEM a [1 b; 0 s]\r\nEND\r\n".into()));
+        let mut client = context.connect(&address()).await.unwrap();
+        let error = dump(&mut client, 1, 0, |_| Ok(())).await.err().unwrap();
+        assert_eq!(error.kind(), FailureKind::Lost);
     }
 
     #[test]

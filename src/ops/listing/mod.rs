@@ -295,3 +295,6 @@ pub(super) async fn walk(
         context.unless_stopped(&server, walk).await
     }
 }
+
+#[cfg(test)]
+mod tests;
