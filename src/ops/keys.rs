@@ -541,7 +541,7 @@ mod tests {
             context.patience.retries = 1;
             let (result, seen) = listed(&context, "shop:", None).await;
             assert_eq!((result.err().map(|error| error.kind()), heard.count(HASH_DUMP)), (failure, dumps));
-            assert_eq!(seen.concat().iter().map(|item| &item.0[..]).collect::<Vec<_>>(), ["shop:1"], "once");
+            assert_eq!(seen.concat().iter().map(|item| item.0.as_str()).collect::<Vec<_>>(), ["shop:1"], "once");
         }
     }
 

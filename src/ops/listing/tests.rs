@@ -83,7 +83,7 @@ async fn what_a_cachedump_leaves_out_depends_on_lists_and_version() {
             _ => None,
         });
         let (walked, keys) = walked(&context, Strategy::Cachedump).await;
-        assert_eq!((walked.unwrap(), &keys.concat()[..]), (Walked::Whole(coverage), "ab"), "{version} {hot}");
+        assert_eq!((walked.unwrap(), keys.concat().as_str()), (Walked::Whole(coverage), "ab"), "{version} {hot}");
     }
 }
 
