@@ -147,9 +147,16 @@ impl ClientCodec {
             _ => return 0,
         };
         buffer.advance(bytes);
-        self.lines.taken(bytes);
+        self.taken(bytes);
         self.in_flight.more_listed(items);
         items
+    }
+
+    /// Counts bytes that left the buffer as a whole frame.
+    #[inline]
+    fn taken(&mut self, length: usize) {
+        self.lines.taken(length);
+        self.after_client_error &= length == 0;
     }
 
     /// What is being listed, if the buffer begins with a frame of which nothing has been read.
@@ -210,7 +217,7 @@ impl ClientCodec {
         }
         let take = Take::find(expect, without_end(buffer.get(..length)?), length)?;
         self.in_flight.more_listed(1);
-        self.lines.taken(length);
+        self.taken(length);
         Some(take.from(buffer))
     }
 
@@ -223,7 +230,7 @@ impl ClientCodec {
         }
         let (header, data) = (block.header(), block.data().len());
         self.in_flight.more_listed(1);
-        self.lines.taken(length);
+        self.taken(length);
         buffer.advance(header.key_start);
         let block = buffer.split_to(length - 2 - header.key_start).freeze();
         buffer.advance(2);
@@ -245,15 +252,14 @@ impl ClientCodec {
                 && let Some(reply) = Reply::of_word(line, expect)
             {
                 self.in_flight.last(&Line::Other);
-                self.lines.taken(length);
-                self.after_client_error = false;
+                self.taken(length);
                 buffer.advance(length);
                 return Ok(Step::Answer(Answer::new(reply, Role::Last)));
             }
             // Takes an item that was incomplete when the fast path looked for it.
             if let Some(take) = Take::find(expect, line, length) {
                 self.in_flight.more_listed(1);
-                self.lines.taken(length);
+                self.taken(length);
                 return Ok(Step::Answer(Answer::new(take.from(buffer), Role::Part)));
             }
         }
@@ -272,9 +278,8 @@ impl ClientCodec {
     }
 
     fn blank(&mut self, length: usize, buffer: &mut BytesMut) -> Step {
-        self.after_client_error = false;
         let line = buffer.split_to(length).freeze();
-        self.lines.taken(length);
+        self.taken(length);
         if !self.keep_blank_lines {
             return Step::Skipped;
         }
@@ -355,7 +360,7 @@ impl ClientCodec {
         };
         buffer.advance(2);
         self.block = None;
-        self.lines.taken(extent.total());
+        self.taken(extent.total());
         Ok(Step::Answer(answer))
     }
 
@@ -412,7 +417,7 @@ impl ClientCodec {
                 return Err(error);
             }
         };
-        self.lines.taken(length);
+        self.taken(length);
         let (reply, role) = answer;
         self.after_client_error = matches!(&reply, Reply::Error(error) if error.kind() == ErrorKind::Client);
         Ok(Step::Answer(self.spelled(reply, role, whole)))
@@ -552,6 +557,36 @@ mod tests {
         let answer = asked(METADUMP, Limits::default()).decode(&mut buffer).unwrap().unwrap();
         assert!(matches!(&answer.reply, Reply::Metadump(item) if item.as_bytes() == b"key=a\rx"), "{answer:?}");
         assert_eq!(buffer, "key=b\n");
+    }
+
+    /// memcached sends it right after some errors, and nowhere else.
+    #[test]
+    fn an_empty_line_after_an_item_is_refused() {
+        for (request, item) in [
+            (STATS, "STAT a 1\r\n"),
+            (METADUMP, "key=a\n"),
+            (Request::Retrieve(Retrieve::new(Key::new("k").unwrap())), "VALUE k 0 1\r\nx\r\n"),
+        ] {
+            for cut in 0..item.len() {
+                for visits in [false, true] {
+                    let mut codec = asked(Request::Version, Limits::default());
+                    codec.encode(request.clone(), &mut BytesMut::new()).unwrap();
+                    let mut buffer = BytesMut::new();
+                    let mut decoded = Ok(None);
+                    for part in ["CLIENT_ERROR x\r\n", &item[..cut], &item[cut..], "\r\nEND\r\n"] {
+                        buffer.extend_from_slice(part.as_bytes());
+                        if visits {
+                            codec.visit(&mut buffer, |_| ControlFlow::Continue(()));
+                        }
+                        while let Ok(Some(_)) = decoded {
+                            decoded = codec.decode(&mut buffer);
+                        }
+                        decoded = decoded.and_then(|_| codec.decode(&mut buffer));
+                    }
+                    assert!(matches!(decoded, Err(CodecError::Malformed { .. })), "{item}: {decoded:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl ClientCodec {
             return;
         }
         self.in_flight.more_listed(headers.len() as u64);
-        self.lines.taken(taken);
+        self.taken(taken);
         let blocks = buffer.split_to(taken).freeze();
         let mut at = 0;
         values.extend(headers.into_iter().map(|(header, data, length)| {
@@ -101,9 +101,8 @@ impl ClientCodec {
     /// Ends an answer of this length.
     #[inline]
     fn item_taken(&mut self, length: usize) {
-        self.lines.taken(length);
+        self.taken(length);
         self.in_flight.last(&Line::Other);
-        self.after_client_error = false;
     }
 }
 
