@@ -74,13 +74,11 @@ pub(super) struct Ranking {
     top: Top,
     /// By rank and key, so that a key listed twice without a change counts once.
     lines: BTreeMap<Place, Box<[u8]>>,
-    /// The rank of the last line, if the ranking is full.
-    last: u64,
 }
 
 impl Ranking {
     pub(super) const fn new(top: Top) -> Self {
-        Self { top, lines: BTreeMap::new(), last: u64::MAX }
+        Self { top, lines: BTreeMap::new() }
     }
 
     /// Adds an item whose key (decoded) is in scope, if it is among the first.
@@ -94,18 +92,13 @@ impl Ranking {
             problem: Problem::Unreported { what: order.unreported() },
         })?;
         let is_full = self.lines.len() >= most.get();
-        let is_behind = |(last, name): &Place| (*last, &name[..]) <= (rank, key);
-        if is_full && (rank > self.last || self.lines.last_key_value().is_some_and(|(last, _)| is_behind(last))) {
+        let is_behind = |(last, name): &Place| (*last, &name[..]) < (rank, key);
+        if is_full && self.lines.last_key_value().is_some_and(|(last, _)| is_behind(last)) {
             return Ok(());
         }
         self.lines.insert((rank, key.into()), item.line().into());
         if self.lines.len() > most.get() {
             self.lines.pop_last();
-        }
-        if self.lines.len() == most.get()
-            && let Some(((last, _), _)) = self.lines.last_key_value()
-        {
-            self.last = *last;
         }
         Ok(())
     }
@@ -122,14 +115,28 @@ mod tests {
     use crate::ops::scripted::address;
     use crate::protocol::crawler::MetadumpLine;
 
-    fn first(order: Order, most: usize, lines: &[&str]) -> Vec<String> {
+    fn ranked(order: Order, most: usize, lines: &[&str]) -> Vec<Box<[u8]>> {
         let mut ranking = Ranking::new(Top { order, most: most.try_into().unwrap() });
         for line in lines {
             let item = MetadumpLine::new(line.as_bytes()).unwrap();
             ranking.offer(item.encoded_key(), ListedItem::Metadump(item), &address()).unwrap();
         }
-        let key = |line: Box<[u8]>| String::from_utf8(line[4..5].to_vec()).unwrap();
-        ranking.into_lines().map(key).collect()
+        ranking.into_lines().collect()
+    }
+
+    fn first(order: Order, most: usize, lines: &[&str]) -> Vec<String> {
+        let lines = ranked(order, most, lines);
+        lines.iter().map(|line| String::from_utf8(line[4..5].to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_key_that_is_listed_again_is_shown_as_it_was_listed_last() {
+        let lines =
+            ["key=a exp=-1 la=10 cas=1 fetch=no cls=1 size=60", "key=a exp=-1 la=20 cas=2 fetch=no cls=1 size=70"];
+        for most in [1, 2] {
+            let shown = ranked(Order::Key, most, &lines);
+            assert_eq!(shown.iter().map(|line| &line[..]).collect::<Vec<_>>(), [lines[1].as_bytes()]);
+        }
     }
 
     #[test]
