@@ -101,6 +101,9 @@ impl Run<'_> {
             number += 1;
             let changes = others.changes(self.activity().await?, self.own_uses());
             if changes.is_restarted {
+                if number >= PASSES_MAX {
+                    return Err(self.restarts());
+                }
                 first = self.begin_anew(&mut others);
                 continue;
             }
@@ -247,6 +250,15 @@ impl Run<'_> {
             });
         }
         self.undecided(&format!("{PASSES_MAX} passes"))
+    }
+
+    fn restarts(&self) -> Error {
+        self.shared.error(Problem::Unproven {
+            what: format!(
+                "the server was restarted again and again, the last time during the last of {PASSES_MAX} passes"
+            ),
+            instead: "find out why it restarts, and whether the address leads to several servers in turn",
+        })
     }
 
     /// The error of passes that ended before there was sufficient evidence.

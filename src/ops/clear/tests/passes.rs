@@ -190,6 +190,21 @@ async fn a_restarted_server_is_looked_at_anew() {
     }
 }
 
+/// An address that leads to several servers in turn looks like this.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_restarted_during_each_pass_ends_the_clear() {
+    let looks = AtomicU32::new(1);
+    let (context, heard) = dumping_with("1.6.18", move |line| match line {
+        "stats" => Some(Say::Text(stats(looks.fetch_add(1, SeqCst), ""))),
+        LRU_DUMP => Some(text("END\r\n")),
+        _ => None,
+    });
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    assert_eq!(heard.count(LRU_DUMP), 40);
+    let (what, instead) = unproven(cleared);
+    assert!(what.contains("restarted again and again") && instead.contains("several servers"), "{what}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_broke_off_is_not_counted() {
     let (mut context, _) = dumping("1.6.38", |number| match number {
