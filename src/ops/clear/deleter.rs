@@ -174,8 +174,7 @@ impl<'a> Deleter<'a> {
     /// Whether a comparing mark may have been lost before its answer, while new items are kept: the marked item would
     /// then look new.
     fn may_have_marked(&self) -> bool {
-        let options = self.shared.options;
-        self.marks && options.keep_new && !options.filter.is_none() && self.shared.wants_watermark()
+        self.marks && !self.shared.options.filter.is_none()
     }
 
     /// Deletes over one connection until it fails or the backlog is empty.
@@ -212,8 +211,13 @@ impl<'a> Deleter<'a> {
     async fn learn(&mut self, client: &mut Client) -> Result<(), Error> {
         if !self.are_commands_known {
             if !client.speaks_meta().await? {
-                let compares = self.shared.options.compares();
-                self.commands = if compares { Commands::ClassicCompare } else { Commands::Classic };
+                let options = self.shared.options;
+                if options.keep_new && !options.filter.is_none() {
+                    let why = "without meta commands, the server does not compare CAS when it marks the item that tells \
+                               old from new";
+                    return Err(self.shared.cannot_compare(why));
+                }
+                self.commands = if options.compares() { Commands::ClassicCompare } else { Commands::Classic };
             }
             self.are_commands_known = true;
         }
@@ -387,8 +391,7 @@ impl<'a> Deleter<'a> {
             Some(Deletion::NotFound) => {
                 self.shared.not_found.fetch_add(1, Relaxed);
             }
-            Some(Deletion::Refused(_)) => {}
-            None => self.shared.tally.out_of_reach(&record.key),
+            Some(Deletion::Refused(_)) | None => self.shared.tally.out_of_reach(&record.key),
         }
         Ok(())
     }
@@ -408,7 +411,7 @@ impl<'a> Deleter<'a> {
         let Answer { reply, role, .. } = answer;
         match reply {
             // A quiet delete is answered only if it deleted nothing. The fence's answer confirms the others.
-            Reply::Meta(reply) if role == Role::Quiet && matches!(reply.code, MetaCode::Nf | MetaCode::Ex) => {
+            Reply::Meta(reply) => {
                 sent.excepted += 1;
                 sent.kept += u64::from(reply.code == MetaCode::Ex);
                 self.shared.not_found.fetch_add(u64::from(reply.code == MetaCode::Nf), Relaxed);

@@ -22,6 +22,21 @@ async fn a_server_without_the_meta_commands_of_its_version_is_told_to_delete_by_
     }
 }
 
+/// The classic commands cannot mark an item only if it is still the listed one.
+#[tokio::test(start_paused = true)]
+async fn without_meta_commands_new_items_are_not_kept_under_a_condition() {
+    let (context, heard) = dumping_with("1.6.38", |line| match line {
+        HASH_DUMP => Some(Say::Text(item("shop:1", 2) + "END\r\n")),
+        line if line.starts_with('m') => Some(text("ERROR\r\n")),
+        _ => None,
+    });
+    let filter = Filter { larger: Some(10), ..Filter::default() };
+    let cleared = clear_shop(&context, ClearOptions { filter, ..keeping_new() }).await;
+    assert!(matches!(cleared.error, Some(crate::error::Error { problem: Problem::NoAge { .. }, .. })), "{cleared:?}");
+    let lines = heard.all();
+    assert!(!lines.iter().any(|line| line.starts_with("append ") || line.starts_with("cas ")), "{lines:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_the_answers_to_what_was_sent() {
     let stop = Stop::default();
