@@ -36,23 +36,18 @@ impl QuietRun {
 
     /// Whether a quiet request of this verb may still be answered.
     fn has(self, verb: MetaVerb) -> bool {
-        self.count > 0 && self.verbs & Self::bit(verb) != 0
+        self.verbs & Self::bit(verb) != 0
     }
 
     /// Whether a quiet request may still be answered with a value.
     fn gives_values(self) -> bool {
-        self.count > 0 && (self.loose || self.has(MetaVerb::Get) || self.has(MetaVerb::Arithmetic))
+        self.loose || self.has(MetaVerb::Get) || self.has(MetaVerb::Arithmetic)
     }
 
     /// Whether a quiet request may still be answered with this code: `q` hides `EN` of `mg`, and `HD` of the others.
     fn says(self, code: MetaCode) -> bool {
         let says = |verb| self.has(verb) && verb_says(verb, code);
-        self.count > 0
-            && (self.loose
-                || says(MetaVerb::Get)
-                || says(MetaVerb::Set)
-                || says(MetaVerb::Delete)
-                || says(MetaVerb::Arithmetic))
+        self.loose || says(MetaVerb::Get) || says(MetaVerb::Set) || says(MetaVerb::Delete) || says(MetaVerb::Arithmetic)
     }
 
     /// This run followed by the other.

@@ -219,9 +219,9 @@ impl ServerCodec {
 /// Whether memcached waits for the end of a line with this beginning.
 fn is_multiget(buffer: &[u8]) -> bool {
     const SPACES_MAX: usize = 100;
-    let spaces = buffer.iter().take(SPACES_MAX + 1).take_while(|byte| **byte == b' ').count();
+    let spaces = buffer.iter().take(SPACES_MAX).take_while(|byte| **byte == b' ').count();
     let words = buffer.get(spaces..).unwrap_or_default();
-    spaces <= SPACES_MAX && (words.starts_with(b"get ") || words.starts_with(b"gets "))
+    words.starts_with(b"get ") || words.starts_with(b"gets ")
 }
 
 impl Encoder<Reply> for ServerCodec {

@@ -142,7 +142,7 @@ impl Drainer {
             {
                 let mut state = self.shared.lock();
                 if let Some(batch) = state.head.pop_front() {
-                    if state.spooled > 0 || !state.tail.is_empty() {
+                    if state.spooled > 0 {
                         self.shared.work.notify_one();
                     }
                     return Ok(Some(batch));
