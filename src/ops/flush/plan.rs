@@ -121,9 +121,10 @@ impl Plan {
     pub(super) fn check_age(self, facts: &Facts) -> Result<(), &'static str> {
         match self {
             _ if facts.setting("cas_enabled") == Some("no") => Err("the server keeps no CAS (-C)"),
-            Self::Twice => {
-                Err("the server's keys cannot be listed, and flush_all also deletes items stored in the same second")
-            }
+            Self::Twice => Err(
+                "the server's keys cannot be listed, so flush_all is sent twice, and the second also deletes items \
+                     stored after the first",
+            ),
             Self::Walk | Self::Cas => Ok(()),
         }
     }

@@ -147,7 +147,7 @@ pub(super) struct Counter<'a> {
     pub(super) skipped: u64,
 }
 
-/// How many lines of other threads may come between a look-up and its store or delete.
+/// A look-up counts as a get if this many others come between it and its store or delete.
 const BETWEEN: usize = 64;
 
 impl<'a> Counter<'a> {
