@@ -240,11 +240,11 @@ impl Hearing {
         Ok(())
     }
 
-    /// Takes a whole answer that has arrived, if the next command asks for the item of one key and no quiet command is
-    /// before it.
+    /// Takes the whole answer to a retrieval that has arrived (the item of one key, or none), if no quiet command is before
+    /// it.
     fn hear_item<T: AsyncRead + AsyncWrite + Unpin>(&mut self, client: &mut Client<T>) -> bool {
         let is_next = self.outcomes.len() == self.front && matches!(self.parts, Parts::None);
-        let command = self.commands.get(self.front).filter(|command| is_next && command.key_len > 0);
+        let command = self.commands.get(self.front).filter(|_| is_next);
         let key = command.and_then(|command| self.keys.get(..command.key_len));
         let Some(value) = key.and_then(|key| client.take_item(key)) else { return false };
         self.settle_front(value.map_or(Heard::One(Reply::End), Heard::Item));

@@ -353,6 +353,13 @@ mod tests {
     }
 
     #[test]
+    fn a_few_batches_need_no_file() {
+        let (mut filler, _drainer) = backlog(tempfile::tempfile, WAITING);
+        assert!((0..HEAD as u32).all(|number| filler.push(batch(number))) && filler.open.is_some());
+        assert!(filler.push(batch(HEAD as u32)) && filler.open.is_none());
+    }
+
+    #[test]
     fn memory_holds_the_head_alone_once_the_file_has_the_rest() {
         let (mut filler, drainer) = backlog(tempfile::tempfile, WAITING);
         for number in 0..2_000 {

@@ -373,6 +373,25 @@ mod tests {
     }
 
     #[test]
+    fn values_are_equal_if_all_that_they_say_is() {
+        let value = |key: &'static str, flags, cas, data: &str| {
+            Value::new(&Key::new(key).unwrap(), ItemFlags(flags), cas, data)
+        };
+        let one = value("k", 1, Some(Cas(2)), "abc");
+        let (read, _) = ValueBlock::new(b"VALUE k 1 3 2\r\nabc\r\n").unwrap();
+        let block = Bytes::from_static(b"k 1 3 2\r\nabc");
+        assert_eq!(one, Value::from_block(block, &read.header(), 3));
+        for other in [
+            value("l", 1, Some(Cas(2)), "abc"),
+            value("k", 0, Some(Cas(2)), "abc"),
+            value("k", 1, None, "abc"),
+            value("k", 1, Some(Cas(2)), "abd"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
     fn value_lines() {
         let header = |key_start, key_len, flags, length, cas: Option<u64>| {
             Some(ValueHeader { key_start, key_len, flags: ItemFlags(flags), cas: cas.map(Cas), length })

@@ -360,6 +360,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_in_another_spelling_is_not_found_by_the_short_way() {
+        for unusual in ["STAT  a 1\r\n", "STAT a 1\n", "STAT \r\n"] {
+            assert_eq!(StatLine::find(unusual.as_bytes()), None, "{unusual}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_not_known_keeps_its_name() {
+        let (request, _) = crate::protocol::Request::parse("stats something".into());
+        let mut out = BytesMut::new();
+        request.encode(&mut out);
+        assert_eq!(out, "stats something\r\n");
+    }
+
+    #[test]
     fn prefixes() {
         let stat = PrefixStat::new("PREFIX shop get 2 hit 1 set 1 del 0").unwrap();
         assert_eq!((stat.count("hit"), stat.count("del"), stat.count("x")), (Some(1), Some(0), None));

@@ -147,8 +147,10 @@ mod tests {
             (found, ends)
         };
         let wire = b"VALUE a 1 2\r\nAB\r\nVALUE b 0 0 7\r\n\r\nVALUE  c 01 1\nC\r\nVALUE d 0 12\r\nD\r\nVALUE x 0\r\nVALUE e 0 1\r\nE\r\nEND\r\n";
-        let (strict, defaults) = (Limits { items: 3, ..Limits::default() }, Limits::default());
-        for limits in [defaults, strict, Limits { value: 1, ..defaults }, Limits { line: 12, ..defaults }] {
+        let defaults = Limits::default();
+        let items = [1, 3, 4].map(|items| Limits { items, ..defaults });
+        let others = [defaults, Limits { value: 1, ..defaults }, Limits { line: 12, ..defaults }];
+        for limits in items.into_iter().chain(others) {
             for cut in 0..=wire.len() {
                 assert_eq!(values(limits, wire, cut, true), values(limits, wire, cut, false), "{limits:?}, {cut}");
             }

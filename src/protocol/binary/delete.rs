@@ -95,6 +95,9 @@ mod tests {
         assert_eq!(decode_deletion(response(1, 9)), Some((Deletion::NotFound, 9)));
         assert_eq!(decode_deletion(response(2, 21)), Some((Deletion::Exists, 21)));
         assert_eq!(decode_deletion(response(0x81, 15)), Some((Deletion::Refused(0x81), 15)));
+        let mut other = response(0, 0);
+        other[1] = 5;
+        assert_eq!(decode_deletion(other), None);
         assert_eq!(decode_deletion(*b"ERROR\r\nERROR\r\nERROR\r\nERR"), None);
     }
 }

@@ -104,6 +104,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_statistic_with_an_empty_value_is_no_end() {
+        let mut header = [0; HEADER];
+        (header[0], header[3], header[11]) = (RESPONSE, 2, 2);
+        let Take::Response(stat) = Response::take(&mut BytesMut::from(&[&header[..], b"ab"].concat()[..]), 2) else {
+            panic!("it is whole")
+        };
+        assert!(!stat.is_end());
+    }
+
+    #[test]
     fn how_much_is_missing_at_least() {
         let mut header = [0; HEADER];
         (header[0], header[3], header[11]) = (RESPONSE, 2, 5);

@@ -192,6 +192,9 @@ mod tests {
             assert_eq!(key, &b"shop:1"[..], "{line}");
             assert_eq!((item.cas(), item.size()), (Some(Cas(2)), Some(66)), "{line}");
         }
+        for unusual in ["key= a\n", "key=a\r\n", "xkey=a\n"] {
+            assert_eq!(MetadumpLine::find(unusual.as_bytes()), None, "{unusual}");
+        }
         for line in ["", "key=", "exp=-1 la=1", "xkey=a", "END", "ERROR key=a", "key=a\nkey=b"] {
             assert_eq!(MetadumpItem::new(line), None, "{line}");
         }

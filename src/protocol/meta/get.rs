@@ -159,12 +159,13 @@ mod tests {
                     ..get()
                 },
             ),
+            ("mg k T30", MetaGet { touch: Some(Exptime::new(30)), ..get() }),
             ("mg AAE= b", MetaGet::new(MetaKey::for_bytes(&b"\0\x01"[..]).unwrap())),
             ("mg k P1", MetaGet { others: OtherFlag::new("P1").unwrap().into(), ..get() }),
         ] {
             assert_eq!(Request::parse(line.into()).0, Request::MetaGet(expected), "{line}");
         }
-        for line in ["mg", "mg k v v", "mg a b", "mg AAEC! b", "mg k Nx", "mg k E"] {
+        for line in ["mg", "mg k v v", "mg a b", "mg AAEC! b", "mg k Nx", "mg k E", "mg k \x7f"] {
             assert!(matches!(Request::parse(line.into()).0, Request::Unknown(_)), "{line}");
         }
     }

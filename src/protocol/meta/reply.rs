@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn return_flags_are_typed() {
-        let flags = ReturnFlags::new("ka f7 c2 t100 t-1 l0 h1 s3 O12 W X Z b cx y9").unwrap();
+        let flags = ReturnFlags::new("ka f7 c2 t100 t-1 l0 h1 h0 s3 O12 W X Z b cx y9").unwrap();
         assert_eq!(flags.key(), Some(&b"a"[..]));
         let typed: Vec<_> = flags.iter().collect();
         assert_eq!(
@@ -293,6 +293,7 @@ mod tests {
                 ReturnFlag::Ttl(None),
                 ReturnFlag::LastAccess(0),
                 ReturnFlag::HitBefore(true),
+                ReturnFlag::HitBefore(false),
                 ReturnFlag::Size(3),
                 ReturnFlag::Opaque(b"12"),
                 ReturnFlag::Won,

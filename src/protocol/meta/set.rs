@@ -170,6 +170,7 @@ mod tests {
         for (line, expected) in [
             ("ms k 0", set()),
             ("ms k 3 ME", MetaSet { mode: MetaSetMode::Add, ..set() }),
+            ("ms k 3 Mp", MetaSet { mode: MetaSetMode::Prepend, ..set() }),
             ("ms k 3 ma", MetaSet { others: OtherFlag::new("ma").unwrap().into(), ..set() }),
             (
                 "ms k 3 F7 T100 I",
