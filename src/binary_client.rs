@@ -50,7 +50,8 @@ impl BinaryClient {
         Ok(Self::over(connection, server, timeout))
     }
 
-    fn over(connection: Connection, server: &ServerAddr, timeout: Duration) -> Self {
+    /// A client over an open connection, which needs no login.
+    pub(crate) fn over(connection: Connection, server: &ServerAddr, timeout: Duration) -> Self {
         Self { framed: Framed::new(connection, BinaryCodec::default()), server: server.clone(), timeout }
     }
 

@@ -109,21 +109,25 @@ async fn before(client: &mut BinaryClient) -> Result<BinaryFlushed, Error> {
 }
 
 async fn connect(server: &ServerAddr, context: &Context) -> Result<BinaryClient, Error> {
-    BinaryClient::connect(server, &context.resolver, &context.access, context.patience.timeout).await
+    let timeout = context.patience.timeout;
+    if context.connector.is_the_network() {
+        BinaryClient::connect(server, &context.resolver, &context.access, timeout).await
+    } else {
+        Ok(BinaryClient::over(context.open(server).await?, server, timeout))
+    }
 }
 
-// The binary protocol is spoken over connections of mcflush's own, so its scripted server is on a socket.
-#[cfg(unix)]
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tempfile::TempDir;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{UnixListener, UnixStream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
     use crate::binary_client::tests::response;
+    use crate::connection::Connection;
+    use crate::ops::Connector;
+    use crate::ops::scripted::address;
     use crate::protocol::binary::HEADER;
 
     pub(in crate::ops) const GET: u8 = 0x00;
@@ -131,14 +135,12 @@ pub(super) mod tests {
     pub(in crate::ops) const FLUSH: u8 = 0x08;
     const VERSION: u8 = 0x0b;
     const STAT: u8 = 0x10;
-    const LIST_MECHANISMS: u8 = 0x20;
 
     /// The answer to a request.
     pub(in crate::ops) enum Say {
         Bytes(Vec<u8>),
         /// The server closes the connection.
         Close,
-        /// No answer. The clock goes on by itself from then on, so that the test does not wait.
         Silence,
     }
 
@@ -146,72 +148,57 @@ pub(super) mod tests {
         Say::Bytes(response(opcode, status, b"", b""))
     }
 
-    /// What a memcached without SASL says.
+    /// What a memcached says.
     pub(in crate::ops) fn memcached(opcode: u8, body: &[u8]) -> Say {
         let stat = |name: &[u8], value: &[u8]| [response(STAT, 0, name, value), response(STAT, 0, b"", b"")].concat();
         Say::Bytes(match (opcode, body) {
             (STAT, b"") => stat(b"curr_items", b"3"),
             (STAT, b"settings") => stat(b"cas_enabled", b"yes"),
             (VERSION, _) => response(VERSION, 0, b"", b"1.6.18"),
-            (LIST_MECHANISMS, _) => response(LIST_MECHANISMS, 0x81, b"", b"Unknown command"),
             _ => response(opcode, 0, b"", b""),
         })
     }
 
-    /// A socket on which a server answers each request (its opcode and body) by a function.
-    pub(in crate::ops) struct Socket {
-        folder: TempDir,
-        heard: Arc<Mutex<Vec<u8>>>,
-    }
+    /// The opcodes of the requests that a server received, over all connections.
+    #[derive(Clone, Default)]
+    pub(in crate::ops) struct Heard(Arc<Mutex<Vec<u8>>>);
 
-    impl Socket {
-        /// Nobody listens yet.
-        pub(in crate::ops) fn new() -> Self {
-            Self { folder: tempfile::tempdir().unwrap(), heard: Arc::default() }
-        }
-
-        pub(in crate::ops) fn address(&self) -> ServerAddr {
-            ServerAddr::Unix(self.folder.path().join("socket"))
-        }
-
-        /// How often this was asked.
+    impl Heard {
         pub(in crate::ops) fn count(&self, opcode: u8) -> usize {
-            self.heard.lock().unwrap().iter().filter(|heard| **heard == opcode).count()
-        }
-
-        pub(in crate::ops) fn listen(&self, answer: impl FnMut(u8, &[u8]) -> Say + Send + 'static) {
-            let listener = UnixListener::bind(self.folder.path().join("socket")).unwrap();
-            let (heard, answer) = (Arc::clone(&self.heard), Arc::new(Mutex::new(answer)));
-            tokio::spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    let (heard, answer) = (Arc::clone(&heard), Arc::clone(&answer));
-                    tokio::spawn(talk(stream, heard, move |opcode, body| answer.lock().unwrap()(opcode, body)));
-                }
-            });
+            self.0.lock().unwrap().iter().filter(|heard| **heard == opcode).count()
         }
     }
 
-    async fn talk(mut stream: UnixStream, heard: Arc<Mutex<Vec<u8>>>, answer: impl Fn(u8, &[u8]) -> Say) {
+    /// A context whose connections lead to a server that answers each request (its opcode and body) by a function;
+    /// without retries.
+    pub(in crate::ops) fn server(answer: impl FnMut(u8, &[u8]) -> Say + Send + 'static) -> (Context, Heard) {
+        let (heard, answer) = (Heard::default(), Arc::new(Mutex::new(answer)));
+        let opcodes = heard.clone();
+        let connector = Connector::by(move |_| {
+            let (near, far) = duplex(1024);
+            let (answer, opcodes) = (Arc::clone(&answer), opcodes.clone());
+            tokio::spawn(talk(far, opcodes, move |opcode, body| answer.lock().unwrap()(opcode, body)));
+            async { Ok(Box::new(near) as Connection) }
+        });
+        let mut context = Context { connector, ..Context::default() };
+        context.patience.retries = 0;
+        (context, heard)
+    }
+
+    async fn talk(mut stream: DuplexStream, heard: Heard, answer: impl Fn(u8, &[u8]) -> Say) {
         let mut header = [0; HEADER];
-        while stream.read_exact(&mut header).await.is_ok() {
+        // It closes the connection at a text command.
+        while stream.read_exact(&mut header[..1]).await.is_ok() && header[0] == 0x80 {
+            stream.read_exact(&mut header[1..]).await.unwrap();
             let mut body = vec![0; header[11].into()];
             stream.read_exact(&mut body).await.unwrap();
-            heard.lock().unwrap().push(header[1]);
+            heard.0.lock().unwrap().push(header[1]);
             match answer(header[1], &body) {
                 Say::Bytes(bytes) => stream.write_all(&bytes).await.unwrap(),
                 Say::Close => return,
-                Say::Silence => {
-                    tokio::time::pause();
-                    return std::future::pending().await;
-                }
+                Say::Silence => return std::future::pending().await,
             }
         }
-    }
-
-    fn context() -> Context {
-        let mut context = Context::default();
-        context.patience.retries = 0;
-        context
     }
 
     /// A flush of a memcached that answers one request in another way; and how often it was flushed.
@@ -220,9 +207,9 @@ pub(super) mod tests {
         body: &'static [u8],
         says: impl Fn() -> Say + Send + 'static,
     ) -> (Result<BinaryFlushed, Error>, usize) {
-        let socket = Socket::new();
-        socket.listen(move |asked, with| if (asked, with) == (opcode, body) { says() } else { memcached(asked, with) });
-        (flush(&socket.address(), 0, &context()).await, socket.count(FLUSH))
+        let (context, heard) =
+            server(move |asked, with| if (asked, with) == (opcode, body) { says() } else { memcached(asked, with) });
+        (flush(&address(), 0, &context).await, heard.count(FLUSH))
     }
 
     #[tokio::test]
@@ -236,7 +223,7 @@ pub(super) mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_server_that_reports_nothing_is_flushed_and_a_silent_one_is_not() {
         for says in [|| status(STAT, 0x81), || Say::Close] {
             let nothing = BinaryFlushed { items_before: None, version: None, has_cas: false };
@@ -250,9 +237,24 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn a_flush_is_in_doubt_only_once_it_was_sent() {
-        let (before, times) = flushed(LIST_MECHANISMS, b"", || Say::Close).await;
-        let problem = before.unwrap_err().problem;
-        assert!(matches!(problem, Problem::Lost { .. }) && times == 0, "{problem}");
+        // The connection closes at the first request, and the next one is refused.
+        let opened = Mutex::new(0);
+        let connector = Connector::by(move |_| {
+            *opened.lock().unwrap() += 1;
+            let is_first = *opened.lock().unwrap() == 1;
+            async move {
+                if is_first {
+                    Ok(Box::new(duplex(1024).0) as Connection)
+                } else {
+                    Err(std::io::ErrorKind::ConnectionRefused.into())
+                }
+            }
+        });
+        let mut context = Context { connector, ..Context::default() };
+        context.patience.retries = 0;
+        let problem = flush(&address(), 0, &context).await.unwrap_err().problem;
+        assert!(matches!(problem, Problem::Connect(_)), "{problem}");
+
         let (after, times) = flushed(FLUSH, b"", || Say::Close).await;
         let problem = after.unwrap_err().problem;
         assert!(matches!(problem, Problem::FlushUnknown { .. }) && times == 1, "{problem}");
@@ -260,25 +262,23 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn an_item_is_there_once_it_is_stored() {
-        let (socket, context) = (Socket::new(), context());
         let mut is_stored = false;
-        socket.listen(move |opcode, body| {
+        let (context, _) = server(move |opcode, body| {
             is_stored |= opcode == SET && body.ends_with(b"mcflush:1x");
             if opcode == GET { status(GET, u8::from(!is_stored)) } else { memcached(opcode, body) }
         });
         let key = Key::new("mcflush:1").unwrap();
-        assert!(!has(&socket.address(), &key, &context).await.unwrap());
-        store(&socket.address(), &key, &context).await.unwrap();
-        assert!(has(&socket.address(), &key, &context).await.unwrap());
+        assert!(!has(&address(), &key, &context).await.unwrap());
+        store(&address(), &key, &context).await.unwrap();
+        assert!(has(&address(), &key, &context).await.unwrap());
     }
 
     #[tokio::test]
     async fn each_group_is_asked_for() {
-        let socket = Socket::new();
-        socket.listen(memcached);
+        let (context, _) = server(memcached);
         let groups = [StatsGroup::Settings, StatsGroup::General];
         let expected =
             [("cas_enabled", "yes"), ("curr_items", "3")].map(|(name, value)| vec![Stat::new(name, value).unwrap()]);
-        assert_eq!(stats(&socket.address(), &groups, &context()).await.unwrap(), expected);
+        assert_eq!(stats(&address(), &groups, &context).await.unwrap(), expected);
     }
 }

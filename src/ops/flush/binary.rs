@@ -63,14 +63,15 @@ impl Flushing<'_> {
     }
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use tokio::time::Instant;
+
     use super::*;
-    use crate::ops::Context;
-    use crate::ops::binary::tests::{FLUSH, GET, Socket, memcached, status};
+    use crate::ops::binary::tests::{FLUSH, GET, memcached, server, status};
+    use crate::ops::scripted::address;
     use crate::protocol::admin::ServerVersion;
 
     #[tokio::test(start_paused = true)]
@@ -82,23 +83,17 @@ mod tests {
             ("1.6.18", true, CAS_PAUSE, None),
             ("1.6.45", false, two_turns, Some(FlushProof::Twice)),
         ] {
-            let (socket, mut context) = (Socket::new(), Context::default());
-            context.patience.retries = 0;
+            let (context, heard) = server(move |opcode, body| match opcode {
+                GET => status(GET, u8::from(!is_there)),
+                _ => memcached(opcode, body),
+            });
             let first =
                 BinaryFlushed { items_before: None, version: ServerVersion::new(version.to_owned()), has_cas: true };
-            let (server, how) = (&socket.address(), Flush::Exact { verify: true, keep_new: false });
-            let flushing = Flushing { server, how, context: &context };
-            // An earlier connection is refused. A socket is no part of the paused clock, which would pass the timeouts.
-            let listening = async {
-                tokio::time::sleep(pause - Duration::from_millis(1)).await;
-                tokio::time::resume();
-                socket.listen(move |opcode, body| match opcode {
-                    GET => status(GET, u8::from(!is_there)),
-                    _ => memcached(opcode, body),
-                });
-            };
-            let (proof, ()) = tokio::join!(flushing.again_by_binary(&first, Some(&key)), listening);
-            assert_eq!(socket.count(FLUSH), 1, "{proof:?}");
+            let how = Flush::Exact { verify: true, keep_new: false };
+            let began = Instant::now();
+            let proof =
+                Flushing { server: &address(), how, context: &context }.again_by_binary(&first, Some(&key)).await;
+            assert_eq!((heard.count(FLUSH), began.elapsed()), (1, pause), "{version}: {proof:?}");
             match proof {
                 Ok(proof) => assert_eq!(Some(proof), expected, "{version}"),
                 Err(Error { problem: Problem::Incomplete(what), .. }) => {
@@ -106,7 +101,6 @@ mod tests {
                 }
                 Err(error) => panic!("{error}"),
             }
-            tokio::time::pause();
         }
     }
 }
