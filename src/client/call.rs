@@ -64,9 +64,9 @@ impl Call<()> {
 
 /// The key of a request for the item of one key.
 #[inline]
-pub(super) const fn single_key(request: &Request) -> Option<&Key> {
+pub(super) fn into_single_key(request: Request) -> Option<Key> {
     match request {
-        Request::Retrieve(retrieve) => retrieve.keys.single(),
+        Request::Retrieve(retrieve) => retrieve.keys.into_single(),
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Framed, FramedParts};
 
 pub use self::call::{Call, Noreply};
-use self::call::{Heard, Parts, refusal, single_key};
+use self::call::{Heard, Parts, into_single_key, refusal};
 pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSetOutcome, Recache};
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
@@ -99,7 +99,7 @@ pub struct Client<T = Connection> {
     /// The call whose answer has not been read to its end.
     unfinished: Option<&'static str>,
     /// The number of commands in the last pipeline, up to a limit.
-    pipelined: usize,
+    last_pipeline_len: usize,
     /// How to connect again to find out why the server is silent; none if the connection came from elsewhere.
     way: Option<(Resolver, Access)>,
 }
@@ -170,7 +170,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             answered: false,
             is_flushed: true,
             unfinished: None,
-            pipelined: 0,
+            last_pipeline_len: 0,
             way: None,
         }
     }
@@ -433,7 +433,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     fn ask(&mut self, doing: &'static str, request: Request) -> Result<Option<Key>, Error> {
         self.enter(doing)?;
         self.put(&request)?;
-        Ok(single_key(&request).cloned())
+        Ok(into_single_key(request))
     }
 
     /// The single reply to a request.

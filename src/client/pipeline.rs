@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, refusal, single_key};
+use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, into_single_key, refusal};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, EncodedRequests, Role};
 use crate::error::{Error, Problem};
@@ -109,7 +109,7 @@ impl<T> Client<T> {
     /// Begins a pipeline.
     pub fn pipeline(&mut self) -> Pipeline<'_, T> {
         static BEGUN: AtomicU64 = AtomicU64::new(0);
-        let likely = self.pipelined;
+        let likely = self.last_pipeline_len;
         Pipeline {
             client: self,
             id: BEGUN.fetch_add(1, Relaxed),
@@ -134,8 +134,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
             *opaque = Opaque::new(at.to_string());
         }
         self.encoded.push(&request);
-        // Copied, so that the memory of the caller's key is free again at once.
-        let key = single_key(&request).map_or(&[][..], Key::as_bytes);
+        // Copied, so that the caller's key can be freed at once.
+        let key = into_single_key(request);
+        let key = key.as_ref().map_or(&[][..], Key::as_bytes);
         self.keys.extend_from_slice(key);
         self.commands.push(Command { asked, key_len: key.len() });
         Ticket { of: self.id, at, read }
@@ -155,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
         let Self { client, id, commands, keys, encoded } = self;
         client.enter("a pipeline")?;
         client.put_encoded(encoded)?;
-        client.pipelined = pushed.min(LIKELY_MAX);
+        client.last_pipeline_len = commands.len().min(LIKELY_MAX);
         let mut answers = Hearing {
             outcomes: Vec::with_capacity(commands.len()),
             commands,
@@ -240,8 +241,8 @@ impl Hearing {
         Ok(())
     }
 
-    /// Takes the whole answer to a retrieval that has arrived (the item of one key, or none), if no quiet command is before
-    /// it.
+    /// Takes the answer to the next command, if all of it has arrived and it is one item or a miss. Takes nothing while a
+    /// quiet command before it may still be answered.
     fn hear_item<T: AsyncRead + AsyncWrite + Unpin>(&mut self, client: &mut Client<T>) -> bool {
         let is_next = self.outcomes.len() == self.front && matches!(self.parts, Parts::None);
         let command = self.commands.get(self.front).filter(|_| is_next);

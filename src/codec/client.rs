@@ -152,7 +152,7 @@ impl ClientCodec {
         items
     }
 
-    /// Counts bytes that left the buffer as a whole frame.
+    /// Counts bytes that left the buffer as whole frames. An empty line behind them belongs to no earlier error.
     #[inline]
     fn taken(&mut self, length: usize) {
         self.lines.taken(length);

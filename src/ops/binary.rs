@@ -236,28 +236,25 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_flush_is_in_doubt_only_once_it_was_sent() {
-        // The connection closes at the first request, and the next one is refused.
-        let opened = Mutex::new(0);
-        let connector = Connector::by(move |_| {
-            *opened.lock().unwrap() += 1;
-            let is_first = *opened.lock().unwrap() == 1;
-            async move {
-                if is_first {
-                    Ok(Box::new(duplex(1024).0) as Connection)
-                } else {
-                    Err(std::io::ErrorKind::ConnectionRefused.into())
-                }
-            }
-        });
-        let mut context = Context { connector, ..Context::default() };
-        context.patience.retries = 0;
-        let problem = flush(&address(), 0, &context).await.unwrap_err().problem;
-        assert!(matches!(problem, Problem::Connect(_)), "{problem}");
-
-        let (after, times) = flushed(FLUSH, b"", || Say::Close).await;
-        let problem = after.unwrap_err().problem;
+    async fn a_flush_is_in_doubt_once_it_was_sent() {
+        let (flushed, times) = flushed(FLUSH, b"", || Say::Close).await;
+        let problem = flushed.unwrap_err().problem;
         assert!(matches!(problem, Problem::FlushUnknown { .. }) && times == 1, "{problem}");
+    }
+
+    /// Only a connection of mcflush's own asks for a login first.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_flush_is_in_no_doubt_if_the_connection_was_lost_at_the_login() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let closing = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let mut context = Context::default();
+        context.patience.retries = 0;
+        let problem = flush(&ServerAddr::Unix(path), 0, &context).await.unwrap_err().problem;
+        assert!(matches!(problem, Problem::Lost { .. }), "{problem}");
+        closing.abort();
     }
 
     #[tokio::test]

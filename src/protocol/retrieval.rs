@@ -55,8 +55,8 @@ impl Keys {
 
     /// The key, if there is only one.
     #[cfg(feature = "client")]
-    pub(crate) const fn single(&self) -> Option<&Key> {
-        match &self.0 {
+    pub(crate) fn into_single(self) -> Option<Key> {
+        match self.0 {
             Held::One(key) => Some(key),
             Held::Several(_) => None,
         }
@@ -151,8 +151,8 @@ impl Retrieve {
 /// ```
 #[derive(Clone)]
 pub struct Value {
-    /// The key is at the front, the data at the end. One slice holds both, because making and dropping a second one takes
-    /// longer than finding them.
+    /// The key is at the front, the data at the end. One slice holds both: making and dropping a second one would take
+    /// longer than splitting this one at each access.
     block: Bytes,
     key_len: usize,
     data_len: usize,

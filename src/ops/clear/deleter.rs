@@ -174,6 +174,7 @@ impl<'a> Deleter<'a> {
     /// Whether a comparing mark may have been lost before its answer, while new items are kept: the marked item would
     /// then look new.
     fn may_have_marked(&self) -> bool {
+        // With a filter, there is a mark only if new items are kept.
         self.marks && !self.shared.options.filter.is_none()
     }
 
@@ -212,7 +213,7 @@ impl<'a> Deleter<'a> {
         if !self.are_commands_known {
             if !client.speaks_meta().await? {
                 let options = self.shared.options;
-                if options.keep_new && !options.filter.is_none() {
+                if options.marks_by_cas() {
                     let why = "without meta commands, the server does not compare CAS when it marks the item that tells \
                                old from new";
                     return Err(self.shared.cannot_compare(why));

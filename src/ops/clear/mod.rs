@@ -96,6 +96,12 @@ impl ClearOptions {
     fn compares(&self) -> bool {
         self.keep_new || !self.filter.is_none()
     }
+
+    /// Whether the mark that tells old items from new ones may be given only to an item that is still the listed one: an
+    /// item stored since may not meet the filter.
+    fn marks_by_cas(&self) -> bool {
+        self.keep_new && !self.filter.is_none()
+    }
 }
 
 /// What a clear did on a server.
@@ -438,8 +444,7 @@ impl<'a> Run<'a> {
             let why = "memcached 1.5.5 and 1.5.6 list the newest entry of each LRU list without its CAS";
             return Err(self.shared.cannot_compare(why));
         }
-        let options = self.shared.options;
-        if options.keep_new && !options.filter.is_none() && !self.shared.way.dialect.meta_compares() {
+        if self.shared.options.marks_by_cas() && !self.shared.way.dialect.meta_compares() {
             let why = "before 1.6.13 the server does not compare CAS when it marks the item that tells old from new";
             return Err(self.shared.cannot_compare(why));
         }

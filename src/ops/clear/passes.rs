@@ -102,7 +102,7 @@ impl Run<'_> {
             let changes = others.changes(self.activity().await?, self.own_uses());
             if changes.is_restarted {
                 if number >= PASSES_MAX {
-                    return Err(self.restarts());
+                    return Err(self.restarted_at_last());
                 }
                 first = self.begin_anew(&mut others);
                 continue;
@@ -252,12 +252,11 @@ impl Run<'_> {
         self.undecided(&format!("{PASSES_MAX} passes"))
     }
 
-    fn restarts(&self) -> Error {
+    fn restarted_at_last(&self) -> Error {
         self.shared.error(Problem::Unproven {
-            what: format!(
-                "the server was restarted again and again, the last time during the last of {PASSES_MAX} passes"
-            ),
-            instead: "find out why it restarts, and whether the address leads to several servers in turn",
+            what: format!("the server was restarted during the last of {PASSES_MAX} passes"),
+            instead: "run it again; if this happens again, find out why the server restarts, and whether the address \
+                      leads to several servers in turn",
         })
     }
 

@@ -122,8 +122,7 @@ impl Plan {
         match self {
             _ if facts.setting("cas_enabled") == Some("no") => Err("the server keeps no CAS (-C)"),
             Self::Twice => Err(
-                "the server's keys cannot be listed, so flush_all is sent twice, and the second also deletes items \
-                     stored after the first",
+                "flush_all has to be sent twice to this server, and the second also deletes items stored after the first",
             ),
             Self::Walk | Self::Cas => Ok(()),
         }

@@ -134,7 +134,7 @@ struct LookUp {
 /// Turns log lines into counts.
 ///
 /// The server looks an item up right before it stores or deletes it, and logs that look-up like a get. So a look-up
-/// counts as a get only after so many further lines that it can belong to no store or delete.
+/// counts as a get only after so many further look-ups that it can belong to no store or delete.
 #[derive(Debug)]
 pub(super) struct Counter<'a> {
     division: &'a Division,
