@@ -16,8 +16,7 @@ async fn servers_that_list_some_keys_without_their_cas_are_refused_at_once() {
 /// The mark may have been made: with a filter its item may then look as if it were stored meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_connection_lost_at_the_mark_is_a_reason_to_walk_again_only_with_a_filter() {
-    let larger = Filter { larger: Some(10), ..Filter::default() };
-    for (filter, walks) in [(Filter::default(), 1), (larger, 2)] {
+    for (filter, walks) in [(Filter::default(), 1), (larger_than_10(), 2)] {
         let marks = AtomicUsize::new(0);
         let (mut context, heard) = dumping_with("1.6.38", move |line| match line {
             HASH_DUMP => Some(Say::Text(item("shop:1", 2) + "END\r\n")),
@@ -76,7 +75,6 @@ async fn until_a_mark_is_found_every_key_counts_as_old() {
 
 #[tokio::test(start_paused = true)]
 async fn with_a_filter_alone_the_first_listing_tells_old_items_and_none_is_marked() {
-    let filter = Filter { larger: Some(10), ..Filter::default() };
     for (cas, passes) in [(9, 2), (5, 3)] {
         let (context, heard) = dumping("1.6.18", move |number| {
             let listed = match number {
@@ -86,7 +84,7 @@ async fn with_a_filter_alone_the_first_listing_tells_old_items_and_none_is_marke
             };
             Say::Text(listed + "END\r\n")
         });
-        let cleared = clear_shop(&context, ClearOptions { filter, ..ClearOptions::default() }).await;
+        let cleared = clear_shop(&context, ClearOptions { filter: larger_than_10(), ..ClearOptions::default() }).await;
         assert_eq!((cleared.proof, cleared.passes), (Some(ClearProof::Passes), passes), "{cas}: {cleared:?}");
         assert_eq!(cleared.deleted, 2, "{cas}");
         assert!(!heard.all().iter().any(|line| is_mark(line)), "{:?}", heard.all());

@@ -3,17 +3,22 @@
 use super::*;
 use crate::ops::Stop;
 
+/// A server that lists these items, and knows no meta commands in spite of its version.
+fn without_meta(listed: String) -> (Context, Heard) {
+    dumping_with("1.6.38", move |line| match line {
+        HASH_DUMP => Some(Say::Text(listed.clone() + "END\r\n")),
+        line if line.starts_with('m') => Some(text("ERROR\r\n")),
+        _ => None,
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_without_the_meta_commands_of_its_version_is_told_to_delete_by_others() {
     for (options, deletes) in [
         (ClearOptions::default(), ["delete shop:1", "delete shop:2"]),
         (keeping_new(), ["cas shop:1 0 -1 0 50", "cas shop:2 0 -1 0 3"]),
     ] {
-        let (context, heard) = dumping_with("1.6.38", |line| match line {
-            HASH_DUMP => Some(Say::Text(item("shop:1", 2) + &item("shop:2", 3) + "END\r\n")),
-            line if line.starts_with('m') => Some(text("ERROR\r\n")),
-            _ => None,
-        });
+        let (context, heard) = without_meta(item("shop:1", 2) + &item("shop:2", 3));
         let cleared = clear_shop(&context, options).await;
         assert_eq!((cleared.proof, cleared.deleted), (Some(ClearProof::Walk), 2), "{cleared:?}");
         let lines = heard.all();
@@ -25,13 +30,8 @@ async fn a_server_without_the_meta_commands_of_its_version_is_told_to_delete_by_
 /// The classic commands cannot mark an item only if it is still the listed one.
 #[tokio::test(start_paused = true)]
 async fn without_meta_commands_new_items_are_not_kept_under_a_condition() {
-    let (context, heard) = dumping_with("1.6.38", |line| match line {
-        HASH_DUMP => Some(Say::Text(item("shop:1", 2) + "END\r\n")),
-        line if line.starts_with('m') => Some(text("ERROR\r\n")),
-        _ => None,
-    });
-    let filter = Filter { larger: Some(10), ..Filter::default() };
-    let cleared = clear_shop(&context, ClearOptions { filter, ..keeping_new() }).await;
+    let (context, heard) = without_meta(item("shop:1", 2));
+    let cleared = clear_shop(&context, ClearOptions { filter: larger_than_10(), ..keeping_new() }).await;
     assert!(matches!(cleared.error, Some(crate::error::Error { problem: Problem::NoAge { .. }, .. })), "{cleared:?}");
     let lines = heard.all();
     assert!(!lines.iter().any(|line| line.starts_with("append ") || line.starts_with("cas ")), "{lines:?}");

@@ -252,9 +252,8 @@ async fn a_cachedump_that_broke_off_is_made_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
-    // The key is too long for the base64 form, and the server does not answer the binary protocol.
-    let key = format!("shop:{}%20", "x".repeat(230));
-    let (context, heard) = dumping("1.6.18", move |_| Say::Text(item(&key, 2).replace("%2520", "%20") + "END\r\n"));
+    // The server does not answer the binary protocol.
+    let (context, heard) = dumping("1.6.18", |_| Say::Text(item(&unreachable_key(), 2) + "END\r\n"));
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!(heard.count(LRU_DUMP), 2, "more passes would list it again: {cleared:?}");
     let error = cleared.error.expect("the key is left");
@@ -263,10 +262,9 @@ async fn a_key_that_each_pass_lists_is_one_key_out_of_reach() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_out_of_reach_that_is_gone_in_the_end_is_not_left() {
-    let key = format!("shop:{}%20", "x".repeat(230));
-    let line = item(&key, 2).replace("%2520", "%20");
-    let (context, _) =
-        dumping("1.6.18", move |number| Say::Text(if number == 0 { line.clone() } else { String::new() } + "END\r\n"));
+    let (context, _) = dumping("1.6.18", |number| {
+        Say::Text(if number == 0 { item(&unreachable_key(), 2) } else { String::new() } + "END\r\n")
+    });
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     assert_eq!((cleared.proof, cleared.passes), (Some(ClearProof::Passes), 2), "{cleared:?}");
 }
@@ -446,7 +444,7 @@ async fn deletes_by_comparing_are_not_taken_for_other_clients() {
         let listed = if number == 0 { (1..=5).map(|n| item(&format!("shop:{n}"), n)).collect() } else { String::new() };
         Say::Text(listed + "END\r\n")
     });
-    let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+    let cleared = clear_shop(&context, keeping_new()).await;
     assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Passes), 2, 5), "{cleared:?}");
     assert!(heard.all().iter().filter(|line| line.starts_with("cas ")).count() >= 4, "{:?}", heard.all());
 }
@@ -530,6 +528,6 @@ async fn what_has_another_cas_by_now_is_kept_and_counted() {
         "md shop:3 C3 q" => Some(text("NF\r\n")),
         _ => None,
     });
-    let cleared = clear_shop(&context, ClearOptions { keep_new: true, ..ClearOptions::default() }).await;
+    let cleared = clear_shop(&context, keeping_new()).await;
     assert_eq!((cleared.matched, cleared.deleted, cleared.kept_new), (6, 3, Some(2)), "{cleared:?}");
 }
