@@ -194,7 +194,6 @@ mod tests {
     use super::*;
     use crate::error::FailureKind;
     use crate::ops::scripted::{Say, address, server, text};
-    use crate::protocol::admin::ServerVersion;
 
     fn stats(lines: &[(&'static str, &'static str)]) -> Vec<Stat> {
         lines.iter().map(|(name, value)| Stat::new(*name, *value).unwrap()).collect()
@@ -252,31 +251,6 @@ mod tests {
         assert!(matches!(dumped("CLIENT_ERROR not here\r\n".into()).await, Ok(Dumped::Refused(_))));
         let error = dumped("SERVER_ERROR backend failure\r\n".into()).await.err().unwrap();
         assert!(matches!(error.problem, Problem::Transient { .. }), "{error}");
-    }
-
-    struct Nobody;
-
-    impl Visitor for Nobody {
-        fn visit(&mut self, _: ListedItem<'_>) -> Result<(), Error> {
-            Ok(())
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn keys_that_are_not_listed_count_as_hidden_where_a_dump_leaves_out_base64() {
-        for (version, hidden) in [("1.4.33", 0), ("1.6.9", 0), ("1.6.10", 1), ("unknown", 1)] {
-            let (context, _) = server(|line| match line {
-                "stats settings" => text("STAT lru_maintainer_thread no\r\nEND\r\n"),
-                "stats items" => text("STAT items:1:number 3\r\nEND\r\n"),
-                "stats cachedump 1 0" => text("ITEM a [1 b; 0 s]\r\nITEM b [1 b; 0 s]\r\nEND\r\n"),
-                _ => text("VERSION 1.4.15\r\n"),
-            });
-            let mut client = context.connect(&address()).await.unwrap();
-            let dialect = Dialect::of(&ServerVersion::new(version).unwrap());
-            let walked = walk(&mut client, dialect, &context, &mut Nobody).await.unwrap();
-            let Walked::Whole(coverage) = walked else { panic!("not whole") };
-            assert_eq!(coverage, Coverage { hidden, ..Coverage::default() }, "{version}");
-        }
     }
 
     #[tokio::test(start_paused = true)]

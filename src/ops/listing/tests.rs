@@ -70,6 +70,9 @@ async fn what_a_cachedump_leaves_out_depends_on_lists_and_version() {
     for (version, hot, coverage) in [
         ("1.4.25", 0, Coverage::ALL),
         ("1.4.25", 1, Coverage { is_partial: true, ..hiding(2) }),
+        ("1.6.9", 0, Coverage::ALL),
+        ("1.6.10", 0, hiding(3)),
+        ("unknown", 0, hiding(3)),
         ("1.6.38", 0, hiding(3)),
         ("1.6.38", 1, Coverage { is_partial: true, ..hiding(3) }),
     ] {

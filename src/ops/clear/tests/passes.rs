@@ -44,26 +44,6 @@ async fn a_server_used_in_the_pause_is_not_at_rest() {
     assert!(heard.count(LRU_DUMP) > 2, "{cleared:?}");
 }
 
-/// Each pass misses one key of ten, of those that nobody clears: as many of those in scope may be missed.
-#[tokio::test(start_paused = true)]
-async fn keys_out_of_scope_show_how_many_a_pass_misses() {
-    let (hits, dumps) = (AtomicU32::new(0), AtomicUsize::new(0));
-    let (context, _) = dumping_with("1.6.18", move |line| match line {
-        "stats" => Some(Say::Text(stats(7, &format!("STAT touch_hits {}\r\n", hits.fetch_add(1, SeqCst))))),
-        LRU_DUMP => {
-            let number = dumps.fetch_add(1, SeqCst);
-            let others = (0..1_000).filter(|n| n % 10 != number % 10).map(|n| item(&format!("blog:{n}"), 9));
-            let ours = if number == 0 { item("shop:1", 2) } else { String::new() };
-            Some(Say::Text(others.collect::<String>() + &ours + "END\r\n"))
-        }
-        _ => None,
-    });
-    let cleared = clear_shop(&context, ClearOptions::default()).await;
-    assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
-    let rate = cleared.miss_rate.unwrap();
-    assert!((0.1..0.15).contains(&rate) && cleared.passes < 12, "{cleared:?}");
-}
-
 /// In the pause between two passes, or in the second one.
 #[tokio::test(start_paused = true)]
 async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
