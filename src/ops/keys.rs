@@ -420,10 +420,8 @@ mod tests {
 
     use super::*;
     use crate::error::FailureKind;
-    use crate::ops::scripted::{Heard, Say, address, item, server, text, told};
+    use crate::ops::scripted::{HASH_DUMP, Heard, LRU_DUMP, Say, address, item, server, text, told};
     use crate::scope::Prefix;
-
-    const HASH_DUMP: &str = "lru_crawler metadump hash";
 
     static IS_DISK_FREE: AtomicBool = AtomicBool::new(false);
 
@@ -486,7 +484,7 @@ mod tests {
         server(move |line| match line {
             "version" => Say::Text(format!("VERSION {version}\r\n")),
             "stats" => text("END\r\n"),
-            HASH_DUMP | "lru_crawler metadump all" => dump(number.fetch_add(1, SeqCst)),
+            HASH_DUMP | LRU_DUMP => dump(number.fetch_add(1, SeqCst)),
             _ => text("ERROR\r\n"),
         })
     }
@@ -560,7 +558,7 @@ mod tests {
         let (result, seen) = listed(&context, "shop:", None).await;
         // There are too few keys to say more than that at most half of them are missing.
         assert_eq!(result.unwrap().uncertainty, Some(Uncertainty { missing: 2, repeated: 1 }));
-        assert_eq!((seen.concat().len(), heard.count("lru_crawler metadump all")), (4, 2));
+        assert_eq!((seen.concat().len(), heard.count(LRU_DUMP)), (4, 2));
     }
 
     #[tokio::test]

@@ -232,7 +232,7 @@ impl Visitor for Counter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::scripted::{Say, address, item, server, text, told};
+    use crate::ops::scripted::{HASH_DUMP, Say, address, item, server, text, told};
 
     #[tokio::test(start_paused = true)]
     async fn keys_are_counted_by_their_beginning_and_told() {
@@ -240,7 +240,7 @@ mod tests {
             (0..KEYS_PER_EVENT * 2).map(|n| item(&format!("{}:{n}", ["shop", "blog"][n as usize % 2]), 7)).collect();
         let (mut context, _) = server(move |line| match line {
             "version" => text("VERSION 1.6.45\r\n"),
-            "lru_crawler metadump hash" => Say::Text(listed.clone() + &item("single", 8) + "END\r\n"),
+            HASH_DUMP => Say::Text(listed.clone() + &item("single", 8) + "END\r\n"),
             _ => text("ERROR\r\n"),
         });
         let told = told(&mut context);

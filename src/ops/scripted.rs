@@ -9,6 +9,9 @@ use super::{Connector, Context, Event, Events};
 use crate::address::ServerAddr;
 use crate::connection::Connection;
 
+pub(super) const HASH_DUMP: &str = "lru_crawler metadump hash";
+pub(super) const LRU_DUMP: &str = "lru_crawler metadump all";
+
 /// The answer to a line.
 pub(super) enum Say {
     Text(String),
@@ -120,6 +123,17 @@ async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) 
     }
 }
 
+/// What a function makes of the context's events from now on.
+pub(super) fn collect<T: Send + 'static>(
+    context: &mut Context,
+    of_event: impl Fn(Event) -> Option<T> + Send + Sync + 'static,
+) -> Arc<Mutex<Vec<T>>> {
+    let collected = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&collected);
+    context.events = Events::to(move |event| listener.lock().unwrap().extend(of_event(event)));
+    collected
+}
+
 /// How many listed keys the context's events tell of from now on, and how many of them are in scope.
 pub(super) fn told(context: &mut Context) -> Arc<Mutex<(u64, u64)>> {
     let told = Arc::new(Mutex::new((0, 0)));
@@ -131,6 +145,15 @@ pub(super) fn told(context: &mut Context) -> Arc<Mutex<(u64, u64)>> {
         }
     });
     told
+}
+
+/// Stops the operation after this time.
+pub(super) fn stop_in(context: &Context, time: Duration) {
+    let stop = context.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        stop.cancel();
+    });
 }
 
 /// A line of a metadump.

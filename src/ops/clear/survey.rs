@@ -103,7 +103,7 @@ impl Visitor for Surveyor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::scripted::{Say, address, item, server, text, told};
+    use crate::ops::scripted::{HASH_DUMP, Say, address, item, server, text, told};
     use crate::scope::Prefix;
 
     #[tokio::test(start_paused = true)]
@@ -111,7 +111,7 @@ mod tests {
         let (mut context, heard) = server(|line| match line {
             "version" => text("VERSION 1.6.38\r\n"),
             "stats" => text("END\r\n"),
-            "lru_crawler metadump hash" => {
+            HASH_DUMP => {
                 let keys = ["shop:1", "blog:1", "shop:2", "shop:3", "news:1"];
                 Say::Text(keys.map(|key| item(key, 2)).concat() + "END\r\n")
             }
@@ -133,7 +133,7 @@ mod tests {
         let (context, _) = server(|line| match line {
             "version" => text("VERSION 1.6.38\r\n"),
             "stats" => text("END\r\n"),
-            "lru_crawler metadump hash" => Say::Text(item("blog:1", 2) + &item("shop:1", 3) + "END\r\n"),
+            HASH_DUMP => Say::Text(item("blog:1", 2) + &item("shop:1", 3) + "END\r\n"),
             _ => text("ERROR\r\n"),
         });
         for (prefix, named) in [("shpo:", &["shop:", "blog:"][..]), ("shop:", &[])] {
@@ -148,7 +148,7 @@ mod tests {
         let (mut context, _) = server(|line| match line {
             "version" => text("VERSION 1.6.38\r\n"),
             "stats" => text("END\r\n"),
-            "lru_crawler metadump hash" => {
+            HASH_DUMP => {
                 let lot = (0..KEYS_PER_EVENT).map(|n| item(if n % 4 == 0 { "shop:1" } else { "blog:1" }, 2));
                 Say::Text(lot.collect::<String>() + "END\r\n")
             }

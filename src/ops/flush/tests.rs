@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{Flush, FlushProof, Flushed, flush};
 use crate::error::{Error, FailureKind, Problem};
 use crate::ops::notes::LONGEST;
-use crate::ops::scripted::{Heard, Say, address, item, server, stats, text};
-use crate::ops::{Context, Event, Events};
+use crate::ops::scripted::{HASH_DUMP, Heard, LRU_DUMP, Say, address, collect, item, server, stats, text};
+use crate::ops::{Context, Event};
 
 /// The answer to a `gets` of the probe.
 fn probe(line: &str) -> Say {
@@ -37,7 +37,7 @@ async fn keeping_new(is_restarted: bool) -> (Result<Flushed, Error>, Vec<String>
             }
             "version" => text("VERSION 1.6.45\r\n"),
             "mn" => text("MN\r\n"),
-            "lru_crawler metadump hash" => Say::Text(item("shop:1", 2) + &item("shop:2", 51) + "END\r\n"),
+            HASH_DUMP => Say::Text(item("shop:1", 2) + &item("shop:2", 51) + "END\r\n"),
             line if line.starts_with("set ") => text("STORED\r\n"),
             line if line.starts_with("gets ") => probe(line),
             line if line.starts_with("md ") => text(""),
@@ -177,12 +177,9 @@ async fn a_wait_for_the_server_s_clock_says_why_and_how_long() {
         "flush_all" => text("OK\r\n"),
         _ => text("ERROR\r\n"),
     });
-    let waits = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&waits);
-    context.events = Events::to(move |event| {
-        if let Event::Waiting { why, after } = event {
-            seen.lock().unwrap().push((why, after.as_millis()));
-        }
+    let waits = collect(&mut context, |event| match event {
+        Event::Waiting { why, after } => Some((why, after.as_millis())),
+        _ => None,
     });
     flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap();
     let waits = waits.lock().unwrap().clone();
@@ -254,7 +251,7 @@ async fn verified(is_probe_there: bool, listed: String) -> Option<String> {
             is_flushed.store(true, SeqCst);
             text("OK\r\n")
         }
-        "lru_crawler metadump all" => Say::Text(listed.clone() + "END\r\n"),
+        LRU_DUMP => Say::Text(listed.clone() + "END\r\n"),
         line if line.starts_with("set ") => text("STORED\r\n"),
         line if line.starts_with("gets ") && (is_probe_there || !is_flushed.load(SeqCst)) => probe(line),
         line if line.starts_with("gets ") => text("END\r\n"),
@@ -343,7 +340,7 @@ async fn a_walk_that_is_refused_is_replaced_by_a_second_flush() {
             "version" => text("VERSION 1.6.45\r\n"),
             "mn" => text("MN\r\n"),
             "flush_all" => text("OK\r\n"),
-            "lru_crawler metadump hash" => text("ERROR metadump not allowed\r\n"),
+            HASH_DUMP => text("ERROR metadump not allowed\r\n"),
             line if line.starts_with("set ") => text("STORED\r\n"),
             line if line.starts_with("gets ") => text("END\r\n"),
             _ => text("ERROR\r\n"),
@@ -410,7 +407,7 @@ async fn only_a_verified_flush_walks_again_after_its_walk() {
                 is_flushed.store(true, SeqCst);
                 text("OK\r\n")
             }
-            "lru_crawler metadump hash" => Say::Text(item("shop:1", 9) + "END\r\n"),
+            HASH_DUMP => Say::Text(item("shop:1", 9) + "END\r\n"),
             line if line.starts_with("set ") => text("STORED\r\n"),
             line if line.starts_with("gets ") && is_flushed.load(SeqCst) => text("END\r\n"),
             line if line.starts_with("gets ") => probe(line),
@@ -418,7 +415,7 @@ async fn only_a_verified_flush_walks_again_after_its_walk() {
             _ => text("ERROR\r\n"),
         });
         let flushed = flush(&address(), Flush::Exact { verify, keep_new: false }, &context).await;
-        assert_eq!((heard.count("lru_crawler metadump hash"), heard.count("flush_all")), (walks, 1), "{flushed:?}");
+        assert_eq!((heard.count(HASH_DUMP), heard.count("flush_all")), (walks, 1), "{flushed:?}");
         match flushed {
             Ok(flushed) => assert_eq!((verify, flushed.proof, flushed.swept), (false, Some(FlushProof::Walk), Some(1))),
             Err(error) => assert!(verify && error.kind() == FailureKind::Incomplete, "{error}"),

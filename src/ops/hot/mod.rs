@@ -201,7 +201,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     use super::*;
-    use crate::ops::scripted::{Say, address, server, text};
+    use crate::ops::scripted::{Say, address, server, stop_in, text};
 
     fn second() -> HotOptions {
         HotOptions { time: Duration::from_secs(1), keys: 3, ..HotOptions::default() }
@@ -277,11 +277,7 @@ mod tests {
             "stats" => text("END\r\n"),
             _ => text("OK\r\nts=1.1 gid=1 type=item_get key=a status=found clsid=1 cfd=27 size=3\n"),
         });
-        let stop = context.stop.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            stop.cancel();
-        });
+        stop_in(&context, Duration::from_millis(300));
         let seen = hot(&address(), &second(), &context, |_| {}).await.unwrap();
         assert!(seen.time == Duration::from_millis(300) && seen.lines == 1, "{seen:?}");
     }

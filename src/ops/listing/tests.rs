@@ -8,11 +8,8 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::error::FailureKind;
-use crate::ops::Events;
 use crate::ops::retry::Retries;
-use crate::ops::scripted::{Heard, Say, address, item, server, text};
-
-const HASH_DUMP: &str = "lru_crawler metadump hash";
+use crate::ops::scripted::{HASH_DUMP, Heard, LRU_DUMP, Say, address, collect, item, server, stop_in, text};
 
 /// Keeps the listed keys, as they came.
 #[derive(Default)]
@@ -54,14 +51,11 @@ fn hiding(hidden: u64) -> Coverage {
 
 /// What the context's events tell of from now on: the reasons of waits, and of strategies.
 fn reasons(context: &mut Context) -> Arc<Mutex<Vec<String>>> {
-    let reasons = Arc::new(Mutex::new(Vec::new()));
-    let listener = Arc::clone(&reasons);
-    context.events = Events::to(move |event| match event {
-        Event::Waiting { why, .. } => listener.lock().unwrap().push(why.to_owned()),
-        Event::Strategy { why, .. } => listener.lock().unwrap().push(why),
-        _ => {}
-    });
-    reasons
+    collect(context, |event| match event {
+        Event::Waiting { why, .. } => Some(why.to_owned()),
+        Event::Strategy { why, .. } => Some(why),
+        _ => None,
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +111,7 @@ async fn the_newest_entries_that_a_dump_leaves_out_are_listed_apart() {
             "STAT items:1:number 5\r\nSTAT items:2:number 1\r\nSTAT items:3:number 3\r\nSTAT items:3:number_hot 1\r\n\
              STAT items:3:number_warm 1\r\nEND\r\n",
         )),
-        "lru_crawler metadump all" => {
+        LRU_DUMP => {
             let other = item("f", 6).replace("cls=1", "cls=3");
             Some(Say::Text(item("a", 2) + &item("b", 3) + &item("c", 4) + &other + "END\r\n"))
         }
@@ -211,11 +205,8 @@ async fn a_dump_that_is_given_up_is_read_to_its_end_where_closing_crashes_the_se
     ] {
         let answer = answer.clone();
         let (context, _) = dumping(version, move || Say::Slowly(Duration::from_secs(1), answer.clone()));
-        let (stop, began) = (context.stop.clone(), Instant::now());
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
-            stop.cancel();
-        });
+        let began = Instant::now();
+        stop_in(&context, Duration::from_millis(1_500));
         let error = walked(&context, Strategy::Hash).await.0.unwrap_err();
         assert_eq!((error.kind(), began.elapsed().as_millis()), (kind, milliseconds), "{version}: {error}");
     }

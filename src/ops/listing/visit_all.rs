@@ -138,12 +138,11 @@ impl Visitor for Second<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use super::*;
-    use crate::ops::scripted::{Say, address, item, server, text};
-    use crate::ops::{Event, Events};
+    use crate::ops::Event;
+    use crate::ops::scripted::{LRU_DUMP, Say, address, collect, item, server, text};
 
     #[derive(Default)]
     struct Count(u64);
@@ -161,8 +160,8 @@ mod tests {
         let (context, _) = server(move |line| match line {
             "version" => text("VERSION 1.6.18\r\n"),
             "stats" => text("END\r\n"),
-            "lru_crawler metadump all" if number.fetch_add(1, SeqCst) == 0 => Say::Text(first.clone() + "END\r\n"),
-            "lru_crawler metadump all" => Say::Text(second.clone() + "END\r\n"),
+            LRU_DUMP if number.fetch_add(1, SeqCst) == 0 => Say::Text(first.clone() + "END\r\n"),
+            LRU_DUMP => Say::Text(second.clone() + "END\r\n"),
             _ => text("ERROR\r\n"),
         });
         let visited = visit_all(&address(), None, &context, Count::default).await.unwrap();
@@ -227,14 +226,10 @@ mod tests {
                 "version" => Say::Text(format!("VERSION {version}\r\n")),
                 _ => text("END\r\n"),
             });
-            let warned = Arc::new(AtomicUsize::new(0));
-            let seen = Arc::clone(&warned);
-            context.events = Events::to(move |event| {
-                seen.fetch_add(usize::from(matches!(event, Event::Warning(_))), SeqCst);
-            });
+            let warnings = collect(&mut context, |event| matches!(event, Event::Warning(_)).then_some(()));
             let visited = visit_all(&address(), asked, &context, Count::default).await.unwrap();
             assert_eq!(visited.strategy, asked.unwrap_or(Strategy::Lru));
-            assert_eq!(warned.load(SeqCst) > 0, is_warned, "{version}, {asked:?}");
+            assert_eq!(!warnings.lock().unwrap().is_empty(), is_warned, "{version}, {asked:?}");
         }
     }
 }

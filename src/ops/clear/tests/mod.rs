@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 use super::{ClearOptions, ClearProof, Cleared, clear};
 use crate::error::{FailureKind, Problem};
-use crate::ops::scripted::{Heard, Say, address, item, server, server_over, stats, stats_of_flushed, text};
+use crate::ops::scripted::{
+    HASH_DUMP, Heard, LRU_DUMP, Say, address, collect, item, server, server_over, stats, stats_of_flushed, stop_in,
+    text,
+};
 use crate::ops::{Connector, Context, Event, Events, Filter, Strategy};
 use crate::scope::{Prefix, Scope};
-
-const HASH_DUMP: &str = "lru_crawler metadump hash";
-const LRU_DUMP: &str = "lru_crawler metadump all";
 
 /// Whether this command gives an item a new CAS.
 fn is_mark(line: &str) -> bool {
@@ -80,30 +80,21 @@ type ToldPass = (u32, u64, Option<f64>);
 
 /// The passes that the context's events tell of from now on.
 fn told_evidence(context: &mut Context) -> Arc<Mutex<Vec<ToldPass>>> {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&told);
     let began = AtomicU32::new(0);
-    context.events = Events::to(move |event| match event {
-        Event::Pass(number) => began.store(number, SeqCst),
-        Event::Evidence { old, doubt, .. } => seen.lock().unwrap().push((began.load(SeqCst), old, doubt)),
-        _ => {}
-    });
-    told
-}
-
-/// Stops the operation in so many seconds.
-fn stop_in(context: &Context, seconds: u64) {
-    let stop = context.stop.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-        stop.cancel();
-    });
+    collect(context, move |event| {
+        if let Event::Pass(number) = event {
+            began.store(number, SeqCst);
+        }
+        let Event::Evidence { old, doubt, .. } = event else { return None };
+        Some((began.load(SeqCst), old, doubt))
+    })
 }
 
 /// Sets a deadline in so many seconds, at which the operation is stopped.
 fn end_in(context: &mut Context, seconds: u64) {
-    context.deadline = Some((Instant::now() + Duration::from_secs(seconds)).into_std());
-    stop_in(context, seconds);
+    let time = Duration::from_secs(seconds);
+    context.deadline = Some((Instant::now() + time).into_std());
+    stop_in(context, time);
 }
 
 /// What cannot be proven, and what to do.
@@ -290,7 +281,7 @@ async fn a_stop_ends_a_clear_within_a_timeout() {
                 context.connector = Connector::by(|_| std::future::pending());
             }
             let began = Instant::now();
-            stop_in(&context, 1);
+            stop_in(&context, Duration::from_secs(1));
             let cleared = clear_shop(&context, ClearOptions::default()).await;
             assert_eq!(kind(&cleared), Some(FailureKind::Interrupted), "{version}, at {command:?}: {cleared:?}");
             let took = began.elapsed();

@@ -74,7 +74,7 @@ async fn an_end_that_says_nothing_of_missed_keys_is_told_as_what_it_is() {
 
     // In the pause after the first pass.
     let (context, _) = dumping("1.6.18", |_| text("END\r\n"));
-    stop_in(&context, 1);
+    stop_in(&context, Duration::from_secs(1));
     assert_eq!(kind(&clear_shop(&context, ClearOptions::default()).await), Some(FailureKind::Interrupted));
 }
 
@@ -275,8 +275,8 @@ async fn a_key_that_was_read_is_deleted_however_late_the_lru_maintainer_runs() {
 async fn passes_of_a_server_in_use_are_three_turns_of_its_lru_maintainer_apart() {
     let began = Instant::now();
     let turns = move || began.elapsed().as_millis() / 10;
-    let (hits, dumps) = (AtomicU32::new(0), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
-    let seen = std::sync::Arc::clone(&dumps);
+    let (hits, dumps) = (AtomicU32::new(0), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&dumps);
     let (context, _) = server(move |line| match line {
         "stats" => Say::Text(format!(
             "STAT pid 7\r\nSTAT uptime 100\r\nSTAT get_hits {}\r\nSTAT cmd_set 1\r\nSTAT lru_maintainer_juggles {}\r\nEND\r\n",
@@ -458,16 +458,12 @@ async fn a_long_wait_for_the_lru_maintainer_is_told_once() {
             LRU_DUMP => text("END\r\n"),
             line => at_rest("1.6.18", line),
         });
-        let told = std::sync::Arc::new(AtomicUsize::new(0));
-        let seen = std::sync::Arc::clone(&told);
-        context.events = Events::to(move |event| {
-            if matches!(event, Event::Waiting { after, .. } if after == Duration::from_secs(1)) {
-                seen.fetch_add(1, SeqCst);
-            }
+        let told = collect(&mut context, |event| {
+            matches!(event, Event::Waiting { after, .. } if after == Duration::from_secs(1)).then_some(())
         });
         let cleared = clear_shop(&context, ClearOptions::default()).await;
         assert_eq!(cleared.proof.is_some(), is_complete, "{runs_every:?}: {cleared:?}");
-        assert_eq!(told.load(SeqCst), times, "{runs_every:?}: {cleared:?}");
+        assert_eq!(told.lock().unwrap().len(), times, "{runs_every:?}: {cleared:?}");
         if !is_complete {
             let error = cleared.error.unwrap();
             assert!(error.kind() == FailureKind::Incomplete && error.to_string().contains("does not run"), "{error}");

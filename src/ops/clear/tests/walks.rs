@@ -244,8 +244,8 @@ fn flushed(version: &'static str, flushes: impl Fn() -> u32 + Send + 'static) ->
 async fn a_key_that_another_client_s_flush_hid_from_the_walk_is_deleted() {
     // The second key was read and then flushed during the first walk; it came back when the server noted the read.
     for version in ["1.6.38", "1.6.20"] {
-        let dumps = std::sync::Arc::new(AtomicUsize::new(0));
-        let seen = std::sync::Arc::clone(&dumps);
+        let dumps = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&dumps);
         let answer = flushed(version, move || u32::from(seen.load(SeqCst) > 0));
         let (mut context, heard) = server(move |line| {
             answer(line).unwrap_or_else(|| match dumps.fetch_add(1, SeqCst) {
@@ -338,18 +338,12 @@ async fn keys_that_expired_before_they_were_deleted_are_no_sign_of_another_serve
     assert_eq!((cleared.proof, heard.count(HASH_DUMP)), (Some(ClearProof::Walk), 2), "{cleared:?}");
 }
 
-/// So that a count on a screen moves.
+/// A user sees the count on the screen grow.
 #[tokio::test(start_paused = true)]
 async fn listed_keys_are_told_from_time_to_time_though_none_is_in_scope() {
     let lines = item("blog:1", 2).repeat(70_000);
     let (mut context, _) = dumping("1.6.38", move |_| Say::Text(lines.clone() + "END\r\n"));
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&told);
-    context.events = Events::to(move |event| {
-        if let Event::Listed { keys, .. } = event {
-            seen.lock().unwrap().push(keys);
-        }
-    });
+    let told = collect(&mut context, |event| if let Event::Listed { keys, .. } = event { Some(keys) } else { None });
     clear_shop(&context, ClearOptions::default()).await;
     assert_eq!(*told.lock().unwrap(), [1 << 16, 70_000 - (1 << 16)]);
 }
