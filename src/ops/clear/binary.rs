@@ -102,9 +102,7 @@ pub(super) mod tests {
 
     /// A response to a delete.
     pub(in crate::ops::clear) fn response(status: u8) -> Vec<u8> {
-        let mut header = vec![0; HEADER];
-        (header[0], header[1], header[7]) = (0x81, 4, status);
-        header
+        crate::binary_client::tests::response(4, status, b"", b"")
     }
 
     /// A server that answers the deletes of each connection with these bytes (none: with silence), and closes after the
