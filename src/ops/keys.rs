@@ -544,7 +544,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn prefixes_are_named_only_to_a_scope_without_a_key() {
+    async fn a_listing_names_similar_prefixes_only_if_no_key_is_in_scope() {
         let (context, _) = dumping("1.6.38", |_| Say::Text(item("blog:1", 7) + &item("shop:1", 8) + "END\r\n"));
         for (prefix, nearest) in [("shup:", &["shop:", "blog:"][..]), ("shop:", &[])] {
             assert_eq!(listed(&context, prefix, None).await.0.unwrap().nearest, nearest, "{prefix}");

@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_equal_if_all_that_they_say_is() {
+    fn values_with_the_same_key_flags_cas_and_data_are_equal() {
         let value = |key: &'static str, flags, cas, data: &str| {
             Value::new(&Key::new(key).unwrap(), ItemFlags(flags), cas, data)
         };

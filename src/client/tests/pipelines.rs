@@ -55,7 +55,7 @@ async fn a_get_after_a_quiet_command_that_failed_has_its_own_answer() {
     }
 }
 
-/// A proxy that does not know a command closes the connection at that one: not at a later one.
+/// A proxy that does not know a command closes the connection there, before it has answered anything.
 #[tokio::test]
 async fn a_close_after_the_first_answer_of_a_pipeline_is_not_like_a_proxy_s() {
     let (mut client, mut far) = pair();

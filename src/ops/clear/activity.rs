@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_that_come_or_go_say_nothing_of_moves_and_so_exclude_none() {
+    fn items_may_have_moved_if_the_server_counts_moves_at_only_one_of_two_moments() {
         let counted = Some(Activity::default());
         assert!(Activity::may_have_moved(None, counted) && Activity::may_have_moved(counted, None));
         assert!(!Activity::may_have_moved(None, None), "a server that never counts them is taken as it is");

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_no_key_by_its_length_is_an_error_and_is_not_sent() {
+    async fn a_delete_refuses_an_empty_or_too_long_key_and_sends_nothing() {
         for length in [0, KEY_MAX + 1] {
             let (context, heard) = server(answer);
             let found = delete(&address(), [Ok(Bytes::from("x".repeat(length)))].into_iter(), None, &context).await;

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn statistics_that_are_refused_are_done_without_and_a_lost_connection_is_told() {
+    async fn hot_goes_on_without_statistics_that_a_server_refuses_but_not_after_a_lost_connection() {
         for (answer, watched) in [("ERROR\r\n", 1), ("", 0)] {
             let (context, heard) = server(move |line| match line {
                 "stats" if answer.is_empty() => Say::Last(String::new()),

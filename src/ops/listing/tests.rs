@@ -128,7 +128,7 @@ async fn the_newest_entries_that_a_dump_leaves_out_are_listed_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_whole_dump_is_one() {
+async fn a_dump_without_its_end_line_is_an_error() {
     let whole = |answer: &'static str| async move {
         let (context, _) = dumping("1.6.38", move || text(answer));
         let (walked, keys) = walked(&context, Strategy::Hash).await;
@@ -226,7 +226,7 @@ async fn a_refused_dump_is_followed_by_a_cachedump_and_its_answer_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proxy_is_asked_for_no_other_listing_and_a_forbidden_one_is_named_so() {
+async fn after_a_refused_dump_a_proxy_is_asked_for_no_other_listing_and_a_forbidden_cachedump_is_called_disabled() {
     let refused = |asked, refusal: &'static str| async move {
         let (context, heard) = knowing("1.6.38", move |line| match line {
             "version" => None,

@@ -44,7 +44,7 @@ async fn keys_that_are_gone_before_the_mark_are_neither_left_nor_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_without_a_cas_tells_nothing() {
+async fn a_clear_that_keeps_new_items_fails_if_the_mark_gives_no_cas() {
     let (context, heard) = dumping_with("1.6.38", |line| match line {
         HASH_DUMP => Some(Say::Text(item("shop:1", 2) + "END\r\n")),
         line if line.starts_with("mg ") => Some(text("HD c0\r\n")),

@@ -29,7 +29,7 @@ async fn a_server_without_the_meta_commands_of_its_version_is_told_to_delete_by_
 
 /// The classic commands cannot mark an item only if it is still the listed one.
 #[tokio::test(start_paused = true)]
-async fn without_meta_commands_new_items_are_not_kept_under_a_condition() {
+async fn a_server_without_meta_commands_cannot_keep_new_items_under_a_filter() {
     let (context, heard) = without_meta(item("shop:1", 2));
     let cleared = clear_shop(&context, ClearOptions { filter: larger_than_10(), ..keeping_new() }).await;
     assert!(matches!(cleared.error, Some(crate::error::Error { problem: Problem::NoAge { .. }, .. })), "{cleared:?}");

@@ -103,7 +103,7 @@ async fn after_moves_passes_are_judged_anew_if_a_mark_told_old_keys_from_new_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_restart_the_passes_over_both_servers_count_together() {
+async fn a_restart_does_not_renew_the_limit_of_40_passes() {
     let dumps = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&dumps);
     let (context, _) = dumping_with("1.6.18", move |line| match line {
@@ -133,7 +133,7 @@ async fn a_key_stored_meanwhile_that_another_client_deletes_first_costs_no_pass(
 
 /// A cachedump lists expired items, which no command finds; the first lookup removes them.
 #[tokio::test(start_paused = true)]
-async fn expired_keys_of_the_first_cachedump_are_keys_like_others() {
+async fn expired_keys_in_the_first_cachedump_count_as_old_keys() {
     let dumps = AtomicUsize::new(0);
     let (mut context, _) = dumping_with("1.4.25", move |line| match line {
         "stats items" => Some(text("STAT items:1:number 1\r\nEND\r\n")),

@@ -64,7 +64,7 @@ async fn at_a_deadline_after_the_first_pass_mcflush_says_what_may_be_left() {
 
 /// What the passes may have missed is told only if there was a pass, and only if it is the deadline that ended them.
 #[tokio::test(start_paused = true)]
-async fn an_end_that_says_nothing_of_missed_keys_is_told_as_what_it_is() {
+async fn a_clear_that_ends_before_its_first_pass_or_not_by_a_deadline_says_nothing_of_missed_keys() {
     let (mut context, _) = dumping("1.6.18", |_| Say::Silence);
     end_in(&mut context, 4);
     assert_eq!(kind(&clear_shop(&context, ClearOptions::default()).await), Some(FailureKind::Deadline));
