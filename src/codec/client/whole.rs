@@ -208,6 +208,7 @@ mod tests {
             assert!(answers(defaults, &wire, 0, true).1 > 1);
         }
     }
+
     #[test]
     fn quiet_requests_before_and_among_those_put_together_may_all_be_answered() {
         let quiet = Request::MetaGet(MetaGet { quiet: true, ..MetaGet::new(MetaKey::for_bytes("k").unwrap()) });
