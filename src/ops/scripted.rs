@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+use tokio::time::Instant;
 
 use super::{Connector, Context, Event, Events};
 use crate::address::ServerAddr;
@@ -29,9 +30,9 @@ pub(super) fn text(text: &str) -> Say {
     Say::Text(text.to_owned())
 }
 
-/// The lines that the server received, over all connections.
+/// The lines that the server received, over all connections, and when.
 #[derive(Clone, Default)]
-pub(super) struct Heard(Arc<Mutex<Vec<String>>>);
+pub(super) struct Heard(Arc<Mutex<Vec<(Instant, String)>>>);
 
 /// Placeholders for the counters that the server derives from the received lines.
 const HITS: &str = "@HITS";
@@ -40,11 +41,17 @@ const CAS_HITS: &str = "@CAS";
 
 impl Heard {
     pub(super) fn count(&self, line: &str) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|heard| *heard == line).count()
+        self.times(line).len()
     }
 
     pub(super) fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// When the server received this line.
+    pub(super) fn times(&self, line: &str) -> Vec<Instant> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.iter().filter(|(_, heard)| heard == line).map(|(time, _)| *time).collect()
     }
 }
 
@@ -82,7 +89,7 @@ async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) 
             return;
         }
         let words = line.trim_end();
-        heard.0.lock().unwrap_or_else(PoisonError::into_inner).push(words.to_owned());
+        heard.0.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), words.to_owned()));
         let mut parts = words.split(' ');
         if let Some("set" | "append" | "cas") = parts.next() {
             let length: usize = parts.nth(3).unwrap().parse().unwrap();

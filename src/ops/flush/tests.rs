@@ -1,7 +1,6 @@
 //! The checks after a flush, with a scripted server and a paused clock.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
@@ -112,32 +111,38 @@ async fn a_question_before_a_flush_that_is_closed_at_is_no_reason_against_it() {
     }
 }
 
+/// A server whose LRU maintainer has run so often after so many seconds.
+fn late_maintainer(runs: impl Fn(u64) -> u64 + Send + 'static, settings: &'static str) -> (Context, Heard) {
+    let began = Instant::now();
+    server(move |line| match line {
+        "stats" => {
+            let elapsed = began.elapsed().as_secs();
+            let (time, run) = (1_764_000_000 + elapsed, runs(elapsed));
+            Say::Text(format!(
+                "STAT pid 7\r\nSTAT version 1.6.45\r\nSTAT time {time}\r\nSTAT get_hits 0\r\nSTAT cmd_set 0\r\n\
+                 STAT lru_maintainer_juggles {run}\r\nEND\r\n"
+            ))
+        }
+        "stats settings" => text(settings),
+        "version" => text("VERSION 1.6.45\r\n"),
+        "mn" => text("MN\r\n"),
+        "flush_all" => text("OK\r\n"),
+        line if line.starts_with("set ") => text("STORED\r\n"),
+        line if line.starts_with("gets ") => text("END\r\n"),
+        _ => text("ERROR\r\n"),
+    })
+}
+
 /// The server notes a read only after its clock has turned twice: the second flush has to come after that.
 #[tokio::test(start_paused = true)]
 async fn a_second_flush_waits_for_a_late_lru_maintainer() {
     let began = Instant::now();
-    let runs = move || began.elapsed().as_secs() / 5;
-    let flushes = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&flushes);
-    let (context, _) = server(move |line| match line {
-        "stats" => {
-            let time = 1_764_000_000 + began.elapsed().as_secs();
-            let run = runs();
-            Say::Text(format!(
-                "STAT pid 7\r\nSTAT version 1.6.45\r\nSTAT time {time}\r\nSTAT lru_maintainer_juggles {run}\r\nEND\r\n"
-            ))
-        }
-        "stats settings" => text("STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n"),
-        "version" => text("VERSION 1.6.45\r\n"),
-        "flush_all" => {
-            seen.lock().unwrap().push(runs());
-            text("OK\r\n")
-        }
-        _ => text("ERROR\r\n"),
-    });
+    let settings = "STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n";
+    let (context, heard) = late_maintainer(|seconds| seconds / 5, settings);
     flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap();
     // The two runs after the one under way at the first flush note each read before it; they have ended when a third begins.
-    assert_eq!(*flushes.lock().unwrap(), [0, 3]);
+    let flushes = heard.times("flush_all").into_iter().map(|time| (time - began).as_secs() / 5);
+    assert_eq!(flushes.collect::<Vec<_>>(), [0, 3]);
 }
 
 /// Where nothing can be listed, the flush is made again when the server's clock has turned twice.
@@ -145,9 +150,7 @@ async fn a_second_flush_waits_for_a_late_lru_maintainer() {
 async fn a_second_flush_waits_for_the_server_s_clock() {
     for tells_time in [true, false] {
         let began = Instant::now();
-        let flushes = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&flushes);
-        let (context, _) = server(move |line| match line {
+        let (context, heard) = server(move |line| match line {
             "stats" => {
                 let time = format!("STAT time {}\r\n", 1_764_000_000 + began.elapsed().as_secs());
                 let time = if tells_time { time.as_str() } else { "" };
@@ -155,15 +158,12 @@ async fn a_second_flush_waits_for_the_server_s_clock() {
             }
             "stats settings" => text("STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n"),
             "version" => text("VERSION 1.6.45\r\n"),
-            "flush_all" => {
-                seen.lock().unwrap().push(began.elapsed());
-                text("OK\r\n")
-            }
+            "flush_all" => text("OK\r\n"),
             _ => text("ERROR\r\n"),
         });
         let flushed = flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap();
         assert_eq!(flushed.proof.map(|proof| proof.as_str()), Some("twice"));
-        let flushes = flushes.lock().unwrap().clone();
+        let flushes = heard.times("flush_all");
         let [first, second] = flushes[..] else { panic!("flushed at {flushes:?}") };
         let between = (second - first).as_millis();
         assert!((2_000..=2_300).contains(&between), "{between} ms, the server tells its time: {tells_time}");
@@ -187,33 +187,12 @@ async fn a_wait_for_the_server_s_clock_says_why_and_how_long() {
     assert!(again.contains("it is sent again") && later.contains("stored later in the same second"), "{waits:?}");
 }
 
-/// The server notes no reads for this many seconds.
-fn late_maintainer(seconds: u64, settings: &'static str) -> (Context, Heard) {
-    let began = Instant::now();
-    server(move |line| match line {
-        "stats" => {
-            let elapsed = began.elapsed().as_secs();
-            let (time, run) = (1_764_000_000 + elapsed, elapsed.saturating_sub(seconds));
-            Say::Text(format!(
-                "STAT pid 7\r\nSTAT version 1.6.45\r\nSTAT time {time}\r\nSTAT get_hits 0\r\nSTAT cmd_set 0\r\n\
-                 STAT lru_maintainer_juggles {run}\r\nEND\r\n"
-            ))
-        }
-        "stats settings" => text(settings),
-        "version" => text("VERSION 1.6.45\r\n"),
-        "mn" => text("MN\r\n"),
-        "flush_all" => text("OK\r\n"),
-        line if line.starts_with("set ") => text("STORED\r\n"),
-        line if line.starts_with("gets ") => text("END\r\n"),
-        _ => text("ERROR\r\n"),
-    })
-}
-
 /// A walk would have to wait for the notes. A verified flush is no flush without its walk.
 #[tokio::test(start_paused = true)]
 async fn a_walk_that_waits_too_long_for_notes_is_replaced_by_a_second_flush_unless_it_verifies() {
     for (verify, flushes) in [(false, 2), (true, 1)] {
-        let (context, heard) = late_maintainer(LONGEST.as_secs() + 5, "STAT cas_enabled yes\r\nEND\r\n");
+        let (context, heard) =
+            late_maintainer(|seconds| seconds.saturating_sub(LONGEST.as_secs() + 5), "STAT cas_enabled yes\r\nEND\r\n");
         let flushed = flush(&address(), Flush::Exact { verify, keep_new: false }, &context).await;
         assert_eq!(heard.count("flush_all"), flushes, "{flushed:?}");
         let why = match flushed {
@@ -232,7 +211,7 @@ async fn a_walk_that_waits_too_long_for_notes_is_replaced_by_a_second_flush_unle
 
 #[tokio::test(start_paused = true)]
 async fn a_second_flush_is_given_up_if_no_reads_are_noted_for_half_a_minute() {
-    let (context, heard) = late_maintainer(1_000, "STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n");
+    let (context, heard) = late_maintainer(|_| 0, "STAT cas_enabled yes\r\nSTAT lru_crawler no\r\nEND\r\n");
     let began = Instant::now();
     let error = flush(&address(), Flush::Exact { verify: false, keep_new: false }, &context).await.unwrap_err();
     assert!(error.kind() == FailureKind::Incomplete && error.to_string().contains("does not run"), "{error}");

@@ -155,13 +155,8 @@ async fn expired_keys_in_the_first_cachedump_count_as_old_keys() {
 async fn the_time_of_a_pass_and_of_a_pause_counts_as_waiting_for_the_lru_maintainer() {
     for (is_used, apart) in [(true, 100), (false, 1_500)] {
         let (began, readings) = (Instant::now(), AtomicU32::new(0));
-        let times = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&times);
-        let (context, _) = dumping_with("1.6.18", move |line| match line {
-            LRU_DUMP => {
-                seen.lock().unwrap().push(began.elapsed().as_millis());
-                Some(Say::Later(Duration::from_millis(100), "END\r\n".into()))
-            }
+        let (context, heard) = dumping_with("1.6.18", move |line| match line {
+            LRU_DUMP => Some(Say::Later(Duration::from_millis(100), "END\r\n".into())),
             "stats" => {
                 let hits = if is_used { readings.fetch_add(1, SeqCst) } else { 0 };
                 let turns = began.elapsed().as_millis() / 10;
@@ -171,7 +166,7 @@ async fn the_time_of_a_pass_and_of_a_pause_counts_as_waiting_for_the_lru_maintai
         });
         let cleared = clear_shop(&context, ClearOptions::default()).await;
         assert_eq!(cleared.proof, Some(ClearProof::Passes), "{cleared:?}");
-        let times = times.lock().unwrap();
-        assert_eq!(times[1] - times[0], apart, "{times:?}");
+        let times = heard.times(LRU_DUMP);
+        assert_eq!((times[1] - times[0]).as_millis(), apart, "{times:?}");
     }
 }
