@@ -1,39 +1,35 @@
-//! The keys that are listed and not yet deleted or shown. The listing never waits here: an unlinked temporary file
-//! takes what memory does not hold. If the file cannot take it, the listing is told to give the walk up.
+//! The keys that are listed and not yet deleted or shown. The listing never waits here: the spool takes what memory does
+//! not hold. If the spool cannot take it, the listing is told to give the walk up.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::spool::{FileQueue, Place, Queue, Spool};
+
 /// How many bytes a batch should have: large enough that the cost of handing it on is small beside the work on it.
 pub(super) const BATCH: usize = 16 * 1024;
-
-/// Batches held in memory for the drainer: half a megabyte, some 20,000 keys.
-const HEAD: usize = 32;
 
 /// A source of batches.
 pub(super) trait Batches {
     /// The next batch, or `None` after the last. A caller may drop the future while it waits: no batch is lost.
     ///
     /// # Errors
-    /// The rest of the batches cannot be read.
+    /// The rest of the batches cannot be read. Then the caller must not ask again.
     fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
 }
 
-/// The two ends of a new backlog. Memory holds `waiting` batches until the file has taken them.
-pub(super) fn backlog(open: Opener, waiting: usize) -> (Filler, Drainer) {
-    let shared = Arc::new(Shared::default());
-    (Filler { shared: Arc::clone(&shared), open: Some(open), waiting, is_full: false }, Drainer { shared })
+/// The two ends of a new backlog. Memory holds `waiting` batches until the spool has taken them.
+pub(super) fn backlog(spool: &Spool, waiting: usize) -> (Filler, Drainer) {
+    let state = Mutex::new(State { head_max: spool.batches(), ..State::default() });
+    let shared = Arc::new(Shared { state, ready: Notify::new(), work: Condvar::new() });
+    (Filler { shared: Arc::clone(&shared), unopened: Some(spool.clone()), waiting, is_full: false }, Drainer { shared })
 }
 
-/// Opens the temporary file; called on the backlog's own thread, at the first batch that memory does not hold.
-pub(super) type Opener = fn() -> io::Result<File>;
-
-#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     /// Wakes the drainer: there is a batch, or there will be no more.
@@ -42,21 +38,71 @@ struct Shared {
     work: Condvar,
 }
 
-/// Oldest first: `head`, then the file, then `tail`.
-#[derive(Debug, Default)]
+/// Oldest first: `head`, then the queue of the spool, then `tail`.
+#[derive(Default)]
 struct State {
     head: VecDeque<Bytes>,
-    /// Batches in the file.
+    /// How many batches the head holds; it is filled again when half of it is empty.
+    head_max: usize,
+    /// Batches in the queue.
     spooled: usize,
     tail: VecDeque<Bytes>,
     /// The filler is gone: there will be no more batches.
     filled: bool,
-    /// The drainer is gone.
-    abandoned: bool,
-    /// Why the file takes no more batches.
+    /// No more batches come out: the drainer is gone, or the queue cannot be read.
+    ended: bool,
+    /// Why the queue takes no more batches.
     unwritable: Option<io::Error>,
-    /// Why a batch in the file cannot be read.
+    /// Why a batch in the queue cannot be read.
     unreadable: Option<io::Error>,
+    /// The queue, if the tasks of the operation use it.
+    queue: Option<Box<dyn Queue>>,
+}
+
+/// A batch to move.
+enum Step {
+    /// The oldest of the queue, to the head.
+    Take,
+    /// The oldest of the tail, to the queue.
+    Put(Bytes),
+}
+
+/// What became of a batch to move.
+enum Moved {
+    Taken(io::Result<Bytes>),
+    Put,
+    NotPut(Bytes, io::Error),
+}
+
+impl Step {
+    fn run(self, queue: &mut dyn Queue) -> Moved {
+        match self {
+            Self::Take => Moved::Taken(queue.take()),
+            Self::Put(batch) => match queue.put(&batch) {
+                Ok(()) => Moved::Put,
+                Err(error) => Moved::NotPut(batch, error),
+            },
+        }
+    }
+}
+
+impl State {
+    /// The next batch to move, if there is one.
+    fn step(&mut self) -> Option<Step> {
+        if self.ended {
+            return None;
+        }
+        if self.spooled > 0 && self.head.len() < self.head_max.div_ceil(2) {
+            return Some(Step::Take);
+        }
+        if self.unwritable.is_some() {
+            return None;
+        }
+        let batch = self.tail.pop_front()?;
+        // It is counted before it is put, so that the drainer does not take a newer batch of the tail first.
+        self.spooled += 1;
+        Some(Step::Put(batch))
+    }
 }
 
 impl Shared {
@@ -64,14 +110,43 @@ impl Shared {
         // The state is consistent between any two statements that hold the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Lets the spool move what there is to move, here or on its thread.
+    fn wake_spool(&self, state: &mut State) {
+        let Some(mut queue) = state.queue.take() else { return self.work.notify_one() };
+        while let Some(step) = state.step() {
+            self.settle(state, step.run(&mut *queue));
+        }
+        state.queue = Some(queue);
+    }
+
+    fn settle(&self, state: &mut State, moved: Moved) {
+        match moved {
+            Moved::Put => return,
+            Moved::Taken(Ok(batch)) => {
+                state.spooled -= 1;
+                state.head.push_back(batch);
+            }
+            Moved::Taken(Err(error)) => {
+                state.unreadable = Some(error);
+                state.ended = true;
+            }
+            Moved::NotPut(batch, error) => {
+                state.spooled -= 1;
+                state.tail.push_front(batch);
+                state.unwritable = Some(error);
+            }
+        }
+        self.ready.notify_one();
+    }
 }
 
 /// The end that takes batches in.
-#[derive(Debug)]
 pub(super) struct Filler {
     shared: Arc<Shared>,
-    open: Option<Opener>,
-    /// How many batches memory holds for the file.
+    /// The spool, until a batch needs it.
+    unopened: Option<Spool>,
+    /// How many batches memory holds for the spool.
     waiting: usize,
     /// A batch left no room for the next one.
     is_full: bool,
@@ -81,7 +156,7 @@ impl Filler {
     /// Takes a batch without waiting. Returns false if there is no room for the next one ([`Self::trouble`] says why),
     /// or if the drainer is gone.
     pub(super) fn push(&mut self, batch: Bytes) -> bool {
-        if self.shared.lock().abandoned {
+        if self.shared.lock().ended {
             return false;
         }
         let has_room = self.put(batch);
@@ -91,27 +166,32 @@ impl Filler {
 
     fn put(&mut self, batch: Bytes) -> bool {
         let mut state = self.shared.lock();
-        if state.spooled == 0 && state.tail.is_empty() && state.head.len() < HEAD {
+        if state.spooled == 0 && state.tail.is_empty() && state.head.len() < state.head_max {
             state.head.push_back(batch);
             self.shared.ready.notify_one();
             return true;
         }
         state.tail.push_back(batch);
-        let room = state.unwritable.is_none() && state.tail.len() < self.waiting;
-        drop(state);
-        if let Some(open) = self.open.take() {
-            let shared = Arc::clone(&self.shared);
-            let spawned = std::thread::Builder::new().name("mcflush-spool".into()).spawn(move || spool(&shared, open));
-            if let Err(error) = spawned {
-                self.shared.lock().unwritable = Some(error);
-                return false;
+        if let Some(spool) = self.unopened.take() {
+            match spool.place() {
+                Place::Queue(open) => match open() {
+                    Ok(queue) => state.queue = Some(queue),
+                    Err(error) => state.unwritable = Some(error),
+                },
+                Place::File(open) => {
+                    let (shared, open) = (Arc::clone(&self.shared), *open);
+                    let thread = std::thread::Builder::new().name("mcflush-spool".into());
+                    if let Err(error) = thread.spawn(move || keep_in_file(&shared, open())) {
+                        state.unwritable = Some(error);
+                    }
+                }
             }
         }
-        self.shared.work.notify_one();
-        room
+        self.shared.wake_spool(&mut state);
+        state.unwritable.is_none() && state.tail.len() < self.waiting
     }
 
-    /// Why the file could not be used or had no room for more; `None` if all went well.
+    /// Why the spool could not be used or had no room for more; `None` if all went well.
     pub(super) fn trouble(&self) -> Option<String> {
         let slow = || self.is_full.then(|| "it takes keys more slowly than the server lists them".into());
         self.shared.lock().unwritable.as_ref().map(ToString::to_string).or_else(slow)
@@ -127,7 +207,6 @@ impl Drop for Filler {
 }
 
 /// The end that gives batches out.
-#[derive(Debug)]
 pub(super) struct Drainer {
     shared: Arc<Shared>,
 }
@@ -136,14 +215,14 @@ impl Drainer {
     /// The next batch, or `None` after the last.
     ///
     /// # Errors
-    /// A batch in the file cannot be read.
+    /// A batch in the spool cannot be read.
     pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             {
                 let mut state = self.shared.lock();
                 if let Some(batch) = state.head.pop_front() {
                     if state.spooled > 0 {
-                        self.shared.work.notify_one();
+                        self.shared.wake_spool(&mut state);
                     }
                     return Ok(Some(batch));
                 }
@@ -151,7 +230,7 @@ impl Drainer {
                     return Err(error);
                 }
                 if state.spooled == 0 {
-                    // The file holds no batch that is older, so the tail is next.
+                    // The queue holds no batch that is older, so the tail is next.
                     let tail = std::mem::take(&mut state.tail);
                     state.head = tail;
                     if !state.head.is_empty() {
@@ -175,95 +254,33 @@ impl Batches for Drainer {
 
 impl Drop for Drainer {
     fn drop(&mut self) {
-        self.shared.lock().abandoned = true;
+        self.shared.lock().ended = true;
         self.shared.work.notify_one();
     }
 }
 
-/// Moves batches from the tail into the file, and from the file to the head. It runs on a thread of its own, so that
-/// only that thread waits for a slow disk.
-fn spool(shared: &Shared, open: Opener) {
-    let opened = open();
+/// Moves batches from the tail into a file, and from the file to the head. It runs on a thread of its own, so that only
+/// that thread waits for a slow disk.
+fn keep_in_file(shared: &Shared, opened: io::Result<File>) {
     let mut state = shared.lock();
-    let mut file = match opened {
-        Ok(file) => Spool { file, read: 0, written: 0 },
+    let mut queue = match opened {
+        Ok(file) => FileQueue::new(file),
         Err(error) => {
             state.unwritable = Some(error);
             return;
         }
     };
     loop {
-        if state.abandoned || (state.filled && state.spooled == 0 && state.tail.is_empty()) {
+        if let Some(step) = state.step() {
+            drop(state);
+            let moved = step.run(&mut queue);
+            state = shared.lock();
+            shared.settle(&mut state, moved);
+        } else if state.ended || (state.filled && state.spooled == 0 && state.tail.is_empty()) {
             return;
-        }
-        if state.spooled > 0 && state.head.len() < HEAD / 2 {
-            drop(state);
-            let batch = file.take();
-            state = shared.lock();
-            match batch {
-                Ok(batch) => {
-                    state.spooled -= 1;
-                    state.head.push_back(batch);
-                    shared.ready.notify_one();
-                }
-                Err(error) => {
-                    state.unreadable = Some(error);
-                    shared.ready.notify_one();
-                    return;
-                }
-            }
-        } else if state.unwritable.is_none()
-            && let Some(batch) = state.tail.pop_front()
-        {
-            // It is counted before it is written, so that the drainer does not take a newer batch of the tail first.
-            state.spooled += 1;
-            drop(state);
-            let written = file.put(&batch);
-            state = shared.lock();
-            if let Err(error) = written {
-                state.spooled -= 1;
-                state.tail.push_front(batch);
-                state.unwritable = Some(error);
-                shared.ready.notify_one();
-            }
         } else {
             state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-}
-
-/// Batches in a file, each after its length: written at the end of the file, read from its start.
-#[derive(Debug)]
-struct Spool {
-    file: File,
-    read: u64,
-    written: u64,
-}
-
-impl Spool {
-    fn put(&mut self, batch: &Bytes) -> io::Result<()> {
-        let length = u32::try_from(batch.len()).map_err(io::Error::other)?;
-        self.file.seek(SeekFrom::Start(self.written))?;
-        self.file.write_all(&length.to_le_bytes())?;
-        self.file.write_all(batch)?;
-        self.written += 4 + u64::from(length);
-        Ok(())
-    }
-
-    fn take(&mut self) -> io::Result<Bytes> {
-        let mut length = [0; 4];
-        self.file.seek(SeekFrom::Start(self.read))?;
-        self.file.read_exact(&mut length)?;
-        let length = u32::from_le_bytes(length);
-        let mut records = vec![0; length as usize];
-        self.file.read_exact(&mut records)?;
-        self.read += 4 + u64::from(length);
-        if self.read == self.written {
-            // All batches are read: give the space back to the file system.
-            self.file.set_len(0)?;
-            (self.read, self.written) = (0, 0);
-        }
-        Ok(Bytes::from(records))
     }
 }
 
@@ -276,7 +293,10 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::ops::scripted::Disk;
 
+    /// Batches that memory holds by default.
+    const HEAD: usize = 32;
     const WAITING: usize = 256;
 
     /// A batch that holds its own number.
@@ -319,7 +339,7 @@ mod tests {
     #[test]
     fn batches_come_out_in_order() {
         for count in [0, 1, HEAD as u32, HEAD as u32 + 1, 5_000] {
-            let (mut filler, mut drainer) = backlog(tempfile::tempfile, WAITING);
+            let (mut filler, mut drainer) = backlog(&Spool::default(), WAITING);
             let mut had_room = true;
             for number in 0..count {
                 let has_room = filler.push(batch(number));
@@ -335,7 +355,7 @@ mod tests {
 
     #[test]
     fn both_ends_at_once() {
-        let (mut filler, mut drainer) = backlog(tempfile::tempfile, WAITING);
+        let (mut filler, mut drainer) = backlog(&Spool::default(), WAITING);
         let drained = std::thread::spawn(move || drain(&mut drainer).0);
         for number in 0..20_000 {
             filler.push(batch(number));
@@ -354,14 +374,14 @@ mod tests {
 
     #[test]
     fn a_few_batches_need_no_file() {
-        let (mut filler, _drainer) = backlog(tempfile::tempfile, WAITING);
-        assert!((0..HEAD as u32).all(|number| filler.push(batch(number))) && filler.open.is_some());
-        assert!(filler.push(batch(HEAD as u32)) && filler.open.is_none());
+        let (mut filler, _drainer) = backlog(&Spool::default(), WAITING);
+        assert!((0..HEAD as u32).all(|number| filler.push(batch(number))) && filler.unopened.is_some());
+        assert!(filler.push(batch(HEAD as u32)) && filler.unopened.is_none());
     }
 
     #[test]
     fn memory_holds_the_head_alone_once_the_file_has_the_rest() {
-        let (mut filler, drainer) = backlog(tempfile::tempfile, WAITING);
+        let (mut filler, drainer) = backlog(&Spool::default(), WAITING);
         for number in 0..2_000 {
             filler.push(batch(number));
         }
@@ -377,7 +397,8 @@ mod tests {
 
     #[test]
     fn without_a_file_the_walk_is_given_up_and_nothing_is_lost() {
-        let (mut filler, mut drainer) = backlog(|| Err(io::ErrorKind::PermissionDenied.into()), WAITING);
+        let (mut filler, mut drainer) =
+            backlog(&Spool::in_files(|| Err(io::ErrorKind::PermissionDenied.into())), WAITING);
         let pushed = fill(&mut filler);
         assert!(pushed as usize <= HEAD + WAITING, "{pushed}");
         until(|| filler.shared.lock().unwritable.is_some());
@@ -391,7 +412,7 @@ mod tests {
     #[test]
     fn on_a_full_disk_the_walk_is_given_up_and_nothing_is_lost() {
         let (mut filler, mut drainer) =
-            backlog(|| OpenOptions::new().read(true).write(true).open("/dev/full"), WAITING);
+            backlog(&Spool::in_files(|| OpenOptions::new().read(true).write(true).open("/dev/full")), WAITING);
         let pushed = fill(&mut filler);
         until(|| filler.shared.lock().unwritable.is_some());
         drop(filler);
@@ -401,7 +422,8 @@ mod tests {
     #[test]
     fn a_batch_that_cannot_be_read_back_is_an_error() {
         // The file can be written but not read.
-        let (mut filler, mut drainer) = backlog(|| OpenOptions::new().write(true).open("/dev/null"), WAITING);
+        let (mut filler, mut drainer) =
+            backlog(&Spool::in_files(|| OpenOptions::new().write(true).open("/dev/null")), WAITING);
         for number in 0..1_000 {
             filler.push(batch(number));
         }
@@ -412,8 +434,34 @@ mod tests {
     }
 
     #[test]
+    fn the_queues_of_a_caller_are_used_without_a_thread() {
+        // Without room for all batches, and with room for exactly as many as memory does not hold.
+        for room in [0, 7, 1_000 - HEAD] {
+            let (mut filler, mut drainer) = backlog(&Disk::of(room).spool(), WAITING);
+            let pushed = (0..1_000).find(|number| !filler.push(batch(*number))).map_or(1_000, |number| number + 1);
+            assert_eq!(pushed as usize, (HEAD + room + 1).min(1_000), "one batch finds out that there is no room");
+            assert_eq!(filler.trouble().is_none(), pushed == 1_000, "{room}");
+            drop(filler);
+            for number in 0..pushed {
+                let next = drainer.next().now_or_never().expect("no thread has to bring it");
+                assert_eq!(next.unwrap(), Some(batch(number)), "{room}");
+            }
+            assert_eq!(drainer.next().now_or_never().unwrap().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_comes_before_an_unreadable_batch_comes_out() {
+        let (mut filler, mut drainer) = backlog(&Disk::of(1_000).with_readable(3).spool(), WAITING);
+        assert!((0..100).all(|number| filler.push(batch(number))));
+        let (out, failure) = drain(&mut drainer);
+        assert!(out == numbered(HEAD as u32 + 3) && failure.is_some(), "{}", out.len());
+        assert!(!filler.push(batch(100)), "no batch comes out any more");
+    }
+
+    #[test]
     fn without_a_drainer_the_thread_ends() {
-        let (mut filler, drainer) = backlog(tempfile::tempfile, WAITING);
+        let (mut filler, drainer) = backlog(&Spool::default(), WAITING);
         for number in 0..1_000 {
             filler.push(batch(number));
         }

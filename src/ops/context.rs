@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Chance, Events, Stop};
+use super::{Chance, Events, Spool, Stop};
 use crate::address::ServerAddr;
 use crate::client::{Client, Patience};
 use crate::connection::{Access, Connection, connect, wait};
@@ -35,6 +35,8 @@ pub struct Context {
     pub connector: Connector,
     /// Gives the random numbers.
     pub chance: Chance,
+    /// Keeps the listed keys that memory does not hold.
+    pub spool: Spool,
 }
 
 setters!(Context {
@@ -46,6 +48,7 @@ setters!(Context {
     with_events: events: Events,
     with_connector: connector: Connector,
     with_chance: chance: Chance,
+    with_spool: spool: Spool,
 });
 
 /// Opens a connection to a server.

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use self::top::Ranking;
 pub use self::top::{Order, Top};
-use super::backlog::{BATCH, Filler, Opener, backlog};
+use super::backlog::{BATCH, Filler, backlog};
 use super::listing::{
     self, Coverage, Filter, ListedItem, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way,
 };
@@ -179,25 +179,13 @@ pub async fn keys(
     context: &Context,
     pages: &PageSender,
 ) -> Result<Shown, Error> {
-    by_way_of(tempfile::tempfile, server, scope, options, context, pages).await
-}
-
-/// As [`keys`], with a temporary file that the caller opens.
-async fn by_way_of(
-    open: Opener,
-    server: &ServerAddr,
-    scope: &Scope,
-    options: &KeysOptions,
-    context: &Context,
-    pages: &PageSender,
-) -> Result<Shown, Error> {
     let asked = options.strategy;
     let mut retries = Retries::new(context);
     let mut way = listing::choose(server, asked, context, &mut retries).await?;
     let wanted = Wanted { scope, sieve: Sieve::learn(&options.filter, server, context).await?, top: options.top };
     loop {
         let mut found = InScope { matched: 0, nearest: Nearest::to(scope), sampling: Sampling::new() };
-        let (walked, sent) = match attempt(open, server, wanted, way, context, pages, &mut found).await? {
+        let (walked, sent) = match attempt(server, wanted, way, context, pages, &mut found).await? {
             Some(ended) => ended,
             None => return Ok(found.shown(way.strategy, false, None)),
         };
@@ -252,7 +240,6 @@ enum End {
 type Ended = Option<(Result<End, Error>, bool)>;
 
 async fn attempt(
-    open: Opener,
     server: &ServerAddr,
     wanted: Wanted<'_>,
     way: Way,
@@ -260,7 +247,7 @@ async fn attempt(
     pages: &PageSender,
     found: &mut InScope,
 ) -> Result<Ended, Error> {
-    let (filler, drainer) = backlog(open, WAITING);
+    let (filler, drainer) = backlog(&context.spool, WAITING);
     let (key, lines) = (BytesMut::new(), BytesMut::new());
     let pager = Pager {
         server,
@@ -420,6 +407,7 @@ mod tests {
 
     use super::*;
     use crate::error::FailureKind;
+    use crate::ops::Spool;
     use crate::ops::scripted::{HASH_DUMP, Heard, LRU_DUMP, Say, address, item, server, text, told};
     use crate::scope::Prefix;
 
@@ -583,8 +571,8 @@ mod tests {
             }
             keys
         });
-        let (scope, context) = (Scope::everything(), Context::default());
-        let result = by_way_of(on_a_busy_disk, &server, &scope, &KeysOptions::default(), &context, &pages).await;
+        let context = Context::default().with_spool(Spool::in_files(on_a_busy_disk));
+        let result = keys(&server, &Scope::everything(), &KeysOptions::default(), &context, &pages).await;
         drop(pages);
         let error = result.expect_err("it is not all of it");
         assert_eq!(error.kind(), FailureKind::Io);

@@ -21,6 +21,7 @@ mod pages;
 pub(crate) mod retry;
 #[cfg(test)]
 mod scripted;
+mod spool;
 pub mod stats;
 mod stop;
 
@@ -28,4 +29,5 @@ pub use self::chance::Chance;
 pub use self::context::{Connector, Context};
 pub use self::event::{Event, Events};
 pub use self::listing::{Filter, Strategy};
+pub use self::spool::{Queue, Spool};
 pub use self::stop::Stop;

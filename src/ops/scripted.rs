@@ -1,12 +1,15 @@
 //! A server in memory that answers each line as a test defines, on tokio's paused clock: waits of minutes take no time.
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::time::Instant;
 
-use super::{Connector, Context, Event, Events};
+use super::{Connector, Context, Event, Events, Queue, Spool};
 use crate::address::ServerAddr;
 use crate::connection::Connection;
 
@@ -122,8 +125,12 @@ async fn talk(stream: DuplexStream, heard: Heard, answer: impl Fn(&str) -> Say) 
             let count = lines.iter().filter(|line| words.iter().any(|word| line.starts_with(word))).count();
             count.to_string()
         };
-        let said = said.replace(HITS, &beginning(["mg ", "gets "])).replace(SETS, &beginning(["append ", "cas "]));
-        let said = said.replace(CAS_HITS, &beginning(["cas ", "cas "]));
+        let said = if said.contains('@') {
+            let said = said.replace(HITS, &beginning(["mg ", "gets "])).replace(SETS, &beginning(["append ", "cas "]));
+            said.replace(CAS_HITS, &beginning(["cas ", "cas "]))
+        } else {
+            said
+        };
         if stream.write_all(said.as_bytes()).await.is_err() {
             return;
         }
@@ -179,4 +186,44 @@ pub(super) fn stats_of_flushed(pid: u32, flushes: u32, more: &str) -> String {
         "STAT pid {pid}\r\nSTAT uptime 100\r\nSTAT time 1764000100\r\nSTAT get_hits {HITS}\r\nSTAT cmd_set {SETS}\r\n\
          STAT cmd_flush {flushes}\r\nSTAT cas_hits {CAS_HITS}\r\n{more}END\r\n"
     )
+}
+
+/// A disk in memory.
+#[derive(Clone)]
+pub(super) struct Disk {
+    /// How many batches it has room for.
+    room: usize,
+    /// How many batches can be read back.
+    readable: usize,
+    batches: VecDeque<Bytes>,
+}
+
+impl Disk {
+    pub(super) fn of(room: usize) -> Self {
+        Self { room, readable: usize::MAX, batches: VecDeque::new() }
+    }
+
+    pub(super) fn with_readable(self, readable: usize) -> Self {
+        Self { readable, ..self }
+    }
+
+    /// A spool whose queues are disks such as this one.
+    pub(super) fn spool(self) -> Spool {
+        Spool::by(move || Ok(Box::new(self.clone())))
+    }
+}
+
+impl Queue for Disk {
+    fn put(&mut self, batch: &[u8]) -> io::Result<()> {
+        if self.batches.len() == self.room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.batches.push_back(Bytes::copy_from_slice(batch));
+        Ok(())
+    }
+
+    fn take(&mut self) -> io::Result<Bytes> {
+        self.readable = self.readable.checked_sub(1).ok_or(io::ErrorKind::InvalidData)?;
+        self.batches.pop_front().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
 }

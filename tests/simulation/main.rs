@@ -5,6 +5,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::string_slice, clippy::unwrap_used)]
 
 mod chance;
+mod disk;
 mod model;
 mod oracle;
 mod plan;

@@ -23,9 +23,17 @@ pub struct Oracle {
     /// The number of items that the model has deleted for mcflush.
     pub deleted: u64,
     flushes: u64,
+    /// How many bytes of listed keys mcflush may hold, and holds; those on their way to it and from it count too. They
+    /// are not counted where mcflush drops some of the keys that it reads: by conditions, or to reach the end of a dump.
+    /// Nor are they while two clears run at once.
+    memory: Option<usize>,
+    held: usize,
     /// The conditions that did not hold.
     pub broken: Vec<String>,
 }
+
+/// What mcflush holds beside what its spool keeps in memory: batches that are being made, put or sent, and its buffers.
+const MEMORY_MORE: usize = 128 * 1024;
 
 /// Written out for the plan's two scopes, so that it does not use the code under test.
 fn is_in_scope(key: &[u8]) -> bool {
@@ -40,7 +48,10 @@ impl Oracle {
     pub fn new(plan: &Plan) -> Self {
         let (job, named) = (plan.job, plan.named.clone());
         let marked = Vec::new();
-        Self { job, named, began: 0, began_at: 0, mark: None, marked, deleted: 0, flushes: 0, broken: Vec::new() }
+        let is_counted = !job.compares() && !plan.is_twice && !plan.reads_dumps_to_their_end();
+        let memory = is_counted.then_some(plan.memory + 2 * plan.pipe + MEMORY_MORE);
+        let broken = Vec::new();
+        Self { job, named, began: 0, began_at: 0, mark: None, marked, deleted: 0, flushes: 0, memory, held: 0, broken }
     }
 
     fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
@@ -116,7 +127,29 @@ impl Oracle {
         }
     }
 
+    /// A dump begins: mcflush is done with the keys of the one before.
+    pub fn begin_dump(&mut self) {
+        self.held = 0;
+    }
+
+    pub fn is_listed(&mut self, key: &[u8]) {
+        if self.is_named(key) {
+            self.enters_memory(key.len() + 1);
+        }
+    }
+
+    pub fn enters_memory(&mut self, bytes: usize) {
+        self.held += bytes;
+        let held = self.held;
+        self.require(self.memory.is_none_or(|memory| held <= memory), || format!("{held} bytes of keys in memory"));
+    }
+
+    pub fn leaves_memory(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
     fn deletes(&mut self, model: &Model, key: &[u8], cas: Option<u64>) {
+        self.leaves_memory(key.len() + 1);
         self.require(self.is_named(key), || format!("{} was to be deleted, and is not in scope", name(key)));
         self.require(cas.is_some() || !self.job.compares(), || {
             format!("{} was to be deleted whatever it is", name(key))

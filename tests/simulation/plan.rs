@@ -101,6 +101,16 @@ pub struct ServerFaults {
     pub late_turns: Option<u64>,
 }
 
+/// The faults of the disk that takes what memory does not hold.
+#[derive(Debug, Clone, Default)]
+pub struct DiskFaults {
+    pub is_missing: bool,
+    /// How many bytes it has room for.
+    pub room: Option<u64>,
+    /// How many batches can be read back.
+    pub readable: Option<u64>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub version: [u32; 3],
@@ -110,6 +120,8 @@ pub struct Plan {
     pub out_of_scope: u64,
     /// The number of keys with bytes that no text command can carry.
     pub odd: u64,
+    /// The number of long keys: more than memory holds.
+    pub long: u64,
     pub choice: Choice,
     /// For [`Job::Delete`]: the keys to delete.
     pub named: BTreeSet<Key>,
@@ -123,6 +135,10 @@ pub struct Plan {
     pub traffic: Vec<Traffic>,
     pub wire: WireFaults,
     pub server: ServerFaults,
+    pub disk: DiskFaults,
+    /// How many bytes of keys mcflush keeps in memory, and how many a connection holds each way.
+    pub memory: usize,
+    pub pipe: usize,
     /// The keys that a dump visits in a millisecond, and the commands that a connection executes in a millisecond.
     pub dump_pace: u64,
     pub command_pace: u64,
@@ -230,6 +246,7 @@ impl Plan {
             has_cas,
             has_crawler: version >= [1, 5, 0],
             odd: 0,
+            long: 0,
             is_twice: false,
             in_scope,
             out_of_scope,
@@ -243,6 +260,9 @@ impl Plan {
             traffic,
             wire,
             server,
+            disk: DiskFaults::default(),
+            memory: 512 * 1024,
+            pipe: 256 * 1024,
             dump_pace: it.within(1, 60),
             command_pace: it.within(1, 200),
             wires: it.fork(),
@@ -250,6 +270,7 @@ impl Plan {
             chance,
         };
         plan.add_rarities(&mut Chance::of(seed.reverse_bits()), is_calm);
+        plan.add_long_keys(&mut Chance::of(seed.rotate_left(32)), is_calm);
         plan
     }
 
@@ -286,6 +307,30 @@ impl Plan {
         self.is_twice = it.percent(10) && matches!(self.job, Job::Clear(_)) && !self.job.compares();
     }
 
+    /// Adds more keys than memory holds, and faults of the disk that takes them, for the same reason from a third sequence.
+    fn add_long_keys(&mut self, it: &mut Chance, is_calm: bool) {
+        if !it.percent(10) {
+            return;
+        }
+        self.long = it.within(500, 3_000);
+        (self.memory, self.pipe) = (it.below(32 * 1024) as usize, 16 * 1024);
+        // Mostly, the server lists faster than it deletes.
+        (self.dump_pace, self.command_pace) = (it.within(20, 100), it.within(1, 20));
+        if !is_calm {
+            self.disk = DiskFaults {
+                is_missing: it.percent(8),
+                room: it.percent(70).then(|| it.below(400_000)),
+                readable: it.percent(15).then(|| it.below(10)),
+            };
+        }
+    }
+
+    /// Whether mcflush reads every dump to its end, because the server can crash when a client closes the connection
+    /// during a dump.
+    pub fn reads_dumps_to_their_end(&self) -> bool {
+        ([1, 6, 19]..[1, 6, 26]).contains(&self.version)
+    }
+
     /// Whether no connection fails and mcflush is not stopped: then its counts are exact.
     pub fn is_connected(&self) -> bool {
         let WireFaults { refused, cut, stalled, .. } = self.wire;
@@ -312,11 +357,15 @@ impl Plan {
             || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
         let is_alone = self.traffic.is_empty() && self.server.moves_pages_at.is_none() && !self.is_twice;
         let is_settled = walks || is_alone;
+        // Over a slow connection, one clear may hold the crawler for longer than the other waits for it.
+        let is_held_up = self.is_twice && self.wire.delayed > 0;
         // These keys break every listing or are left out of it, or no command can mark them.
         let is_odd = self.odd > 0 && (!self.has_crawler || self.job.keeps_new());
         self.is_connected()
+            && self.disk.readable.is_none()
             && self.wire.busy + self.wire.garbled == 0
             && !is_odd
+            && !is_held_up
             && self.version != [1, 5, 6]
             && is_settled
             && is_told

@@ -12,6 +12,7 @@ use mcflush::ops::{Chance as Numbers, Connector, Context, Events};
 use mcflush::scope::{Glob, Prefix, Scope};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::disk;
 use crate::model::{Key, Verb};
 use crate::plan::{Choice, Job, Plan};
 use crate::wire;
@@ -77,6 +78,7 @@ async fn play(plan: Plan) -> Ran {
             let tell = tell.clone();
             move |event| tell(format!("{event:?}"))
         }))
+        .with_spool(disk::spool(world.clone(), Arc::clone(&plan)))
         .with_deadline(plan.deadline.map(|time| (began + time).into_std()));
     (context.patience.timeout, context.patience.retries) = (plan.timeout, plan.retries);
     for at in plan.stops_at.into_iter().chain(plan.deadline) {
@@ -146,10 +148,8 @@ async fn judge(world: &World, plan: &Plan, proof: Option<&str>, error: Option<&E
     require(proof.is_some() != error.is_some(), "neither a proof nor an error, or both".into());
     let is_due = plan.has_to_be_complete() && proof.is_none();
     require(!is_due, format!("nothing went wrong, and it is not complete: {error:?}"));
-    // mcflush may wait for one more answer, up to the timeout. On versions that can crash when a client closes the
-    // connection during a dump, it reads the dump to its end.
-    let reads_on = (19..=25).contains(&plan.version[2]) && plan.version >= [1, 6, 0];
-    let slow = plan.timeout + Duration::from_secs(if reads_on { 60 } else { 1 });
+    // mcflush may wait for one more answer, up to the timeout.
+    let slow = plan.timeout + Duration::from_secs(if plan.reads_dumps_to_their_end() { 60 } else { 1 });
     if let Some(stop) = plan.stops_at {
         require(took <= stop + slow, format!("stopped after {stop:?}, it went on until {took:?}"));
     }

@@ -170,7 +170,7 @@ pub async fn open(world: World, plan: Arc<Plan>, mut chance: Chance) -> io::Resu
     if world.is_down() || chance.permille(plan.wire.refused) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    let (near, far) = duplex(256 * 1024);
+    let (near, far) = duplex(plan.pipe);
     let is_reset = Arc::new(AtomicBool::new(chance.percent(50)));
     let (is_cut, is_of_reads) = (chance.permille(plan.wire.cut), chance.percent(40));
     let cut = |applies, chance: &mut Chance| if applies { chance.of_any_size(20_000) } else { u64::MAX };

@@ -168,6 +168,7 @@ impl World {
             });
         }
         state.crawls += 1;
+        state.oracle.begin_dump();
         state.crawl = Some(state.crawls);
         let is_garbled = ([1, 6, 19]..[1, 6, 44]).contains(&version)
             && self.plan.wire.garbled > 0
@@ -183,7 +184,9 @@ impl World {
             if state.model.is_growing && matches!(crawl.dump, Dump::Hash(_)) {
                 return Some(lines);
             }
-            let goes_on = crawl.dump.visit(&state.model, self.plan.dump_pace as usize, |key, item| {
+            let State { model, oracle, .. } = state;
+            let goes_on = crawl.dump.visit(model, self.plan.dump_pace as usize, |key, item| {
+                oracle.is_listed(key);
                 dump_line(version, key, item, &mut lines);
             });
             (goes_on || !lines.is_empty()).then_some(lines)
@@ -363,8 +366,14 @@ impl State {
 /// From this number on, keys have bytes that no text command can carry.
 pub const ODD: u64 = 1_000;
 
+/// From this number on, keys are long.
+pub const LONG: u64 = 1_000_000;
+
 /// A key in scope or out of it. Some have bytes that a listing encodes.
 pub fn key(is_in_scope: bool, number: u64) -> Key {
+    if number >= LONG {
+        return format!("{}:{number:0240}", if is_in_scope { "shop" } else { "blog" }).into_bytes();
+    }
     if number >= ODD {
         let app = if is_in_scope { "shop" } else { "blog" };
         return match number % 4 {
@@ -423,6 +432,9 @@ fn fill(model: &mut Model, plan: &Plan, chance: &mut Chance) {
     }
     for number in 0..plan.odd {
         model.store(Verb::Set, &key(chance.percent(50), ODD + number), b"9", 0, 0);
+    }
+    for number in 0..plan.long {
+        model.store(Verb::Set, &key(chance.percent(80), LONG + number), b"9", 0, 0);
     }
     for _ in 0..20 {
         model.maintain();

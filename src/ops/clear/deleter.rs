@@ -57,6 +57,8 @@ pub(super) struct Deleter<'a> {
     refusal: Option<ErrorReply>,
     /// A key was left: there is no watermark, and no text command can name the key to take one from it.
     left_unmarked: bool,
+    /// Why the backlog gives no more keys, if it is not empty.
+    unreadable: Option<Error>,
     /// The operation was stopped before the backlog was empty.
     is_stopped: bool,
 }
@@ -132,15 +134,16 @@ impl<'a> Deleter<'a> {
             again: VecDeque::new(),
             refusal: None,
             left_unmarked: false,
+            unreadable: None,
             is_stopped: false,
         }
     }
 
-    /// Deletes until the backlog is empty or the operation is stopped. In both cases it then waits for the answers to
-    /// what it sent.
+    /// Deletes until the backlog gives no more keys or the operation is stopped. In each case it then waits for the
+    /// answers to what it sent.
     ///
     /// # Errors
-    /// The operation was stopped, the connection was lost and could not be restored, or the server refused a delete:
+    /// The operation was stopped, the backlog cannot be read, the connection was lost and could not be restored, or the server refused a delete:
     /// keys in scope may be left.
     pub(super) async fn run(mut self, mut backlog: impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
@@ -162,6 +165,9 @@ impl<'a> Deleter<'a> {
         if self.is_stopped {
             return Err(context.stopped(server, false));
         }
+        if let Some(error) = self.unreadable {
+            return Err(error);
+        }
         match self.refusal {
             Some(reply) => Err(self.shared.error(Problem::Refusal { command: self.commands.name(), reply })),
             None if self.left_unmarked => Err(self.shared.cannot_compare(
@@ -178,7 +184,7 @@ impl<'a> Deleter<'a> {
         self.marks && !self.shared.options.filter.is_none()
     }
 
-    /// Deletes over one connection until it fails or the backlog is empty.
+    /// Deletes over one connection until it fails or the backlog gives no more keys.
     async fn drain(&mut self, backlog: &mut impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         for sent in self.in_flight.drain(..).rev() {
@@ -187,7 +193,7 @@ impl<'a> Deleter<'a> {
         let mut client = context.connect(server).await?;
         context.unless_stopped(server, self.learn(&mut client)).await?;
         client.begin("deleting");
-        let mut more = true;
+        let mut more = self.unreadable.is_none();
         while more || !self.in_flight.is_empty() {
             let room = more && self.in_flight.len() < IN_FLIGHT && client.has_room();
             tokio::select! {
@@ -198,9 +204,10 @@ impl<'a> Deleter<'a> {
                     self.is_stopped = more || !self.in_flight.is_empty();
                     return Ok(());
                 }
-                batch = self.next(backlog), if room => match batch? {
-                    Some(batch) => context.unless_stopped(server, self.send(&mut client, batch)).await?,
-                    None => more = false,
+                batch = self.next(backlog), if room => match batch {
+                    Ok(Some(batch)) => context.unless_stopped(server, self.send(&mut client, batch)).await?,
+                    Ok(None) => more = false,
+                    Err(error) => (more, self.unreadable) = (false, Some(error)),
                 },
             }
         }

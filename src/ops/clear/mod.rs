@@ -55,7 +55,7 @@ use crate::setters::setters;
 /// fails.
 const GIVEN_UP_MAX: u32 = 100;
 
-/// Batches that memory holds until the temporary file has taken them: some 4 MB. A clear without room walks again.
+/// Batches that memory holds until the spool has taken them: some 4 MB. A clear without room walks again.
 const WAITING: usize = 256;
 
 /// Options of a clear.
@@ -519,7 +519,7 @@ impl<'a> Run<'a> {
         if !self.is_sweep {
             context.events.tell(Event::Pass(self.passes));
         }
-        let (filler, drainer) = backlog(tempfile::tempfile, WAITING);
+        let (filler, drainer) = backlog(&context.spool, WAITING);
         let sample = (way.strategy != Strategy::Hash).then_some(sample);
         let listing = async {
             let mut lister = Lister::new(shared, filler, walk, sample, nearest);

@@ -6,6 +6,7 @@ mod judged;
 mod passes;
 mod walks;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 use super::{ClearOptions, ClearProof, Cleared, clear};
 use crate::error::{FailureKind, Problem};
 use crate::ops::scripted::{
-    HASH_DUMP, Heard, LRU_DUMP, Say, address, collect, item, server, server_over, stats, stats_of_flushed, stop_in,
-    text,
+    Disk, HASH_DUMP, Heard, LRU_DUMP, Say, address, collect, item, server, server_over, stats, stats_of_flushed,
+    stop_in, text,
 };
 use crate::ops::{Connector, Context, Event, Events, Filter, Strategy};
 use crate::scope::{Prefix, Scope};

@@ -347,3 +347,38 @@ async fn listed_keys_are_told_from_time_to_time_though_none_is_in_scope() {
     clear_shop(&context, ClearOptions::default()).await;
     assert_eq!(*told.lock().unwrap(), [1 << 16, 70_000 - (1 << 16)]);
 }
+
+/// So many long keys, as a dump lists them.
+fn long_keys(count: usize) -> Say {
+    Say::Text((0..count).map(|key| item(&format!("shop:{key:0200}"), 2)).collect::<String>() + "END\r\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_count_though_further_keys_cannot_be_read_from_the_disk() {
+    let (mut context, heard) = dumping("1.6.38", |_| long_keys(1_000));
+    context.spool = Disk::of(1_000).with_readable(1).spool().with_memory(0);
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    let deletes = heard.all().iter().filter(|line| line.starts_with("md ")).count() as u64;
+    assert_eq!((kind(&cleared), cleared.deleted), (Some(FailureKind::Io), deletes), "{cleared:?}");
+    assert!((1..1_000).contains(&deletes), "{deletes}");
+}
+
+/// Clears a server that lists more keys than memory holds in each dump but the last, beside a disk that has no room for
+/// them.
+async fn cleared_beside_a_full_disk(large_dumps: usize) -> Cleared {
+    let (mut context, _) = dumping("1.6.38", move |number| long_keys(if number < large_dumps { 200 } else { 1 }));
+    context.spool = Disk::of(0).spool().with_memory(0);
+    // The walk is faster than the deletes.
+    let rate = NonZeroU32::new(1_000);
+    clear_shop(&context, ClearOptions { rate, ..ClearOptions::default() }).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_was_given_up_for_lack_of_room_is_made_again_a_hundred_times() {
+    let cleared = cleared_beside_a_full_disk(100).await;
+    assert_eq!((cleared.proof, cleared.passes, cleared.listed), (Some(ClearProof::Walk), 101, 1), "{cleared:?}");
+    let cleared = cleared_beside_a_full_disk(101).await;
+    assert_eq!((kind(&cleared), cleared.passes), (Some(FailureKind::Incomplete), 101), "{cleared:?}");
+    let error = cleared.error.unwrap().to_string();
+    assert!(error.contains("100 walks were given up"), "{error}");
+}
