@@ -350,7 +350,7 @@ pub enum Problem {
         flush_sent: bool,
     },
     /// Listed keys could not be kept until their delete.
-    #[error("listed keys could not be kept in a temporary file: {0}")]
+    #[error("listed keys could not be kept: {0}")]
     Spool(String),
     /// An operation of this machine failed.
     #[error("{doing}: {source}")]

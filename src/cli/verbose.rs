@@ -76,7 +76,8 @@ fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<Line> {
         }
         Event::Spool(trouble) => {
             format!(
-                "{server}: no temporary file ({trouble}): mcflush gives up the walk, and walks again after the deletes"
+                "{server}: listed keys cannot be kept ({trouble}): mcflush gives up the walk, and walks again after the \
+                 deletes"
             )
         }
         Event::Waiting { why, after } => format!("{server}: waiting {:.1} s: {why}", after.as_secs_f64()),

@@ -11,15 +11,12 @@ use tokio::sync::Notify;
 
 use super::spool::{FileQueue, Place, Queue, Spool};
 
-/// How many bytes a batch should have: large enough that the cost of handing it on is small beside the work on it.
-pub(super) const BATCH: usize = 16 * 1024;
-
 /// A source of batches.
 pub(super) trait Batches {
     /// The next batch, or `None` after the last. A caller may drop the future while it waits: no batch is lost.
     ///
     /// # Errors
-    /// The rest of the batches cannot be read. Then the caller must not ask again.
+    /// The rest of the batches cannot be read; then there are no more.
     fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
 }
 
@@ -27,7 +24,7 @@ pub(super) trait Batches {
 pub(super) fn backlog(spool: &Spool, waiting: usize) -> (Filler, Drainer) {
     let state = Mutex::new(State { head_max: spool.batches(), ..State::default() });
     let shared = Arc::new(Shared { state, ready: Notify::new(), work: Condvar::new() });
-    (Filler { shared: Arc::clone(&shared), unopened: Some(spool.clone()), waiting, is_full: false }, Drainer { shared })
+    (Filler { shared: Arc::clone(&shared), unopened: Some(spool.place()), waiting, is_full: false }, Drainer { shared })
 }
 
 struct Shared {
@@ -78,7 +75,7 @@ impl Step {
     fn run(self, queue: &mut dyn Queue) -> Moved {
         match self {
             Self::Take => Moved::Taken(queue.take()),
-            Self::Put(batch) => match queue.put(&batch) {
+            Self::Put(batch) => match queue.put(batch.clone()) {
                 Ok(()) => Moved::Put,
                 Err(error) => Moved::NotPut(batch, error),
             },
@@ -111,8 +108,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the spool move what there is to move, here or on its thread.
-    fn wake_spool(&self, state: &mut State) {
+    /// Moves the batches that are due, here or on the spool's thread.
+    fn move_batches(&self, state: &mut State) {
         let Some(mut queue) = state.queue.take() else { return self.work.notify_one() };
         while let Some(step) = state.step() {
             self.settle(state, step.run(&mut *queue));
@@ -130,6 +127,8 @@ impl Shared {
             Moved::Taken(Err(error)) => {
                 state.unreadable = Some(error);
                 state.ended = true;
+                state.spooled = 0;
+                state.tail.clear();
             }
             Moved::NotPut(batch, error) => {
                 state.spooled -= 1;
@@ -144,8 +143,8 @@ impl Shared {
 /// The end that takes batches in.
 pub(super) struct Filler {
     shared: Arc<Shared>,
-    /// The spool, until a batch needs it.
-    unopened: Option<Spool>,
+    /// Where the spool keeps batches, until the first comes.
+    unopened: Option<Place>,
     /// How many batches memory holds for the spool.
     waiting: usize,
     /// A batch left no room for the next one.
@@ -154,41 +153,36 @@ pub(super) struct Filler {
 
 impl Filler {
     /// Takes a batch without waiting. Returns false if there is no room for the next one ([`Self::trouble`] says why),
-    /// or if the drainer is gone.
+    /// or if no more batches come out.
     pub(super) fn push(&mut self, batch: Bytes) -> bool {
-        if self.shared.lock().ended {
+        let mut state = self.shared.lock();
+        if state.ended {
             return false;
         }
-        let has_room = self.put(batch);
-        self.is_full |= !has_room;
-        has_room
-    }
-
-    fn put(&mut self, batch: Bytes) -> bool {
-        let mut state = self.shared.lock();
         if state.spooled == 0 && state.tail.is_empty() && state.head.len() < state.head_max {
             state.head.push_back(batch);
             self.shared.ready.notify_one();
             return true;
         }
         state.tail.push_back(batch);
-        if let Some(spool) = self.unopened.take() {
-            match spool.place() {
-                Place::Queue(open) => match open() {
-                    Ok(queue) => state.queue = Some(queue),
-                    Err(error) => state.unwritable = Some(error),
-                },
-                Place::File(open) => {
-                    let (shared, open) = (Arc::clone(&self.shared), *open);
-                    let thread = std::thread::Builder::new().name("mcflush-spool".into());
-                    if let Err(error) = thread.spawn(move || keep_in_file(&shared, open())) {
-                        state.unwritable = Some(error);
-                    }
+        match self.unopened.take() {
+            None => {}
+            Some(Place::Queue(open)) => match open() {
+                Ok(queue) => state.queue = Some(queue),
+                Err(error) => state.unwritable = Some(error),
+            },
+            Some(Place::File(open)) => {
+                let shared = Arc::clone(&self.shared);
+                let thread = std::thread::Builder::new().name("mcflush-spool".into());
+                if let Err(error) = thread.spawn(move || keep_in_file(&shared, open())) {
+                    state.unwritable = Some(error);
                 }
             }
         }
-        self.shared.wake_spool(&mut state);
-        state.unwritable.is_none() && state.tail.len() < self.waiting
+        self.shared.move_batches(&mut state);
+        let has_room = state.unwritable.is_none() && state.tail.len() < self.waiting;
+        self.is_full |= !has_room;
+        has_room
     }
 
     /// Why the spool could not be used or had no room for more; `None` if all went well.
@@ -222,7 +216,7 @@ impl Drainer {
                 let mut state = self.shared.lock();
                 if let Some(batch) = state.head.pop_front() {
                     if state.spooled > 0 {
-                        self.shared.wake_spool(&mut state);
+                        self.shared.move_batches(&mut state);
                     }
                     return Ok(Some(batch));
                 }
@@ -236,7 +230,7 @@ impl Drainer {
                     if !state.head.is_empty() {
                         continue;
                     }
-                    if state.filled {
+                    if state.filled || state.ended {
                         return Ok(None);
                     }
                 }

@@ -51,8 +51,8 @@ pub enum Event {
     Started,
     /// A fact that changes what the result means, or affects other clients.
     Warning(&'static str),
-    /// The temporary file for listed keys could not be used. mcflush gives the walk up, deletes the keys that it holds,
-    /// and walks again.
+    /// The spool could not take the listed keys. mcflush gives the walk up, deletes the keys that it holds, and walks
+    /// again.
     Spool(String),
     /// mcflush waits for the server.
     Waiting {

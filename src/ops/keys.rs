@@ -1,7 +1,7 @@
 //! Lists keys while they arrive.
 //!
 //! The caller may show them slowly, but the listing must not be slow: a dump that is read slowly holds the server's
-//! crawler. Keys that are not yet shown wait in memory, and beyond a limit in an unlinked file.
+//! crawler. Keys that are not yet shown wait in memory, and beyond a limit in the spool ([`Context::spool`]).
 
 mod top;
 
@@ -9,13 +9,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use self::top::Ranking;
 pub use self::top::{Order, Top};
-use super::backlog::{BATCH, Filler, backlog};
+use super::backlog::{Filler, backlog};
 use super::listing::{
     self, Coverage, Filter, ListedItem, Sampling, Sieve, Strategy, Uncertainty, Visitor, Walked, Way,
 };
 use super::nearest::Nearest;
 pub use super::pages::{PageReceiver, PageSender, ReceiverGone, pages};
 use super::retry::Retries;
+use super::spool::BATCH;
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::error::{Error, Problem};
@@ -25,8 +26,8 @@ use crate::protocol::{ErrorReply, Excerpt, PercentError};
 use crate::scope::Scope;
 use crate::setters::setters;
 
-/// Batches that memory holds until the temporary file has taken them: some 16 MB, half a second of a fast listing. A busy
-/// machine may keep the thread that writes the file from running, and keys that are shown cannot be listed again.
+/// Batches that memory holds until the spool has taken them: some 16 MB, half a second of a fast listing. A busy machine
+/// may keep the thread that writes the temporary file from running, and keys that are shown cannot be listed again.
 const WAITING: usize = 1024;
 
 /// Which keys of the scope to list, and how.
@@ -266,7 +267,7 @@ async fn attempt(
         // It is dropped with this future, so that the listing sees that the receiver is gone.
         let mut drainer = drainer;
         let mut sent = false;
-        while let Some(lines) = drainer.next().await.map_err(|error| unkept(server, error.to_string()))? {
+        while let Some(lines) = drainer.next().await.map_err(|error| unreadable(server, error))? {
             let page = Page { server: server.clone(), lines };
             match context.stop.run_until_cancelled(pages.send(page)).await {
                 Some(Ok(())) => sent = true,
@@ -291,6 +292,10 @@ async fn attempt(
             }
         }
     }
+}
+
+fn unreadable(server: &ServerAddr, source: std::io::Error) -> Error {
+    Error { server: server.clone(), problem: Problem::Local { doing: "reading the listed keys back", source } }
 }
 
 fn unkept(server: &ServerAddr, why: String) -> Error {

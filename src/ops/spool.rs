@@ -7,32 +7,60 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::backlog::BATCH;
+/// How many bytes a batch should have: large enough that the cost of handing it on is small beside the work on it.
+pub(super) const BATCH: usize = 16 * 1024;
 
-/// Batches of keys outside of memory. They are taken in the order in which they were put.
+/// Half a megabyte: some 20,000 keys.
+const MEMORY: usize = 512 * 1024;
+
+/// Batches of keys of one walk, outside of memory. The oldest is taken first.
 pub trait Queue: Send {
     /// Adds a batch.
     ///
     /// # Errors
-    /// There is no room for the batch: the listing is given up, and no batch is put again.
-    fn put(&mut self, batch: &[u8]) -> io::Result<()>;
+    /// The queue has no room. The walk is given up: this queue gets no further batch, and gives out those that it has.
+    /// Then [`clear`](super::clear::clear) walks again, with a new queue; [`keys`](super::keys::keys) fails.
+    fn put(&mut self, batch: Bytes) -> io::Result<()>;
 
-    /// Removes the oldest batch. It is called at most once for each batch that was put.
+    /// Removes the oldest batch. The caller takes no more batches than it put.
     ///
     /// # Errors
-    /// The batch cannot be read: the operation fails.
+    /// The batch cannot be read. The operation fails, and does not use this queue again.
     fn take(&mut self) -> io::Result<Bytes>;
 }
 
 /// Opens a queue.
 type Open = dyn Fn() -> io::Result<Box<dyn Queue>> + Send + Sync;
 
-/// Half a megabyte: some 20,000 keys.
-const MEMORY: usize = 512 * 1024;
-
-/// Keeps the keys that an operation has listed and not yet deleted or shown: the first half megabyte of each listing in
-/// memory, the rest in queues. By default the queues are temporary files without names, each on a thread of its own. A
-/// listing that fits into memory opens none.
+/// Where an operation keeps the listed keys that memory does not hold: by default in temporary files without names, each
+/// written and read by a thread of its own. A walk whose keys fit into memory opens none.
+///
+/// ```
+/// use std::collections::VecDeque;
+/// use std::io;
+///
+/// use bytes::Bytes;
+/// use mcflush::ops::{Context, Queue, Spool};
+///
+/// /// A store with room for a hundred batches.
+/// struct Store(VecDeque<Bytes>);
+///
+/// impl Queue for Store {
+///     fn put(&mut self, batch: Bytes) -> io::Result<()> {
+///         if self.0.len() == 100 {
+///             return Err(io::ErrorKind::StorageFull.into());
+///         }
+///         self.0.push_back(batch);
+///         Ok(())
+///     }
+///
+///     fn take(&mut self) -> io::Result<Bytes> {
+///         self.0.pop_front().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+///     }
+/// }
+///
+/// let context = Context::default().with_spool(Spool::by(|| Ok(Box::new(Store(VecDeque::new())))));
+/// ```
 #[derive(Clone)]
 pub struct Spool {
     memory: usize,
@@ -72,7 +100,9 @@ impl Spool {
         Self::at(Place::File(open))
     }
 
-    /// Keeps about so many bytes of keys in memory, at least one batch (16 KiB).
+    /// Memory holds about so many bytes of keys before the spool is used: half a megabyte by default, and at least one
+    /// batch of 16 KiB. Keys on their way into a temporary file come on top: up to 4 MB in a clear, 16 MB in
+    /// [`keys`](super::keys::keys).
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
         Self { memory: bytes, ..self }
@@ -83,8 +113,8 @@ impl Spool {
         (self.memory / BATCH).max(1)
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
     }
 }
 
@@ -112,11 +142,11 @@ impl FileQueue {
 }
 
 impl Queue for FileQueue {
-    fn put(&mut self, batch: &[u8]) -> io::Result<()> {
+    fn put(&mut self, batch: Bytes) -> io::Result<()> {
         let length = u32::try_from(batch.len()).map_err(io::Error::other)?;
         self.file.seek(SeekFrom::Start(self.written))?;
         self.file.write_all(&length.to_le_bytes())?;
-        self.file.write_all(batch)?;
+        self.file.write_all(&batch)?;
         self.written += 4 + u64::from(length);
         Ok(())
     }

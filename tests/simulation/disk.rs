@@ -18,14 +18,14 @@ struct Disk {
 }
 
 impl Queue for Disk {
-    fn put(&mut self, batch: &[u8]) -> io::Result<()> {
+    fn put(&mut self, batch: Bytes) -> io::Result<()> {
         let used = self.used + batch.len() as u64;
         if self.faults.room.is_some_and(|room| used > room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.used = used;
         self.world.with(|state| state.oracle.leaves_memory(batch.len()));
-        self.batches.push_back(Bytes::copy_from_slice(batch));
+        self.batches.push_back(batch);
         Ok(())
     }
 

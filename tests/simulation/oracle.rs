@@ -23,14 +23,18 @@ pub struct Oracle {
     /// The number of items that the model has deleted for mcflush.
     pub deleted: u64,
     flushes: u64,
-    /// How many bytes of listed keys mcflush may hold, and holds; those on their way to it and from it count too. They
-    /// are not counted where mcflush drops some of the keys that it reads: by conditions, or to reach the end of a dump.
-    /// Nor are they while two clears run at once.
+    /// How many bytes of listed keys mcflush may hold, and holds: from the dump until they are on the disk, or the server
+    /// executes their delete. The count can be too low, because a delete may come twice after a lost connection. There is
+    /// no limit where mcflush drops some of the keys that it reads (by conditions, or to reach the end of a dump), and
+    /// while two clears run at once.
     memory: Option<usize>,
     held: usize,
     /// The conditions that did not hold.
     pub broken: Vec<String>,
 }
+
+/// The keys that mcflush hands on at once.
+const BATCH: usize = 16 * 1024;
 
 /// What mcflush holds beside what its spool keeps in memory: batches that are being made, put or sent, and its buffers.
 const MEMORY_MORE: usize = 128 * 1024;
@@ -49,7 +53,7 @@ impl Oracle {
         let (job, named) = (plan.job, plan.named.clone());
         let marked = Vec::new();
         let is_counted = !job.compares() && !plan.is_twice && !plan.reads_dumps_to_their_end();
-        let memory = is_counted.then_some(plan.memory + 2 * plan.pipe + MEMORY_MORE);
+        let memory = is_counted.then_some(plan.memory.max(BATCH) + 2 * plan.pipe + MEMORY_MORE);
         let broken = Vec::new();
         Self { job, named, began: 0, began_at: 0, mark: None, marked, deleted: 0, flushes: 0, memory, held: 0, broken }
     }

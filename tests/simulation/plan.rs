@@ -313,7 +313,7 @@ impl Plan {
             return;
         }
         self.long = it.within(500, 3_000);
-        (self.memory, self.pipe) = (it.below(32 * 1024) as usize, 16 * 1024);
+        (self.memory, self.pipe) = (it.below(96 * 1024) as usize, 16 * 1024);
         // Mostly, the server lists faster than it deletes.
         (self.dump_pace, self.command_pace) = (it.within(20, 100), it.within(1, 20));
         if !is_calm {
@@ -357,8 +357,9 @@ impl Plan {
             || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
         let is_alone = self.traffic.is_empty() && self.server.moves_pages_at.is_none() && !self.is_twice;
         let is_settled = walks || is_alone;
-        // Over a slow connection, one clear may hold the crawler for longer than the other waits for it.
-        let is_held_up = self.is_twice && self.wire.delayed > 0;
+        // Over a connection on which every piece may come late, one clear may hold the crawler for longer than the other
+        // waits for it.
+        let is_held_up = self.is_twice && self.wire.delayed > 0 && self.wire.is_split;
         // These keys break every listing or are left out of it, or no command can mark them.
         let is_odd = self.odd > 0 && (!self.has_crawler || self.job.keeps_new());
         self.is_connected()

@@ -3,8 +3,8 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::ops::backlog::BATCH;
 use crate::ops::listing::ListedItem;
+use crate::ops::spool::BATCH;
 use crate::protocol::PercentError;
 
 /// Whether the records of a batch have a CAS.

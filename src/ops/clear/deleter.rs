@@ -57,7 +57,7 @@ pub(super) struct Deleter<'a> {
     refusal: Option<ErrorReply>,
     /// A key was left: there is no watermark, and no text command can name the key to take one from it.
     left_unmarked: bool,
-    /// Why the backlog gives no more keys, if it is not empty.
+    /// Why the rest of the backlog cannot be read.
     unreadable: Option<Error>,
     /// The operation was stopped before the backlog was empty.
     is_stopped: bool,
@@ -143,8 +143,8 @@ impl<'a> Deleter<'a> {
     /// answers to what it sent.
     ///
     /// # Errors
-    /// The operation was stopped, the backlog cannot be read, the connection was lost and could not be restored, or the server refused a delete:
-    /// keys in scope may be left.
+    /// The operation was stopped, the backlog cannot be read, the connection was lost and could not be restored, or the
+    /// server refused a delete: keys in scope may be left.
     pub(super) async fn run(mut self, mut backlog: impl Batches) -> Result<(), Error> {
         let Shared { server, context, .. } = *self.shared;
         // Without a key to delete, no connection is needed.
@@ -193,7 +193,7 @@ impl<'a> Deleter<'a> {
         let mut client = context.connect(server).await?;
         context.unless_stopped(server, self.learn(&mut client)).await?;
         client.begin("deleting");
-        let mut more = self.unreadable.is_none();
+        let mut more = true;
         while more || !self.in_flight.is_empty() {
             let room = more && self.in_flight.len() < IN_FLIGHT && client.has_room();
             tokio::select! {

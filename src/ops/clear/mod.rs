@@ -496,9 +496,8 @@ impl<'a> Run<'a> {
                     return Ok(Pass::Whole(walk, coverage));
                 }
                 Err(Error { problem: Problem::Spool(_), .. }) if given_up < GIVEN_UP_MAX => given_up += 1,
-                Err(Error { problem: Problem::Spool(_), .. }) => {
-                    let what =
-                        format!("{given_up} walks were given up because the temporary file could not be written");
+                Err(Error { problem: Problem::Spool(why), .. }) => {
+                    let what = format!("{given_up} walks were given up because listed keys could not be kept ({why})");
                     return Err(self.shared.error(Problem::Incomplete(what)));
                 }
                 Ok(Walked::Refused(reply)) => {

@@ -357,10 +357,28 @@ fn long_keys(count: usize) -> Say {
 async fn deletes_count_though_further_keys_cannot_be_read_from_the_disk() {
     let (mut context, heard) = dumping("1.6.38", |_| long_keys(1_000));
     context.spool = Disk::of(1_000).with_readable(1).spool().with_memory(0);
+    let told = collect(&mut context, |event| if let Event::Spool(why) = event { Some(why) } else { None });
     let cleared = clear_shop(&context, ClearOptions::default()).await;
     let deletes = heard.all().iter().filter(|line| line.starts_with("md ")).count() as u64;
     assert_eq!((kind(&cleared), cleared.deleted), (Some(FailureKind::Io), deletes), "{cleared:?}");
     assert!((1..1_000).contains(&deletes), "{deletes}");
+    assert!(told.lock().unwrap().is_empty(), "mcflush does not walk again: {told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_that_a_lost_connection_left_open_are_sent_again_though_further_keys_cannot_be_read() {
+    let fences = AtomicUsize::new(0);
+    let (mut context, heard) = dumping_with("1.6.38", move |line| match line {
+        HASH_DUMP => Some(long_keys(1_000)),
+        // The first asks whether the server knows meta commands.
+        "mn" if fences.fetch_add(1, SeqCst) == 1 => Some(Say::Last(String::new())),
+        _ => None,
+    });
+    context.patience.retries = 1;
+    context.spool = Disk::of(1_000).with_readable(1).spool().with_memory(0);
+    let cleared = clear_shop(&context, ClearOptions::default()).await;
+    let deletes: BTreeSet<_> = heard.all().into_iter().filter(|line| line.starts_with("md ")).collect();
+    assert_eq!((kind(&cleared), cleared.deleted), (Some(FailureKind::Io), deletes.len() as u64), "{cleared:?}");
 }
 
 /// Clears a server that lists more keys than memory holds in each dump but the last, beside a disk that has no room for
