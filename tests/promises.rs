@@ -20,6 +20,7 @@ fn file_of(test: &str) -> (String, &str) {
     let file = match module {
         "simulation" => "tests/simulation/main.rs".into(),
         "ops::clear::tests" => "src/ops/clear/tests/mod.rs".into(),
+        "ops::backlog::tests" => "src/ops/backlog.rs".into(),
         module if module.starts_with("ops::") => format!("src/{}.rs", module.replace("::", "/")),
         module if module.starts_with("protocol::") => format!("tests/{}.rs", module.replace("::", "/")),
         module => format!("tests/e2e/{module}.rs"),
