@@ -1,16 +1,20 @@
-//! How fast the client is, compared with a bare loop over a blocking socket (the limit), with that loop by tokio, with a loop that
-//! takes keys and gives values, and with two other clients, on one memcached, in turns: `make bench`. Compare the ratios of one run, not the times.
+//! How fast the client is, compared with a bare loop over a blocking socket (the limit), with that loop by tokio, without and
+//! with a deadline, with a loop that takes keys and gives values, and with two other clients, on one memcached, in turns:
+//! `make bench`. Compare the ratios of one run, not the times.
 
 // A bench may print, and may panic.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 mod page;
 
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_memcached::AsciiProtocol;
@@ -19,6 +23,8 @@ use mcflush::protocol::Key;
 use mcflush::protocol::retrieval::Keys;
 use page::{Spread, Table};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Runtime;
+use tokio::time::Sleep;
 
 /// The number of turns of each contestant, of which the median counts.
 const TURNS: usize = 45;
@@ -142,25 +148,60 @@ fn read_on(stream: &mut TcpStream, buffer: &mut [u8], at: &mut usize, came: usiz
 }
 
 /// The limit for clients on an async runtime: [`Bare`], with a wait for readiness in each read.
-struct Waiting(tokio::net::TcpStream, Vec<u8>);
+struct Waiting {
+    stream: tokio::net::TcpStream,
+    buffer: Vec<u8>,
+    /// A timer far ahead, set once. While it runs, each wait for readiness has an end, for which the system sets a timer
+    /// and removes it.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
 
 impl Waiting {
-    fn connect(address: &str, runtime: &tokio::runtime::Runtime) -> Self {
-        let stream = runtime.block_on(tokio::net::TcpStream::connect(address)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(stream, vec![0; 1 << 20])
+    fn connect(address: &str, runtime: &Runtime, has_deadline: bool) -> Self {
+        runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let deadline = has_deadline.then(|| Box::pin(tokio::time::sleep(Duration::from_secs(3_600))));
+            Self { stream, buffer: vec![0; 1 << 20], deadline }
+        })
     }
 
     async fn exchange(&mut self, request: &[u8], answer: usize) {
-        self.0.write_all(request).await.unwrap();
+        let Self { stream, buffer, deadline } = self;
+        if let Some(deadline) = deadline {
+            let is_over = poll_fn(|context| Poll::Ready(deadline.as_mut().poll(context).is_ready())).await;
+            assert!(!is_over, "it is an hour ahead");
+        }
+        stream.write_all(request).await.unwrap();
         let mut came = 0;
         while came < answer {
-            let length = self.0.read(&mut self.1).await.unwrap();
+            let length = stream.read(buffer).await.unwrap();
             assert!(length > 0, "it was closed");
             came += length;
         }
         assert_eq!(came, answer);
     }
+}
+
+/// The two contestants that are [`Waiting`]; a turn makes so many exchanges.
+fn by_tokio<'a>(
+    address: &str,
+    runtime: &'a Runtime,
+    turns: usize,
+    request: &'a str,
+    answer: usize,
+) -> [Contestant<'a>; 2] {
+    [(BY_TOKIO, false), (WITH_DEADLINE, true)].map(|(column, has_deadline)| {
+        let mut waiting = Waiting::connect(address, runtime, has_deadline);
+        let work = move || {
+            runtime.block_on(async {
+                for _ in 0..turns {
+                    waiting.exchange(request.as_bytes(), answer).await;
+                }
+            });
+        };
+        (column, Box::new(work) as Box<dyn FnMut() + 'a>)
+    })
 }
 
 /// The length of the answer to a get of one key that exists, in bytes.
@@ -172,14 +213,22 @@ fn value_len() -> usize {
 type Contestant<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
 /// The columns of the contestants after the limit.
-const COLUMNS: [&str; 6] =
-    [BY_TOKIO, WITH_VALUES, "mcflush", "mcflush, keys made before", "async-memcached", "memcache"];
+const COLUMNS: [&str; 7] =
+    [BY_TOKIO, WITH_DEADLINE, WITH_VALUES, "mcflush", "mcflush, keys made before", "async-memcached", "memcache"];
 const BY_TOKIO: &str = "the same by tokio";
+const WITH_DEADLINE: &str = "by tokio with a deadline";
 const WITH_VALUES: &str = "a loop that takes keys and gives values";
 
 /// Runs the contestants in turn, so that other load on the machine affects all alike. The first is the limit. Returns a
 /// row of the table.
-fn race(title: &str, goal: f64, calls: usize, mut contestants: Vec<Contestant<'_>>) -> Vec<String> {
+fn race<'a>(
+    title: &str,
+    goal: f64,
+    calls: usize,
+    by_tokio: [Contestant<'a>; 2],
+    mut contestants: Vec<Contestant<'a>>,
+) -> Vec<String> {
+    contestants.extend(by_tokio);
     let mut times = vec![Vec::new(); contestants.len()];
     for turn in 0..=TURNS {
         for ((_, work), times) in contestants.iter_mut().zip(&mut times) {
@@ -246,19 +295,9 @@ fn main() {
         "set",
         0.95,
         CALLS,
+        by_tokio(&server.address, wait, CALLS, &set, 8),
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(set.as_bytes(), 8)))),
-            (BY_TOKIO, {
-                let mut waiting = Waiting::connect(&server.address, wait);
-                let set = set.clone();
-                Box::new(move || {
-                    wait.block_on(async {
-                        for _ in 0..CALLS {
-                            waiting.exchange(set.as_bytes(), 8).await;
-                        }
-                    });
-                })
-            }),
             (
                 "mcflush",
                 Box::new(|| {
@@ -289,19 +328,9 @@ fn main() {
         "get",
         0.95,
         CALLS,
+        by_tokio(&server.address, wait, CALLS, &get, answer),
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
-            (BY_TOKIO, {
-                let mut waiting = Waiting::connect(&server.address, wait);
-                let get = get.clone();
-                Box::new(move || {
-                    wait.block_on(async {
-                        for _ in 0..CALLS {
-                            waiting.exchange(get.as_bytes(), answer).await;
-                        }
-                    });
-                })
-            }),
             (
                 "mcflush",
                 Box::new(|| {
@@ -338,6 +367,7 @@ fn main() {
         "get of 100 keys",
         0.9,
         MANY,
+        by_tokio(&server.address, wait, MANY, &get, answer),
         vec![
             ("bare loop", Box::new(|| (0..MANY).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
             (WITH_VALUES, {
@@ -402,6 +432,7 @@ fn main() {
         "gets in pipelines of 1,000",
         0.9,
         BATCHES * PIPELINED,
+        by_tokio(&server.address, wait, BATCHES, &get, answer),
         vec![
             ("bare loop", Box::new(|| (0..BATCHES).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
             (WITH_VALUES, {
