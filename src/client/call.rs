@@ -5,7 +5,7 @@ use crate::protocol::admin::{CacheMemlimit, FlushAll, Verbosity};
 use crate::protocol::item::{Arithmetic, Delete, Touch};
 use crate::protocol::retrieval::Value;
 use crate::protocol::storage::Store;
-use crate::protocol::{ErrorKind, Key, Meaning, Reply, Request};
+use crate::protocol::{ErrorKind, Meaning, Reply, Request};
 
 /// A command with the type of its answer, for [`Client::run`](crate::client::Client::run) and
 /// [`Pipeline::push`](crate::client::Pipeline::push).
@@ -59,15 +59,6 @@ impl Call<()> {
             Heard::Nothing => Ok(()),
             heard => Err(Box::new(heard.last()?)),
         })
-    }
-}
-
-/// The key of a request for the item of one key.
-#[inline]
-pub(super) fn into_single_key(request: Request) -> Option<Key> {
-    match request {
-        Request::Retrieve(retrieve) => retrieve.keys.into_single(),
-        _ => None,
     }
 }
 
@@ -280,12 +271,16 @@ impl OpenCall {
 
     /// Turns the replies into the answer.
     pub(super) fn read<A>(&self, heard: Heard, read: Read<A>) -> Result<A, Problem> {
-        let answer = match heard {
-            Heard::One(error @ Reply::Error(_)) => Err(Box::new(error)),
-            Heard::Several(replies) if matches!(replies.1, Reply::Error(_)) => Err(Box::new(replies.1)),
-            heard => read(heard),
+        let other = match heard {
+            Heard::One(error @ Reply::Error(_)) => error,
+            Heard::Several(replies) if matches!(replies.1, Reply::Error(_)) => replies.1,
+            heard => match read(heard) {
+                // Returned at once, because an answer is large and each copy of it takes time.
+                Ok(answer) => return Ok(answer),
+                Err(other) => *other,
+            },
         };
-        answer.map_err(|reply| refusal(self.name, *reply))
+        Err(refusal(self.name, other))
     }
 }
 

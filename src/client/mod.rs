@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Framed, FramedParts};
 
 pub use self::call::{Call, Noreply};
-use self::call::{Heard, Parts, into_single_key, refusal};
+use self::call::{Heard, Parts, refusal};
 pub use self::meta::{MetaArithmeticOutcome, MetaDeleteOutcome, MetaItem, MetaSetOutcome, Recache};
 pub use self::pipeline::{Answers, Pipeline, Ticket};
 pub use self::storage::{AddOutcome, CasOutcome, DeleteOutcome, NewItem, ReplaceOutcome, TouchOutcome};
@@ -433,7 +433,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     fn ask(&mut self, doing: &'static str, request: Request) -> Result<Option<Key>, Error> {
         self.enter(doing)?;
         self.put(&request)?;
-        Ok(into_single_key(request))
+        Ok(if let Request::Retrieve(retrieve) = request { retrieve.keys.into_single() } else { None })
     }
 
     /// The single reply to a request.

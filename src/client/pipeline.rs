@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, into_single_key, refusal};
+use super::call::{Call, Heard, OpenCall, Parts, Quiet, Read, refusal};
 use crate::address::ServerAddr;
 use crate::codec::{Answer, EncodedRequests, Role};
 use crate::error::{Error, Problem};
@@ -81,12 +81,15 @@ impl Answers {
     pub fn take<A>(&mut self, ticket: Ticket<A>) -> Result<A, Error> {
         // This consumes the ticket, so that no answer is taken twice.
         let found = self.commands.get(ticket.at).zip(self.outcomes.get_mut(ticket.at)).filter(|_| ticket.of == self.of);
-        let answer = match found {
-            None => Err(Problem::Unexpected { command: "a pipeline" }),
-            Some((command, Outcome::Heard(heard))) => command.asked.read(std::mem::take(heard), ticket.read),
-            Some((command, Outcome::Doubt(error))) => Err(refusal(command.asked.name, Reply::Error(error.clone()))),
+        let problem = match found {
+            None => Problem::Unexpected { command: "a pipeline" },
+            Some((command, Outcome::Heard(heard))) => match command.asked.read(std::mem::take(heard), ticket.read) {
+                Ok(answer) => return Ok(answer),
+                Err(problem) => problem,
+            },
+            Some((command, Outcome::Doubt(error))) => refusal(command.asked.name, Reply::Error(error.clone())),
         };
-        answer.map_err(|problem| Error { server: self.server.clone(), problem })
+        Err(Error { server: self.server.clone(), problem })
     }
 }
 
@@ -122,24 +125,26 @@ impl<T> Client<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Pipeline<'_, T> {
     /// Adds a command. [`Self::send`] sends it together with the others.
-    pub fn push<A>(&mut self, call: Call<A>) -> Ticket<A> {
-        let Call { mut request, asked, read } = call;
+    pub fn push<A>(&mut self, mut call: Call<A>) -> Ticket<A> {
+        let Call { request, asked, read } = &mut call;
         let at = self.commands.len();
         if asked.quiet == Quiet::Meta
             && let Request::MetaArithmetic(MetaArithmetic { opaque, .. })
             | Request::MetaDelete(MetaDelete { opaque, .. })
             | Request::MetaGet(MetaGet { opaque, .. })
-            | Request::MetaSet(MetaSet { opaque, .. }) = &mut request
+            | Request::MetaSet(MetaSet { opaque, .. }) = request
         {
             *opaque = Opaque::new(at.to_string());
         }
-        self.encoded.push(&request);
+        self.encoded.push(request);
         // Copied, so that the caller's key can be freed at once.
-        let key = into_single_key(request);
-        let key = key.as_ref().map_or(&[][..], Key::as_bytes);
+        let key = match request {
+            Request::Retrieve(retrieve) => retrieve.keys.single().map_or(&[][..], Key::as_bytes),
+            _ => &[],
+        };
         self.keys.extend_from_slice(key);
-        self.commands.push(Command { asked, key_len: key.len() });
-        Ticket { of: self.id, at, read }
+        self.commands.push(Command { asked: *asked, key_len: key.len() });
+        Ticket { of: self.id, at, read: *read }
     }
 
     /// Sends the commands, and reads answers while it sends.

@@ -55,6 +55,15 @@ impl Keys {
 
     /// The key, if there is only one.
     #[cfg(feature = "client")]
+    pub(crate) const fn single(&self) -> Option<&Key> {
+        match &self.0 {
+            Held::One(key) => Some(key),
+            Held::Several(_) => None,
+        }
+    }
+
+    /// The key, if there is only one.
+    #[cfg(feature = "client")]
     pub(crate) fn into_single(self) -> Option<Key> {
         match self.0 {
             Held::One(key) => Some(key),

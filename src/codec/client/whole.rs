@@ -47,7 +47,9 @@ impl ClientCodec {
             return;
         }
         let room = self.limits.items - self.in_flight.items();
-        let (mut headers, mut rest) = (Vec::new(), &buffer[..]);
+        // As many as the caller expects.
+        let mut headers = Vec::with_capacity(values.capacity() - values.len());
+        let mut rest = &buffer[..];
         while (headers.len() as u64) < room
             && let Some((block, length)) = ValueBlock::new(rest)
             && self.allows(Part::Value(block), length)
