@@ -116,6 +116,8 @@ pub struct Plan {
     pub version: [u32; 3],
     pub has_cas: bool,
     pub has_crawler: bool,
+    /// The server's clock at the start, in seconds since 1970: behind or ahead of this machine's.
+    pub clock: u64,
     pub in_scope: u64,
     pub out_of_scope: u64,
     /// The number of keys with bytes that no text command can carry.
@@ -245,6 +247,7 @@ impl Plan {
             version,
             has_cas,
             has_crawler: version >= [1, 5, 0],
+            clock: Chance::of(seed.rotate_left(16)).pick(&[1_764_000_000, 4_000_000_000]),
             odd: 0,
             long: 0,
             is_twice: false,

@@ -70,7 +70,7 @@ pub struct World {
 impl World {
     pub fn new(plan: &Arc<Plan>) -> Self {
         let mut chance = plan.chance.clone();
-        let epoch = 1_764_000_000_000 + chance.below(1_000);
+        let epoch = plan.clock * 1_000 + chance.below(1_000);
         let mut model = Model::new(plan.version, plan.has_cas, epoch - 500_000);
         model.has_crawler = plan.has_crawler;
         model.moves_pages |= plan.server.moves_pages_at.is_some();
