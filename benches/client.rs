@@ -183,19 +183,19 @@ impl Waiting {
     }
 }
 
-/// The two contestants that are [`Waiting`]; a turn makes so many exchanges.
-fn by_tokio<'a>(
-    address: &str,
-    runtime: &'a Runtime,
-    turns: usize,
-    request: &'a str,
-    answer: usize,
-) -> [Contestant<'a>; 2] {
+/// A runtime for one contestant: a timer of another one on the same runtime would give each of its waits an end.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The two contestants that are [`Waiting`]. In each turn, each of them makes `exchanges` exchanges.
+fn by_tokio<'a>(address: &str, exchanges: usize, request: &'a str, answer: usize) -> [Contestant<'a>; 2] {
     [(BY_TOKIO, false), (WITH_DEADLINE, true)].map(|(column, has_deadline)| {
-        let mut waiting = Waiting::connect(address, runtime, has_deadline);
+        let runtime = runtime();
+        let mut waiting = Waiting::connect(address, &runtime, has_deadline);
         let work = move || {
             runtime.block_on(async {
-                for _ in 0..turns {
+                for _ in 0..exchanges {
                     waiting.exchange(request.as_bytes(), answer).await;
                 }
             });
@@ -266,8 +266,8 @@ fn main() {
     }
     const CALLS: usize = 4_000;
     let server = Server::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let wait = &runtime;
+    let (runtime, runtime_of_peer) = (runtime(), runtime());
+    let (wait, wait_for_peer) = (&runtime, &runtime_of_peer);
     let connect = || {
         let stream = TcpStream::connect(&server.address).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -276,7 +276,7 @@ fn main() {
         let stream = tokio::net::TcpStream::from_std(stream).unwrap();
         Client::new(stream, server.address.parse().unwrap(), Duration::from_secs(5))
     };
-    let peer = || wait.block_on(async_memcached::Client::new(format!("tcp://{}", server.address))).unwrap();
+    let peer = || wait_for_peer.block_on(async_memcached::Client::new(format!("tcp://{}", server.address))).unwrap();
     let other = || memcache::connect(format!("memcache://{}?protocol=ascii&tcp_nodelay=true", server.address)).unwrap();
     let (mut bare, mut ours, mut theirs, blocking) = (Bare::connect(&server.address), connect(), peer(), other());
 
@@ -295,7 +295,7 @@ fn main() {
         "set",
         0.95,
         CALLS,
-        by_tokio(&server.address, wait, CALLS, &set, 8),
+        by_tokio(&server.address, CALLS, &set, 8),
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(set.as_bytes(), 8)))),
             (
@@ -311,7 +311,7 @@ fn main() {
             (
                 "async-memcached",
                 Box::new(|| {
-                    wait.block_on(async {
+                    wait_for_peer.block_on(async {
                         for _ in 0..CALLS {
                             theirs.set(one, &DATA[..], None, None).await.unwrap();
                         }
@@ -328,7 +328,7 @@ fn main() {
         "get",
         0.95,
         CALLS,
-        by_tokio(&server.address, wait, CALLS, &get, answer),
+        by_tokio(&server.address, CALLS, &get, answer),
         vec![
             ("bare loop", Box::new(|| (0..CALLS).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
             (
@@ -344,7 +344,7 @@ fn main() {
             (
                 "async-memcached",
                 Box::new(|| {
-                    wait.block_on(async {
+                    wait_for_peer.block_on(async {
                         for _ in 0..CALLS {
                             black_box(theirs.get(one).await.unwrap().unwrap());
                         }
@@ -367,7 +367,7 @@ fn main() {
         "get of 100 keys",
         0.9,
         MANY,
-        by_tokio(&server.address, wait, MANY, &get, answer),
+        by_tokio(&server.address, MANY, &get, answer),
         vec![
             ("bare loop", Box::new(|| (0..MANY).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
             (WITH_VALUES, {
@@ -407,7 +407,7 @@ fn main() {
             (
                 "async-memcached",
                 Box::new(|| {
-                    wait.block_on(async {
+                    wait_for_peer.block_on(async {
                         for _ in 0..MANY {
                             assert_eq!(black_box(theirs.get_multi(&names).await.unwrap()).len(), KEYS);
                         }
@@ -432,7 +432,7 @@ fn main() {
         "gets in pipelines of 1,000",
         0.9,
         BATCHES * PIPELINED,
-        by_tokio(&server.address, wait, BATCHES, &get, answer),
+        by_tokio(&server.address, BATCHES, &get, answer),
         vec![
             ("bare loop", Box::new(|| (0..BATCHES).for_each(|_| bare.exchange(get.as_bytes(), answer)))),
             (WITH_VALUES, {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "ops")]
+pub(crate) use self::advice::MORE_ROOM;
 use crate::address::ServerAddr;
 use crate::codec::CodecError;
 use crate::protocol::binary::Status;

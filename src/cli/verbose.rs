@@ -75,10 +75,7 @@ fn line(server: &ServerAddr, event: Event, everything: bool) -> Option<Line> {
             format!("{server}: the pass found {}{estimate}", count(old, "old key"))
         }
         Event::Spool(trouble) => {
-            format!(
-                "{server}: listed keys cannot be kept ({trouble}): mcflush gives up the walk, and walks again after the \
-                 deletes"
-            )
+            format!("{server}: listed keys could not be kept ({trouble}): mcflush gave up the walk, and walks again")
         }
         Event::Waiting { why, after } => format!("{server}: waiting {:.1} s: {why}", after.as_secs_f64()),
         _ => return None,

@@ -7,6 +7,10 @@ use crate::address::ServerAddr;
 use crate::protocol::binary::Status;
 use crate::protocol::{ErrorKind, Meaning};
 
+/// Advice if listed keys cannot be kept.
+pub(crate) const MORE_ROOM: &str =
+    "make more room where listed keys are kept (by default the temporary folder, TMPDIR), or use a faster disk";
+
 impl Problem {
     /// What to do about it on this server.
     pub(super) fn advice(&self, server: &ServerAddr) -> &'static str {
@@ -62,7 +66,7 @@ impl Problem {
             Self::Busy { .. } => "run it again when the other crawl has ended",
             Self::Deadline { .. } => "run it again, or allow more time",
             Self::Incomplete(_) | Self::Interrupted { .. } => "run it again",
-            Self::Spool(_) => "give the temporary folder (TMPDIR) more room, or a faster disk",
+            Self::Spool(_) => MORE_ROOM,
             Self::Local { .. } => "fix that and run it again",
         }
     }

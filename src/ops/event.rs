@@ -51,8 +51,7 @@ pub enum Event {
     Started,
     /// A fact that changes what the result means, or affects other clients.
     Warning(&'static str),
-    /// The spool could not take the listed keys. mcflush gives the walk up, deletes the keys that it holds, and walks
-    /// again.
+    /// The spool could not take the listed keys. mcflush gave the walk up, deleted the keys that it held, and walks again.
     Spool(String),
     /// mcflush waits for the server.
     Waiting {

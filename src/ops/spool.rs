@@ -18,7 +18,7 @@ pub trait Queue: Send {
     /// Adds a batch.
     ///
     /// # Errors
-    /// The queue has no room. The walk is given up: this queue gets no further batch, and gives out those that it has.
+    /// The queue has no room. The walk is given up, unless this was its last batch: this queue gets no further batch, and gives out those that it has.
     /// Then [`clear`](super::clear::clear) walks again, with a new queue; [`keys`](super::keys::keys) fails.
     fn put(&mut self, batch: Bytes) -> io::Result<()>;
 
@@ -87,8 +87,8 @@ impl Spool {
         Self { memory: MEMORY, place }
     }
 
-    /// Takes the queues from a function, such as queues in memory in a test. Both the function and the queues are called
-    /// in the task of the operation, so they must not block it.
+    /// Uses the queues that this function opens; a test can give queues in memory. Both the function and the queues are
+    /// called in the task of the operation, so they must not block it.
     #[must_use]
     pub fn by(open: impl Fn() -> io::Result<Box<dyn Queue>> + Send + Sync + 'static) -> Self {
         Self::at(Place::Queue(Arc::new(open)))
@@ -100,9 +100,9 @@ impl Spool {
         Self::at(Place::File(open))
     }
 
-    /// Memory holds about so many bytes of keys before the spool is used: half a megabyte by default, and at least one
-    /// batch of 16 KiB. Keys on their way into a temporary file come on top: up to 4 MB in a clear, 16 MB in
-    /// [`keys`](super::keys::keys).
+    /// How many bytes of keys memory holds, about, before the spool is used: half a megabyte by default, and at least one
+    /// batch of 16 KiB. On top come keys on their way into a temporary file, up to 4 MB in a clear and 16 MB in
+    /// [`keys`](super::keys::keys), and in a clear up to 16 batches whose deletes the server has not confirmed.
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
         Self { memory: bytes, ..self }

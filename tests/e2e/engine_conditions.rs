@@ -287,7 +287,7 @@ fn without_a_temporary_file_for_keys_that_memory_cannot_hold(version: Version) {
     let run = mcflush(["-v", "--timeout", LONG, "--prefix", "shop:", way.address()])
         .env("TMPDIR", "/nonexistent/folder")
         .run();
-    run.exits(0).says("complete").warns("listed keys cannot be kept (");
+    run.exits(0).says("complete").warns("listed keys could not be kept (");
     assert_eq!((server.count("shop:"), server.count("blog:")), (0, 1_000));
 }
 

@@ -33,7 +33,7 @@ pub struct Oracle {
     pub broken: Vec<String>,
 }
 
-/// The keys that mcflush hands on at once.
+/// How many bytes of keys mcflush hands on at once.
 const BATCH: usize = 16 * 1024;
 
 /// What mcflush holds beside what its spool keeps in memory: batches that are being made, put or sent, and its buffers.

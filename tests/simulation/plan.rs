@@ -360,9 +360,9 @@ impl Plan {
             || !matches!(self.job, Job::Clear(ClearOptions { verify: true, .. }));
         let is_alone = self.traffic.is_empty() && self.server.moves_pages_at.is_none() && !self.is_twice;
         let is_settled = walks || is_alone;
-        // Over a connection on which every piece may come late, one clear may hold the crawler for longer than the other
+        // Over a connection on which many small pieces come late, one clear may hold the crawler for longer than the other
         // waits for it.
-        let is_held_up = self.is_twice && self.wire.delayed > 0 && self.wire.is_split;
+        let is_held_up = self.is_twice && self.wire.delayed >= 100 && self.wire.is_split;
         // These keys break every listing or are left out of it, or no command can mark them.
         let is_odd = self.odd > 0 && (!self.has_crawler || self.job.keeps_new());
         self.is_connected()

@@ -10,6 +10,9 @@ use crate::protocol::{Expect, Part, Request};
 
 const CRLF: usize = b"\r\n".len();
 
+/// The length of the shortest value: its line, and an empty data block.
+const VALUE_MIN: usize = b"VALUE k 0 0\r\n\r\n".len();
+
 /// Requests that are encoded, and not yet in flight: [`ClientCodec::put_encoded`] sends them.
 #[derive(Debug, Default)]
 pub(crate) struct EncodedRequests {
@@ -40,15 +43,17 @@ impl ClientCodec {
         Ok(())
     }
 
-    /// Takes the values that are complete at the front of the buffer and spelled as usual: with one split of the buffer for
-    /// all of them, and without an [`Answer`](crate::codec::Answer) for each. [`decode`](tokio_util::codec::Decoder::decode) gives what follows them.
+    /// Takes the values that are complete at the front of the buffer and spelled as usual: with one split of the buffer
+    /// for all of them, and without an [`Answer`](crate::codec::Answer) for each.
+    /// [`decode`](tokio_util::codec::Decoder::decode) gives what follows them.
     pub(crate) fn take_values(&mut self, buffer: &mut BytesMut, values: &mut Vec<Value>) {
         if self.listed_next() != Some(Expect::Values) {
             return;
         }
         let room = self.limits.items - self.in_flight.items();
-        // As many as the caller expects.
-        let mut headers = Vec::with_capacity(values.capacity() - values.len());
+        // Room for as many as the caller has room for, and the buffer can hold.
+        let likely = (values.capacity() - values.len()).min(buffer.len() / VALUE_MIN);
+        let mut headers = Vec::with_capacity(likely);
         let mut rest = &buffer[..];
         while (headers.len() as u64) < room
             && let Some((block, length)) = ValueBlock::new(rest)

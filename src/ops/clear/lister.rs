@@ -79,14 +79,8 @@ impl<'a> Lister<'a> {
         if self.filler.push(batch.into_bytes()) {
             return Ok(());
         }
-        let trouble = match self.filler.trouble() {
-            Some(trouble) => {
-                self.shared.context.events.tell(Event::Spool(trouble.clone()));
-                trouble
-            }
-            // The deletes have ended, and their error says why.
-            None => "no more keys are taken".into(),
-        };
+        // Without trouble, the deletes have ended, and their error says why.
+        let trouble = self.filler.trouble().unwrap_or_else(|| "no more keys are taken".into());
         Err(self.shared.error(Problem::Spool(trouble)))
     }
 

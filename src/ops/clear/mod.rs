@@ -45,7 +45,7 @@ use super::retry::Retries;
 use super::{Context, Event};
 use crate::address::ServerAddr;
 use crate::client::Client;
-use crate::error::{Error, Problem};
+use crate::error::{Error, MORE_ROOM, Problem};
 use crate::protocol::stats::{Stat, StatsGroup};
 use crate::protocol::{ErrorReply, Excerpt};
 use crate::scope::Scope;
@@ -495,10 +495,15 @@ impl<'a> Run<'a> {
                     }
                     return Ok(Pass::Whole(walk, coverage));
                 }
-                Err(Error { problem: Problem::Spool(_), .. }) if given_up < GIVEN_UP_MAX => given_up += 1,
+                Err(Error { problem: Problem::Spool(why), .. }) if given_up < GIVEN_UP_MAX => {
+                    given_up += 1;
+                    self.shared.context.events.tell(Event::Spool(why));
+                }
                 Err(Error { problem: Problem::Spool(why), .. }) => {
-                    let what = format!("{given_up} walks were given up because listed keys could not be kept ({why})");
-                    return Err(self.shared.error(Problem::Incomplete(what)));
+                    return Err(self.shared.error(Problem::Unproven {
+                        what: format!("{given_up} walks were given up because listed keys could not be kept ({why})"),
+                        instead: MORE_ROOM,
+                    }));
                 }
                 Ok(Walked::Refused(reply)) => {
                     // The server refused, so this was no pass.

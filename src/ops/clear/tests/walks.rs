@@ -348,7 +348,7 @@ async fn listed_keys_are_told_from_time_to_time_though_none_is_in_scope() {
     assert_eq!(*told.lock().unwrap(), [1 << 16, 70_000 - (1 << 16)]);
 }
 
-/// So many long keys, as a dump lists them.
+/// `count` long keys, as a dump lists them.
 fn long_keys(count: usize) -> Say {
     Say::Text((0..count).map(|key| item(&format!("shop:{key:0200}"), 2)).collect::<String>() + "END\r\n")
 }
@@ -377,26 +377,40 @@ async fn deletes_that_a_lost_connection_left_open_are_sent_again_though_further_
     context.patience.retries = 1;
     context.spool = Disk::of(1_000).with_readable(1).spool().with_memory(0);
     let cleared = clear_shop(&context, ClearOptions::default()).await;
-    let deletes: BTreeSet<_> = heard.all().into_iter().filter(|line| line.starts_with("md ")).collect();
+    let sent: Vec<_> = heard.all().into_iter().filter(|line| line.starts_with("md ")).collect();
+    let deletes: BTreeSet<_> = sent.iter().collect();
     assert_eq!((kind(&cleared), cleared.deleted), (Some(FailureKind::Io), deletes.len() as u64), "{cleared:?}");
+    assert!(!deletes.is_empty() && sent.len() > deletes.len(), "{} of {} were sent again", deletes.len(), sent.len());
 }
 
-/// Clears a server that lists more keys than memory holds in each dump but the last, beside a disk that has no room for
-/// them.
-async fn cleared_beside_a_full_disk(large_dumps: usize) -> Cleared {
-    let (mut context, _) = dumping("1.6.38", move |number| long_keys(if number < large_dumps { 200 } else { 1 }));
+/// Clears a server whose dumps, by their number from 0, list so many long keys. Memory holds some 80 of them, and the
+/// disk none. Returns also how many walks were told to be made again.
+async fn cleared_beside_a_full_disk(keys: impl Fn(usize) -> usize + Send + 'static) -> (Cleared, usize) {
+    let (mut context, _) = dumping("1.6.38", move |number| long_keys(keys(number)));
     context.spool = Disk::of(0).spool().with_memory(0);
+    let told = collect(&mut context, |event| if let Event::Spool(why) = event { Some(why) } else { None });
     // The walk is faster than the deletes.
     let rate = NonZeroU32::new(1_000);
-    clear_shop(&context, ClearOptions { rate, ..ClearOptions::default() }).await
+    let cleared = clear_shop(&context, ClearOptions { rate, ..ClearOptions::default() }).await;
+    let told = told.lock().unwrap().len();
+    (cleared, told)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_walk_that_was_given_up_for_lack_of_room_is_made_again_a_hundred_times() {
-    let cleared = cleared_beside_a_full_disk(100).await;
+    let (cleared, told) = cleared_beside_a_full_disk(|number| if number < 100 { 200 } else { 1 }).await;
+    assert_eq!(told, 100);
     assert_eq!((cleared.proof, cleared.passes, cleared.listed), (Some(ClearProof::Walk), 101, 1), "{cleared:?}");
-    let cleared = cleared_beside_a_full_disk(101).await;
+    let (cleared, told) = cleared_beside_a_full_disk(|_| 200).await;
+    assert_eq!(told, 100, "after the last one mcflush does not walk again");
     assert_eq!((kind(&cleared), cleared.passes), (Some(FailureKind::Incomplete), 101), "{cleared:?}");
     let error = cleared.error.unwrap().to_string();
     assert!(error.contains("100 walks were given up"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_whose_last_batch_finds_no_room_is_whole() {
+    let (cleared, told) = cleared_beside_a_full_disk(|_| 100).await;
+    assert_eq!((cleared.proof, cleared.passes, cleared.deleted), (Some(ClearProof::Walk), 1, 100), "{cleared:?}");
+    assert_eq!(told, 0, "it is not made again");
 }
