@@ -143,7 +143,7 @@ impl Shared {
 /// The end that takes batches in.
 pub(super) struct Filler {
     shared: Arc<Shared>,
-    /// Where the spool keeps batches, until the first comes.
+    /// The place of the spool, until it is opened.
     unopened: Option<Place>,
     /// How many batches memory holds for the spool.
     waiting: usize,

@@ -18,8 +18,9 @@ pub trait Queue: Send {
     /// Adds a batch.
     ///
     /// # Errors
-    /// The queue has no room. The walk is given up, unless this was its last batch: this queue gets no further batch, and gives out those that it has.
-    /// Then [`clear`](super::clear::clear) walks again, with a new queue; [`keys`](super::keys::keys) fails.
+    /// The queue has no room. The walk is given up, unless this was its last batch: this queue gets no further batch, and
+    /// gives out those that it has. Then [`clear`](super::clear::clear) walks again, with a new queue;
+    /// [`keys`](super::keys::keys) fails.
     fn put(&mut self, batch: Bytes) -> io::Result<()>;
 
     /// Removes the oldest batch. The caller takes no more batches than it put.
@@ -94,7 +95,7 @@ impl Spool {
         Self::at(Place::Queue(Arc::new(open)))
     }
 
-    /// Takes the files from a function.
+    /// Uses the files that this function opens.
     #[cfg(test)]
     pub(super) fn in_files(open: fn() -> io::Result<File>) -> Self {
         Self::at(Place::File(open))
