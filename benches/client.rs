@@ -77,7 +77,7 @@ fn name(n: usize) -> String {
 }
 
 fn key(name: &str) -> Key {
-    Key::new(name.to_owned()).unwrap()
+    Key::try_from(name).unwrap()
 }
 
 /// The limit: the request is encoded in advance, and only the length of the answer is checked.

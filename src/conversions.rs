@@ -1,10 +1,10 @@
 //! The conversions that every type has that accepts only some bytes.
 
 /// Makes conversions from bytes and text, to bytes, and to text that is safe for a terminal. Takes the type, the error for
-/// bytes that are not a value, the function that makes a value from [`Bytes`](bytes::Bytes), and the one that gives its
-/// bytes.
+/// bytes that are not a value, the function that makes a value from [`Bytes`](bytes::Bytes), that which copies a slice (if
+/// there is one), and the one that gives its bytes.
 macro_rules! conversions {
-    ($type:ident, $error:ty, $new:expr, $bytes:expr) => {
+    ($type:ident, $error:ty, $new:expr, $copied:expr, $bytes:expr) => {
         impl TryFrom<::bytes::Bytes> for $type {
             type Error = $error;
 
@@ -34,7 +34,7 @@ macro_rules! conversions {
             type Error = $error;
 
             fn try_from(bytes: &[u8]) -> Result<Self, $error> {
-                $new(::bytes::Bytes::copy_from_slice(bytes))
+                $copied(bytes)
             }
         }
 
@@ -43,7 +43,7 @@ macro_rules! conversions {
             type Error = $error;
 
             fn try_from(text: &str) -> Result<Self, $error> {
-                $new(::bytes::Bytes::copy_from_slice(text.as_bytes()))
+                $copied(text.as_bytes())
             }
         }
 
@@ -68,6 +68,9 @@ macro_rules! conversions {
                 crate::protocol::Escaped(self.as_ref()).fmt(f)
             }
         }
+    };
+    ($type:ident, $error:ty, $new:expr, $bytes:expr) => {
+        conversions!($type, $error, $new, |slice| $new(::bytes::Bytes::copy_from_slice(slice)), $bytes);
     };
     ($type:ident, $what:literal, $bytes:expr) => {
         conversions!(

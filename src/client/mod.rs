@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_util::codec::{Decoder, Framed, FramedParts};
 
 pub use self::call::{Call, Noreply};
@@ -349,6 +349,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         taken
     }
 
+    /// Reads once, unless something is there to be read. What comes is decoded where it is: a single answer needs none of
+    /// the states of a stream of frames.
+    async fn read(&mut self) -> Result<(), Error> {
+        // Only `next` finds out why a server is silent from the beginning.
+        if !self.answered || self.is_inside_reply() {
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
+        let read = self.timer.at_most(self.timeout, self.framed.get_mut().read_buf(&mut buffer)).await;
+        *self.framed.read_buffer_mut() = buffer;
+        match read {
+            Some(Ok(0)) => Err(self.failed(CodecError::Closed)),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(self.failed(CodecError::Io(error))),
+            None => Err(self.silence()),
+        }
+    }
+
     /// Whether a reply has begun and is incomplete.
     #[must_use]
     pub fn is_inside_reply(&self) -> bool {
@@ -393,6 +411,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         let Call { request, asked, read } = call;
         let key = self.ask(asked.name, request)?;
         self.flush().await?;
+        self.read().await?;
+        if let Some(key) = &key
+            && let Some(item) = self.take_item(key.as_bytes())
+        {
+            self.leave();
+            let heard = item.map_or(Heard::One(Reply::End), Heard::Item);
+            return asked.read(heard, read).map_err(|problem| self.error(problem));
+        }
         let mut parts = Parts::None;
         let last = loop {
             if asked.gets_several {

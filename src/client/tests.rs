@@ -130,6 +130,71 @@ async fn a_value_of_another_key_is_no_answer() {
     }
 }
 
+/// A client that has had an answer takes an item whole if it can. The result is that of a client that reads it reply by reply,
+/// wherever the answer is cut, and whatever else the server says.
+#[tokio::test(start_paused = true)]
+async fn an_item_taken_whole_is_the_same_as_reply_by_reply() {
+    async fn get(said: &[u8], cut: usize, is_answered: bool) -> String {
+        let (mut client, mut far) = pair();
+        client.answered = is_answered;
+        let (first, rest) = said.split_at(cut);
+        let server = async {
+            far.write_all(first).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            far.write_all(rest).await.unwrap();
+            far
+        };
+        let (result, mut far) = tokio::join!(client.get(key("k")), server);
+        far.write_all(b"VERSION 1.6.45\r\n").await.unwrap();
+        let next = client.version().await;
+        let kind = |error: Error| std::mem::discriminant(&error.problem);
+        format!("{:?}, then {:?}", result.map_err(kind), next.map_err(kind))
+    }
+    for said in [
+        "VALUE k 5 3\r\nabc\r\nEND\r\n",
+        "END\r\n",
+        "VALUE  k 5 3\nabc\r\nEND\n",
+        "VALUE other 5 3\r\nabc\r\nEND\r\n",
+        "VALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nEND\r\n",
+        "VALUE k 5 3\r\nabc\r\nSERVER_ERROR out of memory\r\n",
+        "SERVER_ERROR out of memory\r\n",
+        "CLIENT_ERROR bad command line format\r\n\r\n",
+        "STORED\r\n",
+        "VALUE k 5 3\r\nabcdef\r\nEND\r\n",
+        "VALUE k 5 3\r\nabc\r\n",
+    ] {
+        for cut in 0..=said.len() {
+            assert_eq!(
+                get(said.as_bytes(), cut, true).await,
+                get(said.as_bytes(), cut, false).await,
+                "{said:?}, {cut}"
+            );
+        }
+    }
+    // An answer that came with the one before it is not waited for.
+    let (mut client, mut far) = pair();
+    client.answered = true;
+    far.write_all("VALUE k 5 1\r\nx\r\nEND\r\n".repeat(3).as_bytes()).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(client.get(key("k")).await.unwrap().unwrap().data(), b"x");
+    }
+    // A server that closes the connection, or is silent, in the middle.
+    for (closes, expected) in [(true, "lost"), (false, "silent")] {
+        let (mut client, mut far) = pair();
+        client.answered = true;
+        far.write_all(b"VALUE k 5 3\r\nab").await.unwrap();
+        let open = (!closes).then_some(far);
+        let error = client.get(key("k")).await.unwrap_err();
+        let found = match error.problem {
+            Problem::Lost { like_a_proxy: false, .. } => "lost",
+            Problem::Silence { doing: "get", after } if after == Duration::from_secs(5) => "silent",
+            _ => "other",
+        };
+        assert_eq!((found, client.is_poisoned()), (expected, true), "{error}");
+        drop(open);
+    }
+}
+
 #[tokio::test]
 async fn arithmetic() {
     for (answer, number) in [("42\r\n", Some(42)), ("NOT_FOUND\r\n", None)] {

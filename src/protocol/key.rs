@@ -1,6 +1,8 @@
 //! Keys: those that a text line can carry, and those that a client must send as base64.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -56,14 +58,31 @@ pub(crate) const fn travels_as_text(byte: u8) -> bool {
 
 /// A key that a text line can carry: 1 to 250 bytes, none of them space, LF, CR or NUL.
 ///
+/// A key of at most 23 bytes without control characters that is made of a `&str` or `&[u8]`, by `try_from` or `parse`, needs
+/// no memory on the heap.
+///
 /// ```
 /// use mcflush::protocol::{Key, KeyError};
 /// assert_eq!(Key::new("shop:1")?.as_bytes(), b"shop:1");
 /// assert!(matches!(Key::new("two words"), Err(KeyError::Byte { byte: b' ', at: 3 })));
 /// # Ok::<(), KeyError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Bytes);
+#[derive(Clone)]
+pub struct Key(Held);
+
+/// As large as [`Bytes`] alone: see the tests.
+#[derive(Clone)]
+enum Held {
+    /// The first `len` bytes of a key that was copied.
+    Copied {
+        len: u8,
+        bytes: [u8; COPIED_MAX],
+    },
+    Shared(Bytes),
+}
+
+/// The length of the longest key that is held without memory on the heap, in bytes.
+const COPIED_MAX: usize = 23;
 
 impl Key {
     /// Takes the key's bytes.
@@ -73,32 +92,79 @@ impl Key {
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         check_length(&bytes, KEY_MAX)?;
-        // Few keys have a control character. Without a way out of the loop, the compiler looks at many bytes at once.
-        if bytes.iter().fold(true, |travel, &byte| travel & (byte > b' ')) {
-            return Ok(Self(bytes));
+        if has_no_control(&bytes) {
+            return Ok(Self(Held::Shared(bytes)));
         }
         match bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte)) {
             Some((at, &byte)) => Err(KeyError::Byte { byte, at }),
-            None => Ok(Self(bytes)),
+            None => Ok(Self(Held::Shared(bytes))),
         }
+    }
+
+    /// Copies the key's bytes.
+    #[inline]
+    fn copied(bytes: &[u8]) -> Result<Self, KeyError> {
+        // Filled up with a byte that a key may have, so that the compiler knows how many to look at.
+        let mut copy = [b'k'; COPIED_MAX];
+        if let (Some(front @ [_, ..]), Ok(len)) = (copy.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            front.copy_from_slice(bytes);
+            if has_no_control(&copy) {
+                return Ok(Self(Held::Copied { len, bytes: copy }));
+            }
+        }
+        Self::new(Bytes::copy_from_slice(bytes))
     }
 
     /// The key's bytes.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            // `len` is never more than there are.
+            Held::Copied { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            Held::Shared(bytes) => bytes,
+        }
     }
 
-    /// The key's bytes, without a copy.
+    /// The key's bytes. Those of a key that was made of [`Bytes`], `Vec` or `String` are not copied.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        match self.0 {
+            Held::Copied { .. } => Bytes::copy_from_slice(self.as_bytes()),
+            Held::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", Escaped(&self.0))
+        write!(f, "Key({})", Escaped(self.as_bytes()))
     }
 }
 
@@ -201,7 +267,7 @@ impl MetaKey {
     }
 }
 
-conversions!(Key, KeyError, Self::new, Self::as_bytes);
+conversions!(Key, KeyError, Self::new, Self::copied, Self::as_bytes);
 conversions!(BinaryKey, KeyError, Self::new, Self::as_bytes);
 conversions!(MetaKey, KeyError, Self::for_bytes, Self::as_bytes);
 
@@ -223,6 +289,13 @@ impl From<Key> for Bytes {
     }
 }
 
+/// Whether no byte is a space or a control character: few keys have one. Without a way out of the loop, the compiler looks
+/// at many bytes at once.
+#[inline]
+fn has_no_control(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |none, &byte| none & (byte > b' '))
+}
+
 fn check_length(bytes: &[u8], max: usize) -> Result<(), KeyError> {
     match bytes.len() {
         0 => Err(KeyError::Empty),
@@ -233,6 +306,8 @@ fn check_length(bytes: &[u8], max: usize) -> Result<(), KeyError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -243,6 +318,23 @@ mod tests {
         for bad in [&b""[..], b" ", b"a\n", b"\rb", b"\0", &[b'k'; KEY_MAX + 1]] {
             assert!(Key::new(Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_key_is_the_same_however_it_is_held() {
+        assert_eq!(size_of::<Key>(), size_of::<Bytes>());
+        let names = [COPIED_MAX - 1, COPIED_MAX, COPIED_MAX + 1, KEY_MAX].map(|length| "k".repeat(length));
+        let mut held = HashSet::new();
+        for name in &names {
+            let (copied, shared) = (Key::try_from(name.as_str()).unwrap(), Key::new(name.clone()).unwrap());
+            assert_eq!(matches!(copied.0, Held::Copied { .. }), name.len() <= COPIED_MAX);
+            assert_eq!((copied.as_bytes(), copied.clone().into_bytes()), (name.as_bytes(), Bytes::from(name.clone())));
+            assert_eq!((&copied, copied.cmp(&shared)), (&shared, Ordering::Equal));
+            assert!(held.insert(copied) && !held.insert(shared));
+        }
+        assert!(Key::try_from(names[0].as_str()).unwrap() < Key::new(names[1].clone()).unwrap());
+        assert_eq!(Key::try_from(&[b'k'; KEY_MAX + 1][..]), Key::new(vec![b'k'; KEY_MAX + 1]));
+        assert_eq!(Key::try_from(""), Err(KeyError::Empty));
     }
 
     #[test]
