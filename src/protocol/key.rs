@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::escape::Escaped;
+use super::line::is_above_space;
 use crate::conversions::conversions;
 
 /// The length of the longest key that memcached stores, in bytes (`KEY_MAX_LENGTH`).
@@ -58,8 +59,7 @@ pub(crate) const fn travels_as_text(byte: u8) -> bool {
 
 /// A key that a text line can carry: 1 to 250 bytes, none of them space, LF, CR or NUL.
 ///
-/// A key of at most 23 bytes without control characters that is made of a `&str` or `&[u8]`, by `try_from` or `parse`, needs
-/// no memory on the heap.
+/// A key of at most 23 bytes that is made of a `&str` or `&[u8]`, by `try_from` or `parse`, needs no memory on the heap.
 ///
 /// ```
 /// use mcflush::protocol::{Key, KeyError};
@@ -91,28 +91,22 @@ impl Key {
     /// If there are no bytes, more than [`KEY_MAX`], or one that a text line cannot carry.
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
-        check_length(&bytes, KEY_MAX)?;
-        if has_no_control(&bytes) {
-            return Ok(Self(Held::Shared(bytes)));
-        }
-        match bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte)) {
-            Some((at, &byte)) => Err(KeyError::Byte { byte, at }),
-            None => Ok(Self(Held::Shared(bytes))),
-        }
+        check_text(&bytes)?;
+        Ok(Self(Held::Shared(bytes)))
     }
 
     /// Copies the key's bytes.
     #[inline]
     fn copied(bytes: &[u8]) -> Result<Self, KeyError> {
-        // Filled up with a byte that a key may have, so that the compiler knows how many to look at.
-        let mut copy = [b'k'; COPIED_MAX];
-        if let (Some(front @ [_, ..]), Ok(len)) = (copy.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
-            front.copy_from_slice(bytes);
-            if has_no_control(&copy) {
-                return Ok(Self(Held::Copied { len, bytes: copy }));
+        check_text(bytes)?;
+        let mut copy = [0; COPIED_MAX];
+        Ok(Self(match (copy.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(front), Ok(len)) => {
+                front.copy_from_slice(bytes);
+                Held::Copied { len, bytes: copy }
             }
-        }
-        Self::new(Bytes::copy_from_slice(bytes))
+            _ => Held::Shared(Bytes::copy_from_slice(bytes)),
+        }))
     }
 
     /// The key's bytes.
@@ -235,8 +229,9 @@ impl MetaKey {
     /// name such a key.
     pub fn for_bytes(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
-        if bytes.iter().all(|&byte| travels_as_text(byte)) {
-            Key::new(bytes).map(Self::Text)
+        if all_travel_as_text(&bytes) {
+            check_length(&bytes, KEY_MAX)?;
+            Ok(Self::Text(Key(Held::Shared(bytes))))
         } else {
             BinaryKey::new(bytes).map(Self::Base64)
         }
@@ -289,11 +284,21 @@ impl From<Key> for Bytes {
     }
 }
 
-/// Whether no byte is a space or a control character: few keys have one. Without a way out of the loop, the compiler looks
-/// at many bytes at once.
+/// Whether a text line can carry all these bytes. Few keys have a control character.
 #[inline]
-fn has_no_control(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |none, &byte| none & (byte > b' '))
+fn all_travel_as_text(bytes: &[u8]) -> bool {
+    is_above_space(bytes) || bytes.iter().all(|&byte| travels_as_text(byte))
+}
+
+/// Checks that a text line can carry the bytes as a key.
+#[inline]
+fn check_text(bytes: &[u8]) -> Result<(), KeyError> {
+    check_length(bytes, KEY_MAX)?;
+    if all_travel_as_text(bytes) {
+        return Ok(());
+    }
+    let byte = bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte));
+    byte.map_or(Ok(()), |(at, &byte)| Err(KeyError::Byte { byte, at }))
 }
 
 fn check_length(bytes: &[u8], max: usize) -> Result<(), KeyError> {

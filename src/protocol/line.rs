@@ -85,19 +85,27 @@ pub(super) fn whole<'a, T>(parser: impl Grammar<'a, T>, input: &'a [u8]) -> Opti
     all_consuming(parser).parse(input).ok().map(|(_, value)| value)
 }
 
+/// A number of so many digits fits a `u64`.
+const DIGITS_MAX: usize = 19;
+
 /// The whole word as a decimal number that fits the type.
 #[inline]
 pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     if word.is_empty() {
         return None;
     }
+    let fits = word.len() <= DIGITS_MAX;
     let mut value = 0_u64;
     for byte in word {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+        value = if fits {
+            value.wrapping_mul(10).wrapping_add(u64::from(digit))
+        } else {
+            value.checked_mul(10)?.checked_add(u64::from(digit))?
+        };
     }
     T::try_from(value).ok()
 }
@@ -106,7 +114,6 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
 /// a number with so many digits that it might overflow.
 #[inline]
 pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    const DIGITS_MAX: usize = 19;
     let (first, mut rest) = bytes.split_first()?;
     let mut value = match first {
         // This crate writes no leading zero: with one, the number is spelled in another way.
@@ -121,12 +128,14 @@ pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
     (bytes.len() - rest.len() <= DIGITS_MAX).then_some((value, rest))
 }
 
-/// The number of bytes before the first space or LF. Compares eight bytes at a time by hand, because words are short: a
-/// search made for long texts needs more time to start than this one needs in total.
+// Words and keys are short, so they are examined eight bytes at a time, by hand: a search made for long texts needs more time to
+// start than this needs in total.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = ONES << 7;
+
+/// The number of bytes before the first space or LF.
 #[inline]
 pub(super) fn word_len(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
     /// Sets the high bit of the first byte that equals this one; it may also set the high bit of later bytes.
     const fn equal(word: u64, byte: u8) -> u64 {
         let zeroes = word ^ (ONES * byte as u64);
@@ -141,6 +150,32 @@ pub(super) fn word_len(bytes: &[u8]) -> Option<usize> {
         }
     }
     rest.iter().position(|byte| matches!(byte, b' ' | b'\n')).map(|at| words.len() * 8 + at)
+}
+
+/// Sets a high bit if a byte is a space or a control character below it.
+#[inline]
+const fn spaces_and_controls(word: u64) -> u64 {
+    word.wrapping_sub(ONES * (b' ' + 1) as u64) & !word & HIGHS
+}
+
+/// Whether no byte is a space or a control character below it.
+#[inline]
+pub(super) fn is_above_space(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| found | spaces_and_controls(u64::from_le_bytes(*word)));
+    found == 0 && rest.iter().all(|&byte| byte > b' ')
+}
+
+/// Whether every byte is a printed character of ASCII.
+#[inline]
+pub(super) fn is_graphic(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| {
+        let word = u64::from_le_bytes(*word);
+        // DEL, the last byte of ASCII, gets a high bit by one more.
+        found | spaces_and_controls(word) | (word | word.wrapping_add(ONES)) & HIGHS
+    });
+    found == 0 && rest.iter().all(u8::is_ascii_graphic)
 }
 
 /// The whole word as a decimal number with or without a minus sign.
@@ -166,15 +201,12 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// The first word of a text, and the text after the space that ends it; None if no space ends it.
+/// The first word of a line without its end, and the text after the space that ends it; None if no space ends it.
 #[inline]
-pub(super) fn split_word(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(b' ', text) {
-        Some(space) => {
-            let (word, rest) = text.split_at(space);
-            (word, rest.split_first().map(|(_, behind)| behind))
-        }
-        None => (text, None),
+pub(super) fn split_word(line: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match word_len(line).and_then(|length| line.split_at_checked(length)) {
+        Some((word, [_, behind @ ..])) => (word, Some(behind)),
+        _ => (line, None),
     }
 }
 
@@ -294,6 +326,21 @@ mod tests {
                 let text: Vec<_> = word.clone().chain(end.iter().copied()).collect();
                 assert_eq!(word_len(&text), Some(length), "{text:?}");
             }
+        }
+    }
+
+    /// Each byte at each place, and each byte after each other one.
+    #[test]
+    fn bytes_looked_at_together_are_as_by_themselves() {
+        let mut texts = Vec::new();
+        for byte in 0..=u8::MAX {
+            texts.extend((0..19).map(|at| (0..19).map(|place| if place == at { byte } else { b'!' }).collect()));
+            texts.extend((0..=u8::MAX).map(|after| vec![b'~', byte, after, b'!', byte, after, b'~', b'~']));
+        }
+        texts.extend((0..19).map(|length| b"!~k"[..].iter().copied().cycle().take(length).collect::<Vec<_>>()));
+        for text in texts {
+            assert_eq!(is_above_space(&text), text.iter().all(|byte| *byte > b' '), "{text:x?}");
+            assert_eq!(is_graphic(&text), text.iter().all(u8::is_ascii_graphic), "{text:x?}");
         }
     }
 

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::key::KEY_MAX;
+use super::line::is_graphic;
 
 /// The key of a metadump line is not encoded as a server encodes keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,20 +39,19 @@ pub fn decode_percent(encoded: &[u8], out: &mut BytesMut) -> Result<(), PercentE
 }
 
 fn append_decoded(encoded: &[u8], out: &mut BytesMut) -> Option<()> {
+    if !is_graphic(encoded) {
+        return None;
+    }
     let mut rest = encoded;
     while let Some(at) = memchr::memchr(b'%', rest) {
         let (bare, code) = rest.split_at(at);
         let [_, high, low, after @ ..] = code else { return None };
-        append_bare(bare, out)?;
+        out.put_slice(bare);
         out.put_u8(hex(*high)? << 4 | hex(*low)?);
         rest = after;
     }
-    append_bare(rest, out)
-}
-
-fn append_bare(bare: &[u8], out: &mut BytesMut) -> Option<()> {
-    out.put_slice(bare);
-    bare.iter().all(u8::is_ascii_graphic).then_some(())
+    out.put_slice(rest);
+    Some(())
 }
 
 const fn hex(digit: u8) -> Option<u8> {

@@ -138,7 +138,7 @@ impl ListedItem<'_> {
     pub(super) fn expires(self) -> Option<u64> {
         match self {
             // -1 means never.
-            Self::Metadump(item) => number(item.field("exp")?),
+            Self::Metadump(item) => item.number("exp"),
             // 0 means never, or on old servers the time of the server's start.
             Self::Cachedump(item) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -150,7 +150,7 @@ impl ListedItem<'_> {
     /// The last access as a Unix time; none if the listing does not give it.
     pub(super) fn last_access(self) -> Option<u64> {
         match self {
-            Self::Metadump(item) => number(item.field("la")?),
+            Self::Metadump(item) => item.number("la"),
             Self::Cachedump(_) => None,
         }
     }
@@ -158,14 +158,10 @@ impl ListedItem<'_> {
     /// The slab class; none if the listing does not give it.
     pub(super) fn class(self) -> Option<u64> {
         match self {
-            Self::Metadump(item) => number(item.field("cls")?),
+            Self::Metadump(item) => item.number("cls"),
             Self::Cachedump(_) => None,
         }
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Receives the items of a listing.

@@ -133,21 +133,38 @@ impl<'a> MetadumpLine<'a> {
     }
 
     /// The value of the field with this name, as the server sent it: `field("la")`.
+    // A field is looked for in each of millions of lines. Where the name is known, comparing it takes no call.
     #[must_use]
+    #[inline(always)]
     pub fn field(self, name: &str) -> Option<&'a [u8]> {
-        self.0.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        let mut rest = Some(self.0);
+        while let Some(text) = rest {
+            let (token, after) = split_word(text);
+            if let Some([b'=', value @ ..]) = token.strip_prefix(name.as_bytes()) {
+                return Some(value);
+            }
+            rest = after;
+        }
+        None
+    }
+
+    /// The value of the field with this name, if it is a decimal number: `number("la")`.
+    #[must_use]
+    #[inline(always)]
+    pub fn number(self, name: &str) -> Option<u64> {
+        decimal(self.field(name)?)
     }
 
     /// The item's CAS; 0 on a server without CAS (-C).
     #[must_use]
     pub fn cas(self) -> Option<Cas> {
-        decimal(self.field("cas")?).map(Cas)
+        self.number("cas").map(Cas)
     }
 
     /// The item's size in the server's memory, in bytes: header, key and value.
     #[must_use]
     pub fn size(self) -> Option<u64> {
-        decimal(self.field("size")?)
+        self.number("size")
     }
 
     /// The line as the server sent it, without its LF.
