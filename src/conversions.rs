@@ -1,8 +1,8 @@
 //! The conversions that every type has that accepts only some bytes.
 
 /// Makes conversions from bytes and text, to bytes, and to text that is safe for a terminal. Takes the type, the error for
-/// bytes that are not a value, the function that makes a value from [`Bytes`](bytes::Bytes), that which copies a slice (if
-/// there is one), and the one that gives its bytes.
+/// bytes that are not a value, the function that makes a value from [`Bytes`](bytes::Bytes), the function that copies a
+/// slice, which may be left out, and the one that gives its bytes.
 macro_rules! conversions {
     ($type:ident, $error:ty, $new:expr, $copied:expr, $bytes:expr) => {
         impl TryFrom<::bytes::Bytes> for $type {

@@ -17,7 +17,7 @@ mod tests;
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -244,6 +244,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
                 *is_flushed = framed.poll_flush_unpin(context)?.is_ready();
                 went_out = *is_flushed || framed.write_buffer().len() < unsent;
             }
+            if let Some(answer) = decode_here(framed)? {
+                return Poll::Ready(Ok(Some(answer)));
+            }
             match framed.poll_next_unpin(context) {
                 Poll::Ready(Some(answer)) => Poll::Ready(answer.map(Some)),
                 Poll::Ready(None) => Poll::Ready(Err(CodecError::Closed)),
@@ -302,6 +305,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Errors
     /// The connection is lost, or gives bytes that are not the protocol.
     pub async fn next_within(&mut self, time: Duration) -> Result<Option<Answer>, Error> {
+        if let Some(answer) = self.next_here()? {
+            return Ok(Some(answer));
+        }
         let next = match self.way.as_ref().filter(|_| !self.answered) {
             None => self.timer.at_most(time, self.framed.next()).await,
             Some(way) => {
@@ -325,10 +331,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// The next reply, if it has already arrived: without the cost of a wait.
     #[inline]
     pub(crate) fn next_here(&mut self) -> Result<Option<Answer>, Error> {
-        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
-        let next = if buffer.is_empty() { Ok(None) } else { self.framed.codec_mut().decode(&mut buffer) };
-        *self.framed.read_buffer_mut() = buffer;
-        let next = next.map_err(|error| self.failed(error))?;
+        let next = decode_here(&mut self.framed).map_err(|error| self.failed(error))?;
         self.answered |= next.is_some();
         Ok(next)
     }
@@ -342,24 +345,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// Takes the whole answer to a request for the item of one key, as [`ClientCodec::take_item`] does.
     #[inline]
-    fn take_item(&mut self, key: &[u8]) -> Option<Option<Value>> {
+    fn take_item(&mut self, key: &[u8]) -> Option<Heard> {
         let mut buffer = std::mem::take(self.framed.read_buffer_mut());
         let taken = self.framed.codec_mut().take_item(&mut buffer, key);
         *self.framed.read_buffer_mut() = buffer;
-        taken
+        taken.map(|item| item.map_or(Heard::One(Reply::End), Heard::Item))
     }
 
-    /// Reads once, unless something is there to be read. What comes is decoded where it is: a single answer needs none of
-    /// the states of a stream of frames.
-    async fn read(&mut self) -> Result<(), Error> {
+    /// Waits for the first bytes of an answer, unless some are there. `Framed` could do that as well, at a cost that shows in
+    /// single calls (`benches/client.rs`).
+    async fn receive(&mut self) -> Result<(), Error> {
         // Only `next` finds out why a server is silent from the beginning.
         if !self.answered || self.is_inside_reply() {
             return Ok(());
         }
-        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
-        let read = self.timer.at_most(self.timeout, self.framed.get_mut().read_buf(&mut buffer)).await;
-        *self.framed.read_buffer_mut() = buffer;
-        match read {
+        let Self { framed, timer, timeout, .. } = self;
+        let read = poll_fn(|context| {
+            // Put back before the wait, so that a dropped call takes no memory with it.
+            let mut buffer = std::mem::take(framed.read_buffer_mut());
+            let read = pin!(framed.get_mut().read_buf(&mut buffer)).poll(context);
+            *framed.read_buffer_mut() = buffer;
+            read
+        });
+        match timer.at_most(*timeout, read).await {
             Some(Ok(0)) => Err(self.failed(CodecError::Closed)),
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(self.failed(CodecError::Io(error))),
@@ -411,12 +419,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         let Call { request, asked, read } = call;
         let key = self.ask(asked.name, request)?;
         self.flush().await?;
-        self.read().await?;
+        self.receive().await?;
         if let Some(key) = &key
-            && let Some(item) = self.take_item(key.as_bytes())
+            && let Some(heard) = self.take_item(key.as_bytes())
         {
             self.leave();
-            let heard = item.map_or(Heard::One(Reply::End), Heard::Item);
             return asked.read(heard, read).map_err(|problem| self.error(problem));
         }
         let mut parts = Parts::None;
@@ -503,6 +510,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             source => Problem::Codec { doing: self.doing, source },
         })
     }
+}
+
+/// The next reply, if all of it is in the read buffer. `Framed` by itself may look there only after it has read more, because
+/// [`Client::receive`] reads beside it.
+#[inline]
+fn decode_here<T>(framed: &mut Framed<T, ClientCodec>) -> Result<Option<Answer>, CodecError> {
+    if framed.read_buffer().is_empty() {
+        return Ok(None);
+    }
+    let mut buffer = std::mem::take(framed.read_buffer_mut());
+    let next = framed.codec_mut().decode(&mut buffer);
+    *framed.read_buffer_mut() = buffer;
+    next
 }
 
 /// Whether a server that is silent for a while speaks only the binary protocol. Boxed, because it is rare and large.

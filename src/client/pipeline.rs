@@ -252,8 +252,8 @@ impl Hearing {
         let is_next = self.outcomes.len() == self.front && matches!(self.parts, Parts::None);
         let command = self.commands.get(self.front).filter(|_| is_next);
         let key = command.and_then(|command| self.keys.get(..command.key_len));
-        let Some(value) = key.and_then(|key| client.take_item(key)) else { return false };
-        self.settle_front(value.map_or(Heard::One(Reply::End), Heard::Item));
+        let Some(heard) = key.and_then(|key| client.take_item(key)) else { return false };
+        self.settle_front(heard);
         true
     }
 

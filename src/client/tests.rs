@@ -3,8 +3,10 @@
 mod methods;
 mod pipelines;
 
+use std::task::Context;
+
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
 use super::*;
 use crate::error::FailureKind;
@@ -41,6 +43,8 @@ async fn conversation<A>(
     answer: &str,
 ) -> Result<A, Error> {
     let (mut client, mut far) = pair();
+    // Nearly every call follows another one; most other tests begin with the first.
+    client.answered = true;
     far.write_all(answer.as_bytes()).await.unwrap();
     let result = run(&mut client).await;
     drop(client);
@@ -178,21 +182,63 @@ async fn an_item_taken_whole_is_the_same_as_reply_by_reply() {
     for _ in 0..3 {
         assert_eq!(client.get(key("k")).await.unwrap().unwrap().data(), b"x");
     }
-    // A server that closes the connection, or is silent, in the middle.
-    for (closes, expected) in [(true, "lost"), (false, "silent")] {
-        let (mut client, mut far) = pair();
-        client.answered = true;
-        far.write_all(b"VALUE k 5 3\r\nab").await.unwrap();
-        let open = (!closes).then_some(far);
-        let error = client.get(key("k")).await.unwrap_err();
-        let found = match error.problem {
-            Problem::Lost { like_a_proxy: false, .. } => "lost",
-            Problem::Silence { doing: "get", after } if after == Duration::from_secs(5) => "silent",
-            _ => "other",
-        };
-        assert_eq!((found, client.is_poisoned()), (expected, true), "{error}");
-        drop(open);
+}
+
+/// A server closes the connection, or is silent, before its answer or in the middle.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_whole() {
+    for said in ["", "VALUE k 5 3\r\nab"] {
+        for (closes, expected) in [(true, "lost"), (false, "silent")] {
+            let (mut client, mut far) = pair();
+            client.answered = true;
+            far.write_all(said.as_bytes()).await.unwrap();
+            if closes {
+                // The server still takes what the client sends.
+                far.shutdown().await.unwrap();
+            }
+            let error = client.get(key("k")).await.unwrap_err();
+            let found = match error.problem {
+                Problem::Lost { like_a_proxy: false, source: None, .. } => "lost",
+                Problem::Silence { doing: "get", after } if after == Duration::from_secs(5) => "silent",
+                _ => "other",
+            };
+            assert_eq!((found, client.is_poisoned()), (expected, true), "{said:?}: {error}");
+        }
     }
+    let broken = tokio::io::join(Reset, tokio::io::sink());
+    let mut client = Client::new(broken, "in-memory".parse().unwrap(), Duration::from_secs(5));
+    client.answered = true;
+    let error = client.get(key("k")).await.unwrap_err();
+    assert!(matches!(error.problem, Problem::Lost { source: Some(_), .. }) && client.is_poisoned(), "{error}");
+}
+
+/// A connection that was reset.
+struct Reset;
+
+impl AsyncRead for Reset {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+/// Replies that came with the answer to a call are there for whoever reads on.
+#[tokio::test(start_paused = true)]
+async fn replies_behind_an_answer_are_not_waited_for() {
+    let (mut client, mut far) = pair();
+    client.answered = true;
+    far.write_all(b"VERSION 1.6.45\r\nOK\r\nOK\r\nOK\r\n").await.unwrap();
+    let flush = || Request::FlushAll(FlushAll::default());
+    let (call, read) = (Call::version(), [flush(), flush(), flush()]);
+    client.put(&call.request).unwrap();
+    for request in &read {
+        client.put(request).unwrap();
+    }
+    client.flush().await.unwrap();
+    client.receive().await.unwrap();
+    assert!(matches!(client.next().await.unwrap().reply, Reply::Version(_)));
+    assert_eq!(client.next().await.unwrap().reply, Reply::Ok);
+    assert_eq!(client.turn().await.unwrap().unwrap().reply, Reply::Ok);
+    assert_eq!(client.next_within(Duration::ZERO).await.unwrap().unwrap().reply, Reply::Ok);
 }
 
 #[tokio::test]
@@ -535,19 +581,24 @@ async fn a_call_that_was_dropped_takes_no_other_calls_answer() {
 /// Every kind of call is dropped at each point of its answer.
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_poisons_when_it_is_dropped() {
-    async fn drops<A>(call: Call<A>, said: &str) {
-        let (mut client, mut far) = pair();
-        far.write_all(said.as_bytes()).await.unwrap();
-        assert!(tokio::time::timeout(Duration::from_millis(1), client.run(call)).await.is_err());
-        let error = client.get(key("k")).await.unwrap_err();
-        assert!(matches!(error.problem, Problem::Unfinished { .. }), "{error}");
+    async fn drops<A>(call: impl Fn() -> Call<A>, said: &str) {
+        for (is_answered, said) in [(false, said), (true, said), (true, "")] {
+            let (mut client, mut far) = pair();
+            client.answered = is_answered;
+            far.write_all(said.as_bytes()).await.unwrap();
+            assert!(tokio::time::timeout(Duration::from_millis(1), client.run(call())).await.is_err());
+            let error = client.get(key("k")).await.unwrap_err();
+            assert!(matches!(error.problem, Problem::Unfinished { .. }), "{error}");
+            // The read buffer is still that of the client.
+            assert!(client.framed.read_buffer().capacity() > 1_000);
+        }
     }
-    drops(Call::set(item()), "STOR").await;
-    drops(Call::get(key("k")), "VALUE k 0 1\r\nx\r\n").await;
-    drops(Call::incr(key("k"), 1), "4").await;
-    drops(Call::stats(StatsGroup::General), "STAT a 1\r\n").await;
-    drops(Call::meta_get(MetaGet { value: true, ..MetaGet::new(meta_key("k")) }), "VA 3\r\nab").await;
-    drops(Call::meta_delete(MetaDelete { quiet: true, ..MetaDelete::new(meta_key("k")) }), "").await;
+    drops(|| Call::set(item()), "STOR").await;
+    drops(|| Call::get(key("k")), "VALUE k 0 1\r\nx\r\n").await;
+    drops(|| Call::incr(key("k"), 1), "4").await;
+    drops(|| Call::stats(StatsGroup::General), "STAT a 1\r\n").await;
+    drops(|| Call::meta_get(MetaGet { value: true, ..MetaGet::new(meta_key("k")) }), "VA 3\r\nab").await;
+    drops(|| Call::meta_delete(MetaDelete { quiet: true, ..MetaDelete::new(meta_key("k")) }), "").await;
     let (mut client, _far) = pair();
     assert!(tokio::time::timeout(Duration::from_millis(1), client.cluster()).await.is_err());
     assert!(client.is_poisoned());

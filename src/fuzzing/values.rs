@@ -49,13 +49,21 @@ macro_rules! arbitrary_bytes {
     };
 }
 
+/// A key that was copied, or one that shares its bytes.
+impl<'a> Arbitrary<'a> for Key {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let bytes = bytes(u)?;
+        let key = if u.arbitrary()? { Self::try_from(&bytes[..]) } else { Self::new(bytes) };
+        key.or_else(|_| Self::new("key")).map_err(|_| Error::IncorrectFormat)
+    }
+}
+
 arbitrary_bytes! {
     BinaryKey: |u| within(b"", u, b""), else b"two words";
     CachedumpItem: |u| within(b"ITEM ", u, b" [1 b; 0 s]"), else b"ITEM key [1 b; 0 s]";
     Classes: |u| within(b"", u, b""), else b"\x01";
     ErrorReply: |u| within(b"SERVER_ERROR ", u, b""), else b"ERROR";
     Fraction: |u| Ok(format!("{}.{}", u8::arbitrary(u)?, u8::arbitrary(u)?).into_bytes()), else b"0.5";
-    Key: |u| within(b"", u, b""), else b"key";
     MetaDebugReply: |u| within(b"ME ", u, b" exp=-1"), else b"ME key exp=-1";
     MetadumpItem: |u| within(b"key=", u, b" exp=-1 "), else b"key=key exp=-1";
     MgdumpItem: |u| within(b"mg ", u, b""), else b"mg key";

@@ -53,7 +53,7 @@ pub enum KeyError {
 }
 
 /// Whether a text line can carry this byte inside a key.
-pub(crate) const fn travels_as_text(byte: u8) -> bool {
+const fn travels_as_text(byte: u8) -> bool {
     !matches!(byte, b' ' | b'\n' | b'\r' | 0)
 }
 
@@ -68,11 +68,10 @@ pub(crate) const fn travels_as_text(byte: u8) -> bool {
 /// # Ok::<(), KeyError>(())
 /// ```
 #[derive(Clone)]
-pub struct Key(Held);
+pub struct Key(KeyBytes);
 
-/// As large as [`Bytes`] alone: see the tests.
 #[derive(Clone)]
-enum Held {
+enum KeyBytes {
     /// The first `len` bytes of a key that was copied.
     Copied {
         len: u8,
@@ -81,7 +80,8 @@ enum Held {
     Shared(Bytes),
 }
 
-/// The length of the longest key that is held without memory on the heap, in bytes.
+/// The length of the longest key that is held without memory on the heap, in bytes: on a 64-bit system, the most that leaves
+/// a [`Key`] as large as [`Bytes`].
 const COPIED_MAX: usize = 23;
 
 impl Key {
@@ -92,7 +92,7 @@ impl Key {
     pub fn new(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         check_text(&bytes)?;
-        Ok(Self(Held::Shared(bytes)))
+        Ok(Self(KeyBytes::Shared(bytes)))
     }
 
     /// Copies the key's bytes.
@@ -103,9 +103,9 @@ impl Key {
         Ok(Self(match (copy.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
             (Some(front), Ok(len)) => {
                 front.copy_from_slice(bytes);
-                Held::Copied { len, bytes: copy }
+                KeyBytes::Copied { len, bytes: copy }
             }
-            _ => Held::Shared(Bytes::copy_from_slice(bytes)),
+            _ => KeyBytes::Shared(Bytes::copy_from_slice(bytes)),
         }))
     }
 
@@ -115,8 +115,8 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             // `len` is never more than there are.
-            Held::Copied { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),
-            Held::Shared(bytes) => bytes,
+            KeyBytes::Copied { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            KeyBytes::Shared(bytes) => bytes,
         }
     }
 
@@ -124,8 +124,8 @@ impl Key {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Held::Copied { .. } => Bytes::copy_from_slice(self.as_bytes()),
-            Held::Shared(bytes) => bytes,
+            KeyBytes::Copied { .. } => Bytes::copy_from_slice(self.as_bytes()),
+            KeyBytes::Shared(bytes) => bytes,
         }
     }
 }
@@ -230,8 +230,7 @@ impl MetaKey {
     pub fn for_bytes(bytes: impl Into<Bytes>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         if all_travel_as_text(&bytes) {
-            check_length(&bytes, KEY_MAX)?;
-            Ok(Self::Text(Key(Held::Shared(bytes))))
+            Key::new(bytes).map(Self::Text)
         } else {
             BinaryKey::new(bytes).map(Self::Base64)
         }
@@ -284,9 +283,9 @@ impl From<Key> for Bytes {
     }
 }
 
-/// Whether a text line can carry all these bytes. Few keys have a control character.
+/// Whether a text line can carry all these bytes. Few texts have a control character, so the quick look is enough for most.
 #[inline]
-fn all_travel_as_text(bytes: &[u8]) -> bool {
+pub(crate) fn all_travel_as_text(bytes: &[u8]) -> bool {
     is_above_space(bytes) || bytes.iter().all(|&byte| travels_as_text(byte))
 }
 
@@ -294,11 +293,14 @@ fn all_travel_as_text(bytes: &[u8]) -> bool {
 #[inline]
 fn check_text(bytes: &[u8]) -> Result<(), KeyError> {
     check_length(bytes, KEY_MAX)?;
-    if all_travel_as_text(bytes) {
+    // Few keys have a control character, so the quick look is enough for most.
+    if is_above_space(bytes) {
         return Ok(());
     }
-    let byte = bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte));
-    byte.map_or(Ok(()), |(at, &byte)| Err(KeyError::Byte { byte, at }))
+    match bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte)) {
+        Some((at, &byte)) => Err(KeyError::Byte { byte, at }),
+        None => Ok(()),
+    }
 }
 
 fn check_length(bytes: &[u8], max: usize) -> Result<(), KeyError> {
@@ -327,12 +329,13 @@ mod tests {
 
     #[test]
     fn a_key_is_the_same_however_it_is_held() {
+        #[cfg(target_pointer_width = "64")]
         assert_eq!(size_of::<Key>(), size_of::<Bytes>());
         let names = [COPIED_MAX - 1, COPIED_MAX, COPIED_MAX + 1, KEY_MAX].map(|length| "k".repeat(length));
         let mut held = HashSet::new();
         for name in &names {
             let (copied, shared) = (Key::try_from(name.as_str()).unwrap(), Key::new(name.clone()).unwrap());
-            assert_eq!(matches!(copied.0, Held::Copied { .. }), name.len() <= COPIED_MAX);
+            assert_eq!(matches!(copied.0, KeyBytes::Copied { .. }), name.len() <= COPIED_MAX);
             assert_eq!((copied.as_bytes(), copied.clone().into_bytes()), (name.as_bytes(), Bytes::from(name.clone())));
             assert_eq!((&copied, copied.cmp(&shared)), (&shared, Ordering::Equal));
             assert!(held.insert(copied) && !held.insert(shared));

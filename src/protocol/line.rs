@@ -5,7 +5,7 @@
 //! that a tuple of parsers reads like a line in upstream's text; [`whole`] checks that nothing follows the last word.
 //!
 //! Only the lines that come by the million are parsed by hand: the items of dumps, statistics and values; their parsers use
-//! [`leading_decimal`], [`word_len`] and [`first_line`]. They skip most of a dump's line, and read a value's line in one
+//! [`leading_decimal`], [`word_len`], [`split_word`] and [`first_line`]. They skip most of a dump's line, and read a value's line in one
 //! pass; a grammar of words would examine every byte twice (`benches/protocol.rs`).
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -94,6 +94,7 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     if word.is_empty() {
         return None;
     }
+    // Most numbers cannot overflow, and need no look after each digit.
     let fits = word.len() <= DIGITS_MAX;
     let mut value = 0_u64;
     for byte in word {
@@ -128,8 +129,8 @@ pub(super) fn leading_decimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
     (bytes.len() - rest.len() <= DIGITS_MAX).then_some((value, rest))
 }
 
-// Words and keys are short, so they are examined eight bytes at a time, by hand: a search made for long texts needs more time to
-// start than this needs in total.
+// Words and keys are short, so eight of their bytes are examined at a time, by hand: a search made for long texts needs more time to
+// start than this needs in total, and code that is built for size examines byte by byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
 
@@ -166,7 +167,7 @@ pub(super) fn is_above_space(bytes: &[u8]) -> bool {
     found == 0 && rest.iter().all(|&byte| byte > b' ')
 }
 
-/// Whether every byte is a printed character of ASCII.
+/// Whether every byte is a printable character of ASCII other than the space.
 #[inline]
 pub(super) fn is_graphic(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -335,12 +336,31 @@ mod tests {
         let mut texts = Vec::new();
         for byte in 0..=u8::MAX {
             texts.extend((0..19).map(|at| (0..19).map(|place| if place == at { byte } else { b'!' }).collect()));
+            // The same byte in two places, eight bytes apart.
+            texts.extend(
+                (0..11).map(|at| {
+                    (0..19).map(|place| if place % 8 == at % 8 && place >= at { byte } else { b'~' }).collect()
+                }),
+            );
             texts.extend((0..=u8::MAX).map(|after| vec![b'~', byte, after, b'!', byte, after, b'~', b'~']));
         }
         texts.extend((0..19).map(|length| b"!~k"[..].iter().copied().cycle().take(length).collect::<Vec<_>>()));
         for text in texts {
             assert_eq!(is_above_space(&text), text.iter().all(|byte| *byte > b' '), "{text:x?}");
             assert_eq!(is_graphic(&text), text.iter().all(u8::is_ascii_graphic), "{text:x?}");
+        }
+    }
+
+    #[test]
+    fn the_first_word_of_a_line() {
+        assert_eq!(split_word(b""), (&b""[..], None));
+        for length in 0..20 {
+            let word = &b"0123456789abcdefghij"[..length];
+            assert_eq!(split_word(word), (word, None));
+            for behind in ["", " ", "b", "b c"] {
+                let line = [word, b" ", behind.as_bytes()].concat();
+                assert_eq!(split_word(&line), (word, Some(behind.as_bytes())), "{length}, {behind:?}");
+            }
         }
     }
 

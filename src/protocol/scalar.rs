@@ -7,7 +7,7 @@ use nom::Parser;
 use nom::combinator::map_opt;
 
 use super::escape::Escaped;
-use super::key::travels_as_text;
+use super::key::all_travel_as_text;
 use super::line::{Parsed, number, put_decimal, put_signed, signed, word};
 use crate::conversions::conversions;
 
@@ -162,7 +162,7 @@ impl Opaque {
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
         let bytes = bytes.into();
-        (bytes.len() <= Self::MAX && bytes.iter().all(|&byte| travels_as_text(byte))).then_some(Self(bytes))
+        (bytes.len() <= Self::MAX && all_travel_as_text(&bytes)).then_some(Self(bytes))
     }
 
     /// The bytes.

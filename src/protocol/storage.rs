@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
 
 use super::key::Key;
-use super::line::{Grammar, key, noreply, number, put_decimal, put_noreply, split_word};
+use super::line::{Grammar, key, noreply, number, put_decimal, put_noreply};
 use super::scalar::{Cas, Exptime, ItemFlags};
 
 /// The command of a [`Store`].
@@ -150,12 +150,19 @@ impl Credentials {
     /// The user.
     #[must_use]
     pub fn user(&self) -> &[u8] {
-        split_word(&self.token).0
+        self.halves().0
     }
 
     /// The password.
     pub(super) fn password(&self) -> &[u8] {
-        memchr::memchr(b' ', &self.token).and_then(|space| self.token.get(space + 1..)).unwrap_or_default()
+        self.halves().1
+    }
+
+    /// The data before its first space, and after it. The data of a client that logs in may have any bytes.
+    fn halves(&self) -> (&[u8], &[u8]) {
+        let space = memchr::memchr(b' ', &self.token).and_then(|space| self.token.split_at_checked(space));
+        let (user, rest) = space.unwrap_or((&self.token, b""));
+        (user, rest.get(1..).unwrap_or_default())
     }
 
     /// The login for MemCachier: the first request is a `set` with the user as its key and the password as its data. None
@@ -199,6 +206,26 @@ mod tests {
             assert!(Credentials::new(user, password).is_none(), "{user:?} {password:?}");
         }
         assert!(Credentials::new("a", &"x".repeat(Credentials::MAX)).is_none());
+    }
+
+    #[test]
+    fn only_a_space_ends_the_user_of_a_login() {
+        let halves = |token: &'static str| {
+            let login = Store::new(StoreVerb::Set, Key::new("any").unwrap(), token);
+            let credentials = Credentials::from_store(&login).unwrap();
+            let texts =
+                [credentials.user(), credentials.password()].map(|half| String::from_utf8_lossy(half).into_owned());
+            (texts, credentials.memcachier().is_some())
+        };
+        for (token, user, password, is_key) in [
+            ("app secret", "app", "secret", true),
+            ("app two words", "app", "two words", true),
+            ("a\nb c", "a\nb", "c", false),
+            ("app", "app", "", true),
+            (" x", "", "x", false),
+        ] {
+            assert_eq!(halves(token), ([user, password].map(str::to_owned), is_key), "{token:?}");
+        }
     }
 
     #[test]

@@ -209,6 +209,11 @@ mod tests {
             assert_eq!(key, &b"shop:1"[..], "{line}");
             assert_eq!((item.cas(), item.size()), (Some(Cas(2)), Some(66)), "{line}");
         }
+        let line =
+            MetadumpLine::new(b"key=a exp=-1 la=007 cas=+5 cls= size=18446744073709551616 max=18446744073709551615")
+                .unwrap();
+        let numbers = ["exp", "la", "cas", "cls", "size", "max", "l", "flags"].map(|name| line.number(name));
+        assert_eq!(numbers, [None, Some(7), None, None, None, Some(u64::MAX), None, None]);
         for unusual in ["key= a\n", "key=a\r\n", "xkey=a\n"] {
             assert_eq!(MetadumpLine::find(unusual.as_bytes()), None, "{unusual}");
         }

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::combinator::{map_opt, rest};
 
-use super::super::key::travels_as_text;
+use super::super::key::all_travel_as_text;
 use super::super::line::{Grammar, Words, number, put_decimal, whole};
 use super::super::scalar::{Cas, Exptime, Opaque};
 use super::super::{BinaryKey, Key, MetaKey};
@@ -28,7 +28,7 @@ impl OtherFlag {
     pub fn new(word: impl Into<Bytes>) -> Option<Self> {
         let word = word.into();
         let letter = word.first()?;
-        let carried = letter.is_ascii_graphic() && word.iter().all(|&byte| travels_as_text(byte));
+        let carried = letter.is_ascii_graphic() && all_travel_as_text(&word);
         (carried && !Self::NAMED.contains(letter)).then_some(Self(word))
     }
 
@@ -114,8 +114,7 @@ impl Flag<'_> {
 
     /// Adds the flag as one that its command has no name for.
     pub(super) fn add_to(self, others: &mut OtherFlags) -> Option<()> {
-        let is_carried = self.word.iter().all(|&byte| travels_as_text(byte));
-        (is_carried && others.insert(OtherFlag(self.line.slice_ref(self.word)))).then_some(())
+        (all_travel_as_text(self.word) && others.insert(OtherFlag(self.line.slice_ref(self.word)))).then_some(())
     }
 
     pub(super) fn opaque(self) -> Option<Opaque> {
