@@ -368,7 +368,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             read
         });
         match timer.at_most(*timeout, read).await {
-            Some(Ok(0)) => Err(self.failed(CodecError::Closed)),
+            // `next` finds the end of the connection again.
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(self.failed(CodecError::Io(error))),
             None => Err(self.silence()),
