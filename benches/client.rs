@@ -102,7 +102,7 @@ impl Bare {
     }
 }
 
-/// The limit for clients that take keys and give values: [`Bare`], with requests made of the keys, which also looks for the
+/// What it costs to take keys and give values, and to copy both: [`Bare`], with requests made of the keys, which also looks for the
 /// values in the answer and copies keys and data into memory of their own.
 struct Copying(Bare);
 

@@ -352,8 +352,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         taken.map(|item| item.map_or(Heard::One(Reply::End), Heard::Item))
     }
 
-    /// Waits for the first bytes of an answer, unless some are there. `Framed` could do that as well, at a cost that shows in
-    /// single calls (`benches/client.rs`).
+    /// Waits for the first bytes of an answer, unless some are there. The rest then has as long again: a server that has begun
+    /// to answer is not silent. `Framed` could do that as well, at a cost that shows in single calls (`benches/client.rs`).
     async fn receive(&mut self) -> Result<(), Error> {
         // Only `next` finds out why a server is silent from the beginning.
         if !self.answered || self.is_inside_reply() {

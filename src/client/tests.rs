@@ -43,7 +43,7 @@ async fn conversation<A>(
     answer: &str,
 ) -> Result<A, Error> {
     let (mut client, mut far) = pair();
-    // Nearly every call follows another one; most other tests begin with the first.
+    // Nearly every call follows another one; most other tests make a first call.
     client.answered = true;
     far.write_all(answer.as_bytes()).await.unwrap();
     let result = run(&mut client).await;
@@ -182,6 +182,21 @@ async fn an_item_taken_whole_is_the_same_as_reply_by_reply() {
     for _ in 0..3 {
         assert_eq!(client.get(key("k")).await.unwrap().unwrap().data(), b"x");
     }
+}
+
+/// A server that has begun to answer is not silent.
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_take_the_whole_time_in_each_of_two_pieces() {
+    let (mut client, mut far) = pair();
+    client.answered = true;
+    let server = async {
+        for piece in ["VALUE k 5 3\r\nab", "c\r\nEND\r\n"] {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            far.write_all(piece.as_bytes()).await.unwrap();
+        }
+    };
+    let (value, ()) = tokio::join!(client.get(key("k")), server);
+    assert_eq!(value.unwrap().unwrap().data(), b"abc");
 }
 
 /// A server closes the connection, or is silent, before its answer or in the middle.
@@ -579,7 +594,7 @@ async fn a_call_that_was_dropped_takes_no_other_calls_answer() {
     assert_eq!(&sent[..length], b"version\r\n", "and nothing was sent");
 }
 
-/// Every kind of call is dropped at each point of its answer.
+/// Every kind of call is dropped before its answer, and in the middle of it.
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_poisons_when_it_is_dropped() {
     async fn drops<A>(call: impl Fn() -> Call<A>, said: &str) {

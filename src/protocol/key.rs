@@ -72,7 +72,7 @@ pub struct Key(KeyBytes);
 
 #[derive(Clone)]
 enum KeyBytes {
-    /// The first `len` bytes of a key that was copied.
+    /// A copied key: the first `len` of these bytes.
     Copied {
         len: u8,
         bytes: [u8; COPIED_MAX],
@@ -293,8 +293,7 @@ pub(crate) fn all_travel_as_text(bytes: &[u8]) -> bool {
 #[inline]
 fn check_text(bytes: &[u8]) -> Result<(), KeyError> {
     check_length(bytes, KEY_MAX)?;
-    // Few keys have a control character, so the quick look is enough for most.
-    if is_above_space(bytes) {
+    if all_travel_as_text(bytes) {
         return Ok(());
     }
     match bytes.iter().enumerate().find(|(_, byte)| !travels_as_text(**byte)) {

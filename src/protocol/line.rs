@@ -94,7 +94,7 @@ pub(super) fn decimal<T: TryFrom<u64>>(word: &[u8]) -> Option<T> {
     if word.is_empty() {
         return None;
     }
-    // Most numbers cannot overflow, and need no look after each digit.
+    // Most numbers cannot overflow, and need no check at each digit.
     let fits = word.len() <= DIGITS_MAX;
     let mut value = 0_u64;
     for byte in word {

@@ -5,7 +5,7 @@ use nom::Parser;
 use nom::combinator::map_opt;
 use nom::multi::many0;
 
-use super::line::{Parsed, Words, is_line, word};
+use super::line::{Parsed, Words, decimal, is_line, word};
 use super::percent::{PercentError, decode_percent};
 use crate::conversions::conversions;
 
@@ -126,6 +126,12 @@ impl LogLine {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         Words(&self.0).find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
+
+    /// The value of the field with this name, if it is a decimal number: `number("cfd")`.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        decimal(self.field(name)?)
     }
 
     /// Appends the key, decoded once, to `out`. None if the line has no key.

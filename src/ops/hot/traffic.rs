@@ -164,7 +164,7 @@ impl<'a> Counter<'a> {
     }
 
     pub(super) fn take(&mut self, line: &LogLine) {
-        if let Some(skipped) = line.field("skipped").and_then(number) {
+        if let Some(skipped) = line.number("skipped") {
             self.skipped += skipped;
             return;
         }
@@ -172,7 +172,7 @@ impl<'a> Counter<'a> {
         let Some(Ok(())) = line.decode_key(&mut self.key) else { return };
         self.lines += 1;
         let is = |name: &str, value: &[u8]| line.field(name) == Some(value);
-        let by = line.field("cfd").and_then(number);
+        let by = line.number("cfd");
         match line.field("type") {
             Some(b"item_get") => {
                 self.waiting.push_back(LookUp { key: self.key.to_vec(), by, is_hit: is("status", b"found") });
@@ -229,10 +229,6 @@ impl<'a> Counter<'a> {
             self.waiting.remove(at);
         }
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
