@@ -338,17 +338,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 
     /// Takes the values that have already arrived.
     fn take_values(&mut self, values: &mut Vec<Value>) {
-        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
-        self.framed.codec_mut().take_values(&mut buffer, values);
-        *self.framed.read_buffer_mut() = buffer;
+        by_codec(&mut self.framed, |codec, buffer| codec.take_values(buffer, values));
     }
 
     /// Takes the whole answer to a request for the item of one key, as [`ClientCodec::take_item`] does.
     #[inline]
     fn take_item(&mut self, key: &[u8]) -> Option<Heard> {
-        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
-        let taken = self.framed.codec_mut().take_item(&mut buffer, key);
-        *self.framed.read_buffer_mut() = buffer;
+        let taken = by_codec(&mut self.framed, |codec, buffer| codec.take_item(buffer, key));
         taken.map(|item| item.map_or(Heard::One(Reply::End), Heard::Item))
     }
 
@@ -384,9 +380,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// Shows the items of a listing that have already arrived, as [`ClientCodec::visit`] does; [`Self::next`] reads
     /// more.
     pub fn visit(&mut self, visit: impl FnMut(Part<'_>) -> ControlFlow<()>) {
-        let mut buffer = std::mem::take(self.framed.read_buffer_mut());
-        self.framed.codec_mut().visit(&mut buffer, visit);
-        *self.framed.read_buffer_mut() = buffer;
+        by_codec(&mut self.framed, |codec, buffer| codec.visit(buffer, visit));
     }
 
     /// Begins a call, unless the answer to an earlier one was not read to its end.
@@ -516,13 +510,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
 /// [`Client::receive`] reads beside it.
 #[inline]
 fn decode_here<T>(framed: &mut Framed<T, ClientCodec>) -> Result<Option<Answer>, CodecError> {
-    if framed.read_buffer().is_empty() {
-        return Ok(None);
-    }
+    if framed.read_buffer().is_empty() { Ok(None) } else { by_codec(framed, |codec, buffer| codec.decode(buffer)) }
+}
+
+/// Gives the codec what has been read. `Framed` lends only one of the two at a time.
+#[inline]
+fn by_codec<T, R>(framed: &mut Framed<T, ClientCodec>, read: impl FnOnce(&mut ClientCodec, &mut BytesMut) -> R) -> R {
     let mut buffer = std::mem::take(framed.read_buffer_mut());
-    let next = framed.codec_mut().decode(&mut buffer);
+    let found = read(framed.codec_mut(), &mut buffer);
     *framed.read_buffer_mut() = buffer;
-    next
+    found
 }
 
 /// Whether a server that is silent for a while speaks only the binary protocol. Boxed, because it is rare and large.
