@@ -22,9 +22,9 @@
 //! | none | | protocol and codecs | 16 |
 //! | `client` | | addresses, connections, `Client` | 30 |
 //! | `tls` | `client` | `memcacheds://`, by rustls | 43 |
-//! | `ops` | `client` | flush, clear, keys, namespaces, statistics | 42 |
-//! | `discovery` | `ops` | lists of servers from DNS and from ElastiCache | 77 |
-//! | `cli` (default) | `discovery`, `tls` | the command `mcflush` | 124 |
+//! | `ops` | `client` | flush, clear, keys, namespaces, statistics | 39 |
+//! | `discovery` | `ops` | lists of servers from DNS and from ElastiCache | 74 |
+//! | `cli` (default) | `discovery`, `tls` | the command `mcflush` | 121 |
 //!
 //! A program that needs only the client asks for `default-features = false, features = ["client"]`.
 //!

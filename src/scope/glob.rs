@@ -1,11 +1,8 @@
 //! Patterns for whole keys.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
-use regex::bytes::{Regex, RegexBuilder};
 
 use crate::conversions::conversions;
 use crate::protocol::{Escaped, KEY_MAX};
@@ -25,62 +22,79 @@ pub struct Glob {
     text: Bytes,
     /// The bytes that every matching key begins with. They are compared first.
     beginning: Bytes,
-    rest: Rest,
+    rest: Steps,
 }
 
-/// The part of the pattern after the beginning.
+/// The parts after the beginning, as steps that a key takes. A place is how many parts it has passed, not counting runs; as a key
+/// can be at several places at once, a set of places is a row of bits.
 #[derive(Clone)]
-enum Rest {
-    /// One byte for each part, and no more.
-    Exactly(Vec<Part>),
-    /// `head` directly after the beginning, then the texts of `middle` in this order with any bytes between them, and `tail`
-    /// at the end.
-    Pieces { head: Vec<Part>, middle: Vec<Finder<'static>>, tail: Vec<Part> },
-    /// A regular expression, because the middle contains `?` or `[…]`: trying them at every offset would not be linear.
-    Matching(Regex),
+struct Steps(Vec<Places>);
+
+/// 64 places.
+#[derive(Clone)]
+struct Places {
+    /// For each byte, the places whose next part it meets.
+    met_by: [u64; 256],
+    /// The places where any byte can be passed over.
+    runs: u64,
+    /// The place after the last part.
+    end: u64,
 }
 
-impl Rest {
-    fn of(parts: &[Part]) -> Result<Self, GlobError> {
-        let mut pieces = parts.split(|part| *part == Part::AnyRun).map(<[Part]>::to_vec);
-        let head = pieces.next().unwrap_or_default();
-        let Some(tail) = pieces.next_back() else { return Ok(Self::Exactly(head)) };
-        let text = |piece: Vec<Part>| piece.iter().map(Part::literal).collect::<Option<Vec<u8>>>();
-        let texts: Option<Vec<_>> = pieces.map(text).collect();
-        Ok(match texts {
-            Some(texts) => {
-                let middle = texts.iter().map(|text| Finder::new(text).into_owned()).collect();
-                Self::Pieces { head, middle, tail }
+impl Steps {
+    /// How many `Places` the longest pattern needs.
+    const MOST: usize = KEY_MAX / 64 + 1;
+
+    fn of(parts: &[Part]) -> Self {
+        let mut steps = Vec::with_capacity(Self::MOST);
+        let mut places = Places::NONE;
+        let mut place = 1;
+        for part in parts {
+            if *part == Part::AnyRun {
+                places.runs |= place;
+                continue;
             }
-            None => Self::Matching(compile(parts)?),
-        })
+            for (byte, met) in (0..=u8::MAX).zip(&mut places.met_by) {
+                if part.is_met(byte) {
+                    *met |= place;
+                }
+            }
+            place = place.rotate_left(1);
+            if place == 1 {
+                steps.push(std::mem::replace(&mut places, Places::NONE));
+            }
+        }
+        places.end = place;
+        steps.push(places);
+        Self(steps)
     }
 
     fn matches(&self, behind: &[u8]) -> bool {
-        match self {
-            Self::Exactly(parts) => behind.len() == parts.len() && are_met(parts, behind),
-            Self::Pieces { head, middle, tail } => {
-                let Some((first, rest)) = behind.split_at_checked(head.len()) else { return false };
-                let Some(between) = rest.len().checked_sub(tail.len()) else { return false };
-                let (mut rest, last) = rest.split_at(between);
-                // Taking the first match of each text leaves the most bytes for the later texts.
-                are_met(head, first)
-                    && are_met(tail, last)
-                    && middle.iter().all(|text| {
-                        let after = text.find(rest).and_then(|at| rest.get(at + text.needle().len()..));
-                        after.is_some_and(|after| {
-                            rest = after;
-                            true
-                        })
-                    })
+        let mut reached = [0; Self::MOST];
+        let [first, ..] = &mut reached;
+        *first = 1;
+        for byte in behind {
+            let mut arriving = 0;
+            for (reached, places) in reached.iter_mut().zip(&self.0) {
+                // Whatever comes now, a run at the end takes it.
+                if *reached & places.end & places.runs != 0 {
+                    return true;
+                }
+                let leaving = *reached & places.met_by(*byte);
+                *reached = leaving << 1 | arriving | *reached & places.runs;
+                arriving = leaving >> 63;
             }
-            Self::Matching(regex) => regex.is_match(behind),
         }
+        reached.iter().zip(&self.0).any(|(reached, places)| reached & places.end != 0)
     }
 }
 
-fn are_met(parts: &[Part], bytes: &[u8]) -> bool {
-    parts.iter().zip(bytes).all(|(part, byte)| part.is_met(*byte))
+impl Places {
+    const NONE: Self = Self { met_by: [0; 256], runs: 0, end: 0 };
+
+    fn met_by(&self, byte: u8) -> u64 {
+        self.met_by.get(usize::from(byte)).copied().unwrap_or_default()
+    }
 }
 
 /// Why some bytes are not a pattern.
@@ -150,7 +164,7 @@ impl Glob {
             return Err(GlobError::TooLong);
         }
         let beginning: Vec<u8> = parts.iter().map_while(Part::literal).collect();
-        let rest = Rest::of(parts.get(beginning.len()..).unwrap_or_default())?;
+        let rest = Steps::of(parts.get(beginning.len()..).unwrap_or_default());
         Ok(Self { text, beginning: beginning.into(), rest })
     }
 
@@ -250,28 +264,6 @@ fn class_byte(rest: &mut &[u8]) -> Result<u8, GlobError> {
     }
 }
 
-fn compile(parts: &[Part]) -> Result<Regex, GlobError> {
-    let mut pattern = String::from(r"\A");
-    for part in parts {
-        match part {
-            Part::Byte(byte) => _ = write!(pattern, r"\x{byte:02x}"),
-            Part::Any => pattern.push('.'),
-            Part::AnyRun => pattern.push_str(".*"),
-            Part::Class { is_negated, ranges } => {
-                pattern.push_str(if *is_negated { "[^" } else { "[" });
-                for (low, high) in ranges {
-                    _ = write!(pattern, r"\x{low:02x}-\x{high:02x}");
-                }
-                pattern.push(']');
-            }
-        }
-    }
-    pattern.push_str(r"\z");
-    let regex = RegexBuilder::new(&pattern).unicode(false).dot_matches_new_line(true).build();
-    // A pattern that was accepted here is never too large for the regular expression.
-    regex.map_err(|_| GlobError::TooLong)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -342,14 +334,20 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_beginning_is_all_that_is_looked_at_where_it_is_all() {
-        assert!(
-            matches!(glob(b"shop:*").rest, Rest::Pieces { head, middle, tail } if head.is_empty() && middle.is_empty() && tail.is_empty())
-        );
-        assert!(matches!(glob(b"shop:").rest, Rest::Exactly(parts) if parts.is_empty()));
+    fn a_literal_beginning_is_compared_first() {
+        assert_eq!(glob(b"shop:*").beginning, &b"shop:"[..]);
+        assert_eq!(glob(b"shop:").beginning, &b"shop:"[..]);
         assert_eq!(glob(b"a\\*b?*").beginning, &b"a*b"[..]);
-        assert!(matches!(glob(b"*a*[b]").rest, Rest::Pieces { middle, .. } if middle.len() == 1));
-        assert!(matches!(glob(b"*a?*").rest, Rest::Matching(_)));
+        assert_eq!(glob(b"*a").beginning, &b""[..]);
+    }
+
+    #[test]
+    fn the_longest_pattern_is_met_by_the_longest_key() {
+        let key = [b'k'; KEY_MAX];
+        let longest = glob(&[b'?'; KEY_MAX]);
+        assert!(longest.matches(&key) && !longest.matches(&key[1..]));
+        let with_runs = glob("?*".repeat(KEY_MAX).as_bytes());
+        assert!(with_runs.matches(&key) && !with_runs.matches(&key[1..]));
     }
 
     /// Matches by trying every possibility, which is slow but simple.
@@ -367,10 +365,14 @@ mod tests {
         fn matching_agrees_with_trying_every_possibility(
             pattern in "([ab*?]|[ab*?\\[\\]!\\\\-]){1,12}",
             keys in prop::collection::vec("[ab*\\[\\]!-]{0,7}", 20),
+            // A pattern of more than 63 parts is more than one row of bits.
+            before in prop_oneof![Just(0), 0_usize..=200],
         ) {
+            let pattern = "?".repeat(before) + &pattern;
             if let Ok(glob) = Glob::new(pattern.clone()) {
                 let parts = read(pattern.as_bytes()).unwrap();
                 for key in keys {
+                    let key = "x".repeat(before) + &key;
                     prop_assert_eq!(glob.matches(key.as_bytes()), tried(&parts, key.as_bytes()), "{:?} {}", glob, key);
                 }
             }
