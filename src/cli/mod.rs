@@ -131,7 +131,7 @@ async fn run(invocation: Invocation) -> ExitCode {
         }
     };
     if shard.is_some() {
-        servers.sort();
+        servers.sort_unstable();
     } else {
         servers = servers::distinct(servers, &context, jobs, is_verbose).await;
     }

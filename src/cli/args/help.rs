@@ -8,6 +8,11 @@ const PURPOSES: [(&str, &[&str]); 2] = [
     ("Set up", &["config", "completions", "man"]),
 ];
 
+/// The name of each command.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    PURPOSES.iter().flat_map(|(_, names)| *names).copied()
+}
+
 /// The command with its subcommands under headings before the options; only for printing help.
 pub fn arranged(command: Command) -> Command {
     let (heading, literal) = (*command.get_styles().get_header(), *command.get_styles().get_literal());
@@ -22,7 +27,7 @@ pub fn arranged(command: Command) -> Command {
     }
     template.push_str("\n{all-args}{after-help}");
     let mut command = command.help_template(template);
-    for name in PURPOSES.iter().flat_map(|(_, names)| *names) {
+    for name in commands() {
         command = command.mut_subcommand(name, |below| below.hide(true));
     }
     command
@@ -38,7 +43,7 @@ mod tests {
     fn every_command_has_a_purpose() {
         let command = crate::cli::args::Args::command();
         let mut known: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-        let mut shown: Vec<_> = PURPOSES.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut shown: Vec<_> = commands().collect();
         known.sort_unstable();
         shown.sort_unstable();
         assert_eq!(known, shown);

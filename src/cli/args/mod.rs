@@ -358,6 +358,9 @@ pub fn parse() -> Result<Invocation, Refusal> {
     }
     let config = args.common().and_then(|common| common.config.clone());
     let config = Config::find(config)?;
+    if config.defaults().next().is_none() {
+        return resolve(args, &matches, &config);
+    }
     let matches = self::matches(config.apply(help::arranged(Args::command()))?)?;
     resolve(Args::from_arg_matches(&matches).map_err(refusal)?, &matches, &config)
 }
@@ -372,7 +375,7 @@ fn resolve(args: Args, matches: &ArgMatches, config: &Config) -> Result<Invocati
     let empties_all = args.all && !args.dry_run && !args.yes;
     let typed = args.common().map_or(&[][..], |common| &common.servers);
     let is_escaped = args.escaped || matches!(&args.command, Some(Sub::Keys(keys)) if keys.escaped);
-    let words = words::no_command_among(typed, &args, &Args::command());
+    let words = words::no_command_among(typed, &args);
     let (command, common) = match args.command {
         Some(Sub::Stats(command)) => {
             let (options, common) = command.resolve()?;
@@ -493,9 +496,7 @@ fn emptying(args: Args, app: Option<&App>, is_typed: impl Fn(&str) -> bool) -> R
         (false, false) => Scope::of(prefix).matching(matching),
         (false, true) => {
             // A misspelt command looks like a server.
-            let command = Args::command();
-            let commands = command.get_subcommands().map(clap::Command::get_name);
-            let meant = args.common.servers.first().and_then(|first| similar(first, commands));
+            let meant = args.common.servers.first().and_then(|first| similar(first, help::commands()));
             let advice =
                 "name --all, --prefix P, --match GLOB, --app NAME, --keys-from FILE or a command, then the servers (see mcflush --help)";
             return Err(match meant {

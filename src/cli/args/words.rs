@@ -3,10 +3,9 @@
 
 use std::ffi::OsString;
 
-use clap::Command;
 use mcflush::address::without_password;
 
-use super::Args;
+use super::{Args, help};
 use crate::cli::text::one_line;
 
 /// The word with which a user may ask for help.
@@ -16,8 +15,8 @@ const HELP: &str = "help";
 ///
 /// # Errors
 /// There is one. The error has the command line that was probably meant.
-pub fn no_command_among(servers: &[String], args: &Args, mcflush: &Command) -> Result<(), String> {
-    let names: Vec<&str> = mcflush.get_subcommands().map(Command::get_name).chain([HELP]).collect();
+pub fn no_command_among(servers: &[String], args: &Args) -> Result<(), String> {
+    let names: Vec<&str> = help::commands().chain([HELP]).collect();
     let Some((word, command)) = servers.iter().find_map(|word| Some((word, meant(word, &names)?))) else {
         return Ok(());
     };
