@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 
-.PHONY: help usage bench deb demo deny fuzz guard guard-update install mutants package public-api recording release sbom semver simulate simulate-faults soak uninstall usual-recipes test test-recipes test-slow torture fmt lint doc ci
+.PHONY: help usage bench deb demo deny fuzz guard guard-update install mutants package public-api recording release sbom semver simulate simulate-faults size soak uninstall usual-recipes test test-recipes test-slow torture fmt lint doc ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,6 +49,7 @@ bench: ## how fast a clear is beside the server's own limit, how it grows, what 
 	BENCH_WRITE=yes $(CARGO) bench --locked --bench clear --bench scale
 	cd bench && BENCH_WRITE=yes $(CARGO) bench --locked
 	BENCH_WRITE=yes scripts/usual-recipes
+	BENCH_WRITE=yes scripts/size
 
 guard: ## whether five jobs take more instructions, allocations, system calls or bytes than guard/figures.txt says
 	@scripts/guard
@@ -87,11 +88,15 @@ fmt: ## format the code
 	$(CARGO) fmt --all
 
 lint: ## rustfmt and clippy, warnings denied; spelling, workflows; whether the faults on purpose fit the code; each set of features built and tested by itself
+	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/lint-text
 	git apply --check tests/simulation/faults.patch
 	@scripts/features
+
+size: ## what the program's code is for, by its symbols
+	@scripts/size
 
 release: ## the files of a release for one target, in target/dist (TARGET=x86_64-unknown-linux-musl)
 	@scripts/release $(or $(TARGET),x86_64-unknown-linux-musl)

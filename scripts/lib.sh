@@ -49,6 +49,17 @@ what_runs() {
     done
 }
 
+# Debian's name for the architecture of CARGO_BUILD_TARGET, or of this machine.
+architecture() {
+    need_command dpkg-architecture dpkg-dev
+    if [ -n "${CARGO_BUILD_TARGET-}" ]; then
+        dpkg-architecture --target-type "${CARGO_BUILD_TARGET%%-*}-linux-gnu" --query DEB_TARGET_ARCH ||
+            die "Debian has no architecture for $CARGO_BUILD_TARGET"
+    else
+        dpkg --print-architecture
+    fi
+}
+
 # Installs a Debian package, and shows apt's words only when it fails.
 install_package() { uncounted install_package_by_apt "$1"; }
 install_package_by_apt() {

@@ -70,3 +70,13 @@ fn a_lower_layer_brings_nothing_of_a_higher_one() {
         }
     }
 }
+
+#[test]
+fn the_readme_shows_lines_of_an_example() {
+    let example = include_str!("../examples/clear.rs");
+    let code = include_str!("../README.md").split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut behind = example.lines().map(str::trim);
+    for line in code.lines().filter(|line| !line.is_empty()) {
+        assert!(behind.any(|known| known == line.trim()), "after the lines before it, examples/clear.rs has no {line}");
+    }
+}

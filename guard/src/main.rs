@@ -28,6 +28,9 @@ const KEYS: usize = 5_000;
 /// How much worse a figure may be than the committed one, in percent.
 const TOLERANCE: f64 = 5.0;
 
+/// How large the command may be, in bytes.
+const SIZE_MAX: u64 = 4_000_000;
+
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -103,7 +106,10 @@ fn compare(tools: &str, figures: &Figures, their_tools: &str, committed: &Figure
             continue;
         };
         let change = if old == new { 0.0 } else { (*new as f64 / *old as f64 - 1.0) * 100.0 };
-        let verdict = if change > TOLERANCE {
+        let verdict = if what == "size" && *new > SIZE_MAX {
+            good = false;
+            "FAILED, over the bound of 4 MB: "
+        } else if change > TOLERANCE {
             good = false;
             "FAILED: "
         } else if change < -TOLERANCE {

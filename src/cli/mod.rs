@@ -31,6 +31,7 @@ mod work;
 use std::collections::HashMap;
 use std::process::ExitCode;
 
+use mcflush::address::{ServerName, Target};
 use mcflush::ops::{Context, Stop};
 use mcflush::resolver::{Resolver, dns::Dns};
 use tokio::time::Instant;
@@ -55,10 +56,9 @@ pub fn main() -> ExitCode {
         Err(refusal) => return refusal.print(),
     };
     // The work on one server is one task: a second thread would only take time to start.
-    let mut runtime = if invocation.servers.len() > 1 {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match &invocation.servers[..] {
+        [Target { name: ServerName::One(_), .. }] => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = match runtime.worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

@@ -22,78 +22,81 @@ pub struct Glob {
     text: Bytes,
     /// The bytes that every matching key begins with. They are compared first.
     beginning: Bytes,
-    rest: Steps,
+    rest: States,
 }
 
-/// The parts after the beginning, as steps that a key takes. A place is how many parts it has passed, not counting runs; as a key
-/// can be at several places at once, a set of places is a row of bits.
+/// The parts after the beginning, as the states of a match: state `n` is reached if the first `n` parts, runs not counted, match the
+/// bytes so far. Several states can be reached at once.
 #[derive(Clone)]
-struct Steps(Vec<Places>);
+struct States(Vec<Word>);
 
-/// 64 places.
+/// 64 states, a bit each.
 #[derive(Clone)]
-struct Places {
-    /// For each byte, the places whose next part it meets.
-    met_by: [u64; 256],
-    /// The places where any byte can be passed over.
+struct Word {
+    /// For each byte, the states whose next part matches it.
+    left_by: [u64; 256],
+    /// The states in which a run takes any byte.
     runs: u64,
-    /// The place after the last part.
-    end: u64,
+    /// The state after the last part.
+    last: u64,
 }
 
-impl Steps {
-    /// How many `Places` the longest pattern needs.
-    const MOST: usize = KEY_MAX / 64 + 1;
+impl States {
+    /// How many words the longest pattern has.
+    const WORDS_MAX: usize = KEY_MAX / 64 + 1;
 
     fn of(parts: &[Part]) -> Self {
-        let mut steps = Vec::with_capacity(Self::MOST);
-        let mut places = Places::NONE;
-        let mut place = 1;
+        let mut words = Vec::new();
+        let mut word = Word::EMPTY;
+        let mut state = 1;
         for part in parts {
             if *part == Part::AnyRun {
-                places.runs |= place;
+                word.runs |= state;
                 continue;
             }
-            for (byte, met) in (0..=u8::MAX).zip(&mut places.met_by) {
+            for (byte, leaving) in (0..=u8::MAX).zip(&mut word.left_by) {
                 if part.is_met(byte) {
-                    *met |= place;
+                    *leaving |= state;
                 }
             }
-            place = place.rotate_left(1);
-            if place == 1 {
-                steps.push(std::mem::replace(&mut places, Places::NONE));
+            state = state.rotate_left(1);
+            if state == 1 {
+                words.push(std::mem::replace(&mut word, Word::EMPTY));
             }
         }
-        places.end = place;
-        steps.push(places);
-        Self(steps)
+        word.last = state;
+        words.push(word);
+        Self(words)
     }
 
-    fn matches(&self, behind: &[u8]) -> bool {
-        let mut reached = [0; Self::MOST];
+    fn match_all(&self, bytes: &[u8]) -> bool {
+        let mut reached = [0; Self::WORDS_MAX];
         let [first, ..] = &mut reached;
         *first = 1;
-        for byte in behind {
-            let mut arriving = 0;
-            for (reached, places) in reached.iter_mut().zip(&self.0) {
-                // Whatever comes now, a run at the end takes it.
-                if *reached & places.end & places.runs != 0 {
+        for byte in bytes {
+            let mut carried = 0;
+            for (reached, word) in reached.iter_mut().zip(&self.0) {
+                // The pattern ends in a run, which takes the rest.
+                if *reached & word.last & word.runs != 0 {
                     return true;
                 }
-                let leaving = *reached & places.met_by(*byte);
-                *reached = leaving << 1 | arriving | *reached & places.runs;
-                arriving = leaving >> 63;
+                let left = *reached & word.left_by(*byte);
+                *reached = left << 1 | carried | *reached & word.runs;
+                carried = left >> 63;
+            }
+            if reached == [0; Self::WORDS_MAX] {
+                return false;
             }
         }
-        reached.iter().zip(&self.0).any(|(reached, places)| reached & places.end != 0)
+        reached.iter().zip(&self.0).any(|(reached, word)| reached & word.last != 0)
     }
 }
 
-impl Places {
-    const NONE: Self = Self { met_by: [0; 256], runs: 0, end: 0 };
+impl Word {
+    const EMPTY: Self = Self { left_by: [0; 256], runs: 0, last: 0 };
 
-    fn met_by(&self, byte: u8) -> u64 {
-        self.met_by.get(usize::from(byte)).copied().unwrap_or_default()
+    fn left_by(&self, byte: u8) -> u64 {
+        self.left_by.get(usize::from(byte)).copied().unwrap_or_default()
     }
 }
 
@@ -164,7 +167,7 @@ impl Glob {
             return Err(GlobError::TooLong);
         }
         let beginning: Vec<u8> = parts.iter().map_while(Part::literal).collect();
-        let rest = Steps::of(parts.get(beginning.len()..).unwrap_or_default());
+        let rest = States::of(parts.get(beginning.len()..).unwrap_or_default());
         Ok(Self { text, beginning: beginning.into(), rest })
     }
 
@@ -177,7 +180,7 @@ impl Glob {
     /// Whether the whole decoded key matches.
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
-        key.strip_prefix(&self.beginning[..]).is_some_and(|behind| self.rest.matches(behind))
+        key.strip_prefix(&self.beginning[..]).is_some_and(|behind| self.rest.match_all(behind))
     }
 }
 
@@ -334,20 +337,30 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_beginning_is_compared_first() {
+    fn the_literal_bytes_before_all_else_are_the_beginning() {
         assert_eq!(glob(b"shop:*").beginning, &b"shop:"[..]);
         assert_eq!(glob(b"shop:").beginning, &b"shop:"[..]);
         assert_eq!(glob(b"a\\*b?*").beginning, &b"a*b"[..]);
         assert_eq!(glob(b"*a").beginning, &b""[..]);
     }
 
+    /// 64 parts are a word of states.
     #[test]
-    fn the_longest_pattern_is_met_by_the_longest_key() {
-        let key = [b'k'; KEY_MAX];
-        let longest = glob(&[b'?'; KEY_MAX]);
-        assert!(longest.matches(&key) && !longest.matches(&key[1..]));
-        let with_runs = glob("?*".repeat(KEY_MAX).as_bytes());
-        assert!(with_runs.matches(&key) && !with_runs.matches(&key[1..]));
+    fn patterns_about_as_long_as_words() {
+        for count in [1, 63, 64, 65, 127, 128, 129, 191, 192, 193, KEY_MAX] {
+            let key = vec![b'k'; count];
+            for part in ["?", "?*", "[k]", "[!x]*"] {
+                let glob = glob(part.repeat(count).as_bytes());
+                assert!(glob.matches(&key), "{count} {part}");
+                assert!(!glob.matches(&key[1..]), "{count} {part}");
+                assert_eq!(glob.matches(&[&key[..], b"x"].concat()), part.ends_with('*'), "{count} {part}");
+            }
+            let behind = glob(format!("*{}", "k".repeat(count)).as_bytes());
+            assert!(
+                behind.matches(&[b"kk", &key[..]].concat()) && !behind.matches(&[&key[..], b"x"].concat()),
+                "{count}"
+            );
+        }
     }
 
     /// Matches by trying every possibility, which is slow but simple.
@@ -365,14 +378,16 @@ mod tests {
         fn matching_agrees_with_trying_every_possibility(
             pattern in "([ab*?]|[ab*?\\[\\]!\\\\-]){1,12}",
             keys in prop::collection::vec("[ab*\\[\\]!-]{0,7}", 20),
-            // A pattern of more than 63 parts is more than one row of bits.
-            before in prop_oneof![Just(0), 0_usize..=200],
+            lead in "[*?\\[]?",
+            // A pattern of more than 63 parts has more than one word of states.
+            fill in 0_usize..=200,
         ) {
-            let pattern = "?".repeat(before) + &pattern;
+            let lead = lead.replace('[', "[ab]*");
+            let pattern = format!("{lead}{}{pattern}", "?".repeat(fill));
             if let Ok(glob) = Glob::new(pattern.clone()) {
                 let parts = read(pattern.as_bytes()).unwrap();
                 for key in keys {
-                    let key = "x".repeat(before) + &key;
+                    let key = "ab".repeat(fill.div_ceil(2)) + &key;
                     prop_assert_eq!(glob.matches(key.as_bytes()), tried(&parts, key.as_bytes()), "{:?} {}", glob, key);
                 }
             }

@@ -358,7 +358,8 @@ pub fn parse() -> Result<Invocation, Refusal> {
     }
     let config = args.common().and_then(|common| common.config.clone());
     let config = Config::find(config)?;
-    if config.defaults().next().is_none() {
+    // Without defaults for options, the same would be read again.
+    if !config.has_default_options() {
         return resolve(args, &matches, &config);
     }
     let matches = self::matches(config.apply(help::arranged(Args::command()))?)?;

@@ -48,6 +48,11 @@ pub fn names(command: &Command) -> Vec<&str> {
 }
 
 impl Config {
+    /// Whether [`Self::apply`] changes anything.
+    pub fn has_default_options(&self) -> bool {
+        self.defaults().any(|name| !LOGIN.contains(&name))
+    }
+
     /// The command, with the file's defaults instead of the built-in ones.
     ///
     /// # Errors
