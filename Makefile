@@ -51,7 +51,7 @@ bench: ## how fast a clear is beside the server's own limit, how it grows, what 
 	BENCH_WRITE=yes scripts/usual-recipes
 	BENCH_WRITE=yes scripts/size
 
-guard: ## whether five jobs take more instructions, allocations, system calls or bytes than guard/figures.txt says
+guard: ## whether five jobs take more instructions, allocations, system calls or bytes than guard/figures.txt says, and the size
 	@scripts/guard
 
 guard-update: ## write guard/figures.txt anew

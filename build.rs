@@ -1,7 +1,8 @@
 //! A release of the command for Linux goes without the tables for unwinding, a tenth of its size.
 //!
-//! Its profile aborts at a panic and strips all names, so that only a debugger could use the tables. No setting of Cargo reaches
-//! those that the standard library brings; a linker script does.
+//! Its profile aborts at a panic and strips all names, so that only a debugger, a profiler or a backtrace without names would use the
+//! tables. No setting of Cargo reaches those that the standard library brings; a linker script does. A build that unwinds
+//! nevertheless (`cargo test --release`) ends at the first panic.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this is the command by this package's own release profile, which no other workspace and no debugger changed.
+/// Whether this is the command by a release profile like that in Cargo.toml: small, without debug information.
 fn is_small_release() -> bool {
     let is = |name, value| env::var(name).is_ok_and(|set| set == value);
     env::var_os("CARGO_FEATURE_CLI").is_some()

@@ -49,9 +49,8 @@ what_runs() {
     done
 }
 
-# Debian's name for the architecture of CARGO_BUILD_TARGET, or of this machine.
+# Debian's name for the architecture of CARGO_BUILD_TARGET, or of this machine. Needs dpkg-dev.
 architecture() {
-    need_command dpkg-architecture dpkg-dev
     if [ -n "${CARGO_BUILD_TARGET-}" ]; then
         dpkg-architecture --target-type "${CARGO_BUILD_TARGET%%-*}-linux-gnu" --query DEB_TARGET_ARCH ||
             die "Debian has no architecture for $CARGO_BUILD_TARGET"

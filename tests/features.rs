@@ -1,4 +1,4 @@
-//! What each feature brings into a build is what the front page of the library says.
+//! What the front pages say: what each feature brings into a build, and the lines of an example.
 
 // A test may panic; the code that it tests may not.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
@@ -75,8 +75,9 @@ fn a_lower_layer_brings_nothing_of_a_higher_one() {
 fn the_readme_shows_lines_of_an_example() {
     let example = include_str!("../examples/clear.rs");
     let code = include_str!("../README.md").split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
-    let mut behind = example.lines().map(str::trim);
-    for line in code.lines().filter(|line| !line.is_empty()) {
-        assert!(behind.any(|known| known == line.trim()), "after the lines before it, examples/clear.rs has no {line}");
+    let (uses, calls) = code.trim().split_once("\n\n").expect("two blocks");
+    let example: String = example.lines().map(|line| line.trim_start().to_owned() + "\n").collect();
+    for block in [uses, calls] {
+        assert!(example.contains(block), "examples/clear.rs does not have these lines:\n{block}");
     }
 }

@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(refusal) => return refusal.print(),
     };
-    // The work on one server is one task: a second thread would only take time to start.
+    // The work on one server is one task: a second thread would only take time to start. A list can hold many servers.
     let mut runtime = match &invocation.servers[..] {
         [Target { name: ServerName::One(_), .. }] => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),

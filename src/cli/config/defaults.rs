@@ -48,7 +48,7 @@ pub fn names(command: &Command) -> Vec<&str> {
 }
 
 impl Config {
-    /// Whether [`Self::apply`] changes anything.
+    /// Whether the file has defaults beside those for the login.
     pub fn has_default_options(&self) -> bool {
         self.defaults().any(|name| !LOGIN.contains(&name))
     }
