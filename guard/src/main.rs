@@ -106,8 +106,11 @@ fn compare(tools: &str, figures: &Figures, their_tools: &str, committed: &Figure
             continue;
         };
         let change = if old == new { 0.0 } else { (*new as f64 / *old as f64 - 1.0) * 100.0 };
-        let verdict = if change > TOLERANCE || (what == "size" && *new > SIZE_MAX) {
-            good = false;
+        let is_too_large = what == "size" && *new > SIZE_MAX;
+        good &= !is_too_large && change <= TOLERANCE;
+        let verdict = if is_too_large {
+            "FAILED, over the bound of 4 MB: "
+        } else if change > TOLERANCE {
             "FAILED: "
         } else if change < -TOLERANCE {
             "better, to be kept by make guard-update: "

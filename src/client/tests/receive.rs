@@ -64,6 +64,7 @@ async fn an_answer_may_take_the_whole_time_in_each_of_two_pieces() {
     client.answered = true;
     let server = async {
         for piece in ["VALUE k 5 3\r\nab", "c\r\nEND\r\n"] {
+            // The time is what is tested; the clock is paused, so none passes. The client's timeout is 5 seconds.
             tokio::time::sleep(Duration::from_secs(4)).await;
             far.write_all(piece.as_bytes()).await.unwrap();
         }
